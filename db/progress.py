@@ -1,0 +1,49 @@
+"""How long work reports that it is getting on, without knowing who shows it.
+
+Use-cases take a `Progress`; the command line passes one that draws bars, tests and libraries pass none.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Task(Protocol):
+    """One bar."""
+
+    def advance(self, count: int = 1, **fields: str) -> None:
+        """Move on by `count`; `fields` are shown beside the bar, such as loss="0.31"."""
+
+
+class Progress(Protocol):
+    """Something that can show bars and lines."""
+
+    def task(self, name: str, total: int) -> "TaskContext":
+        """Open a bar of `total` steps, closed when the context ends."""
+
+    def say(self, message: str) -> None:
+        """Show one line."""
+
+
+class TaskContext(Protocol):
+    """The context manager that `Progress.task` returns."""
+
+    def __enter__(self) -> Task: ...
+    def __exit__(self, *exc: object) -> bool | None: ...
+
+
+class _SilentTask:
+    def advance(self, count: int = 1, **fields: str) -> None:
+        """Show nothing."""
+
+
+class SilentProgress:
+    """Shows nothing; the default of every use-case."""
+
+    @contextmanager
+    def task(self, name: str, total: int) -> Iterator[Task]:
+        """Open a bar nobody sees."""
+        yield _SilentTask()
+
+    def say(self, message: str) -> None:
+        """Swallow one line."""

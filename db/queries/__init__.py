@@ -1,0 +1,1 @@
+"""One small class per aggregate; each works inside a transaction and returns frozen records."""

@@ -1,0 +1,107 @@
+"""Proposals: locations that runs suggest. None becomes a label without a review."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import ColumnElement, insert, select
+from sqlalchemy.orm import Session
+
+from db.queries.images import is_pending
+from db.queries.labels import box_columns
+from db.records import Box, NewProposal, ProposalRecord, ReviewOutcome
+from db.tables import Image, ImageClass, Proposal, ProposalBox, Review
+
+CHUNK = 500
+
+
+class ProposalQueries:
+    """Proposals of the registry."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, proposals: Sequence[NewProposal], *, run_id: int, tau: float, gate: str) -> int:
+        """Store a run's proposals and return how many were new.
+
+        A run proposes once for an image: a proposal that is there already stays as it is.
+        """
+        known = set(self._session.scalars(select(Proposal.image_id).where(Proposal.run_id == run_id)))
+        new = [proposal for proposal in proposals if proposal.image_id not in known]
+        if not new:
+            return 0
+        classes = dict(self._session.execute(select(ImageClass.name, ImageClass.id)).tuples().all())
+        rows = [
+            {
+                "image_id": proposal.image_id,
+                "run_id": run_id,
+                "class_id": classes[proposal.class_name],
+                "class_probability": proposal.class_probability,
+                "score": proposal.score,
+                "tau": tau,
+                "gate": gate,
+            }
+            for proposal in new
+        ]
+        statement = insert(Proposal).returning(Proposal.id, sort_by_parameter_order=True)
+        ids = self._session.scalars(statement, rows).all()
+        boxes = [
+            {"proposal_id": proposal_id, "ordinal": n, **box_columns(box)}
+            for proposal_id, proposal in zip(ids, new, strict=True)
+            for n, box in enumerate(proposal.boxes)
+        ]
+        self._session.execute(insert(ProposalBox), boxes)
+        return len(new)
+
+    def pending(self) -> list[ProposalRecord]:
+        """Return the proposals that wait for a person, surest first."""
+        return self._select(is_pending())
+
+    def of_run(self, run_id: int) -> list[ProposalRecord]:
+        """Return a run's proposals, surest first."""
+        return self._select(Proposal.run_id == run_id)
+
+    def by_id(self, ids: Iterable[int]) -> dict[int, ProposalRecord]:
+        """Return these proposals by id."""
+        wanted = sorted(set(ids))
+        found: dict[int, ProposalRecord] = {}
+        for start in range(0, len(wanted), CHUNK):
+            records = self._select(Proposal.id.in_(wanted[start : start + CHUNK]))
+            found.update((record.id, record) for record in records)
+        return found
+
+    def _select(self, condition: ColumnElement[bool]) -> list[ProposalRecord]:
+        statement = (
+            select(Proposal, ImageClass.name)
+            .join(Image, Image.id == Proposal.image_id)
+            .join(ImageClass, ImageClass.id == Proposal.class_id)
+            .where(condition)
+            .order_by(Proposal.score.desc(), Proposal.id)
+        )
+        rows = self._session.execute(statement).all()
+        ids = [proposal.id for proposal, _ in rows]
+        boxes: dict[int, list[Box]] = defaultdict(list)
+        outcomes: dict[int, ReviewOutcome] = {}
+        for start in range(0, len(ids), CHUNK):
+            chunk = ids[start : start + CHUNK]
+            of_chunk = select(ProposalBox).where(ProposalBox.proposal_id.in_(chunk))
+            for row in self._session.scalars(of_chunk.order_by(ProposalBox.proposal_id, ProposalBox.ordinal)):
+                boxes[row.proposal_id].append(Box(row.x, row.y, row.width, row.height))
+            reviews = select(Review.proposal_id, Review.outcome).where(Review.proposal_id.in_(chunk))
+            for proposal_id, outcome in self._session.execute(reviews.order_by(Review.id)):
+                if proposal_id is not None:
+                    outcomes[proposal_id] = ReviewOutcome(outcome)
+        return [
+            ProposalRecord(
+                id=proposal.id,
+                image_id=proposal.image_id,
+                run_id=proposal.run_id,
+                class_name=class_name,
+                class_probability=proposal.class_probability,
+                score=proposal.score,
+                tau=proposal.tau,
+                gate=proposal.gate,
+                boxes=tuple(boxes[proposal.id]),
+                outcome=outcomes.get(proposal.id),
+            )
+            for proposal, class_name in rows
+        ]

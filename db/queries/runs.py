@@ -1,0 +1,88 @@
+"""Runs: one row a training, from its start to its metrics."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.errors import NotFound
+from db.paths import ProjectPaths
+from db.records import RunRecord, RunStatus
+from db.tables import Run, now
+
+
+class RunQueries:
+    """Runs of the registry."""
+
+    def __init__(self, session: Session, paths: ProjectPaths) -> None:
+        self._session = session
+        self._paths = paths
+
+    def start(self, *, preset: str, config: Mapping[str, Any], snapshot: str) -> RunRecord:
+        """Note that a training begins."""
+        run = Run(preset=preset, config=dict(config), snapshot=snapshot, status=RunStatus.RUNNING, metrics={})
+        self._session.add(run)
+        self._session.flush()
+        return self._record(run)
+
+    def set_checkpoint(self, run_id: int, checkpoint: Path) -> None:
+        """Note where the run's checkpoint lies."""
+        self._row(run_id).checkpoint = self._paths.uri_from_path(checkpoint)
+
+    def finish(self, run_id: int, status: RunStatus, metrics: Mapping[str, Any]) -> None:
+        """Note that a training has ended."""
+        run = self._row(run_id)
+        run.status = status
+        run.metrics = dict(metrics)
+        run.finished_at = now()
+
+    def get(self, name: str | int) -> RunRecord:
+        """Return a run by its id or public name ("3" or "run-3").
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        match = re.fullmatch(r"(?:run-)?(\d{1,9})", str(name))
+        run = self._session.get(Run, int(match[1])) if match else None
+        if run is None:
+            raise NotFound(f"there is no run {name!r}; runs are named like run-1, see: partly runs")
+        return self._record(run)
+
+    def latest(self, status: RunStatus = RunStatus.FINISHED) -> RunRecord:
+        """Return the newest run with this status.
+
+        Raises:
+            NotFound: there is none.
+        """
+        statement = select(Run).where(Run.status == status).order_by(Run.id.desc()).limit(1)
+        run = self._session.scalar(statement)
+        if run is None:
+            wanted = "finished" if status is RunStatus.FINISHED else "interrupted"
+            raise NotFound(f"there is no {wanted} run yet; train one with: partly train")
+        return self._record(run)
+
+    def all(self) -> list[RunRecord]:
+        """Return all runs, oldest first."""
+        return [self._record(run) for run in self._session.scalars(select(Run).order_by(Run.id))]
+
+    def _row(self, run_id: int) -> Run:
+        run = self._session.get(Run, run_id)
+        if run is None:
+            raise NotFound(f"there is no run {run_id}")
+        return run
+
+    def _record(self, run: Run) -> RunRecord:
+        return RunRecord(
+            id=run.id,
+            preset=run.preset,
+            status=RunStatus(run.status),
+            config=run.config,
+            snapshot=run.snapshot,
+            checkpoint=self._paths.path_from_uri(run.checkpoint) if run.checkpoint else None,
+            metrics=run.metrics,
+            created_at=run.created_at,
+            finished_at=run.finished_at,
+        )

@@ -1,0 +1,283 @@
+"""The typed ORM classes, private to db.
+
+Three facts about a location are kept apart by the schema itself: an image without a current label (unknown), a label
+with status `empty`, and a label with status `present`, which alone may own boxes and a mask. Labels, proposals and
+reviews are append-only: triggers in the migration refuse UPDATE and DELETE, and a new label takes the next `revision`
+of its image, so that two writers can never both replace the same one.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Timezone-aware UTC in and out, on databases that drop the zone too."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times, store UTC."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError("naive datetime")
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Give the zone back where the database dropped it."""
+        if value is None:
+            return None
+        found: datetime = value
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def now() -> datetime:
+    """Return the current time in UTC."""
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    """Root of all tables."""
+
+    metadata = MetaData(naming_convention=NAMING)
+
+
+class ImageClass(Base):
+    """A class that images can have."""
+
+    __tablename__ = "classes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(255), unique=True)
+
+
+class Image(Base):
+    """One image: where it is, what it contains byte for byte, its upright size, class, group and split."""
+
+    __tablename__ = "images"
+    __table_args__ = (
+        CheckConstraint("width > 0 AND height > 0", name="size"),
+        CheckConstraint("split IN ('train', 'val', 'test')", name="split"),
+        Index(None, "split", "class_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uri: Mapped[str] = mapped_column(Text, unique=True)
+    """Relative to the project folder where the file lies below it, absolute otherwise."""
+    content_hash: Mapped[str] = mapped_column(String(80), index=True)
+    width: Mapped[int]
+    height: Mapped[int]
+    class_id: Mapped[int | None] = mapped_column(ForeignKey("classes.id", ondelete="RESTRICT"))
+    group_key: Mapped[str | None] = mapped_column(Text, index=True)
+    split: Mapped[str | None] = mapped_column(String(8))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Mask(Base):
+    """A mask, stored once per content as a 1-bit PNG."""
+
+    __tablename__ = "masks"
+
+    hash: Mapped[str] = mapped_column(String(80), primary_key=True)
+    png: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Run(Base):
+    """One training, the data it saw and what came out."""
+
+    __tablename__ = "runs"
+    __table_args__ = (CheckConstraint("status IN ('running', 'finished', 'failed')", name="status"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    preset: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    config: Mapped[dict[str, Any]] = mapped_column(JSON)
+    snapshot: Mapped[str] = mapped_column(String(80))
+    checkpoint: Mapped[str | None] = mapped_column(Text)
+    metrics: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Proposal(Base):
+    """A location that a run suggests; it never becomes a label without a review."""
+
+    __tablename__ = "proposals"
+    __table_args__ = (
+        UniqueConstraint("run_id", "image_id"),
+        CheckConstraint("score >= 0 AND score <= 1", name="score"),
+        CheckConstraint("class_probability >= 0 AND class_probability <= 1", name="class_probability"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="RESTRICT"), index=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="RESTRICT"))
+    class_id: Mapped[int] = mapped_column(ForeignKey("classes.id", ondelete="RESTRICT"))
+    class_probability: Mapped[float]
+    score: Mapped[float]
+    tau: Mapped[float]
+    gate: Mapped[str] = mapped_column(String(32))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class ProposalBox(Base):
+    """One box of a proposal."""
+
+    __tablename__ = "proposal_boxes"
+    __table_args__ = (CheckConstraint("width > 0 AND height > 0", name="size"),)
+
+    proposal_id: Mapped[int] = mapped_column(
+        ForeignKey("proposals.id", ondelete="RESTRICT"), primary_key=True, autoincrement=False
+    )
+    ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    x: Mapped[float]
+    y: Mapped[float]
+    width: Mapped[float]
+    height: Mapped[float]
+
+
+class Connection(Base):
+    """A Label Studio project that this registry syncs with. No token is ever stored."""
+
+    __tablename__ = "connections"
+    __table_args__ = (
+        UniqueConstraint("url", "project_id"),
+        CheckConstraint("media IN ('local', 'upload')", name="media"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    url: Mapped[str] = mapped_column(Text)
+    project_id: Mapped[int]
+    media: Mapped[str] = mapped_column(String(16))
+    used_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class LabelStudioTask(Base):
+    """An image's task in a Label Studio project."""
+
+    __tablename__ = "label_studio_tasks"
+    __table_args__ = (UniqueConstraint("connection_id", "task_id"),)
+
+    connection_id: Mapped[int] = mapped_column(
+        ForeignKey("connections.id", ondelete="RESTRICT"), primary_key=True, autoincrement=False
+    )
+    image_id: Mapped[int] = mapped_column(
+        ForeignKey("images.id", ondelete="RESTRICT"), primary_key=True, autoincrement=False
+    )
+    task_id: Mapped[int]
+    proposal_id: Mapped[int | None] = mapped_column(ForeignKey("proposals.id", ondelete="RESTRICT"))
+
+
+class Review(Base):
+    """What a person said about an image, one row per annotation and version of it."""
+
+    __tablename__ = "reviews"
+    __table_args__ = (
+        UniqueConstraint("connection_id", "external_id", "external_version"),
+        CheckConstraint("outcome IN ('accepted', 'edited', 'rejected', 'drawn', 'empty')", name="outcome"),
+        CheckConstraint("iou >= 0 AND iou <= 1", name="iou"),
+        CheckConstraint(
+            "outcome NOT IN ('accepted', 'edited', 'rejected') OR proposal_id IS NOT NULL", name="proposal"
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    connection_id: Mapped[int] = mapped_column(ForeignKey("connections.id", ondelete="RESTRICT"))
+    external_id: Mapped[int]
+    external_version: Mapped[str] = mapped_column(String(64))
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="RESTRICT"), index=True)
+    proposal_id: Mapped[int | None] = mapped_column(ForeignKey("proposals.id", ondelete="RESTRICT"), index=True)
+    outcome: Mapped[str] = mapped_column(String(16))
+    reviewer: Mapped[str] = mapped_column(Text)
+    iou: Mapped[float | None]
+    seconds: Mapped[float | None]
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class LocationLabel(Base):
+    """A statement about where something is in an image. The highest revision of an image holds."""
+
+    __tablename__ = "location_labels"
+    __table_args__ = (
+        UniqueConstraint("image_id", "revision"),
+        UniqueConstraint("id", "status"),
+        CheckConstraint("revision > 0", name="revision"),
+        CheckConstraint("status IN ('present', 'empty', 'unknown')", name="status"),
+        CheckConstraint("source IN ('imported', 'drawn', 'accepted', 'edited', 'withdrawn')", name="source"),
+        CheckConstraint("(status = 'present') = (num_boxes > 0)", name="boxes"),
+        CheckConstraint("status = 'present' OR mask_hash IS NULL", name="mask"),
+        CheckConstraint("(status = 'unknown') = (source = 'withdrawn')", name="withdrawn"),
+        CheckConstraint("source = 'imported' OR review_id IS NOT NULL", name="review"),
+        CheckConstraint("source NOT IN ('accepted', 'edited') OR run_id IS NOT NULL", name="run"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="RESTRICT"))
+    revision: Mapped[int]
+    status: Mapped[str] = mapped_column(String(16))
+    num_boxes: Mapped[int]
+    mask_hash: Mapped[str | None] = mapped_column(ForeignKey("masks.hash", ondelete="RESTRICT"))
+    source: Mapped[str] = mapped_column(String(16))
+    reviewer: Mapped[str | None] = mapped_column(Text)
+    review_id: Mapped[int | None] = mapped_column(ForeignKey("reviews.id", ondelete="RESTRICT"), index=True)
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id", ondelete="RESTRICT"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class LocationBox(Base):
+    """One box of a present location. The composite key makes boxes on any other status impossible."""
+
+    __tablename__ = "location_boxes"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["label_id", "label_status"],
+            ["location_labels.id", "location_labels.status"],
+            ondelete="RESTRICT",
+        ),
+        CheckConstraint("label_status = 'present'", name="present"),
+        CheckConstraint("width > 0 AND height > 0", name="size"),
+    )
+
+    label_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    label_status: Mapped[str] = mapped_column(String(16), default="present")
+    x: Mapped[float]
+    y: Mapped[float]
+    width: Mapped[float]
+    height: Mapped[float]
+
+
+APPEND_ONLY = (
+    "location_labels",
+    "location_boxes",
+    "masks",
+    "proposals",
+    "proposal_boxes",
+    "reviews",
+)
+"""Tables whose rows are never changed or deleted; the migrations carry triggers that refuse it."""
