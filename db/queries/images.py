@@ -1,9 +1,10 @@
 """Images: add, find, list with what is currently known, count."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from db.errors import NotFound
@@ -83,6 +84,10 @@ class ImageQueries:
                 if frozen and split is not Split.TEST:
                     raise ValueError("an image never leaves the test split")
                 self._session.execute(update(Image).where(Image.id.in_(chunk)).values(split=split))
+
+    def named(self, path: Path) -> Path:
+        """Return a path as records give it: below the project folder or absolute, without `..`."""
+        return self._paths.path_from_uri(self._paths.uri_from_path(path))
 
     def find(self, paths_and_hashes: Sequence[NewImage]) -> dict[str, ImageRecord]:
         """Return the registered images at these paths or with these contents, by path name and by hash."""
@@ -180,7 +185,7 @@ class ImageQueries:
         return RegistryStatus(
             images=images,
             locations=locations,
-            classes={name: count for name, count in session.execute(by_class.order_by(ImageClass.name))},
+            classes=dict(session.execute(by_class.order_by(ImageClass.name)).tuples().all()),
             splits=splits,
             proposals=self._count_proposals(),
             runs={"total": session.scalar(select(func.count()).select_from(Run)) or 0},
@@ -224,7 +229,7 @@ def _supervision_is(supervision: Supervision) -> ColumnElement[bool]:
     return and_(Image.class_id.is_not(None), known if supervision is Supervision.FULLY else ~known)
 
 
-def _select_images() -> Select[Any]:
+def _select_images() -> Any:
     return (
         select(Image, ImageClass.name, LocationLabel)
         .outerjoin(ImageClass, ImageClass.id == Image.class_id)

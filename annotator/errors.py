@@ -1,0 +1,48 @@
+"""What can go wrong between people's files, Label Studio and the registry.
+
+AnnotatorError
+├── DataUnreadable           a data set whose listing cannot be read at all (exit code 4)
+├── LabelStudioError         anything on the way to Label Studio (exit code 3)
+│   ├── ConnectionFailed     the server cannot be reached, or broke off
+│   ├── AuthRejected         the token is missing or refused
+│   ├── ProjectUnusable      the project is gone, or its labelling interface is not ours
+│   ├── IncompleteListing    the server listed less than it says it has
+│   └── RequestRefused       the server answered, but not with what was asked for
+└── StudioFailed             the local server cannot be installed, started or stopped (exit code 3)
+"""
+
+
+class AnnotatorError(Exception):
+    """Root of everything the annotator raises on purpose."""
+
+
+class DataUnreadable(AnnotatorError):
+    """A data set whose listing cannot be read at all; single bad files are refusals, not errors."""
+
+
+class LabelStudioError(AnnotatorError):
+    """Anything on the way to Label Studio. No token or header is ever part of a message."""
+
+
+class ConnectionFailed(LabelStudioError):
+    """The server cannot be reached, or the connection broke off."""
+
+
+class AuthRejected(LabelStudioError):
+    """The token is missing or refused."""
+
+
+class ProjectUnusable(LabelStudioError):
+    """The project is gone, or its labelling interface is not one that partly can work with."""
+
+
+class IncompleteListing(LabelStudioError):
+    """The server listed less than it says it has; nothing was concluded from it."""
+
+
+class RequestRefused(LabelStudioError):
+    """The server answered, but not with what was asked for."""
+
+
+class StudioFailed(AnnotatorError):
+    """The local Label Studio cannot be installed, started or stopped."""

@@ -1,0 +1,1 @@
+"""The machine's side: training, evaluation and proposals. Knows the registry, never the annotator."""

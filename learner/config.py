@@ -1,0 +1,279 @@
+"""Everything that decides what a training does, as one frozen value, and the two presets. Imports no torch.
+
+`paper` follows Fan et al. 2023 to the letter, as far as its text goes. `default` keeps the method and replaces what is
+known to hold it back: the mask's resolution, the loss, the source of pseudo labels and the framing.
+"""
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from learner.errors import ConfigInvalid
+
+ALIASES = MappingProxyType({"lambda": "lambda_"})
+"""Names that people type, for fields whose name Python reserves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Settings of one training; every field is a key of `--set`."""
+
+    preset: str = "default"
+    """The preset that the settings started from."""
+    encoder: str = "resnet18"
+    """Any timm encoder that can return features (`features_only`)."""
+    weights: str = "imagenet"
+    """Encoder weights to start from: imagenet, none, or a safetensors file."""
+    size: int = 256
+    """Side of the square that images are framed into, in pixels."""
+    framing: Literal["letterbox", "resize"] = "letterbox"
+    """letterbox keeps the aspect ratio and pads, resize distorts (paper)."""
+    normalize: Literal["imagenet", "unit"] = "imagenet"
+    """Input range: ImageNet's mean and deviation, or 0 to 1 (paper)."""
+    head: Literal["default", "paper"] = "default"
+    """default: a mask at stride 4, top-down over the attended levels; paper: S_n x S_n."""
+    head_channels: int = 64
+    """Width of the default head."""
+    cam: bool = True
+    """Channel attention in CBAM."""
+    sam: bool = True
+    """Spatial attention in CBAM."""
+    mam: bool = True
+    """Mask attention before the classifier (Eq. 4)."""
+    stage1_epochs: int = 25
+    """Epochs of the first stage: encoder and LA-Net, fully-labeled images only."""
+    stage2_epochs: int = 30
+    """Epochs of the second stage: everything, all images."""
+    batch_size: int = 16
+    """Images a step."""
+    batches: Literal["two_stream", "plain"] = "two_stream"
+    """two_stream: a fixed share of each batch has a known location; plain: as it comes (paper)."""
+    located_share: float = 0.5
+    """That share, 0 to 1."""
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    """Adam as in the paper, or AdamW."""
+    lr: float = 1e-3
+    """Learning rate."""
+    encoder_lr_factor: float = 0.1
+    """Factor on `lr` for an encoder that starts from pretrained weights."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay; without effect for Adam."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Learning rate over a stage; cosine has a warm-up of 5%."""
+    augmentation: Literal["ultrasound", "paper"] = "ultrasound"
+    """paper: quarter turns, flips, colour jitter; ultrasound: mirrored, small affine, gain and contrast."""
+    box_target: Literal["ellipse", "rectangle"] = "ellipse"
+    """What a box without a mask is filled with."""
+    loss: Literal["bce_dice", "bce"] = "bce_dice"
+    """Localization loss: two-sided cross-entropy (paper), or with soft Dice."""
+    lambda_: float = 0.5
+    """Weight of the class loss against the localization loss (Eq. 7), 0 to 1."""
+    alpha: float = 0.5
+    """Weight of the loss on pseudo masks (Eq. 7), 0 to 1."""
+    alpha_rampup: float = 0.2
+    """Share of stage 2 over which alpha grows from 0."""
+    pseudo: Literal["teacher", "self", "none"] = "teacher"
+    """Pseudo masks from an EMA teacher on a weak view, from the network itself (paper), or none (no s-SSL)."""
+    pseudo_gate: Literal["none", "class"] = "none"
+    """Which images get a pseudo mask: all, or those whose class probability is above tau (Eq. 7)."""
+    ignore_low: float = 0.3
+    """Teacher's pixels above this and below `ignore_high` teach nothing."""
+    ignore_high: float = 0.7
+    """See `ignore_low`; both .5: no ignore band."""
+    ema_decay: float = 0.99
+    """Decay of the teacher's weights per step, which are also the weights that are kept; 0: no averaging."""
+    select: Literal["dice_auc", "accuracy"] = "dice_auc"
+    """What the best epoch is best in, on validation: mask Dice and AUC together, or accuracy (paper)."""
+    tau: float = 0.8
+    """Confidence that a pseudo mask or a proposal needs, 0 to 1."""
+    gate: Literal["agreement", "class"] = "agreement"
+    """What proposals are gated by: agreement of views times class probability, or class probability (paper)."""
+    val: float = 0.15
+    """Share put into validation where the registry has no validation split yet."""
+    seed: int = 0
+    """Of everything random."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    amp: Literal["auto", "on", "off"] = "auto"
+    """Mixed precision (bfloat16); auto: on GPUs."""
+
+    def __post_init__(self) -> None:
+        problems = list(self._problems())
+        if problems:
+            raise ConfigInvalid("; ".join(problems))
+
+    def _problems(self) -> Iterable[str]:
+        for name in ("lambda_", "alpha", "alpha_rampup", "tau", "located_share", "ignore_low", "ignore_high"):
+            if not 0 <= getattr(self, name) <= 1:
+                yield f"{_typed(name)} is a share from 0 to 1, got {getattr(self, name)}"
+        for name in ("batch_size", "head_channels", "stage2_epochs"):
+            if getattr(self, name) < 1:
+                yield f"{name} must be at least 1, got {getattr(self, name)}"
+        if self.size < 32:
+            yield f"size must be at least 32 px, got {self.size}"
+        if self.stage1_epochs < 0:
+            yield f"stage1_epochs must not be negative, got {self.stage1_epochs}"
+        if not self.lr > 0 or not self.encoder_lr_factor > 0:
+            yield f"lr and encoder_lr_factor must be positive, got {self.lr} and {self.encoder_lr_factor}"
+        if not 0 <= self.ema_decay < 1 or not 0 < self.val < 1:
+            yield f"ema_decay and val must lie between 0 and 1, got {self.ema_decay} and {self.val}"
+        if self.ignore_low > self.ignore_high:
+            yield f"ignore_low {self.ignore_low} is above ignore_high {self.ignore_high}"
+        if self.pseudo == "teacher" and self.ema_decay == 0:
+            yield "pseudo=teacher needs ema_decay above 0"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values, under the names that people type."""
+        return {_typed(key): value for key, value in dataclasses.asdict(self).items()}
+
+
+def _typed(field: str) -> str:
+    return next((typed for typed, name in ALIASES.items() if name == field), field)
+
+
+PRESETS: MappingProxyType[str, TrainConfig] = MappingProxyType(
+    {
+        "default": TrainConfig(),
+        "paper": TrainConfig(
+            preset="paper",
+            framing="resize",
+            normalize="unit",
+            head="paper",
+            stage1_epochs=100,
+            stage2_epochs=100,
+            batch_size=8,
+            batches="plain",
+            optimizer="adam",
+            encoder_lr_factor=1.0,
+            weight_decay=0.0,
+            schedule="constant",
+            augmentation="paper",
+            box_target="rectangle",
+            loss="bce",
+            alpha=0.1,
+            alpha_rampup=0.0,
+            pseudo="self",
+            pseudo_gate="class",
+            ignore_low=0.5,
+            ignore_high=0.5,
+            ema_decay=0.0,
+            select="accuracy",
+            gate="class",
+        ),
+    }
+)
+
+
+def make_config(preset: str = "default", overrides: Mapping[str, Any] | None = None) -> TrainConfig:
+    """Build a configuration from a preset and overrides.
+
+    Args:
+        preset: `paper` or `default`.
+        overrides: values by key, as text or already typed; `epochs` sets both stages.
+
+    Raises:
+        ConfigInvalid: an unknown preset or key (the nearest known one is named), or a value out of range.
+    """
+    if preset not in PRESETS:
+        raise ConfigInvalid(f"unknown preset {preset!r}; expected one of: {', '.join(PRESETS)}")
+    given = dict(overrides or {})
+    if "epochs" in given:
+        epochs = given.pop("epochs")
+        given = {"stage1_epochs": epochs, "stage2_epochs": epochs} | given
+    hints = get_type_hints(TrainConfig)
+    known = [_typed(name) for name in hints if name != "preset"]
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for key, value in given.items():
+        name = ALIASES.get(key, key)
+        if key not in known:
+            near = difflib.get_close_matches(key, [*known, "epochs"], n=1, cutoff=0.4)
+            problems.append(f"unknown setting {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            continue
+        try:
+            values[name] = _coerce(hints[name], value)
+        except ValueError as exc:
+            problems.append(f"{key}={value}: {exc}")
+    if problems:
+        raise ConfigInvalid("; ".join(problems))
+    return dataclasses.replace(PRESETS[preset], **values)
+
+
+def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
+    """Rebuild a configuration from what `TrainConfig.to_dict` returned.
+
+    Raises:
+        ConfigInvalid: it holds settings that this program does not know.
+    """
+    rest = {key: value for key, value in values.items() if key != "preset"}
+    return make_config(str(values.get("preset", "default")), rest)
+
+
+def parse_overrides(pairs: Iterable[str]) -> dict[str, str]:
+    """Parse `KEY=VALUE` arguments.
+
+    Raises:
+        ConfigInvalid: one has no `=`.
+    """
+    parsed: dict[str, str] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise ConfigInvalid(f"--set expects KEY=VALUE, got {pair!r}")
+        parsed[key.strip()] = value.strip()
+    return parsed
+
+
+def read_overrides(path: Path) -> dict[str, Any]:
+    """Read overrides from a TOML file of flat keys.
+
+    Raises:
+        ConfigInvalid: it cannot be read, or is not flat TOML.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise ConfigInvalid(f"{path}: cannot be read as TOML ({exc})") from exc
+    nested = [key for key, value in values.items() if isinstance(value, dict | list)]
+    if nested:
+        raise ConfigInvalid(f"{path}: settings are flat, KEY = VALUE; found {', '.join(nested)}")
+    return values
+
+
+def _coerce(hint: Any, value: Any) -> Any:
+    if get_origin(hint) is Literal:
+        choices = get_args(hint)
+        text = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+        if text not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}")
+        return text
+    if hint is bool:
+        words = {
+            "true": True,
+            "on": True,
+            "yes": True,
+            "1": True,
+            "false": False,
+            "off": False,
+            "no": False,
+            "0": False,
+        }
+        if isinstance(value, bool):
+            return value
+        if str(value).lower() not in words:
+            raise ValueError("expected true or false")
+        return words[str(value).lower()]
+    if hint in (int, float):
+        try:
+            number = hint(value)
+        except (TypeError, ValueError):
+            raise ValueError(f"expected {'a whole number' if hint is int else 'a number'}") from None
+        if number != number or number in (float("inf"), float("-inf")) or (hint is int and number != float(value)):
+            raise ValueError(f"expected {'a whole number' if hint is int else 'a finite number'}")
+        return number
+    return str(value)

@@ -1,0 +1,33 @@
+"""What a training, an evaluation or a proposal run can refuse.
+
+LearnerError
+├── ConfigInvalid             an unknown setting, or one out of range (exit code 2)
+├── DataInvalid               the registered data cannot be trained on or scored
+├── WeightsUnavailable        pretrained weights that cannot be had, or do not fit
+├── CheckpointIncompatible    a checkpoint that is missing, damaged or from another configuration
+└── TrainingDiverged          a loss that is not finite; nothing was stepped on it
+"""
+
+
+class LearnerError(Exception):
+    """Root of everything the learner raises on purpose."""
+
+
+class ConfigInvalid(LearnerError):
+    """An unknown setting, or one out of range; the message lists all of them."""
+
+
+class DataInvalid(LearnerError):
+    """The registered data cannot be trained on or scored; the message says what is missing."""
+
+
+class WeightsUnavailable(LearnerError):
+    """Pretrained weights that cannot be had, or do not fit the encoder."""
+
+
+class CheckpointIncompatible(LearnerError):
+    """A checkpoint that is missing, damaged or from another configuration."""
+
+
+class TrainingDiverged(LearnerError):
+    """The loss is not finite; the step was not taken."""

@@ -1,0 +1,100 @@
+"""The losses of the paper and of the default preset: pure tensor functions.
+
+Shape legend: B batch, K classes, H W height and width. Masks are targets in 0 to 1; predictions are logits.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+DICE_SMOOTHING = 1.0
+
+
+def mask_cross_entropy(logits_B1HW: Tensor, target_B1HW: Tensor, valid_B1HW: Tensor | None = None) -> Tensor:
+    """Two-sided pixel cross-entropy, one value an image.
+
+    The paper prints the one-sided form of Eq. 6, whose optimum is a mask of ones; it says in words that cross-entropy
+    was used, and so do we.
+
+    Args:
+        logits_B1HW: lesion logits.
+        target_B1HW: 0 to 1; soft values are allowed.
+        valid_B1HW: 0 where a pixel teaches nothing; the mean is over the rest.
+
+    Returns:
+        float B.
+    """
+    pixels_B1HW = F.binary_cross_entropy_with_logits(logits_B1HW, target_B1HW, reduction="none")
+    if valid_B1HW is None:
+        return pixels_B1HW.mean(dim=(1, 2, 3))
+    total_B = valid_B1HW.sum(dim=(1, 2, 3)).clamp_min(1.0)
+    return (pixels_B1HW * valid_B1HW).sum(dim=(1, 2, 3)) / total_B
+
+
+def dice_loss(logits_B1HW: Tensor, target_B1HW: Tensor, valid_B1HW: Tensor | None = None) -> Tensor:
+    """1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1), one value an image; 0 for an image without anything to find.
+
+    Returns:
+        float B.
+    """
+    probability_B1HW = torch.sigmoid(logits_B1HW)
+    if valid_B1HW is not None:
+        probability_B1HW, target_B1HW = probability_B1HW * valid_B1HW, target_B1HW * valid_B1HW
+    both_B = (probability_B1HW * target_B1HW).sum(dim=(1, 2, 3))
+    total_B = probability_B1HW.sum(dim=(1, 2, 3)) + target_B1HW.sum(dim=(1, 2, 3))
+    loss_B = 1 - (2 * both_B + DICE_SMOOTHING) / (total_B + DICE_SMOOTHING)
+    return torch.where(target_B1HW.sum(dim=(1, 2, 3)) > 0, loss_B, torch.zeros_like(loss_B))
+
+
+def localization_loss(
+    logits_B1HW: Tensor, target_B1HW: Tensor, valid_B1HW: Tensor | None = None, *, dice: bool
+) -> Tensor:
+    """Localization loss of each image (L_floc of Eq. 6): cross-entropy, with Dice where asked for.
+
+    The target is averaged down to the size of the logits where it is larger.
+
+    Returns:
+        float B.
+    """
+    if target_B1HW.shape[-2:] != logits_B1HW.shape[-2:]:
+        target_B1HW = F.adaptive_avg_pool2d(target_B1HW, logits_B1HW.shape[-2:])
+    loss_B = mask_cross_entropy(logits_B1HW, target_B1HW, valid_B1HW)
+    return loss_B + dice_loss(logits_B1HW, target_B1HW, valid_B1HW) if dice else loss_B
+
+
+def pseudo_mask(probability_B1HW: Tensor, *, low: float = 0.5, high: float = 0.5) -> tuple[Tensor, Tensor]:
+    """Binarize a predicted mask: 1 above `high`, 0 up to `low`, and nothing in between.
+
+    With both at .5 this is the binarize of Eq. 3 and 7.
+
+    Returns:
+        The pseudo mask and where it is valid, both float B1HW of zeros and ones.
+    """
+    mask_B1HW = (probability_B1HW > high).to(probability_B1HW.dtype)
+    valid_B1HW = ((probability_B1HW > high) | (probability_B1HW <= low)).to(probability_B1HW.dtype)
+    return mask_B1HW, valid_B1HW
+
+
+def passes_gate(class_probability_BK: Tensor, tau: float) -> Tensor:
+    """The condition P_cls > tau of Eq. 7, on the most probable class; exactly tau does not pass.
+
+    Returns:
+        bool B.
+    """
+    return class_probability_BK.amax(dim=1) > tau
+
+
+def masked_mean(values_B: Tensor, chosen_B: Tensor) -> Tensor:
+    """Mean over the chosen images; 0 (with a gradient of 0) where none is chosen."""
+    weight_B = chosen_B.to(values_B.dtype)
+    return (values_B * weight_B).sum() / weight_B.sum().clamp_min(1.0)
+
+
+def hybrid_loss(
+    class_loss: Tensor, located_loss: Tensor, pseudo_loss: Tensor, *, lambda_: float, alpha: float
+) -> Tensor:
+    """L_hyb = lambda L_cls + (1 - lambda) (L_sloc_w + alpha L_sloc_wo).
+
+    Source: Eq. 7.
+    """
+    return lambda_ * class_loss + (1 - lambda_) * (located_loss + alpha * pseudo_loss)

@@ -1,0 +1,121 @@
+"""The metrics of the paper's Eq. 8, with AUC and AP50: pure functions over arrays and boxes.
+
+Precision, recall and F1 are macro averages. Localization counts every image with a known lesion; a miss counts as 0.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
+
+from db.records import Box
+from db.regions import boxes_iou
+
+Floats = NDArray[np.floating]
+RECALL_STEPS = np.linspace(0, 1, 101)
+
+
+def classification_metrics(truth_N: NDArray[np.integer], probability_NK: Floats) -> dict[str, float | None]:
+    """Accuracy, macro precision, recall and F1 over the classes that occur, and AUC.
+
+    Args:
+        truth_N: class indices.
+        probability_NK: rows sum to 1.
+
+    Returns:
+        accuracy, precision, recall, f1, auc; all None for no image, auc None where only one class occurs.
+
+    Source: Eq. 8; recall equals accuracy on a balanced set only if it is a macro average, as the paper's tables show.
+    """
+    if not len(truth_N):
+        return dict.fromkeys(("accuracy", "precision", "recall", "f1", "auc"))
+    predicted_N = probability_NK.argmax(axis=1)
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        truth_N, predicted_N, labels=np.unique(truth_N), average="macro", zero_division=0
+    )
+    return {
+        "accuracy": float(accuracy_score(truth_N, predicted_N)),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(f1),
+        "auc": roc_auc(truth_N, probability_NK),
+    }
+
+
+def roc_auc(truth_N: NDArray[np.integer], probability_NK: Floats) -> float | None:
+    """ROC AUC: of the second class for two classes, macro one-vs-rest over the classes that occur beyond that.
+
+    Returns:
+        0 to 1, None where fewer than two classes occur.
+    """
+    present = np.unique(truth_N)
+    if len(present) < 2:
+        return None
+    if probability_NK.shape[1] == 2:
+        return float(roc_auc_score(truth_N == 1, probability_NK[:, 1]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return float(np.mean([roc_auc_score(truth_N == k, probability_NK[:, k]) for k in present]))
+
+
+def mask_iou(first_HW: NDArray[np.bool_], second_HW: NDArray[np.bool_]) -> float:
+    """Intersection over union of two masks (Eq. 8); 1 if both are empty."""
+    union = np.logical_or(first_HW, second_HW).sum()
+    return float(np.logical_and(first_HW, second_HW).sum() / union) if union else 1.0
+
+
+def mask_dice(first_HW: NDArray[np.bool_], second_HW: NDArray[np.bool_]) -> float:
+    """Dice score of two masks (Eq. 8); 1 if both are empty."""
+    total = first_HW.sum() + second_HW.sum()
+    return float(2 * np.logical_and(first_HW, second_HW).sum() / total) if total else 1.0
+
+
+def average_precision(
+    truths: Sequence[Sequence[Box]],
+    predictions: Sequence[Sequence[Box]],
+    scores: Sequence[float],
+    *,
+    iou: float = 0.5,
+) -> float | None:
+    """AP of boxes at one IoU threshold, interpolated at 101 recalls as in COCO.
+
+    Args:
+        truths: known boxes of each image.
+        predictions: predicted boxes of each image.
+        scores: one score an image, shared by its boxes.
+        iou: a prediction is right if it overlaps a box nobody else has taken at least this much.
+
+    Returns:
+        0 to 1; None where there is nothing to find.
+    """
+    total = sum(len(boxes) for boxes in truths)
+    if not total:
+        return None
+    hits: list[bool] = []
+    for image in sorted(range(len(truths)), key=lambda n: -scores[n]):
+        free = list(truths[image])
+        for box in predictions[image]:
+            overlaps = [boxes_iou([box], [truth]) for truth in free]
+            best = int(np.argmax(overlaps)) if overlaps else -1
+            hit = best >= 0 and overlaps[best] >= iou
+            hits.append(hit)
+            if hit:
+                free.pop(best)
+    if not hits:
+        return 0.0
+    found = np.cumsum(hits)
+    precision = found / np.arange(1, len(hits) + 1)
+    precision = np.maximum.accumulate(precision[::-1])[::-1]
+    first = np.searchsorted(found / total, RECALL_STEPS - 1e-12)
+    return float(np.mean(np.append(precision, 0.0)[np.minimum(first, len(precision))]))
+
+
+def pairwise_dice(masks_VHW: NDArray[np.bool_]) -> float:
+    """Mean Dice over all pairs of V masks: how much several views of one image agree; 0 if the first is empty."""
+    views = len(masks_VHW)
+    if not masks_VHW[0].any():
+        return 0.0
+    pairs = [(a, b) for a in range(views) for b in range(a + 1, views)]
+    return float(np.mean([mask_dice(masks_VHW[a], masks_VHW[b]) for a, b in pairs])) if pairs else 1.0

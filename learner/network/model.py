@@ -1,0 +1,65 @@
+"""The joint network: encoder -> LA-Net -> classifier, put together from a configuration."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from learner.config import TrainConfig
+from learner.network.classifier import AttentionClassifier
+from learner.network.encoder import Encoder
+from learner.network.lanet import PaperHead, TopDownHead
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the network says about a batch."""
+
+    mask_logits_B1HW: Tensor
+    """Lesion logits at the head's own resolution."""
+    class_logits_BK: Tensor
+
+
+class JointNetwork(nn.Module):
+    """Classification and localization in one network (paper, Fig. 1)."""
+
+    def __init__(self, encoder: Encoder, lanet: nn.Module, classifier: AttentionClassifier) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.lanet = lanet
+        self.classifier = classifier
+
+    def forward(self, image_B3HW: Tensor) -> Output:
+        """Score a batch of normalised images, float B3HW."""
+        features = self.encoder(image_B3HW)
+        mask_logits_B1HW = self.lanet(features)
+        return Output(mask_logits_B1HW, self.classifier(features[-1], mask_logits_B1HW))
+
+    def locate(self, image_B3HW: Tensor) -> Tensor:
+        """Only the lesion logits B1HW: all that stage 1 trains."""
+        logits_B1HW: Tensor = self.lanet(self.encoder(image_B3HW))
+        return logits_B1HW
+
+
+def build_model(config: TrainConfig, num_classes: int) -> JointNetwork:
+    """Build the network that a configuration describes, with random weights.
+
+    Raises:
+        ConfigInvalid: the encoder is unknown or cannot return features.
+    """
+    encoder = Encoder(config.encoder)
+    lanet = (
+        PaperHead(encoder.channels, cam=config.cam, sam=config.sam)
+        if config.head == "paper"
+        else TopDownHead(encoder.channels, cam=config.cam, sam=config.sam, width=config.head_channels)
+    )
+    return JointNetwork(encoder, lanet, AttentionClassifier(encoder.channels[-1], num_classes, mam=config.mam))
+
+
+def input_statistics(config: TrainConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and deviation that inputs in 0 to 1 are normalised with."""
+    if config.normalize == "unit":
+        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    return IMAGENET_MEAN, IMAGENET_STD
