@@ -3,8 +3,7 @@
 Use-cases take a `Progress`; the command line passes one that draws bars, tests and libraries pass none.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from typing import Protocol
 
 
@@ -40,10 +39,9 @@ class _SilentTask:
 class SilentProgress:
     """Shows nothing; the default of every use-case."""
 
-    @contextmanager
-    def task(self, name: str, total: int) -> Iterator[Task]:
+    def task(self, name: str, total: int) -> TaskContext:
         """Open a bar nobody sees."""
-        yield _SilentTask()
+        return nullcontext(_SilentTask())
 
     def say(self, message: str) -> None:
         """Swallow one line."""

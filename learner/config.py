@@ -93,6 +93,8 @@ class TrainConfig:
     """Confidence that a pseudo mask or a proposal needs, 0 to 1."""
     gate: Literal["agreement", "class"] = "agreement"
     """What proposals are gated by: agreement of views times class probability, or class probability (paper)."""
+    tta: bool = True
+    """Average four views (as is, mirrored, two gains) when scoring; their agreement is the proposals' score."""
     val: float = 0.15
     """Share put into validation where the registry has no validation split yet."""
     seed: int = 0
@@ -164,6 +166,7 @@ PRESETS: MappingProxyType[str, TrainConfig] = MappingProxyType(
             ema_decay=0.0,
             select="accuracy",
             gate="class",
+            tta=False,
         ),
     }
 )

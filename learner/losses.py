@@ -57,7 +57,7 @@ def localization_loss(
         float B.
     """
     if target_B1HW.shape[-2:] != logits_B1HW.shape[-2:]:
-        target_B1HW = F.adaptive_avg_pool2d(target_B1HW, logits_B1HW.shape[-2:])
+        target_B1HW = F.adaptive_avg_pool2d(target_B1HW, (logits_B1HW.shape[-2], logits_B1HW.shape[-1]))
     loss_B = mask_cross_entropy(logits_B1HW, target_B1HW, valid_B1HW)
     return loss_B + dice_loss(logits_B1HW, target_B1HW, valid_B1HW) if dice else loss_B
 

@@ -66,7 +66,7 @@ def _read_rows(file: Path) -> tuple[list[tuple[int, Row]], Listing]:
             unknown = [name for name in names if name not in COLUMNS]
             if unknown:
                 listing.warnings.append(f"{file.name}: unknown column ignored: {', '.join(unknown)}")
-            rows = [
+            rows: list[tuple[int, Row]] = [
                 (reader.line_num, {name: (row.get(name) or "").strip() for name in COLUMNS if name in names})
                 for row in reader
             ]

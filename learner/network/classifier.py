@@ -18,7 +18,7 @@ def attend_to_mask(feature_BCHW: Tensor, mask_B1HW: Tensor) -> Tensor:
     Source: Eq. 4.
     """
     if mask_B1HW.shape[-2:] != feature_BCHW.shape[-2:]:
-        mask_B1HW = F.adaptive_avg_pool2d(mask_B1HW, feature_BCHW.shape[-2:])
+        mask_B1HW = F.adaptive_avg_pool2d(mask_B1HW, (feature_BCHW.shape[-2], feature_BCHW.shape[-1]))
     return feature_BCHW + feature_BCHW * mask_B1HW
 
 

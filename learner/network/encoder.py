@@ -4,6 +4,7 @@ Publishes `channels` and `strides` of its levels, finest first; heads need only 
 """
 
 from pathlib import Path
+from typing import Any
 
 import timm
 from safetensors.torch import load_file
@@ -25,20 +26,21 @@ class Encoder(nn.Module):
         """
         super().__init__()
         try:
-            probe = timm.create_model(name, features_only=True, pretrained=False)
+            probe: Any = timm.create_model(name, features_only=True, pretrained=False)
             strides = list(probe.feature_info.reduction())
             indices = [strides.index(stride) for stride in WANTED_STRIDES if stride in strides]
             if len(set(strides)) < 2:
                 # A plain ViT has one scale: its last four blocks are the levels.
                 indices = list(range(len(strides)))[-4:]
-            self.body = timm.create_model(name, features_only=True, pretrained=False, out_indices=tuple(indices))
+            self.body: Any = timm.create_model(name, features_only=True, pretrained=False, out_indices=tuple(indices))
         except (RuntimeError, AttributeError, ValueError, KeyError) as exc:
             near = ", ".join(timm.list_models(f"*{name[:6]}*")[:4])
             hint = f"; timm has for example {near}" if near else ""
             raise ConfigInvalid(f"encoder={name} cannot be used as a feature encoder ({exc}){hint}") from exc
         self.name = name
-        self.channels: list[int] = list(self.body.feature_info.channels())
-        self.strides: list[int] = list(self.body.feature_info.reduction())
+        feature_info: Any = self.body.feature_info
+        self.channels: list[int] = list(feature_info.channels())
+        self.strides: list[int] = list(feature_info.reduction())
 
     def forward(self, image_B3HW: Tensor) -> list[Tensor]:
         """Return the feature maps BCHW, finest first."""

@@ -1,0 +1,106 @@
+"""Checkpoints: a folder with weights in safetensors and a JSON file that describes them.
+
+The JSON file is the commit point: weights are written first under a new name, then the JSON that names them (with
+their SHA-256) is put in place by one rename, then older weights are removed. So a reader always finds a whole
+checkpoint, whenever the writer was stopped. Nothing is ever unpickled.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from learner.errors import CheckpointIncompatible
+
+FORMAT = 1
+BEST = "checkpoint"
+"""Name of the checkpoint that is used: the best epoch on validation."""
+LAST = "last"
+"""Name of the checkpoint that an interrupted training goes on from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint as it was read."""
+
+    folder: Path
+    description: dict[str, Any]
+    """config, classes, snapshot, metrics, epoch: what `save_checkpoint` was given."""
+    tensors: dict[str, Tensor]
+
+
+def save_checkpoint(folder: Path, name: str, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Path:
+    """Write a checkpoint atomically and return the path of its JSON file.
+
+    Args:
+        folder: made where it is missing.
+        name: `BEST` or `LAST`; the older checkpoint of that name is replaced.
+        tensors: weights by name.
+        description: plain values: config, classes, snapshot, metrics, epoch.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{name}.safetensors.partial"
+    save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, partial)
+    digest = _sha256(partial)
+    weights = folder / f"{name}-{digest[:12]}.safetensors"
+    _sync(partial)
+    partial.replace(weights)
+    document = {"format": FORMAT, "weights": weights.name, "sha256": digest, **description}
+    target = folder / f"{name}.json"
+    draft = folder / f".{name}.json.partial"
+    draft.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    _sync(draft)
+    draft.replace(target)
+    for stale in folder.glob(f"{name}-*.safetensors"):
+        if stale != weights:
+            stale.unlink(missing_ok=True)
+    return target
+
+
+def load_checkpoint(folder: Path, name: str = BEST) -> Checkpoint:
+    """Read a checkpoint and check that its weights are the ones described.
+
+    Raises:
+        CheckpointIncompatible: it is missing, damaged, or of another format.
+    """
+    file = folder / f"{name}.json"
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+        weights = folder / Path(description["weights"]).name
+        digest = _sha256(weights)
+    except FileNotFoundError as exc:
+        raise CheckpointIncompatible(
+            f"{folder}: holds no whole checkpoint ({Path(exc.filename).name} is missing)"
+        ) from exc
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise CheckpointIncompatible(f"{file}: cannot be read as a checkpoint ({exc})") from exc
+    if description.get("format") != FORMAT:
+        raise CheckpointIncompatible(
+            f"{file}: format {description.get('format')!r}, this program reads format {FORMAT}"
+        )
+    if digest != description.get("sha256"):
+        raise CheckpointIncompatible(f"{weights}: damaged, its content is not what {file.name} describes")
+    return Checkpoint(folder, description, load_file(weights))
+
+
+def delete_checkpoint(folder: Path, name: str) -> None:
+    """Remove a checkpoint that is no longer needed."""
+    (folder / f"{name}.json").unlink(missing_ok=True)
+    for weights in folder.glob(f"{name}-*.safetensors"):
+        weights.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())

@@ -1,0 +1,292 @@
+"""The training use-case: set up, run the two stages, keep the best epoch on validation, record the run.
+
+    train_model -> _prepare (config, data, model, run) -> _fit (stages, epochs) -> _finish (metrics, registry)
+
+Nothing is trained on an image of the test split: test images are never even listed here.
+"""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from db.progress import Progress, SilentProgress
+from db.records import ImageRecord, RunRecord, RunStatus, Split, Supervision
+from db.registry import Registry
+from db.splitting import split_images
+from learner.checkpoint import BEST, LAST, delete_checkpoint, load_checkpoint, save_checkpoint
+from learner.config import TrainConfig, config_from_dict
+from learner.data import FramedData, examples_from_records, load_framed
+from learner.device import choose_device
+from learner.errors import CheckpointIncompatible, DataInvalid, LearnerError
+from learner.evaluate import evaluate_data
+from learner.loop import (
+    Learner,
+    epoch_batches,
+    epoch_generator,
+    learner_tensors,
+    make_learner,
+    make_optimizer,
+    restore_learner,
+    selection_score,
+    train_epoch,
+    validate,
+)
+from learner.network.encoder import load_encoder_weights
+from learner.network.model import build_model
+from learner.snapshot import Snapshot, take_snapshot
+from learner.stages import StageConfig, make_stages
+
+RUNS_FOLDER = "runs"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """Records that a training may see, and what they are called together."""
+
+    train: list[ImageRecord]
+    val: list[ImageRecord]
+    classes: list[str]
+    snapshot: Snapshot
+
+
+@dataclass(slots=True)
+class Job:
+    """One training under way."""
+
+    registry: Registry
+    run: RunRecord
+    folder: Path
+    config: TrainConfig
+    data: TrainingData
+    learner: Learner
+    train: FramedData
+    val: FramedData
+    progress: Progress
+    seconds: float = 0.0
+    images_seen: int = 0
+    start_stage: int = 1
+    start_epoch: int = 1
+    best: dict[str, Any] = dataclasses.field(default_factory=dict)
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+
+def train_model(
+    registry: Registry, config: TrainConfig, *, resume: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Train on everything that is registered outside test, and record the run.
+
+    Args:
+        registry: where the data is and the run goes.
+        config: what to do; with `resume`, the interrupted run's own configuration counts instead.
+        resume: go on with the newest interrupted run.
+        progress: where to show loss, speed and time left.
+
+    Returns:
+        run, epochs, best, seconds, images_per_second, checkpoint: see the command line's contract.
+
+    Raises:
+        DataInvalid: there is nothing to train on; WeightsUnavailable: the encoder's weights cannot be had;
+        TrainingDiverged: the loss stopped being finite; CheckpointIncompatible: the run cannot be resumed.
+    """
+    job = _prepare(registry, config, resume=resume, progress=progress or SilentProgress())
+    try:
+        _fit(job)
+    except LearnerError as exc:
+        with registry.begin() as tx:
+            tx.runs.finish(job.run.id, RunStatus.FAILED, {"error": str(exc)})
+        raise
+    return _finish(job)
+
+
+def select_training_data(registry: Registry) -> TrainingData:
+    """Choose the records that a training may see: everything outside test.
+
+    Raises:
+        DataInvalid: no image, no class, or nothing to validate on.
+    """
+    with registry.read() as tx:
+        train = tx.images.select(splits=[Split.TRAIN, None])
+        val = tx.images.select(splits=[Split.VAL])
+    if not train:
+        raise DataInvalid("there is no image to train on; register some with: partly import PATH --layout csv")
+    if not any(image.supervision is Supervision.FULLY and image.boxes for image in train):
+        raise DataInvalid(
+            "no training image has a known location, so the first stage has nothing to learn from; import some boxes "
+            "or masks, or draw some in Label Studio: partly push --partly, then partly pull"
+        )
+    classes = sorted({image.class_name for image in [*train, *val] if image.class_name is not None})
+    if not classes:
+        raise DataInvalid("no training image has a class; import them with a class column or from class folders")
+    return TrainingData(train, val, classes, take_snapshot([*train, *val]))
+
+
+def _prepare(registry: Registry, config: TrainConfig, *, resume: bool, progress: Progress) -> Job:
+    run: RunRecord | None = None
+    if resume:
+        with registry.read() as tx:
+            run = tx.runs.latest(RunStatus.RUNNING)
+        config = config_from_dict(run.config)
+    data = select_training_data(registry)
+    if not data.val:
+        counts = split_images(registry, val=config.val, seed=config.seed)
+        progress.say(f"no validation split yet: {counts['val']} images were put into one (see: partly split)")
+        data = select_training_data(registry)
+        if not data.val:
+            raise DataInvalid("there are too few images to keep any for validation; register more")
+    if run is not None and run.snapshot != data.snapshot.hash:
+        raise CheckpointIncompatible(
+            f"{run.name} cannot go on: the registry has learned something since it began; train anew with: partly train"
+        )
+    device = choose_device(config.device)
+    torch.manual_seed(config.seed)
+    model = build_model(config, len(data.classes))
+    if run is None:
+        load_encoder_weights(model.encoder, config.weights)
+    framed = {
+        name: _load(registry, records, data.classes, config, progress, f"decoding {name}")
+        for name, records in (("train", data.train), ("validation", data.val))
+    }
+    resuming = run is not None
+    if run is None:
+        with registry.begin() as tx:
+            run = tx.runs.start(preset=config.preset, config=config.to_dict(), snapshot=data.snapshot.hash)
+    folder = registry.root / RUNS_FOLDER / run.name
+    job = Job(
+        registry=registry,
+        run=run,
+        folder=folder,
+        config=config,
+        data=data,
+        learner=make_learner(model, config, device),
+        train=framed["train"],
+        val=framed["validation"],
+        progress=progress,
+    )
+    if resuming and (folder / f"{LAST}.json").exists():
+        _restore(job)
+    return job
+
+
+def _load(
+    registry: Registry,
+    records: Sequence[ImageRecord],
+    classes: Sequence[str],
+    config: TrainConfig,
+    progress: Progress,
+    name: str,
+) -> FramedData:
+    with registry.read() as tx:
+        examples = examples_from_records(tx, records)
+    data = load_framed(
+        examples,
+        classes,
+        size=config.size,
+        framing=config.framing,
+        box_target=config.box_target,
+        progress=progress,
+        name=name,
+    )
+    for problem in data.unreadable:
+        progress.say(f"left out: {problem}")
+    return data
+
+
+def _fit(job: Job) -> None:
+    # A batch of validation first: what is wrong there should not wait for the end of an epoch.
+    validate(job.learner, job.val)
+    for stage in make_stages(job.config):
+        if stage.number < job.start_stage or not stage.epochs:
+            continue
+        first = job.start_epoch if stage.number == job.start_stage else 1
+        if first == 1:
+            _begin_stage(job, stage)
+        probe = epoch_batches(job.train, stage, job.config, epoch_generator(job.config, stage, 1))
+        job.learner.total_steps = len(probe) * stage.epochs
+        job.learner.steps = (first - 1) * len(probe)
+        images = sum(map(len, probe))
+        with job.progress.task(stage.name, stage.epochs * images) as task:
+            task.advance((first - 1) * images)
+            for epoch in range(first, stage.epochs + 1):
+                started = time.perf_counter()
+                generator = epoch_generator(job.config, stage, epoch)
+                batches = epoch_batches(job.train, stage, job.config, generator)
+                losses = train_epoch(job.learner, job.train, stage, batches, generator, task)
+                measured = validate(job.learner, job.val)
+                job.seconds += time.perf_counter() - started
+                job.images_seen += images
+                _end_epoch(job, stage, epoch, losses, measured)
+
+
+def _begin_stage(job: Job, stage: StageConfig) -> None:
+    # A stage starts from the weights that the stage before it would keep, with a fresh optimizer.
+    job.learner.model.load_state_dict(job.learner.kept.state_dict())
+    job.learner.optimizer = make_optimizer(job.learner.model, job.config)
+
+
+def _end_epoch(
+    job: Job, stage: StageConfig, epoch: int, losses: dict[str, float], measured: dict[str, float | None]
+) -> None:
+    score = selection_score(measured, job.config.select)
+    job.history.append({"stage": stage.number, "epoch": epoch, **losses, "val": measured})
+    if stage.classify and score > job.best.get("score", -1.0):
+        job.best = {"epoch": epoch, "score": score, **measured}
+        save_checkpoint(job.folder, BEST, job.learner.kept.state_dict(), _description(job))
+    state = {
+        "stage": stage.number,
+        "finished_epoch": epoch,
+        "finished_stage": epoch == stage.epochs,
+        "seconds": job.seconds,
+        "images_seen": job.images_seen,
+        "best": job.best,
+        "history": job.history,
+    }
+    save_checkpoint(job.folder, LAST, dict(learner_tensors(job.learner)), state)
+
+
+def _description(job: Job, metrics: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {
+        "run": job.run.name,
+        "config": job.config.to_dict(),
+        "classes": job.data.classes,
+        "snapshot": {"hash": job.data.snapshot.hash, "images": job.data.snapshot.images},
+        "epoch": job.best["epoch"],
+        "metrics": metrics or {"val": job.best},
+    }
+
+
+def _restore(job: Job) -> None:
+    last = load_checkpoint(job.folder, LAST)
+    restore_learner(job.learner, last.tensors)
+    state = last.description
+    job.seconds, job.images_seen = state["seconds"], state["images_seen"]
+    job.best, job.history = state["best"], state["history"]
+    job.start_stage = state["stage"] + (1 if state["finished_stage"] else 0)
+    job.start_epoch = 1 if state["finished_stage"] else state["finished_epoch"] + 1
+    job.progress.say(f"{job.run.name} goes on after epoch {state['finished_epoch']} of stage {state['stage']}")
+
+
+def _finish(job: Job) -> dict[str, Any]:
+    best = load_checkpoint(job.folder, BEST)
+    job.learner.kept.load_state_dict(best.tensors)
+    report = evaluate_data(
+        job.learner.kept, job.val, job.config, job.data.classes, job.learner.device, progress=job.progress
+    )
+    metrics = {
+        "epochs": len(job.history),
+        "best": job.best,
+        "val": report,
+        "seconds": round(job.seconds, 3),
+        "images_per_second": round(job.images_seen / job.seconds, 2) if job.seconds else 0.0,
+    }
+    description = _description(job, metrics) | {"history": job.history}
+    save_checkpoint(job.folder, BEST, best.tensors, description)
+    with job.registry.begin() as tx:
+        tx.runs.set_checkpoint(job.run.id, job.folder)
+        tx.runs.finish(job.run.id, RunStatus.FINISHED, metrics)
+    delete_checkpoint(job.folder, LAST)
+    return {"run": job.run.name, **metrics, "checkpoint": str(job.folder)}
