@@ -15,7 +15,7 @@ from pathlib import Path
 
 from annotator.formats.layouts import read_layout
 from annotator.formats.listing import Entry, Listing, Refusal
-from db.errors import ImageUnreadable
+from db.errors import ImageUnreadable, InvalidArgument
 from db.images import png_from_mask, read_facts, read_mask
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, Location, LocationSource, LocationStatus, NewImage, Split
@@ -63,7 +63,7 @@ def import_images(
         progress: where to show how far it is.
 
     Raises:
-        ValueError: an argument is out of range, or the layout unknown.
+        InvalidArgument: an argument is out of range, or the layout unknown.
         DataUnreadable: the listing cannot be read at all.
     """
     listing = read_layout(layout, path)
@@ -90,7 +90,7 @@ def import_listing(
 ) -> ImportReport:
     """Register what a reader listed; arguments as in `import_images`."""
     if not 0 <= keep_locations <= 1:
-        raise ValueError(f"--keep-locations is a share from 0 to 1, got {keep_locations}")
+        raise InvalidArgument(f"--keep-locations is a share from 0 to 1, got {keep_locations}")
     entries = list(_grouped(listing.entries, group_by))
     entries = hide_locations(entries, keep=keep_locations, seed=seed)
     report = ImportReport(refused=list(listing.refusals), warnings=list(listing.warnings))
@@ -115,7 +115,7 @@ def _grouped(entries: Sequence[Entry], pattern: str | None) -> Iterator[Entry]:
     try:
         regex = re.compile(pattern)
     except re.error as exc:
-        raise ValueError(f"--group-by {pattern!r} is not a regular expression: {exc}") from exc
+        raise InvalidArgument(f"--group-by {pattern!r} is not a regular expression: {exc}") from exc
     for entry in entries:
         match = regex.search(entry.name)
         group = (match[1] if regex.groups else match[0]) if match else None
@@ -189,6 +189,28 @@ def open_entry(entry: Entry) -> NewImage | Refusal:
         split=entry.split,
         location=location,
     )
+
+
+def open_data_set(path: Path, layout: str, *, progress: Progress | None = None) -> tuple[list[NewImage], list[Refusal]]:
+    """Open a data set without registering it.
+
+    Returns:
+        The good images, and what was refused with the reason.
+
+    Raises:
+        InvalidArgument: the layout is unknown; DataUnreadable: the listing cannot be read at all.
+    """
+    listing = read_layout(layout, path)
+    images: list[NewImage] = []
+    refused = list(listing.refusals)
+    with (progress or SilentProgress()).task("opening", len(listing.entries)) as task, ThreadPoolExecutor() as pool:
+        for image in pool.map(open_entry, listing.entries):
+            if isinstance(image, Refusal):
+                refused.append(image)
+            else:
+                images.append(image)
+            task.advance()
+    return images, refused
 
 
 def _write(

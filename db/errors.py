@@ -3,6 +3,7 @@
 RegistryError
 ├── RegistryMissing      no registry where one was expected
 ├── SchemaOutOfDate      the database's schema is older or newer than the program's
+├── InvalidArgument      an argument out of range (exit code 2; also a ValueError)
 ├── NotFound             a named image, run, proposal or connection does not exist
 ├── Conflict             a statement that contradicts one already stored
 └── ImageUnreadable      a file that is missing or cannot be decoded
@@ -19,6 +20,10 @@ class RegistryMissing(RegistryError):
 
 class SchemaOutOfDate(RegistryError):
     """The database was made by an older or a newer program; the message says which and what to do."""
+
+
+class InvalidArgument(RegistryError, ValueError):
+    """An argument is out of range; the message says what was expected."""
 
 
 class NotFound(RegistryError):

@@ -3,7 +3,7 @@
 Use-cases take a `Progress`; the command line passes one that draws bars, tests and libraries pass none.
 """
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 
@@ -17,18 +17,11 @@ class Task(Protocol):
 class Progress(Protocol):
     """Something that can show bars and lines."""
 
-    def task(self, name: str, total: int) -> "TaskContext":
+    def task(self, name: str, total: int) -> AbstractContextManager[Task]:
         """Open a bar of `total` steps, closed when the context ends."""
 
     def say(self, message: str) -> None:
         """Show one line."""
-
-
-class TaskContext(Protocol):
-    """The context manager that `Progress.task` returns."""
-
-    def __enter__(self) -> Task: ...
-    def __exit__(self, *exc: object) -> bool | None: ...
 
 
 class _SilentTask:
@@ -39,7 +32,7 @@ class _SilentTask:
 class SilentProgress:
     """Shows nothing; the default of every use-case."""
 
-    def task(self, name: str, total: int) -> TaskContext:
+    def task(self, name: str, total: int) -> AbstractContextManager[Task]:
         """Open a bar nobody sees."""
         return nullcontext(_SilentTask())
 

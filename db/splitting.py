@@ -7,6 +7,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from db.errors import InvalidArgument
 from db.records import ImageRecord, Split
 from db.registry import Registry
 
@@ -24,10 +25,10 @@ def split_images(
         dry_run: only say what would be.
 
     Raises:
-        ValueError: a share is out of range.
+        InvalidArgument: a share is out of range.
     """
     if not (0 <= val < 1 and 0 <= test < 1 and val + test < 1):
-        raise ValueError(f"val and test must be shares that leave something to train on, got {val} and {test}")
+        raise InvalidArgument(f"val and test must be shares that leave something to train on, got {val} and {test}")
     with registry.read() as tx:
         images = tx.images.select()
     splits = plan_splits(images, val=val, test=test, seed=seed)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from db.errors import NotFound
+from db.errors import InvalidArgument, NotFound
 from db.paths import ProjectPaths
 from db.queries.labels import label_from_row, list_boxes
 from db.records import ImageRecord, LocationStatus, NewImage, RegistryStatus, Split, Supervision
@@ -72,7 +72,7 @@ class ImageQueries:
         """Assign splits to images that are not in test.
 
         Raises:
-            ValueError: one of them is in test, which nothing ever leaves.
+            InvalidArgument: one of them is in test, which nothing ever leaves.
         """
         for split in Split:
             ids = [image_id for image_id, value in splits.items() if value is split]
@@ -82,7 +82,7 @@ class ImageQueries:
                     select(func.count()).where(Image.id.in_(chunk), Image.split == Split.TEST)
                 )
                 if frozen and split is not Split.TEST:
-                    raise ValueError("an image never leaves the test split")
+                    raise InvalidArgument("an image never leaves the test split")
                 self._session.execute(update(Image).where(Image.id.in_(chunk)).values(split=split))
 
     def named(self, path: Path) -> Path:

@@ -8,7 +8,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from db.records import Box, Location, LocationLabel, LocationSource, LocationStatus
-from db.tables import LocationBox, Mask
+from db.tables import LocationBox, Mask, Review
 from db.tables import LocationLabel as LabelRow
 
 CHUNK = 500
@@ -85,6 +85,22 @@ class LabelQueries:
         rows = self._session.scalars(statement).all()
         boxes = list_boxes(self._session, [row.id for row in rows])
         return [label_from_row(row, boxes.get(row.id, ())) for row in rows]
+
+    def comes_from_annotation(self, image_id: int, connection_id: int, external_id: int) -> bool:
+        """Say whether the label that holds for an image was made by this annotation (any version of it)."""
+        newest = select(func.max(LabelRow.revision)).where(LabelRow.image_id == image_id).scalar_subquery()
+        statement = (
+            select(func.count())
+            .select_from(LabelRow)
+            .join(Review, Review.id == LabelRow.review_id)
+            .where(
+                LabelRow.image_id == image_id,
+                LabelRow.revision == newest,
+                Review.connection_id == connection_id,
+                Review.external_id == external_id,
+            )
+        )
+        return bool(self._session.scalar(statement))
 
     def _put_mask(self, png: bytes) -> str:
         digest = "sha256:" + hashlib.sha256(png).hexdigest()

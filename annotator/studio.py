@@ -1,0 +1,293 @@
+"""A Label Studio on this machine, in an environment of its own: install, start, stop, status.
+
+It listens on 127.0.0.1 only, keeps its data below `home`, and never asks the internet for anything. Its account is
+made up at the first start; password and token lie in a file that only the user can read, and reach the server through
+its environment, never through its command line.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from annotator.errors import StudioFailed
+from db.progress import Progress, SilentProgress
+
+PACKAGE = "label-studio>=1.20"
+USERNAME = "partly@localhost.local"
+FIRST_PORT = 8080
+START_TIMEOUT_S = 300.0
+STOP_TIMEOUT_S = 20.0
+MEDIA_FOLDER = "media"
+
+OFFLINE = {
+    "LATEST_VERSION_CHECK": "0",
+    "COLLECT_ANALYTICS": "0",
+    "SENTRY_DSN": "",
+    "FRONTEND_SENTRY_DSN": "",
+}
+"""Without these the server hangs for minutes where there is no internet."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudioPaths:
+    """Where a local server lives."""
+
+    home: Path
+    """Its data: account, database, images it serves, log."""
+    environment: Path
+    """Its virtual environment, which servers can share."""
+
+    @property
+    def files(self) -> Path:
+        """Root of the files that it may serve."""
+        return self.home / "files"
+
+    @property
+    def media(self) -> Path:
+        """Folder that images are placed in."""
+        return self.files / MEDIA_FOLDER
+
+    @property
+    def log(self) -> Path:
+        """What the server prints."""
+        return self.home / "server.log"
+
+
+@dataclass(frozen=True, slots=True)
+class StudioStatus:
+    """A local server's state."""
+
+    running: bool
+    installed: bool
+    url: str | None = None
+    username: str | None = None
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The local server's only account."""
+
+    username: str
+    password: str
+    token: str
+
+    def __repr__(self) -> str:
+        """Show no secret."""
+        return f"Account(username={self.username!r})"
+
+
+def start_studio(paths: StudioPaths, *, port: int | None = None, progress: Progress | None = None) -> StudioStatus:
+    """Install the server where it is missing, start it where it is not running, and wait until it answers.
+
+    Args:
+        paths: where it lives.
+        port: to listen on; None for the one it had before or the first free one from 8080 on.
+        progress: where to say what takes time.
+
+    Raises:
+        StudioFailed: it cannot be installed or does not come up; the message names the log.
+    """
+    progress = progress or SilentProgress()
+    status = studio_status(paths)
+    if status.running:
+        return status
+    install_studio(paths, progress=progress)
+    paths.media.mkdir(parents=True, exist_ok=True)
+    account = read_account(paths) or _make_account(paths)
+    chosen = port or _free_port(_last_port(paths))
+    url = f"http://127.0.0.1:{chosen}"
+    progress.say(f"starting Label Studio on {url} (the first start takes about half a minute)")
+    process = _launch(paths, account, chosen)
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not _is_healthy(url):
+        if process.poll() is not None:
+            raise StudioFailed(f"Label Studio stopped while starting; its last words are in {paths.log}")
+        if time.monotonic() > deadline:
+            _terminate(process.pid)
+            raise StudioFailed(f"Label Studio did not answer within {START_TIMEOUT_S:.0f} s; see {paths.log}")
+        time.sleep(0.5)
+    _write_private(paths.home / "server.json", {"pid": process.pid, "port": chosen})
+    return studio_status(paths)
+
+
+def stop_studio(paths: StudioPaths) -> bool:
+    """Stop the server; False where none was running. Its data stays."""
+    state = _read_json(paths.home / "server.json")
+    if state is None or not _is_ours(int(state["pid"]), paths):
+        return False
+    _terminate(int(state["pid"]))
+    return True
+
+
+def studio_status(paths: StudioPaths) -> StudioStatus:
+    """Say whether the server is installed and answers, and where."""
+    installed = (paths.environment / ".installed").is_file()
+    state = _read_json(paths.home / "server.json")
+    if state is None or not _is_ours(int(state["pid"]), paths):
+        return StudioStatus(running=False, installed=installed)
+    url = f"http://127.0.0.1:{state['port']}"
+    if not _is_healthy(url):
+        return StudioStatus(running=False, installed=installed)
+    return StudioStatus(running=True, installed=installed, url=url, username=USERNAME, pid=int(state["pid"]))
+
+
+def read_account(paths: StudioPaths) -> Account | None:
+    """Return the local server's account, None before its first start."""
+    stored = _read_json(paths.home / "account.json")
+    return Account(**stored) if stored else None
+
+
+def install_studio(paths: StudioPaths, *, progress: Progress | None = None) -> None:
+    """Install Label Studio into its own environment, once.
+
+    Raises:
+        StudioFailed: the installation failed; the message holds its last lines.
+    """
+    marker = paths.environment / ".installed"
+    if marker.is_file():
+        return
+    (progress or SilentProgress()).say(f"installing Label Studio into {paths.environment} (once, about a minute)")
+    if paths.environment.exists():
+        shutil.rmtree(paths.environment)
+    paths.environment.parent.mkdir(parents=True, exist_ok=True)
+    _run([sys.executable, "-m", "venv", str(paths.environment)])
+    python = str(_script(paths, "python"))
+    beside = Path(sys.executable).with_name("uv")
+    uv = str(beside) if beside.is_file() else shutil.which("uv")
+    if uv is None or not _run([uv, "pip", "install", "--quiet", "--python", python, PACKAGE], check=False):
+        _run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE])
+    marker.touch()
+
+
+def _run(command: list[str], *, check: bool = True) -> bool:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode and check:
+        last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
+        raise StudioFailed(f"Label Studio cannot be installed: {' '.join(command[:4])} failed:\n{last}")
+    return done.returncode == 0
+
+
+def _script(paths: StudioPaths, name: str) -> Path:
+    return paths.environment / ("Scripts" if os.name == "nt" else "bin") / name
+
+
+def _launch(paths: StudioPaths, account: Account, port: int) -> "subprocess.Popen[bytes]":
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("LABEL_STUDIO", "PARTLY"))}
+    environment = (
+        inherited
+        | OFFLINE
+        | {
+            "LABEL_STUDIO_BASE_DATA_DIR": str(paths.home / "data"),
+            "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
+            "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(paths.files),
+            "LABEL_STUDIO_USERNAME": account.username,
+            "LABEL_STUDIO_PASSWORD": account.password,
+            "LABEL_STUDIO_USER_TOKEN": account.token,
+            "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+        }
+    )
+    command = [str(_script(paths, "label-studio")), "start", "--no-browser", "--internal-host", "127.0.0.1"]
+    # The flag counts only when the data folder is made; it lets the token above be used at all.
+    command += ["--port", str(port), "--enable-legacy-api-token"]
+    with paths.log.open("ab") as log:
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=paths.home,
+            start_new_session=True,
+        )
+
+
+def _make_account(paths: StudioPaths) -> Account:
+    account = Account(USERNAME, secrets.token_urlsafe(12), secrets.token_hex(20))
+    _write_private(paths.home / "account.json", asdict(account))
+    return account
+
+
+def _write_private(path: Path, document: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".partial")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        json.dump(document, stream)
+    draft.replace(path)
+
+
+def _read_json(path: Path) -> dict[str, str] | None:
+    try:
+        found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _last_port(paths: StudioPaths) -> int:
+    state = _read_json(paths.home / "server.json")
+    return int(state["port"]) if state else FIRST_PORT
+
+
+def _free_port(first: int) -> int:
+    for port in range(first, first + 100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+    raise StudioFailed(f"no free port between {first} and {first + 99}; name one with --port")
+
+
+def _is_healthy(url: str) -> bool:
+    # A proxy of the environment is for the world outside, not for this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{url}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _is_ours(pid: int, paths: StudioPaths) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (OSError, OverflowError):
+        return False
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        # No /proc on this system: the number is all there is.
+        return True
+    return str(paths.environment).encode() in command
+
+
+def _terminate(pid: int) -> None:
+    def send(number: signal.Signals) -> None:
+        try:
+            os.killpg(pid, number)
+        except (ProcessLookupError, PermissionError):
+            return
+
+    send(signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while time.monotonic() < deadline:
+        # Reap it where it is our own child, so that it does not stay as a zombie.
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            return
+        time.sleep(0.2)
+    send(signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""The command line: the only package that knows typer, rich and the environment. A command calls one use-case."""

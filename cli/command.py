@@ -1,0 +1,69 @@
+"""Registers commands: adds the options that all of them take, and the one boundary where errors become exit codes."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.context import CommonOptions, Workspace
+from cli.exits import EXPECTED, exit_code
+
+INTERRUPTED = 130
+
+COMMON: dict[str, Any] = {
+    "project": Annotated[
+        Path | None, typer.Option("--project", metavar="DIR", help="The project folder; by default found upwards.")
+    ],
+    "db": Annotated[
+        str | None, typer.Option("--db", metavar="URL", help="The registry's SQLAlchemy URL (or PARTLY_DB).")
+    ],
+    "json": Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")],
+}
+
+
+def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function `f(work: Workspace, ...)` as a command.
+
+    The function's docstring is the help. Options `--project`, `--db` and `--json` may stand before or after the
+    command's name.
+    """
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(ctx: typer.Context, *, project: Path | None, db: str | None, json: bool, **arguments: Any) -> None:
+            outer: CommonOptions = ctx.find_root().obj or CommonOptions()
+            options = CommonOptions(project or outer.project, db or outer.database, json or outer.as_json)
+            run_guarded(lambda: function(Workspace(options), **arguments))
+
+        parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+        common = [
+            inspect.Parameter(
+                key, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=False if key == "json" else None
+            )
+            for key, kind in COMMON.items()
+        ]
+        signature = inspect.Signature([context, *keyword, *common])
+        run.__signature__ = signature  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
+        del run.__wrapped__
+        app.command(name)(run)
+        return function
+
+    return register
+
+
+def run_guarded(work: Callable[[], None]) -> None:
+    """Run a command's work; expected errors become one line on stderr and an exit code."""
+    try:
+        work()
+    except EXPECTED as exc:
+        typer.echo(f"partly: {exc}", err=True)
+        raise typer.Exit(exit_code(exc)) from None
+    except KeyboardInterrupt:
+        typer.echo("partly: interrupted; the same command goes on where it stopped", err=True)
+        raise typer.Exit(INTERRUPTED) from None

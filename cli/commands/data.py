@@ -1,0 +1,111 @@
+"""init, import, status, split: what is registered."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.command import command
+from cli.context import Workspace
+from cli.exits import REGISTRY
+from cli.settings import find_project, settings_of, write_project_file
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+
+
+class Layout(StrEnum):
+    """Layouts that can be imported."""
+
+    CSV = "csv"
+    FOLDERS = "folders"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(app, "init")(init)
+    command(app, "import")(import_)
+    command(app, "status")(status)
+    command(app, "split")(split)
+
+
+def init(
+    work: Workspace,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="The project folder, by default this one.")
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Create a project: its folder, settings file and registry. An existing registry is brought up to date."""
+    from db.registry import create_registry
+
+    root = (folder or work.options.project or find_project(Path.cwd()) or Path.cwd()).resolve()
+    settings = settings_of(root, database=work.options.database)
+    if not dry_run:
+        write_project_file(root)
+        create_registry(settings.database_url, root).close()
+    work.output.document({"project": str(root), "created": not dry_run})
+    work.output.line(f"{'would make' if dry_run else 'project'} {root}; next: partly import PATH --layout csv")
+
+
+def import_(
+    work: Workspace,
+    path: Annotated[Path, typer.Argument(help="The data set: a folder, or a labels.csv.")],
+    layout: Annotated[Layout, typer.Option(help="How the data set is laid out.")],
+    keep_locations: Annotated[
+        float, typer.Option(metavar="F", help="Register this share of the known locations (stratified, seeded).")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of that choice.")] = 0,
+    group_by: Annotated[
+        str | None, typer.Option(metavar="REGEX", help="Group of an image (patient, video) from its name.")
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Register the images of a data set with what is known of them. The same import twice changes nothing."""
+    from annotator.import_images import import_images
+
+    report = import_images(
+        work.registry,
+        path,
+        layout.value,
+        keep_locations=keep_locations,
+        seed=seed,
+        group_by=group_by,
+        dry_run=dry_run,
+        progress=work.progress,
+    )
+    for warning in report.warnings:
+        work.output.remark(f"warning: {warning}")
+    counts = {name: getattr(report, name) for name in ("registered", "updated", "moved", "unchanged")}
+    refused = [{"file": refusal.file, "reason": refusal.reason} for refusal in report.refused]
+    work.output.document(
+        {**counts, "refused": refused, "warnings": report.warnings, "dry_run": dry_run},
+        (("images", "count"), [*counts.items(), ("refused", len(refused))]),
+        *([(("refused", "reason"), [(item["file"], item["reason"]) for item in refused])] if refused else []),
+    )
+    if refused:
+        raise typer.Exit(REGISTRY)
+
+
+def status(work: Workspace) -> None:
+    """Count images by what is known of them, proposals by what became of them, and runs."""
+    import dataclasses
+
+    with work.registry.read() as tx:
+        counts = dataclasses.asdict(tx.images.status())
+    rows = [(part, name, count) for part, values in counts.items() for name, count in values.items()]
+    work.output.document(counts, (("", "", "count"), rows))
+
+
+def split(
+    work: Workspace,
+    val: Annotated[float, typer.Option(metavar="F", help="Share for validation.")] = 0.15,
+    test: Annotated[float, typer.Option(metavar="F", help="Share for test.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="The same seed and images give the same splits.")] = 0,
+    dry_run: DryRun = False,
+) -> None:
+    """Divide the images by group, stratified by class. A test image never moves again."""
+    from db.splitting import split_images
+
+    counts = split_images(work.registry, val=val, test=test, seed=seed, dry_run=dry_run)
+    work.output.document({"splits": counts, "dry_run": dry_run}, (("split", "images"), list(counts.items())))

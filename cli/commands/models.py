@@ -1,0 +1,165 @@
+"""train, evaluate, propose, runs: what machines do."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.command import command
+from cli.commands.data import DryRun, Layout
+from cli.context import Workspace
+
+Run = Annotated[str | None, typer.Option("--run", metavar="R", help="A run such as run-1; by default the newest.")]
+
+
+class Preset(StrEnum):
+    """Starting points of a configuration."""
+
+    DEFAULT = "default"
+    PAPER = "paper"
+
+
+class ScoredSplit(StrEnum):
+    """Splits that can be scored."""
+
+    TEST = "test"
+    VAL = "val"
+
+
+class Gate(StrEnum):
+    """What proposals are gated by."""
+
+    CLASS = "class"
+    AGREEMENT = "agreement"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(app, "train")(train)
+    command(app, "evaluate")(evaluate)
+    command(app, "propose")(propose)
+    command(app, "runs")(runs)
+
+
+def train(
+    work: Workspace,
+    preset: Annotated[Preset, typer.Option(help="Where the settings start from.")] = Preset.DEFAULT,
+    weights: Annotated[
+        str | None, typer.Option(metavar="imagenet|none|FILE", help="Encoder weights to start from.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting; may be repeated.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="A TOML file of settings.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest interrupted run.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Train in two stages on everything outside test, and keep the best epoch on validation."""
+    from learner.config import make_config, parse_overrides, read_overrides
+
+    overrides: dict[str, Any] = dict(work.settings.train)
+    if config is not None:
+        overrides |= read_overrides(config)
+    overrides |= parse_overrides(settings or [])
+    if weights is not None:
+        overrides["weights"] = weights
+    configured = make_config(preset.value, overrides)
+    if dry_run:
+        work.output.document(
+            {"dry_run": True, "config": configured.to_dict()},
+            (("setting", "value"), list(configured.to_dict().items())),
+        )
+        return
+    from learner.train import train_model
+
+    result = train_model(work.registry, configured, resume=resume, progress=work.progress)
+    work.output.document(result, (("", ""), _training_rows(result)))
+
+
+def _training_rows(result: dict[str, Any]) -> list[tuple[str, object]]:
+    rows = [(key, result[key]) for key in ("run", "epochs", "seconds", "images_per_second", "checkpoint")]
+    return [*rows, ("best epoch", result["best"]["epoch"]), *_report_rows(result["val"], "validation ")]
+
+
+def _report_rows(report: dict[str, Any], prefix: str = "") -> list[tuple[str, object]]:
+    rows: list[tuple[str, object]] = [(f"{prefix}images", report["n"])]
+    for part in ("classification", "localization", "empty"):
+        rows += [(f"{prefix}{part} {name}", value) for name, value in report[part].items()]
+    return rows
+
+
+def evaluate(
+    work: Workspace,
+    run: Run = None,
+    split: Annotated[ScoredSplit, typer.Option(help="Which registered images to score.")] = ScoredSplit.TEST,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Score a data set that is not registered, and never will be by this."),
+    ] = None,
+    layout: Annotated[Layout, typer.Option(help="Layout of --data.")] = Layout.CSV,
+) -> None:
+    """Score a run: classification, localization, and images that are known to be empty."""
+    from db.records import Split
+    from learner.evaluate import evaluate_run
+
+    images = None
+    if data is not None:
+        from annotator.import_images import open_data_set
+
+        images, refused = open_data_set(data, layout.value, progress=work.progress)
+        for refusal in refused:
+            work.output.remark(f"left out: {refusal.file}: {refusal.reason}")
+    report = evaluate_run(work.registry, run=run, split=Split(split.value), images=images, progress=work.progress)
+    work.output.document(report, (("metric", "value"), [("run", report["run"]), *_report_rows(report)]))
+
+
+def propose(
+    work: Workspace,
+    run: Run = None,
+    tau: Annotated[
+        str | None, typer.Option(metavar="0.8|auto", help="The score must be above it; auto: certified on validation.")
+    ] = None,
+    gate: Annotated[Gate | None, typer.Option(help="What is compared with tau.")] = None,
+    budget: Annotated[int | None, typer.Option(metavar="N", help="At most so many, surest first.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw the surest proposals over their images.")
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Suggest locations for partly-labeled images; only those above tau are stored, for a person to review."""
+    from learner.propose import parse_tau, propose_locations
+
+    result = propose_locations(
+        work.registry,
+        run=run,
+        tau=parse_tau(tau),
+        gate=gate.value if gate is not None else None,
+        budget=budget,
+        dry_run=dry_run,
+        progress=work.progress,
+    )
+    if picture is not None and result["items"]:
+        from learner.overlays import draw_proposals
+
+        work.output.remark(f"drawn: {draw_proposals(result, picture)}")
+    rows = [
+        (Path(item["path"]).name, item["class"], item["class_probability"], item["score"], len(item["boxes"]))
+        for item in result["items"][:20]
+    ]
+    summary = [(key, result[key]) for key in ("run", "tau", "gate", "considered", "proposed")]
+    work.output.document(result, (("", ""), summary), (("image", "class", "probability", "score", "boxes"), rows))
+
+
+def runs(work: Workspace) -> None:
+    """List all trainings."""
+    with work.registry.read() as tx:
+        records = tx.runs.all()
+    rows = []
+    for record in records:
+        val = record.metrics.get("val") or {}
+        auc = val.get("classification", {}).get("auc")
+        iou = val.get("localization", {}).get("iou")
+        rows.append((record.name, record.preset, str(record.status), f"{record.created_at:%Y-%m-%d %H:%M}", auc, iou))
+    titles = ("run", "preset", "status", "begun", "auc", "iou")
+    work.output.document({"runs": [dict(zip(titles, row, strict=True)) for row in rows]}, (titles, rows))

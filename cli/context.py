@@ -1,0 +1,123 @@
+"""The composition root: settings -> registry, client, local server; made when first asked for."""
+
+import os
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.output import Output
+from cli.settings import Settings, load_settings, studio_folders
+
+if TYPE_CHECKING:
+    from annotator.client import LabelStudioClient
+    from annotator.studio import StudioPaths
+    from db.progress import Progress
+    from db.registry import Registry
+
+TOKEN_VARIABLE = "PARTLY_LABEL_STUDIO_TOKEN"
+KEYRING_SERVICE = "partly label studio"
+
+
+@dataclass(slots=True, weakref_slot=True)
+class CommonOptions:
+    """Options that every command takes."""
+
+    project: Path | None = None
+    database: str | None = None
+    as_json: bool = False
+
+
+class Workspace:
+    """What a command works with."""
+
+    def __init__(self, options: CommonOptions) -> None:
+        self.options = options
+        self.output = Output(as_json=options.as_json)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Return the settings of the project that the command runs in."""
+        return load_settings(project=self.options.project, database=self.options.database)
+
+    @cached_property
+    def registry(self) -> "Registry":
+        """Return the project's registry."""
+        from db.registry import open_registry
+
+        return open_registry(self.settings.database_url, self.settings.root)
+
+    @cached_property
+    def progress(self) -> "Progress":
+        """Return what long work reports to."""
+        return self.output.progress()
+
+    @cached_property
+    def studio(self) -> "StudioPaths":
+        """Return where the local Label Studio lives."""
+        return studio_paths()
+
+    def connected_client(self) -> "LabelStudioClient":
+        """Return a client to the server that the registry is connected with."""
+        with self.registry.read() as tx:
+            url = tx.connections.current().url
+        return self.client(url)
+
+    def client(self, url: str) -> "LabelStudioClient":
+        """Return a client to a server, with the token that is known for it."""
+        from annotator.client import LabelStudioClient, normalize_url
+
+        normal = normalize_url(url)
+        return LabelStudioClient(normal, find_token(normal, self.studio))
+
+    def media_folder(self, url: str) -> "Path | None":
+        """Return the folder that the server can serve files from, None where it is not the local one."""
+        return self.studio.media if is_local_studio(url, self.studio) else None
+
+
+def studio_paths() -> "StudioPaths":
+    """Return where the local Label Studio lives, which needs no project."""
+    from annotator.studio import StudioPaths
+
+    return StudioPaths(*studio_folders())
+
+
+def is_local_studio(url: str, paths: "StudioPaths") -> bool:
+    """Say whether an address is that of this machine's own Label Studio."""
+    from annotator.studio import studio_status
+
+    return studio_status(paths).url == url
+
+
+def find_token(url: str, paths: "StudioPaths") -> str:
+    """Find the token for a server: the environment, the local server's account, the keyring, a prompt.
+
+    Raises:
+        AuthRejected: there is none, and nobody to ask.
+    """
+    from annotator.errors import AuthRejected
+    from annotator.studio import read_account
+
+    if os.environ.get(TOKEN_VARIABLE):
+        return os.environ[TOKEN_VARIABLE]
+    account = read_account(paths)
+    if account is not None and is_local_studio(url, paths):
+        return account.token
+    stored = _from_keyring(url)
+    if stored:
+        return stored
+    if sys.stdin.isatty():
+        import getpass
+
+        return getpass.getpass(f"Access token for {url} (Account & Settings, Access Token): ").strip()
+    raise AuthRejected(f"no token for {url}: set {TOKEN_VARIABLE}, or start the local server with: partly studio start")
+
+
+def _from_keyring(url: str) -> str | None:
+    try:
+        import keyring
+    except ImportError:
+        return None
+    stored: str | None = keyring.get_password(KEYRING_SERVICE, url)
+    return stored

@@ -1,0 +1,53 @@
+"""The `partly` command: global options and the list of commands. Imports nothing heavy; commands do, when they run."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.commands import data, demo, label_studio, models
+from cli.context import CommonOptions
+
+app = typer.Typer(
+    name="partly",
+    help="Curate partly-labeled images, review proposals in Label Studio, retrain.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+for group in (data, models, label_studio, demo):
+    group.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"partly {version('partly')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    ctx: typer.Context,
+    project: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The project folder; by default found upwards.")
+    ] = None,
+    db: Annotated[str | None, typer.Option(metavar="URL", help="The registry's SQLAlchemy URL (or PARTLY_DB).")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Curate partly-labeled images, review proposals in Label Studio, retrain."""
+    ctx.obj = CommonOptions(project, db, json)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

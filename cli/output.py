@@ -1,0 +1,127 @@
+"""What people and scripts see: tables or one JSON document on stdout, progress and remarks on stderr."""
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from db.progress import Progress, Task
+
+Rows = Sequence[Sequence[object]]
+
+
+class Output:
+    """Where a command's words go."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def document(self, document: Mapping[str, Any], *tables: tuple[Sequence[str], Rows]) -> None:
+        """Print a command's outcome: the document with --json, else the tables.
+
+        Args:
+            document: the contract's keys.
+            tables: for people: column titles and rows.
+        """
+        if self.as_json:
+            print(json.dumps(_finite(document), indent=2, ensure_ascii=False))
+            return
+        for titles, rows in tables:
+            print_table(titles, rows)
+
+    def line(self, text: str) -> None:
+        """Print a line for people; nothing with --json."""
+        if not self.as_json:
+            print(text)
+
+    def remark(self, text: str) -> None:
+        """Print a line that is not part of the outcome."""
+        print(text, file=sys.stderr)
+
+    def progress(self) -> Progress:
+        """Return what long work reports to."""
+        return RichProgress()
+
+
+def print_table(titles: Sequence[str], rows: Rows) -> None:
+    """Print a table as wide as its content."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*titles, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    # In a pipe nothing is cut off: the width of a terminal means nothing there.
+    width = None if sys.stdout.isatty() else 240
+    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _finite(value: Any) -> Any:
+    """Replace what JSON cannot say (NaN, infinity) by null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+class _RichTask:
+    def __init__(self, progress: Any, task_id: Any) -> None:
+        self._progress, self._task_id = progress, task_id
+
+    def advance(self, count: int = 1, **fields: str) -> None:
+        """Move the bar."""
+        text = "  ".join(f"{name} {value}" for name, value in fields.items())
+        if text:
+            self._progress.update(self._task_id, advance=count, note=text)
+        else:
+            self._progress.update(self._task_id, advance=count)
+
+
+class RichProgress:
+    """Bars on stderr, with speed and the time left."""
+
+    def task(self, name: str, total: int) -> AbstractContextManager[Task]:
+        """Open a bar."""
+        return _rich_task(name, total)
+
+    def say(self, message: str) -> None:
+        """Show one line above the bars."""
+        print(message, file=sys.stderr)
+
+
+@contextmanager
+def _rich_task(name: str, total: int) -> Iterator[Task]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description:<18}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
+    with Progress(*columns, console=console, refresh_per_second=4) as progress:
+        yield _RichTask(progress, progress.add_task(name, total=total, note=""))

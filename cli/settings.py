@@ -1,0 +1,111 @@
+"""Where and who: the project folder, the database, Label Studio. Flags count before the environment, then the file.
+
+What is trained is not here but in `learner.config`; a token is never here at all.
+"""
+
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from db.errors import InvalidArgument, RegistryMissing
+
+PROJECT_FILE = "partly.toml"
+DATABASE_FILE = "registry.sqlite3"
+
+TEMPLATE = """# A partly project. Images stay where they lie; what is known about them is in the registry.
+
+[registry]
+# Any SQLAlchemy URL; by default registry.sqlite3 in this folder. Keep passwords out of it: use the environment
+# variable PARTLY_DB, or PostgreSQL's own password file.
+# url = "postgresql://user@host/name"
+
+[label_studio]
+# Name of the project that `partly connect` finds or creates.
+title = "{title}"
+
+[train]
+# Settings that every training starts from, under their names in --set. For example:
+# size = 128
+# encoder = "resnet50"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the commands need to know about their surroundings."""
+
+    root: Path
+    database_url: str
+    title: str
+    train: dict[str, Any] = field(default_factory=dict)
+
+
+def find_project(start: Path) -> Path | None:
+    """Return the nearest folder, from `start` upwards, that holds a partly.toml."""
+    for folder in (start, *start.parents):
+        if (folder / PROJECT_FILE).is_file():
+            return folder
+    return None
+
+
+def load_settings(*, project: Path | None, database: str | None) -> Settings:
+    """Read the settings of the project that the command runs in.
+
+    Raises:
+        RegistryMissing: there is no project here.
+        InvalidArgument: partly.toml cannot be read, or says something unknown.
+    """
+    root = project.resolve() if project is not None else find_project(Path.cwd())
+    if root is None or not (root / PROJECT_FILE).is_file():
+        where = project if project is not None else "this folder or any above it"
+        raise RegistryMissing(f"there is no partly project in {where}; make one with: partly init")
+    return settings_of(root, database=database)
+
+
+def settings_of(root: Path, *, database: str | None) -> Settings:
+    """Read the settings of a project folder; a folder without partly.toml has the defaults."""
+    document = _read(root / PROJECT_FILE)
+    url = database or os.environ.get("PARTLY_DB") or document["registry"].get("url")
+    return Settings(
+        root=root,
+        database_url=url or f"sqlite:///{(root / DATABASE_FILE).as_posix()}",
+        title=document["label_studio"].get("title") or f"partly: {root.name}",
+        train=document["train"],
+    )
+
+
+def write_project_file(root: Path) -> None:
+    """Mark a folder as a project; a file that is there stays as it is."""
+    root.mkdir(parents=True, exist_ok=True)
+    file = root / PROJECT_FILE
+    if not file.exists():
+        file.write_text(TEMPLATE.format(title=f"partly: {root.name}".replace('"', "'")), encoding="utf-8")
+
+
+def _read(file: Path) -> dict[str, dict[str, Any]]:
+    known: dict[str, dict[str, Any]] = {"registry": {}, "label_studio": {}, "train": {}}
+    if not file.is_file():
+        return known
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise InvalidArgument(f"{file}: cannot be read as TOML ({exc})") from exc
+    unknown = [name for name in document if name not in known or not isinstance(document[name], dict)]
+    if unknown:
+        raise InvalidArgument(f"{file}: unknown section {', '.join(unknown)}; expected {', '.join(known)}")
+    return known | document
+
+
+def studio_folders() -> tuple[Path, Path]:
+    """Return where the local Label Studio keeps its data and its environment; the same for all projects."""
+    home = _folder("PARTLY_STUDIO_HOME", "XDG_DATA_HOME", ".local/share", "studio")
+    return home, _folder("PARTLY_STUDIO_ENVIRONMENT", "XDG_CACHE_HOME", ".cache", "label-studio")
+
+
+def _folder(variable: str, xdg: str, fallback: str, name: str) -> Path:
+    if os.environ.get(variable):
+        return Path(os.environ[variable]).resolve()
+    base = os.environ.get(xdg)
+    return (Path(base) if base else Path.home() / fallback) / "partly" / name

@@ -1,0 +1,173 @@
+"""The proposal use-case: a run suggests locations for images that have none, and only the sure ones are kept.
+
+A proposal is a suggestion for a person. Nothing here makes a label.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from db.errors import InvalidArgument
+from db.progress import Progress, SilentProgress
+from db.records import ImageRecord, NewProposal, Split, Supervision
+from db.regions import boxes_iou
+from db.registry import Registry
+from learner.calibration import CertifiedTau, boxes_needed, certify_tau
+from learner.data import examples_from_records
+from learner.evaluate import TrainedModel, frame_examples, open_run
+from learner.predict import Prediction, known_classes, predict
+
+CORRECT_IOU = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A prediction with what it is gated by."""
+
+    image: ImageRecord
+    prediction: Prediction
+    score: float
+
+
+def propose_locations(
+    registry: Registry,
+    *,
+    run: str | None = None,
+    tau: float | str | None = None,
+    gate: str | None = None,
+    budget: int | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Score the partly-labeled images outside test, and store the locations that pass the gate.
+
+    Args:
+        registry: where the images are and the proposals go.
+        run: which run proposes, None for the newest finished one.
+        tau: the score must be above it; a number, `auto` (certified on validation boxes), None for the run's own.
+        gate: `class` or `agreement`, None for the run's own.
+        budget: at most this many, surest first.
+        dry_run: score, but store nothing.
+        progress: where to show how far it is.
+
+    Returns:
+        run, tau, gate, considered, proposed, items: see the command line's contract; `calibration` where tau is auto.
+
+    Raises:
+        InvalidArgument: tau, gate or budget is out of range.
+        NotFound, CheckpointIncompatible: the run cannot be used.
+    """
+    progress = progress or SilentProgress()
+    if budget is not None and budget < 1:
+        raise InvalidArgument(f"--budget must be at least 1, got {budget}")
+    model = open_run(registry, run)
+    gate = gate or model.config.gate
+    if gate not in ("class", "agreement"):
+        raise InvalidArgument(f"--gate is class or agreement, got {gate!r}")
+    wanted = model.config.tau if tau is None else tau
+    certified: CertifiedTau | None = None
+    if wanted == "auto":
+        certified = _certify(registry, model, gate, progress)
+        threshold = certified.tau
+    else:
+        threshold = float(wanted)
+        if not 0 <= threshold <= 1:
+            raise InvalidArgument(f"--tau is a number from 0 to 1, or auto; got {wanted}")
+    with registry.read() as tx:
+        images = tx.images.select(splits=[Split.TRAIN, Split.VAL, None], supervision=Supervision.PARTLY)
+    scored = _score(registry, model, images, gate, progress)
+    passing = [item for item in scored if item.score > threshold and item.prediction.boxes]
+    passing.sort(key=lambda item: (-item.score, item.image.id))
+    passing = passing[:budget]
+    proposals = [_proposal(item, model) for item in passing]
+    if not dry_run and proposals:
+        with registry.begin() as tx:
+            tx.proposals.add(proposals, run_id=model.run.id, tau=threshold, gate=gate)
+    result: dict[str, Any] = {
+        "run": model.run.name,
+        "tau": threshold if threshold != float("inf") else None,
+        "gate": gate,
+        "considered": len(scored),
+        "proposed": len(proposals),
+        "items": [
+            {
+                "image": item.image.id,
+                "path": str(item.image.path),
+                "class": proposal.class_name,
+                "class_probability": proposal.class_probability,
+                "score": proposal.score,
+                "boxes": [[box.x, box.y, box.width, box.height] for box in proposal.boxes],
+            }
+            for item, proposal in zip(passing, proposals, strict=True)
+        ],
+    }
+    if certified is not None:
+        result["calibration"] = {
+            "certified": certified.is_certified,
+            "precision": certified.precision,
+            "delta": certified.delta,
+            "accepted": certified.accepted,
+            "errors": certified.errors,
+        }
+    return result
+
+
+def parse_tau(text: str | None) -> float | str | None:
+    """Parse --tau: a number, `auto`, or None for the run's own.
+
+    Raises:
+        InvalidArgument: it is neither.
+    """
+    if text is None or text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidArgument(f"--tau is a number from 0 to 1, or auto; got {text!r}") from None
+
+
+def _score(
+    registry: Registry, model: TrainedModel, images: list[ImageRecord], gate: str, progress: Progress
+) -> list[Scored]:
+    if not images:
+        return []
+    with registry.read() as tx:
+        examples = examples_from_records(tx, images)
+    data = frame_examples(model, examples, progress=progress)
+    for problem in data.unreadable:
+        progress.say(f"left out: {problem}")
+    by_id = {image.id: image for image in images}
+    known = known_classes(data.examples, model.classes)
+    predictions = predict(model.network, data, model.config, model.device, progress=progress)
+    return [
+        Scored(by_id[prediction.example.image_id or 0], prediction, prediction.score(gate, index))
+        for prediction, index in zip(predictions, known, strict=True)
+    ]
+
+
+def _proposal(item: Scored, model: TrainedModel) -> NewProposal:
+    prediction = item.prediction
+    index = prediction.class_index
+    return NewProposal(
+        image_id=item.image.id,
+        class_name=model.classes[index],
+        class_probability=float(prediction.class_probability_K[index]),
+        score=min(1.0, item.score),
+        boxes=prediction.boxes,
+    )
+
+
+def _certify(registry: Registry, model: TrainedModel, gate: str, progress: Progress) -> CertifiedTau:
+    with registry.read() as tx:
+        images = tx.images.select(splits=[Split.VAL], supervision=Supervision.FULLY)
+    scored = _score(registry, model, images, gate, progress)
+    found = [item for item in scored if item.prediction.boxes]
+    correct = [boxes_iou(item.prediction.boxes, item.image.boxes) >= CORRECT_IOU for item in found]
+    certified = certify_tau([item.score for item in found], correct)
+    if not certified.is_certified:
+        needed = boxes_needed(certified.precision, certified.delta)
+        progress.say(
+            f"no tau can be certified: of {len(found)} located validation images {sum(correct)} are right; a precision "
+            f"of {certified.precision:.0%} needs at least {needed} without an error. Nothing is proposed; "
+            "name a threshold with --tau, or have more validation images located"
+        )
+    return certified
