@@ -234,17 +234,15 @@ class LabelStudioClient:
         was_cancelled: bool = False,
     ) -> int:
         """Submit an annotation as the token's user, as the review page does, and return its id."""
-        optional: dict[str, Any] = {}
-        if parent_prediction is not None:
-            optional["parent_prediction"] = parent_prediction
-        if lead_time_s is not None:
-            optional["lead_time"] = lead_time_s
+        optional: dict[str, Any] = {} if lead_time_s is None else {"lead_time": lead_time_s}
+        # The server takes the field, the SDK's method has no parameter for it.
+        body = {} if parent_prediction is None else {"parent_prediction": parent_prediction}
         item = self._write(
             lambda: self._sdk.annotations.create(
                 id=task_id,
                 result=[dict(region) for region in result],
                 was_cancelled=was_cancelled,
-                request_options=NO_RETRIES,
+                request_options=NO_RETRIES | {"additional_body_parameters": body},
                 **optional,
             )
         )
@@ -347,5 +345,5 @@ def _error_from_status(url: str, status: int | None, body: object) -> LabelStudi
 def _plain(item: Any) -> dict[str, Any]:
     if isinstance(item, Mapping):
         return dict(item)
-    dumped: dict[str, Any] = item.model_dump(mode="json", by_alias=True)
+    dumped: dict[str, Any] = item.model_dump(mode="json", by_alias=True, warnings=False)
     return dumped

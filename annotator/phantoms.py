@@ -95,7 +95,7 @@ def _tissue(height: int, width: int, rng: Generator) -> Field:
     for border in (fat, gland):
         echo_HW += 0.35 * np.exp(-(((depth_HW - border) / 0.015) ** 2))
     texture_HW = gaussian_filter(rng.normal(size=(height, width)), (2, 7))
-    return np.asarray(echo_HW * (1 + 0.35 * texture_HW / texture_HW.std()).clip(0.4, 1.8))
+    return np.asarray(echo_HW * (1 + 0.28 * texture_HW / texture_HW.std()).clip(0.4, 1.8))
 
 
 def _ellipse(
