@@ -185,7 +185,7 @@ class ImageQueries:
         return RegistryStatus(
             images=images,
             locations=locations,
-            classes=dict(session.execute(by_class.order_by(ImageClass.name)).tuples().all()),
+            classes={row[0]: row[1] for row in session.execute(by_class.order_by(ImageClass.name))},
             splits=splits,
             proposals=self._count_proposals(),
             runs={"total": session.scalar(select(func.count()).select_from(Run)) or 0},

