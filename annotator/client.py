@@ -335,6 +335,8 @@ def _error_from_status(url: str, status: int | None, body: object) -> LabelStudi
             f"{url} refused the token (status {status}); make a new one under Account & Settings, Access Token, "
             "and set PARTLY_LABEL_STUDIO_TOKEN"
         )
+    if status is not None and status < 400:
+        return RequestRefused(f"{url} answered in a form that Label Studio does not use: is this its address?")
     detail = body.get("detail") if isinstance(body, dict) else None
     text = f"status {status}" + (f": {str(detail)[:200]}" if detail else "")
     if status is None or status >= 500 or status in (408, 429):

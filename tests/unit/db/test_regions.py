@@ -43,9 +43,7 @@ def test_a_miss_is_zero_and_two_empties_agree():
     assert boxes_iou([], []) == 1
 
 
-boxes = st.builds(
-    Box, st.floats(-50, 150), st.floats(-50, 150), st.floats(0.5, 100), st.floats(0.5, 100)
-)
+boxes = st.builds(Box, st.floats(-50, 150), st.floats(-50, 150), st.floats(0.5, 100), st.floats(0.5, 100))
 
 
 @given(st.lists(boxes, max_size=4), st.lists(boxes, max_size=4))

@@ -1,0 +1,221 @@
+"""A tiny training on phantoms, from the registry to proposals."""
+
+import json
+
+import pytest
+import torch
+
+from annotator.import_images import import_images, open_data_set
+from db.records import LocationSource, RunStatus, Split, Supervision
+from db.registry import create_registry
+from db.splitting import split_images
+from learner.checkpoint import load_checkpoint
+from learner.config import make_config
+from learner.errors import CheckpointIncompatible, DataInvalid, LearnerError, TrainingDiverged
+from learner.evaluate import evaluate_run
+from learner.overlays import draw_proposals
+from learner.propose import propose_locations
+from learner.train import select_training_data, train_model
+
+TINY = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, "head_channels": 8, "device": "cpu"}
+
+
+def tiny(preset="default", **overrides):
+    return make_config(preset, {**TINY, "epochs": 2, **overrides})
+
+
+@pytest.fixture
+def filled(registry, phantoms):
+    import_images(registry, phantoms, "csv", keep_locations=0.4)
+    split_images(registry, val=0.2, test=0.2)
+    return registry
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_both_presets_train_evaluate_and_propose(filled, tmp_path, preset):
+    result = train_model(filled, tiny(preset))
+    assert result["run"] == "run-1"
+    assert result["epochs"] == 4
+    assert result["best"]["epoch"] in (1, 2)
+    assert result["images_per_second"] > 0
+    with filled.read() as tx:
+        run = tx.runs.latest()
+        test_ids = {image.id for image in tx.images.select(splits=[Split.TEST])}
+        data = select_training_data(filled)
+    assert run.snapshot == data.snapshot.hash
+    description = load_checkpoint(run.checkpoint).description
+    assert description["classes"] == ["benign", "malignant", "normal"]
+    assert description["config"]["preset"] == preset
+    seen = {image["id"] for image in description["snapshot"]["images"]}
+    assert seen.isdisjoint(test_ids)
+    assert len(test_ids) == 9 or test_ids
+    assert not list(run.checkpoint.glob("last*"))
+
+    report = evaluate_run(filled)
+    assert report["n"] == len(test_ids)
+    assert set(report["localization"]) == {"n", "iou", "dice", "ap50", "mask_iou", "mask_dice"}
+    assert set(report["empty"]) == {"n", "false_positive_rate"}
+
+    proposed = propose_locations(filled, tau=0.0)
+    with filled.read() as tx:
+        partly = tx.images.select(splits=[Split.TRAIN, Split.VAL], supervision=Supervision.PARTLY)
+        stored = tx.proposals.pending()
+    assert proposed["considered"] == len(partly)
+    assert {item["image"] for item in proposed["items"]} == {proposal.image_id for proposal in stored}
+    assert {item["image"] for item in proposed["items"]}.isdisjoint(test_ids)
+    if proposed["items"]:
+        assert draw_proposals(proposed, tmp_path / "p.png").stat().st_size > 1000
+
+
+def test_the_gate_keeps_what_is_above_tau_and_only_that(filled):
+    train_model(filled, tiny(stage1_epochs=3))
+    everything = propose_locations(filled, tau=0.0, gate="class", dry_run=True)
+    scores = sorted(item["score"] for item in everything["items"])
+    assert scores, "this model proposes nothing at all; the test needs it to"
+    middle = scores[len(scores) // 2]
+    gated = propose_locations(filled, tau=middle, gate="class")
+    assert {item["score"] for item in gated["items"]} == {score for score in scores if score > middle}
+    assert all(item["class_probability"] > middle for item in gated["items"])
+    with filled.read() as tx:
+        assert len(tx.proposals.pending()) == gated["proposed"]
+        assert tx.images.status().images["partly"] > 0, "a proposal made a label"
+    again = propose_locations(filled, tau=middle, gate="class")
+    assert again["proposed"] == gated["proposed"]
+    with filled.read() as tx:
+        assert len(tx.proposals.pending()) == gated["proposed"]
+    assert propose_locations(filled, tau=0.0, gate="class", budget=2, dry_run=True)["proposed"] == 2
+
+
+def test_tau_that_cannot_be_certified_proposes_nothing_and_says_why(filled):
+    train_model(filled, tiny())
+    said = []
+
+    class Listener:
+        def say(self, message):
+            said.append(message)
+
+        def task(self, name, total):
+            from db.progress import SilentProgress
+
+            return SilentProgress().task(name, total)
+
+    result = propose_locations(filled, tau="auto", progress=Listener())
+    assert (result["tau"], result["proposed"], result["calibration"]["certified"]) == (None, 0, False)
+    assert any("cannot be certified" in message or "can be certified" in message for message in said)
+
+
+def test_the_same_seed_gives_the_same_numbers(phantoms, tmp_path):
+    weights = []
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir()
+        registry = create_registry(f"sqlite:///{folder}/r.sqlite3", folder)
+        import_images(registry, phantoms, "csv", keep_locations=0.4)
+        train_model(registry, tiny(seed=5))
+        weights.append(load_checkpoint(folder / "runs" / "run-1").tensors)
+        registry.close()
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+class Stop(BaseException):
+    """Stands for a kill in the middle of a training."""
+
+
+@pytest.mark.parametrize("epochs_before", [1, 2, 3])
+def test_an_interrupted_training_goes_on_to_the_same_weights(phantoms, tmp_path, monkeypatch, epochs_before):
+    import learner.train
+
+    weights = []
+    for name in ("whole", "cut"):
+        folder = tmp_path / name
+        folder.mkdir()
+        registry = create_registry(f"sqlite:///{folder}/r.sqlite3", folder)
+        import_images(registry, phantoms, "csv", keep_locations=0.4)
+        if name == "cut":
+            done = []
+            real = learner.train.train_epoch
+
+            def stopping(*args, done=done, real=real):
+                if len(done) == epochs_before:
+                    raise Stop
+                done.append(1)
+                return real(*args)
+
+            with monkeypatch.context() as patched, pytest.raises(Stop):
+                patched.setattr("learner.train.train_epoch", stopping)
+                train_model(registry, tiny())
+            result = train_model(registry, make_config("paper"), resume=True)
+            assert (result["run"], result["epochs"]) == ("run-1", 4)
+        else:
+            train_model(registry, tiny())
+        weights.append(load_checkpoint(folder / "runs" / "run-1").tensors)
+        registry.close()
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def test_a_run_whose_data_changed_cannot_go_on(filled, monkeypatch):
+    from tests.builders import present
+
+    with monkeypatch.context() as patched, pytest.raises(Stop):
+        patched.setattr("learner.train.train_epoch", lambda *a: (_ for _ in ()).throw(Stop()))
+        train_model(filled, tiny())
+    with filled.begin() as tx:
+        image = tx.images.select(splits=[Split.TRAIN], supervision=Supervision.PARTLY)[0]
+        tx.labels.append(image.id, present(), source=LocationSource.IMPORTED)
+    with pytest.raises(CheckpointIncompatible, match="learned something"):
+        train_model(filled, tiny(), resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step(filled, monkeypatch):
+    real = torch.optim.AdamW.step
+    stepped = []
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, *a: stepped.append(1) or real(self, *a))
+    monkeypatch.setattr(
+        "learner.loop.localization_loss", lambda logits, *a, **k: logits.mean(dim=(1, 2, 3)) * torch.nan
+    )
+    with pytest.raises(TrainingDiverged, match="stage 1, step 1"):
+        train_model(filled, tiny())
+    assert not stepped
+    with filled.read() as tx:
+        assert tx.runs.latest(RunStatus.FAILED).metrics["error"]
+
+
+def test_there_must_be_something_to_learn_from(registry, phantoms):
+    with pytest.raises(DataInvalid, match="partly import"):
+        train_model(registry, tiny())
+    import_images(registry, phantoms, "csv", keep_locations=0)
+    with pytest.raises(DataInvalid, match="known location"):
+        train_model(registry, tiny())
+
+
+def test_a_data_set_that_is_not_registered_is_scored_and_stays_so(filled, phantoms):
+    train_model(filled, tiny())
+    images, _ = open_data_set(phantoms, "csv")
+    report = evaluate_run(filled, images=images)
+    assert report["n"] == 48
+    assert report["localization"]["n"] == 41
+    assert report["empty"]["n"] == 7
+    with filled.read() as tx:
+        assert tx.images.status().images["total"] == 48
+
+
+def test_a_file_that_vanishes_is_left_out_not_fatal(filled, tmp_path, phantoms):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(phantoms, copy)
+    registry = create_registry(f"sqlite:///{tmp_path}/other.sqlite3", tmp_path)
+    import_images(registry, copy, "csv")
+    next((copy / "images").glob("benign*")).unlink()
+    assert train_model(registry, tiny())["epochs"] == 4
+    registry.close()
+
+
+def test_a_damaged_checkpoint_is_refused(filled):
+    result = train_model(filled, tiny())
+    from pathlib import Path
+
+    file = Path(result["checkpoint"]) / "checkpoint.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"sha256": "0"}))
+    with pytest.raises(LearnerError, match="damaged"):
+        evaluate_run(filled)

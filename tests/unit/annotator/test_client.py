@@ -1,0 +1,103 @@
+"""The client's own promises, against answers that a healthy server does not give."""
+
+import httpx
+import pytest
+
+from annotator.client import LabelStudioClient, normalize_url
+from annotator.errors import AuthRejected, ConnectionFailed, IncompleteListing, LabelStudioError
+from db.errors import InvalidArgument
+
+TOKEN = "0123456789abcdef0123456789abcdef01234567"
+
+
+def client_with(monkeypatch, handler):
+    monkeypatch.setattr("annotator.client.READ_PAUSE_S", 0.0)
+    real = httpx.Client
+    monkeypatch.setattr(
+        "annotator.client.httpx.Client", lambda **kw: real(transport=httpx.MockTransport(handler), **kw)
+    )
+    return LabelStudioClient("http://studio.test", TOKEN)
+
+
+def page(request, total, size):
+    number = int(request.url.params["page"])
+    first = (number - 1) * 100
+    tasks = [{"id": n + 1, "data": {}} for n in range(first, min(first + 100, size))]
+    body = {"tasks": tasks, "total": total, "total_annotations": 0, "total_predictions": 0}
+    return httpx.Response(200, json=body)
+
+
+def test_every_page_is_listed(monkeypatch):
+    client = client_with(monkeypatch, lambda request: page(request, 250, 250))
+    assert len(client.list_tasks(1, with_annotations=False)) == 250
+
+
+def test_a_listing_shorter_than_the_servers_total_is_an_error(monkeypatch):
+    client = client_with(monkeypatch, lambda request: page(request, 250, 150))
+    with pytest.raises(IncompleteListing, match="250 tasks, but only 150"):
+        client.list_tasks(1, with_annotations=False)
+
+
+def test_a_404_in_mid_listing_is_an_error_not_the_end(monkeypatch):
+    def answer(request):
+        return page(request, 250, 250) if request.url.params["page"] == "1" else httpx.Response(404, json={})
+
+    with pytest.raises(IncompleteListing, match="page 2"):
+        client_with(monkeypatch, answer).list_tasks(1, with_annotations=False)
+
+
+@pytest.mark.parametrize("status", [500, 504, 429])
+def test_a_write_is_sent_once_whatever_the_answer(monkeypatch, status):
+    sent = []
+
+    def answer(request):
+        sent.append(request)
+        return httpx.Response(status, json={}, headers={"Set-Cookie": "sessionid=secret"})
+
+    with pytest.raises(ConnectionFailed) as caught:
+        client_with(monkeypatch, answer).import_tasks(1, [{"data": {}}])
+    assert len(sent) == 1
+    assert TOKEN not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_refused_token_says_what_to_do_and_not_the_token(monkeypatch):
+    client = client_with(monkeypatch, lambda request: httpx.Response(401, json={"detail": "Invalid token."}))
+    with pytest.raises(AuthRejected, match="PARTLY_LABEL_STUDIO_TOKEN") as caught:
+        client.whoami()
+    assert TOKEN not in str(caught.value)
+
+
+def test_reading_is_tried_again_and_a_server_that_is_gone_is_named(monkeypatch):
+    tried = []
+
+    def answer(request):
+        tried.append(request)
+        raise httpx.ConnectError("refused")
+
+    with pytest.raises(ConnectionFailed, match=r"http://studio\.test"):
+        client_with(monkeypatch, answer).whoami()
+    assert len(tried) == 4
+
+
+def test_html_instead_of_json_is_refused(monkeypatch):
+    client = client_with(monkeypatch, lambda request: httpx.Response(200, text="<html>login</html>"))
+    with pytest.raises(LabelStudioError, match="is this its address"):
+        client.list_tasks(1, with_annotations=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "normal"),
+    [
+        ("localhost:8080", "http://localhost:8080"),
+        ("HTTPS://Studio.Example/ls/", "https://studio.example/ls"),
+        ("http://user:word@studio.test/?a=b", "http://studio.test"),
+    ],
+)
+def test_addresses_have_one_form_without_secrets(given, normal):
+    assert normalize_url(given) == normal
+
+
+def test_what_is_no_address_is_refused():
+    with pytest.raises(InvalidArgument):
+        normalize_url("ftp://studio.test")
