@@ -7,6 +7,7 @@ there by our own key instead), listings are compared with the server's own total
 
 import functools
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -347,5 +348,8 @@ def _error_from_status(url: str, status: int | None, body: object) -> LabelStudi
 def _plain(item: Any) -> dict[str, Any]:
     if isinstance(item, Mapping):
         return dict(item)
-    dumped: dict[str, Any] = item.model_dump(mode="json", by_alias=True, warnings=False)
+    with warnings.catch_warnings():
+        # The SDK declares lists as strings, and pydantic warns about each of them.
+        warnings.simplefilter("ignore", UserWarning)
+        dumped: dict[str, Any] = item.model_dump(mode="json", by_alias=True)
     return dumped

@@ -20,15 +20,15 @@ CANNOT_TELL = "cannot tell"
 
 CONFIG = f"""<View>
   <Header value="Class: $partly_class" size="4"/>
+  <Choices name="{VERDICT_CONTROL}" toName="{IMAGE_OBJECT}" choice="single" showInline="true">
+    <Choice value="{NO_LESION}" hotkey="2"/>
+    <Choice value="{CANNOT_TELL}" hotkey="3"/>
+  </Choices>
   <Image name="{IMAGE_OBJECT}" value="$image" zoom="true" zoomControl="true" brightnessControl="true"
          contrastControl="true"/>
   <RectangleLabels name="{BOX_CONTROL}" toName="{IMAGE_OBJECT}">
     <Label value="{BOX_LABEL}" background="#ff8c00" hotkey="1"/>
   </RectangleLabels>
-  <Choices name="{VERDICT_CONTROL}" toName="{IMAGE_OBJECT}" choice="single" showInline="true">
-    <Choice value="{NO_LESION}" hotkey="2"/>
-    <Choice value="{CANNOT_TELL}" hotkey="3"/>
-  </Choices>
 </View>"""
 
 

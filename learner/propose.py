@@ -3,6 +3,7 @@
 A proposal is a suggestion for a person. Nothing here makes a label.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,21 +85,11 @@ def propose_locations(
             tx.proposals.add(proposals, run_id=model.run.id, tau=threshold, gate=gate)
     result: dict[str, Any] = {
         "run": model.run.name,
-        "tau": threshold if threshold != float("inf") else None,
+        "tau": threshold if math.isfinite(threshold) else None,
         "gate": gate,
         "considered": len(scored),
         "proposed": len(proposals),
-        "items": [
-            {
-                "image": item.image.id,
-                "path": str(item.image.path),
-                "class": proposal.class_name,
-                "class_probability": proposal.class_probability,
-                "score": proposal.score,
-                "boxes": [[box.x, box.y, box.width, box.height] for box in proposal.boxes],
-            }
-            for item, proposal in zip(passing, proposals, strict=True)
-        ],
+        "items": [_item(item, proposal) for item, proposal in zip(passing, proposals, strict=True)],
     }
     if certified is not None:
         result["calibration"] = {
@@ -142,6 +133,17 @@ def _score(
         Scored(by_id[prediction.example.image_id or 0], prediction, prediction.score(gate, index))
         for prediction, index in zip(predictions, known, strict=True)
     ]
+
+
+def _item(item: Scored, proposal: NewProposal) -> dict[str, Any]:
+    return {
+        "image": item.image.id,
+        "path": str(item.image.path),
+        "class": proposal.class_name,
+        "class_probability": proposal.class_probability,
+        "score": proposal.score,
+        "boxes": [[box.x, box.y, box.width, box.height] for box in proposal.boxes],
+    }
 
 
 def _proposal(item: Scored, model: TrainedModel) -> NewProposal:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from annotator.phantoms import write_phantoms
+from annotator.studio import StudioPaths, start_studio, stop_studio
+from cli.settings import studio_folders
 from db.registry import Registry, create_registry
 
 REAL_IMAGES = Path(__file__).parents[2] / "shared" / "data" / "busi"
@@ -35,6 +37,15 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
     made = create_registry(f"sqlite:///{tmp_path}/registry.sqlite3", tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioPaths]:
+    """A real Label Studio of this test session's own; its (large) environment is shared with the user's."""
+    paths = StudioPaths(tmp_path_factory.mktemp("studio"), studio_folders()[1])
+    start_studio(paths, port=18080)
+    yield paths
+    stop_studio(paths)
 
 
 @pytest.fixture
