@@ -98,6 +98,14 @@ class LabelStudioClient:
         user = self._read(lambda: self._sdk.users.whoami(request_options=NO_RETRIES))
         return str(user.email)
 
+    def user_names(self) -> dict[int, str]:
+        """Return the e-mail addresses of the server's users by number, as far as the token may see them."""
+        try:
+            users = self._read(lambda: list(self._sdk.users.list(request_options=NO_RETRIES)))
+        except (AuthRejected, RequestRefused):
+            return {}
+        return {int(user.id): str(user.email) for user in users if user.email}
+
     def find_project(self, title: str) -> Project | None:
         """Return the oldest project with exactly this title."""
         page, found = 1, []

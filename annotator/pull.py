@@ -83,6 +83,7 @@ def pull_reviews(
     with registry.read() as tx:
         connection = tx.connections.current()
     tasks = client.list_tasks(connection.project_id, with_annotations=True)
+    users = client.user_names()
     with registry.read() as tx:
         links = tx.connections.links(connection.id)
         versions = tx.reviews.versions(connection.id)
@@ -90,7 +91,7 @@ def pull_reviews(
         proposals = tx.proposals.by_id(link.proposal_id for link in links.values() if link.proposal_id is not None)
         earlier = _earlier_proposals(tx, tasks, images)
     report = PullReport()
-    plan = plan_pull(tasks, images, links, proposals | earlier, versions, report)
+    plan = plan_pull(tasks, images, links, proposals | earlier, versions, report, users)
     report.created = sum(not planned.is_update for planned in plan)
     report.updated = sum(planned.is_update for planned in plan)
     report.outcomes = dict(Counter(str(planned.review.outcome) for planned in plan))
@@ -155,6 +156,7 @@ def plan_pull(
     proposals: Mapping[int, ProposalRecord],
     versions: Mapping[int, str],
     report: PullReport,
+    users: Mapping[int, str] | None = None,
 ) -> list[PlannedReview]:
     """Decide what every annotation means; pure but for `report`, which counts what is unchanged or skipped.
 
@@ -165,6 +167,7 @@ def plan_pull(
         proposals: by id.
         versions: version last stored of each annotation.
         report: filled with what is not planned.
+        users: e-mail addresses by number.
 
     Returns:
         Reviews in the order in which they were made, so that the last word on an image is the last one stored.
@@ -186,7 +189,7 @@ def plan_pull(
                 continue
             proposal = _proposal_of(task, annotation, image, links.get(image.id), proposals)
             try:
-                review = interpret_annotation(annotation, image, proposal)
+                review = interpret_annotation(annotation, image, proposal, users)
             except NoStatement as exc:
                 report.skipped.append({"image": image.id, "task": task.get("id"), "reason": str(exc)})
                 continue
@@ -209,7 +212,10 @@ def _proposal_of(
 
 
 def interpret_annotation(
-    annotation: Mapping[str, Any], image: ImageRecord, proposal: ProposalRecord | None
+    annotation: Mapping[str, Any],
+    image: ImageRecord,
+    proposal: ProposalRecord | None,
+    users: Mapping[int, str] | None = None,
 ) -> NewReview:
     """Work out what a person meant by an annotation.
 
@@ -217,6 +223,7 @@ def interpret_annotation(
         annotation: as the server lists it.
         image: what it is about.
         proposal: what the person was shown, None where nothing was.
+        users: e-mail addresses by number, as far as they are known.
 
     Raises:
         NoStatement: it says nothing that can be stored; the message says why.
@@ -250,7 +257,7 @@ def interpret_annotation(
     return NewReview(
         image_id=image.id,
         outcome=outcome,
-        reviewer=_reviewer(annotation),
+        reviewer=_reviewer(annotation, users or {}),
         external_id=int(annotation["id"]),
         external_version=str(annotation.get("updated_at")),
         proposal_id=proposal.id if proposal is not None else None,
@@ -279,11 +286,11 @@ def _boxes_in(result: Sequence[Mapping[str, Any]], image: ImageRecord) -> tuple[
     return tuple(boxes)
 
 
-def _reviewer(annotation: Mapping[str, Any]) -> str:
+def _reviewer(annotation: Mapping[str, Any], users: Mapping[int, str]) -> str:
     by = annotation.get("completed_by")
     if isinstance(by, Mapping):
         return str(by.get("email") or by.get("id"))
-    return f"user {by}" if by is not None else "unknown"
+    return users.get(by, f"user {by}") if by is not None else "unknown"
 
 
 def _store(

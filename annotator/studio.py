@@ -5,7 +5,6 @@ made up at the first start; password and token lie in a file that only the user 
 its environment, never through its command line.
 """
 
-import contextlib
 import json
 import os
 import secrets
@@ -37,6 +36,10 @@ OFFLINE = {
     "FRONTEND_SENTRY_DSN": "",
 }
 """Without these the server hangs for minutes where there is no internet."""
+
+
+_children: "dict[int, subprocess.Popen[bytes]]" = {}
+"""Servers that this very process started; they go on when it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +205,7 @@ def _launch(paths: StudioPaths, account: Account, port: int) -> "subprocess.Pope
     # The flag counts only when the data folder is made; it lets the token above be used at all.
     command += ["--port", str(port), "--enable-legacy-api-token"]
     with paths.log.open("ab") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -211,6 +214,8 @@ def _launch(paths: StudioPaths, account: Account, port: int) -> "subprocess.Pope
             cwd=paths.home,
             start_new_session=True,
         )
+    _children[process.pid] = process
+    return process
 
 
 def _make_account(paths: StudioPaths) -> Account:
@@ -282,9 +287,9 @@ def _terminate(pid: int) -> None:
     send(signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT_S
     while time.monotonic() < deadline:
-        # Reap it where it is our own child, so that it does not stay as a zombie.
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
+        if pid in _children:
+            # Our own child would stay as a zombie, which looks alive, until it is reaped.
+            _children[pid].poll()
         try:
             os.kill(pid, 0)
         except OSError:

@@ -1,4 +1,4 @@
-"""The review page in a real Chromium: a proposal lies over its lesion."""
+"""The review page in a real Chromium: a proposal lies over its lesion, and Submit accepts it."""
 
 import io
 import shutil
@@ -10,20 +10,28 @@ from PIL import Image
 
 from annotator.client import LabelStudioClient
 from annotator.connect import connect_project
-from annotator.import_images import import_images
+from annotator.import_images import import_images, open_data_set
 from annotator.labeling import NO_LESION
+from annotator.pull import pull_reviews
 from annotator.push import push_images
 from annotator.studio import read_account, studio_status
-from db.records import NewProposal, Split
+from db.records import Box, NewProposal
 from db.regions import boxes_iou
-from db.records import Box
 
 pytestmark = [pytest.mark.studio, pytest.mark.browser]
 
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --window-size=1400,1400 --force-device-scale-factor=1"
-).split()
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1400,1000",
+    "--force-device-scale-factor=1",
+]
 WAIT_S = 40
 
 
@@ -70,30 +78,20 @@ def orange_box(screenshot, rect):
     return columns.min() / w, rows.min() / h, (np.ptp(columns) + 1) / w, (np.ptp(rows) + 1) / h
 
 
-def test_a_proposal_is_shown_over_its_lesion(registry, phantoms, studio, browser):
-    import_images(registry, phantoms, "csv")
+def test_a_proposal_is_shown_over_its_lesion(registry, phantoms, studio, browser, tmp_path):
+    opened, _ = open_data_set(phantoms, "csv")
+    truth = next(image for image in opened if image.location.boxes)
+    import_images(registry, phantoms, "csv", keep_locations=0)
     with registry.begin() as tx:
-        truth = next(image for image in tx.images.select() if image.boxes)
-        run = tx.runs.start(preset="default", config={}, snapshot="s")
-        tx.images.set_splits({truth.id: Split.TRAIN})
-    # The same image, this time with an unknown location: what is proposed is the lesion's true box.
-    from db.registry import create_registry
-
-    fresh_root = registry.root / "fresh"
-    fresh_root.mkdir()
-    fresh = create_registry(f"sqlite:///{fresh_root}/r.sqlite3", fresh_root)
-    import_images(fresh, phantoms, "csv", keep_locations=0)
-    with fresh.begin() as tx:
         image = next(image for image in tx.images.select() if image.path == truth.path)
         run = tx.runs.start(preset="default", config={}, snapshot="s")
-        proposal = NewProposal(image.id, image.class_name, 0.9, 0.9, truth.boxes)
+        proposal = NewProposal(image.id, image.class_name, 0.9, 0.9, truth.location.boxes)
         tx.proposals.add([proposal], run_id=run.id, tau=0.5, gate="class")
     url, account = studio_status(studio).url, read_account(studio)
     with LabelStudioClient(url, account.token) as client:
-        connection, _, _ = connect_project(fresh, client, title="browser", media_folder=studio.media)
-        push_images(fresh, client, media_folder=studio.media)
+        connection, _, _ = connect_project(registry, client, title="browser", media_folder=studio.media)
+        push_images(registry, client, media_folder=studio.media)
         (task,) = client.list_tasks(connection.project_id, with_annotations=False)
-    fresh.close()
     log_in(browser, url, account)
     browser.get(f"{url}/projects/{connection.project_id}/data?task={task['id']}")
 
@@ -101,26 +99,36 @@ def test_a_proposal_is_shown_over_its_lesion(registry, phantoms, studio, browser
         images = [
             element
             for element in browser.find_elements("tag name", "img")
-            if "local-files" in (element.get_attribute("src") or "") and element.size["width"] > 300
+            if element.get_attribute("alt") == "image" and element.size["width"] > 300
         ]
         return images and browser.find_elements("tag name", "canvas") and images[0]
 
-    element = wait_for(shown)
+    wait_for(shown)
     assert NO_LESION in browser.page_source
 
     def overlap():
         rect = browser.execute_script(
             "const r = arguments[0].getBoundingClientRect(); return {x: r.x, y: r.y, width: r.width, height: r.height}",
-            element,
+            shown(),  # the page replaces the element while it loads
         )
         screenshot = Image.open(io.BytesIO(browser.get_screenshot_as_png()))
+        screenshot.save(tmp_path / "review-page.png")  # to look at when this fails
         try:
             found = orange_box(screenshot, rect)
         except ValueError:
             return 0.0
-        box = truth.boxes[0]
+        box = truth.location.boxes[0]
         wanted = Box(box.x / truth.width, box.y / truth.height, box.width / truth.width, box.height / truth.height)
         iou = boxes_iou([Box(*map(float, found))], [wanted])
         return iou if iou > 0.9 else 0.0
 
     assert wait_for(overlap) > 0.9
+
+    # A person who finds it right presses Submit; that is an accepted proposal, with the time it took.
+    submit = wait_for(lambda: [b for b in browser.find_elements("tag name", "button") if b.text == "Submit"])
+    submit[0].click()
+    with LabelStudioClient(url, account.token) as client:
+        report = wait_for(lambda: (found := pull_reviews(registry, client)).created and found)
+    assert report.outcomes == {"accepted": 1}
+    with registry.read() as tx:
+        assert tx.images.get(image.id).boxes == truth.location.boxes

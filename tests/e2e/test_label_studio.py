@@ -221,6 +221,7 @@ def test_test_images_are_never_sent(registry, client, studio, project):
 
 def test_uploaded_images_work_where_files_cannot_be_served(registry, phantoms, client, studio):
     import_images(registry, phantoms, "csv", keep_locations=0.5)
+    split_images(registry)
     propose(registry, count=2)
     connection, _, _ = connect_project(registry, client, title="uploads")
     assert connection.media == "upload"
@@ -263,7 +264,7 @@ def test_a_running_server_is_not_started_twice_and_its_secrets_are_private(studi
 def test_the_demo_gets_better(tmp_path, studio, monkeypatch):
     monkeypatch.setenv("PARTLY_STUDIO_HOME", str(studio.home))
     monkeypatch.setattr("cli.demo.PHANTOMS", 160)
-    settings = "encoder=resnet10t size=64 stage1_epochs=16 stage2_epochs=10 device=cpu tau=0.6".split()
+    settings = ["encoder=resnet10t", "size=64", "stage1_epochs=16", "stage2_epochs=10", "device=cpu", "tau=0.6"]
     options = [word for setting in settings for word in ("--set", setting)]
     result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo"), "--json", *options])
     assert result.exit_code == 0, result.output
