@@ -43,7 +43,7 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioPaths]:
     """A real Label Studio of this test session's own; its (large) environment is shared with the user's."""
     paths = StudioPaths(tmp_path_factory.mktemp("studio"), studio_folders()[1])
-    start_studio(paths, port=18080)
+    start_studio(paths)
     yield paths
     stop_studio(paths)
 

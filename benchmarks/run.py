@@ -1,0 +1,146 @@
+"""Speed as ratios within one run, each against a stated limit; exits with 1 if a limit is missed.
+
+Ratios, not seconds: they mean the same on another machine. Each pair is measured alternately and the best of each
+side counts, so that other load on the machine disturbs both alike.
+"""
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from annotator.import_images import import_images
+from annotator.phantoms import write_phantoms
+from db.progress import SilentProgress
+from db.registry import create_registry
+from learner.augment import augment_strongly, augment_weakly
+from learner.config import make_config
+from learner.data import examples_from_records, load_framed
+from learner.framing import unit_images
+from learner.loop import epoch_batches, epoch_generator, make_learner, train_epoch
+from learner.network.model import build_model
+from learner.stages import make_stages
+
+ROUNDS = 3
+
+
+def best(work: Callable[[], object]) -> float:
+    """Seconds of one run of `work`."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def alternate(first: Callable[[], object], second: Callable[[], object]) -> tuple[float, float]:
+    """Best seconds of two pieces of work, measured in turns."""
+    times = [(best(first), best(second)) for _ in range(ROUNDS)]
+    return min(pair[0] for pair in times), min(pair[1] for pair in times)
+
+
+def import_ratio(folder: Path) -> float:
+    """Import against reading, hashing and decoding the same image and mask files on all cores."""
+    files = sorted(folder.rglob("*.png"))
+
+    def ours() -> None:
+        root = Path(tempfile.mkdtemp(dir=folder.parent))
+        registry = create_registry(f"sqlite:///{root}/r.sqlite3", root)
+        import_images(registry, folder, "csv")
+        registry.close()
+
+    def read(file: Path) -> None:
+        data = file.read_bytes()
+        hashlib.sha256(data).hexdigest()
+        Image.open(io.BytesIO(data)).load()
+
+    def plain() -> None:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(read, files))
+
+    mine, theirs = alternate(ours, plain)
+    return mine / theirs
+
+
+def epoch_ratio(folder: Path) -> float:
+    """Images per second of a real epoch of stage 2 against the same steps on one batch that is always the same."""
+    root = Path(tempfile.mkdtemp(dir=folder.parent))
+    registry = create_registry(f"sqlite:///{root}/r.sqlite3", root)
+    import_images(registry, folder, "csv", keep_locations=0.5)
+    with registry.read() as tx:
+        examples = examples_from_records(tx, tx.images.select()[:192])
+    registry.close()
+    config = make_config("default", {"size": 96, "weights": "none", "device": "cpu"})
+    data = load_framed(examples, ["benign", "malignant", "normal"], size=96, framing="letterbox")
+    torch.manual_seed(0)
+    learner = make_learner(build_model(config, 3), config, torch.device("cpu"))
+    stage = make_stages(config)[1]
+    batches = epoch_batches(data, stage, config, epoch_generator(config, stage, 1))
+    learner.total_steps = len(batches)
+    same = [batches[0]] * len(batches)
+
+    def epoch(chosen: list[torch.Tensor]) -> None:
+        with SilentProgress().task("", 1) as task:
+            train_epoch(learner, data, stage, chosen, epoch_generator(config, stage, 1), task)
+
+    real, fixed = alternate(lambda: epoch(batches), lambda: epoch(same))
+    return fixed / real
+
+
+def augmentation_share() -> float:
+    """Time of both augmentations against one training step's forward and backward pass, 16 images of 96 px."""
+    config = make_config("default", {"size": 96, "weights": "none"})
+    model = build_model(config, 3).to(memory_format=torch.channels_last)
+    images = torch.randint(0, 255, (16, 3, 96, 96), dtype=torch.uint8)
+    target = torch.zeros(16, 1, 96, 96)
+    generator = torch.Generator().manual_seed(0)
+    unit = unit_images(images, torch.device("cpu"))
+
+    def augment() -> None:
+        for _ in range(5):
+            weak, _ = augment_weakly(unit, target, generator, kind="ultrasound")
+            augment_strongly(weak, generator)
+
+    def step() -> None:
+        for _ in range(5):
+            output = model(unit)
+            (output.mask_logits_B1HW.mean() + output.class_logits_BK.mean()).backward()
+
+    mine, theirs = alternate(augment, step)
+    return mine / theirs
+
+
+def help_seconds() -> float:
+    """Seconds until `partly --help` has answered."""
+    command = [sys.executable, "-m", "cli.main", "--help"]
+    return min(best(lambda: subprocess.run(command, capture_output=True, check=True)) for _ in range(5))
+
+
+def main() -> int:
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "phantoms"
+        write_phantoms(folder, 400)
+        rows = [
+            ("import / read, hash and decode the same files", import_ratio(folder), "<=", 2.5),
+            ("real epoch / same steps on one batch (images per second)", epoch_ratio(folder), ">=", 0.9),
+            ("augmentation / forward and backward pass", augmentation_share(), "<=", 0.25),
+            ("partly --help, seconds", help_seconds(), "<=", 0.5),
+        ]
+    missed = 0
+    for label, value, sign, limit in rows:
+        good = value <= limit if sign == "<=" else value >= limit
+        missed += not good
+        print(f"{label:<60} {value:7.2f}   limit {sign} {limit:g}   {'ok' if good else 'MISSED'}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
