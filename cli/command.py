@@ -65,5 +65,5 @@ def run_guarded(work: Callable[[], None]) -> None:
         typer.echo(f"partly: {exc}", err=True)
         raise typer.Exit(exit_code(exc)) from None
     except KeyboardInterrupt:
-        typer.echo("partly: interrupted; the same command goes on where it stopped", err=True)
+        typer.echo("partly: interrupted; repeat the command to go on (a training: partly train --resume)", err=True)
         raise typer.Exit(INTERRUPTED) from None

@@ -146,6 +146,8 @@ def _prepare(registry: Registry, config: TrainConfig, *, resume: bool, progress:
     torch.manual_seed(config.seed)
     model = build_model(config, len(data.classes))
     if run is None:
+        if config.weights == "imagenet":
+            progress.say(f"loading the ImageNet weights of {config.encoder} (fetched once from the model hub)")
         load_encoder_weights(model.encoder, config.weights)
     framed = {
         name: _load(registry, records, data.classes, config, progress, f"decoding {name}")
