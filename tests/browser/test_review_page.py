@@ -32,7 +32,7 @@ FLAGS = [
     "--window-size=1400,1000",
     "--force-device-scale-factor=1",
 ]
-WAIT_S = 40
+WAIT_S = 60
 
 
 @pytest.fixture
