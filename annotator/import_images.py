@@ -218,24 +218,34 @@ def _write(
 ) -> None:
     with registry.read() if dry_run else registry.begin() as tx:
         found = tx.images.find([image for _, image in images])
-        paths = {str(record.path) for record in found.values()}
+        at_path = {record.path: record for record in found}
+        # Registered images whose file is gone: one of the same content elsewhere is the same image, moved.
+        gone = [record for record in found if not record.path.exists()]
         new: list[NewImage] = []
         for entry, image in images:
-            key = str(tx.images.named(image.path))
-            known = found.get(key) if key in paths else found.get(image.content_hash)
-            if known is None or (key not in paths and known.path.exists()):
+            same_place = at_path.get(tx.images.named(image.path))
+            known = same_place or _moved_from(gone, image)
+            if known is None:
                 new.append(image)
                 continue
-            refusal = _contradiction(known, image, same_path=key in paths)
+            if same_place is None:
+                gone.remove(known)
+            refusal = _contradiction(known, image, same_path=same_place is not None)
             if refusal is not None:
                 report.refused.append(Refusal(entry.name, refusal))
             else:
-                _update(tx, known, image, report, moved=key not in paths, dry_run=dry_run)
+                _update(tx, known, image, report, moved=same_place is None, dry_run=dry_run)
         report.registered += len(new)
         if not dry_run:
             for image_id, image in zip(tx.images.add(new), new, strict=True):
                 if image.location is not None:
                     tx.labels.append(image_id, image.location, source=LocationSource.IMPORTED)
+
+
+def _moved_from(gone: Sequence[ImageRecord], image: NewImage) -> ImageRecord | None:
+    """Find the registered image that this file was; of several with the same content the one of the same name."""
+    same = [record for record in gone if record.content_hash == image.content_hash]
+    return min(same, key=lambda record: (record.path.name != image.path.name, record.id), default=None)
 
 
 def _contradiction(known: ImageRecord, image: NewImage, *, same_path: bool) -> str | None:

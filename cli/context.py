@@ -87,7 +87,8 @@ def is_local_studio(url: str, paths: "StudioPaths") -> bool:
     """Say whether an address is that of this machine's own Label Studio."""
     from annotator.studio import studio_status
 
-    return studio_status(paths).url == url
+    # People type localhost, the server listens on 127.0.0.1.
+    return studio_status(paths).url == url.replace("//localhost:", "//127.0.0.1:")
 
 
 def find_token(url: str, paths: "StudioPaths") -> str:

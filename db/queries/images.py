@@ -89,17 +89,16 @@ class ImageQueries:
         """Return a path as records give it: below the project folder or absolute, without `..`."""
         return self._paths.path_from_uri(self._paths.uri_from_path(path))
 
-    def find(self, paths_and_hashes: Sequence[NewImage]) -> dict[str, ImageRecord]:
-        """Return the registered images at these paths or with these contents, by path name and by hash."""
-        found: dict[str, ImageRecord] = {}
+    def find(self, paths_and_hashes: Sequence[NewImage]) -> list[ImageRecord]:
+        """Return the registered images at these paths or with these contents."""
+        found: dict[int, ImageRecord] = {}
         for start in range(0, len(paths_and_hashes), CHUNK):
             chunk = paths_and_hashes[start : start + CHUNK]
             uris = [self._paths.uri_from_path(item.path) for item in chunk]
             hashes = [item.content_hash for item in chunk]
             for record in self._select(or_(Image.uri.in_(uris), Image.content_hash.in_(hashes))):
-                found[str(record.path)] = record
-                found.setdefault(record.content_hash, record)
-        return found
+                found[record.id] = record
+        return list(found.values())
 
     def select(
         self,

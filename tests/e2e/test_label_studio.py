@@ -261,6 +261,22 @@ def test_a_running_server_is_not_started_twice_and_its_secrets_are_private(studi
         assert account.password not in repr(account)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_local_server_needs_no_token_and_serves_files(tmp_path, studio, monkeypatch, host):
+    monkeypatch.setenv("PARTLY_STUDIO_HOME", str(studio.home))
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(app, ["init"]).exit_code == 0
+    url = studio_status(studio).url.replace("127.0.0.1", host)
+    result = CliRunner().invoke(app, ["connect", url, "--title", f"by {host}", "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["media"] == "local"
+    again = json.loads(CliRunner().invoke(app, ["connect", url, "--title", f"by {host}", "--json"]).stdout)
+    assert again["project"] == json.loads(result.stdout)["project"]
+    assert json.loads(CliRunner().invoke(app, ["push", "--all", "--json"]).stdout)["created"] == 0
+    status = json.loads(CliRunner().invoke(app, ["studio", "status", "--json"]).stdout)
+    assert status["running"]
+
+
 def test_the_demo_gets_better(tmp_path, studio, monkeypatch):
     monkeypatch.setenv("PARTLY_STUDIO_HOME", str(studio.home))
     monkeypatch.setattr("cli.demo.PHANTOMS", 160)

@@ -180,6 +180,27 @@ def test_a_moved_file_is_the_same_image(registry, data, tmp_path):
     assert images_of(registry)["a.png"].path == tmp_path / "elsewhere" / "a.png"
 
 
+def test_identical_files_move_each_to_its_own_name(registry, data, tmp_path):
+    shutil.copy(data / "a.png", data / "z.png")
+    write(data, "image,class\na.png,benign\nz.png,malignant\n")
+    import_images(registry, data, "csv")
+    shutil.move(data, tmp_path / "elsewhere")
+    report = import_images(registry, tmp_path / "elsewhere", "csv")
+    assert (report.registered, report.moved, report.refused) == (0, 2, [])
+    assert {name: image.class_name for name, image in images_of(registry).items()} == {
+        "a.png": "benign",
+        "z.png": "malignant",
+    }
+    assert import_images(registry, tmp_path / "elsewhere", "csv").unchanged == 2
+
+
+def test_a_copy_beside_the_original_is_an_image_of_its_own(registry, data, tmp_path):
+    write(data, "image,class\na.png,benign\n")
+    import_images(registry, data, "csv")
+    shutil.copytree(data, tmp_path / "copy")
+    assert import_images(registry, tmp_path / "copy", "csv").registered == 1
+
+
 def test_changed_content_and_another_class_are_refused_and_nothing_is_lost(registry, data):
     write(data, "image,class\na.png,benign\nb.png,benign\n")
     import_images(registry, data, "csv")
