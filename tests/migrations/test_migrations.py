@@ -9,7 +9,6 @@ from db.engine import make_engine
 from db.errors import SchemaOutOfDate
 from db.registry import create_registry, open_registry
 from db.tables import Base
-from tests.contract.test_registry import postgres_server  # noqa: F401
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
