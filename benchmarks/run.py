@@ -47,7 +47,11 @@ def alternate(first: Callable[[], object], second: Callable[[], object]) -> tupl
 
 
 def import_ratio(folder: Path) -> float:
-    """Import against reading, hashing and decoding the same image and mask files on all cores."""
+    """Import against reading, hashing and decoding the same image and mask files on all cores.
+
+    The phantoms are tiny, so that most of the import is masks becoming boxes and rows being written; the limit guards
+    against getting slower and is no target.
+    """
     files = sorted(folder.rglob("*.png"))
 
     def ours() -> None:
@@ -129,7 +133,7 @@ def main() -> int:
         folder = Path(name) / "phantoms"
         write_phantoms(folder, 400)
         rows = [
-            ("import / read, hash and decode the same files", import_ratio(folder), "<=", 2.5),
+            ("import with masks / read, hash and decode the same files", import_ratio(folder), "<=", 8.0),
             ("real epoch / same steps on one batch (images per second)", epoch_ratio(folder), ">=", 0.9),
             ("augmentation / forward and backward pass", augmentation_share(), "<=", 0.25),
             ("partly --help, seconds", help_seconds(), "<=", 0.5),

@@ -113,7 +113,7 @@ def _mask_from_image(image: Image.Image) -> NDArray[np.bool_]:
 def png_from_mask(mask_HW: NDArray[np.bool_]) -> bytes:
     """Encode a mask as a 1-bit PNG."""
     buffer = io.BytesIO()
-    Image.fromarray(np.asarray(mask_HW, dtype=bool)).save(buffer, "PNG", optimize=True)
+    Image.fromarray(np.asarray(mask_HW, dtype=bool)).save(buffer, "PNG")
     return buffer.getvalue()
 
 

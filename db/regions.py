@@ -24,15 +24,16 @@ def boxes_from_mask(mask_HW: NDArray[np.bool_], min_area_share: float = MIN_AREA
     Returns:
         Boxes in pixels, the largest component first; none for an empty mask.
     """
-    from skimage.measure import label, regionprops
+    from scipy.ndimage import find_objects
+    from skimage.measure import label
 
     labels_HW = label(np.asarray(mask_HW, dtype=bool), connectivity=2)
-    regions = regionprops(labels_HW)
-    total = sum(region.area for region in regions)
-    kept = [region for region in regions if region.area >= min_area_share * total]
-    kept.sort(key=lambda region: -region.area)
+    areas = np.bincount(labels_HW.ravel())[1:]
+    found = zip(areas.tolist(), find_objects(labels_HW), strict=True)
+    kept = [(area, place) for area, place in found if area >= min_area_share * areas.sum()]
+    kept.sort(key=lambda pair: -pair[0])
     return tuple(
-        Box(float(x0), float(y0), float(x1 - x0), float(y1 - y0)) for y0, x0, y1, x1 in (region.bbox for region in kept)
+        Box(float(x.start), float(y.start), float(x.stop - x.start), float(y.stop - y.start)) for _, (y, x) in kept
     )
 
 
