@@ -50,13 +50,19 @@ def browser(tmp_path):
 
 
 def wait_for(condition):
-    deadline = time.monotonic() + WAIT_S
+    """Ask until the answer is yes. The page replaces its elements while it loads, so a stale one means: not yet."""
+    from selenium.common.exceptions import WebDriverException
+
+    deadline, last = time.monotonic() + WAIT_S, None
     while time.monotonic() < deadline:
-        found = condition()
+        try:
+            found = condition()
+        except WebDriverException as exc:
+            found, last = None, exc
         if found:
             return found
         time.sleep(0.3)
-    raise AssertionError("the page did not show what was waited for")
+    raise AssertionError(f"the page did not show what was waited for ({last})")
 
 
 def log_in(driver, url, account):
@@ -125,8 +131,13 @@ def test_a_proposal_is_shown_over_its_lesion(registry, phantoms, studio, browser
     assert wait_for(overlap) > 0.9
 
     # A person who finds it right presses Submit; that is an accepted proposal, with the time it took.
-    submit = wait_for(lambda: [b for b in browser.find_elements("tag name", "button") if b.text == "Submit"])
-    submit[0].click()
+    def submitted():
+        buttons = [button for button in browser.find_elements("tag name", "button") if button.text == "Submit"]
+        if buttons:
+            buttons[0].click()
+        return bool(buttons)
+
+    wait_for(submitted)
     with LabelStudioClient(url, account.token) as client:
         report = wait_for(lambda: (found := pull_reviews(registry, client)).created and found)
     assert report.outcomes == {"accepted": 1}
