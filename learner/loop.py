@@ -124,7 +124,7 @@ def train_epoch(
         learner.steps += 1
         _update_teacher(learner)
         for name, value in losses.items():
-            totals[name] = totals.get(name, 0.0) + float(value) * len(batch_B)
+            totals[name] = totals.get(name, 0.0) + value.item() * len(batch_B)
         images += len(batch_B)
         rate = images / (time.perf_counter() - started)
         task.advance(len(batch_B), loss=f"{totals['loss'] / images:.3f}", speed=f"{rate:.0f} images/s")

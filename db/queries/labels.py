@@ -65,11 +65,6 @@ class LabelQueries:
             )
         return label.id
 
-    def mask_png(self, label_id: int) -> bytes | None:
-        """Return the label's mask as a 1-bit PNG, None where only boxes are known."""
-        statement = select(Mask.png).join(LabelRow, LabelRow.mask_hash == Mask.hash)
-        return self._session.scalar(statement.where(LabelRow.id == label_id))
-
     def mask_pngs(self, label_ids: Sequence[int]) -> dict[int, bytes]:
         """Return the masks of many labels, by label id."""
         found: dict[int, bytes] = {}

@@ -1,7 +1,5 @@
 """Reviews: what people said about images, one row per annotation and version of it."""
 
-from collections.abc import Sequence
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -45,9 +43,3 @@ class ReviewQueries:
         self._session.add(row)
         self._session.flush()
         return row.id
-
-    def outcomes(self, image_ids: Sequence[int]) -> dict[int, str]:
-        """Return the last outcome of these images, by image id."""
-        statement = select(Review.image_id, Review.outcome).order_by(Review.id)
-        wanted = set(image_ids)
-        return {image: outcome for image, outcome in self._session.execute(statement) if image in wanted}

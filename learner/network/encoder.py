@@ -89,8 +89,3 @@ def _load_imagenet(encoder: Encoder) -> None:
             "--weights FILE.safetensors"
         ) from exc
     encoder.body.load_state_dict(pretrained.state_dict())
-
-
-def parameter_count(module: nn.Module) -> int:
-    """Count the trainable numbers of a module."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)

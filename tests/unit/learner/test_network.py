@@ -101,7 +101,7 @@ def test_weights_come_from_a_file(tmp_path):
     state = {key: torch.full_like(value, 0.25) for key, value in encoder.body.state_dict().items()}
     save_file(state, tmp_path / "w.safetensors")
     load_encoder_weights(encoder, str(tmp_path / "w.safetensors"))
-    assert float(next(encoder.body.parameters()).mean()) == 0.25
+    assert next(encoder.body.parameters()).mean().item() == 0.25
     save_file({"other": torch.zeros(1)}, tmp_path / "other.safetensors")
     for name, why in (("other", "only 0 of"), ("missing", "cannot be read")):
         with pytest.raises(WeightsUnavailable, match=why):
