@@ -280,7 +280,7 @@ class LabelStudioClient:
                 )
             )
 
-    def upload_image(self, project_id: int, file: Path) -> str:
+    def upload_image(self, project_id: int, name: str, content: bytes) -> str:
         """Upload an image to the server, without making a task, and return the address for a task's data."""
         headers = self._read(lambda: dict(self._sdk._client_wrapper.get_headers()))
         headers.pop("Content-Type", None)
@@ -289,7 +289,7 @@ class LabelStudioClient:
             answer = self._http.post(
                 f"{base}/import",
                 params={"commit_to_project": "false"},
-                files={"file": (file.name, file.read_bytes())},
+                files={"file": (name, content)},
                 headers=headers,
             )
             _check(answer)

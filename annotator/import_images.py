@@ -1,28 +1,30 @@
 """Registers the images of a data set with what is known of them.
 
 One bad file never loses the good ones: it is listed with the reason. The same import twice changes nothing; what a
-person has said about an image is never replaced by an import. Work is done in chunks, each in one short transaction,
-so that an import cut anywhere goes on where it stopped.
+person has said about an image is never replaced by an import, and nothing about a test image is changed unless that
+is asked for. Work is done in chunks, each in one short transaction, so that an import cut anywhere goes on where it
+stopped.
 """
 
 import random
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from annotator.formats.layouts import read_layout
 from annotator.formats.listing import Entry, Listing, Refusal
-from db.errors import ImageUnreadable, InvalidArgument
-from db.images import png_from_mask, read_facts, read_mask
+from annotator.opening import open_entries
+from db.duplicates import find_near_duplicates
+from db.errors import InvalidArgument
+from db.files import ImageFile
+from db.paths import ProjectPaths
 from db.progress import Progress, SilentProgress
-from db.records import ImageRecord, Location, LocationSource, LocationStatus, NewImage, Split
-from db.regions import boxes_from_mask, clip_box, is_within
+from db.records import ImageRecord, Location, LocationSource, NewImage, NewLabel, Split
 from db.registry import Registry, Transaction
 
-CHUNK = 256
+CHUNK = 500
 KEPT_BY_PEOPLE = frozenset({LocationSource.DRAWN, LocationSource.ACCEPTED, LocationSource.EDITED})
 
 
@@ -34,18 +36,23 @@ class ImportReport:
     updated: int = 0
     moved: int = 0
     unchanged: int = 0
+    near_duplicates: int = 0
+    """Pairs of images that show the same, at least one of them new."""
     refused: list[Refusal] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
 def import_images(
     registry: Registry,
-    path: Path,
+    path: str | Path,
     layout: str,
     *,
+    images: str | Path | None = None,
     keep_locations: float = 1.0,
     seed: int = 0,
     group_by: str | None = None,
+    change_test: bool = False,
+    author: str | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> ImportReport:
@@ -53,12 +60,15 @@ def import_images(
 
     Args:
         registry: where to.
-        path: the data set.
-        layout: `csv` or `folders`.
+        path: the data set; where the layout allows it, an fsspec URI.
+        layout: `busi`, `coco`, `csv`, `folders`, `voc` or `yolo`.
+        images: folder or URI that the names of images are relative to, where that is not the data set's own.
         keep_locations: share of the known locations to register, 0 to 1, stratified by class and seeded; the other
             images become partly labeled. Images that the data set puts into test keep theirs.
         seed: of the choice above.
         group_by: regular expression on the image's name; its first group (or the whole match) is the image's group.
+        change_test: allow changes of what is known of images that are in test already.
+        author: who imports, for the history.
         dry_run: read and check everything, write nothing.
         progress: where to show how far it is.
 
@@ -66,13 +76,15 @@ def import_images(
         InvalidArgument: an argument is out of range, or the layout unknown.
         DataUnreadable: the listing cannot be read at all.
     """
-    listing = read_layout(layout, path)
+    listing = read_layout(layout, path, images=images)
     return import_listing(
         registry,
         listing,
+        origin=f"import of {path} as {layout}" + (f" by {author}" if author else ""),
         keep_locations=keep_locations,
         seed=seed,
         group_by=group_by,
+        change_test=change_test,
         dry_run=dry_run,
         progress=progress,
     )
@@ -82,9 +94,11 @@ def import_listing(
     registry: Registry,
     listing: Listing,
     *,
+    origin: str | None = None,
     keep_locations: float = 1.0,
     seed: int = 0,
     group_by: str | None = None,
+    change_test: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> ImportReport:
@@ -94,17 +108,22 @@ def import_listing(
     entries = list(_grouped(listing.entries, group_by))
     entries = hide_locations(entries, keep=keep_locations, seed=seed)
     report = ImportReport(refused=list(listing.refusals), warnings=list(listing.warnings))
-    with (progress or SilentProgress()).task("importing", len(entries)) as task, ThreadPoolExecutor() as pool:
-        for start in range(0, len(entries), CHUNK):
-            chunk = entries[start : start + CHUNK]
-            images: list[tuple[Entry, NewImage]] = []
-            for entry, image in zip(chunk, pool.map(open_entry, chunk), strict=True):
-                if isinstance(image, Refusal):
-                    report.refused.append(image)
-                else:
-                    images.append((entry, image))
-                task.advance()
-            _write(registry, images, report, dry_run=dry_run)
+    writer = _Writer(registry, report, origin, change_test=change_test, dry_run=dry_run)
+    cache = ProjectPaths(registry.root).cache
+    opened: list[NewImage] = []
+    with (progress or SilentProgress()).task("importing", len(entries)) as task:
+        for images in open_entries(entries, cache=cache):
+            if isinstance(images, Refusal):
+                report.refused.append(images)
+            else:
+                opened += images
+            if len(opened) >= CHUNK:
+                writer.write(opened)
+                opened = []
+            task.advance()
+        writer.write(opened)
+    if not dry_run:
+        report.near_duplicates = len(find_near_duplicates(registry, progress=progress))
     return report
 
 
@@ -140,145 +159,114 @@ def hide_locations(entries: Sequence[Entry], *, keep: float, seed: int) -> list[
     return [
         entry
         if entry.name in kept or entry.split is Split.TEST
-        else replace(entry, mask_path=None, boxes=(), is_empty=False)
+        else replace(entry, mask_paths=(), boxes=(), is_empty=False, draw=None)
         for entry in entries
     ]
 
 
-def open_entry(entry: Entry) -> NewImage | Refusal:
-    """Open an entry's files and check that they fit together."""
-    try:
-        facts = read_facts(entry.path)
-    except ImageUnreadable as exc:
-        return Refusal(entry.name, exc.reason)
-    location = Location(LocationStatus.EMPTY) if entry.is_empty else None
-    if entry.boxes:
-        for box in entry.boxes:
-            if not is_within(box, facts.width, facts.height):
-                return Refusal(
-                    entry.name,
-                    f"the box x={box.x:g} y={box.y:g} width={box.width:g} height={box.height:g} is empty or beyond "
-                    f"the edge of the {facts.width}x{facts.height} image",
-                )
-        clipped = (clip_box(box, facts.width, facts.height) for box in entry.boxes)
-        location = Location(LocationStatus.PRESENT, tuple(box for box in clipped if box is not None))
-    if entry.mask_path is not None:
-        try:
-            mask_HW = read_mask(entry.mask_path)
-        except ImageUnreadable as exc:
-            return Refusal(entry.name, f"its mask {entry.mask_path.name} cannot be used: {exc.reason}")
-        if mask_HW.shape != (facts.height, facts.width):
-            return Refusal(
-                entry.name,
-                f"its mask {entry.mask_path.name} is {mask_HW.shape[1]}x{mask_HW.shape[0]}, "
-                f"the image {facts.width}x{facts.height}; masks must have the image's upright size",
-            )
-        boxes = (entry.boxes and location and location.boxes) or boxes_from_mask(mask_HW)
-        if entry.boxes and not mask_HW.any():
-            return Refusal(entry.name, f"its mask {entry.mask_path.name} is empty, but boxes are given too")
-        location = (
-            Location(LocationStatus.PRESENT, boxes, png_from_mask(mask_HW)) if boxes else Location(LocationStatus.EMPTY)
+class _Writer:
+    """Writes opened images into the registry, a chunk in a transaction."""
+
+    def __init__(
+        self, registry: Registry, report: ImportReport, origin: str | None, *, change_test: bool, dry_run: bool
+    ) -> None:
+        self._registry = registry
+        self._report = report
+        self._origin = origin
+        self._change_test = change_test
+        self._dry_run = dry_run
+
+    def write(self, images: Sequence[NewImage]) -> None:
+        """Register new images, and what is new about known ones."""
+        if not images:
+            return
+        self._report.warnings += [f"{image.path.name}: {image.remark}" for image in images if image.remark]
+        images = [replace(image, origin=self._origin) for image in images]
+        with self._registry.read() if self._dry_run else self._registry.begin() as tx:
+            found = tx.images.find(images)
+            at_path = {record.path: record for record in found}
+            # Registered images whose file is gone: one of the same content elsewhere is the same image, moved.
+            wanted = {image.path for image in images}
+            gone = [record for record in found if record.path not in wanted and not record.path.exists()]
+            new: dict[ImageFile, NewImage] = {}
+            for image in images:
+                same_place = at_path.get(image.path)
+                known = same_place or _moved_from(gone, image)
+                if known is None:
+                    if image.path in new:
+                        self._report.warnings.append(f"{image.path.name}: listed twice, the first one counts")
+                    new.setdefault(image.path, image)
+                    continue
+                if same_place is None:
+                    gone.remove(known)
+                refusal = self._contradiction(known, image, same_path=same_place is not None)
+                if refusal is not None:
+                    self._report.refused.append(Refusal(image.path.name, refusal))
+                else:
+                    self._update(tx, known, image, moved=same_place is None)
+            self._report.registered += len(new)
+            if not self._dry_run:
+                self._add(tx, list(new.values()))
+
+    def _add(self, tx: Transaction, images: Sequence[NewImage]) -> None:
+        # A test image comes with its labels: that is what the data set is for.
+        tx.labels.append_many(
+            [
+                NewLabel(image_id, image.location, LocationSource.IMPORTED, on_test=True, origin=self._origin)
+                for image_id, image in zip(tx.images.add(images), images, strict=True)
+                if image.location is not None
+            ]
         )
-    return NewImage(
-        path=entry.path,
-        content_hash=facts.content_hash,
-        width=facts.width,
-        height=facts.height,
-        class_name=entry.class_name,
-        group=entry.group,
-        split=entry.split,
-        location=location,
-    )
 
+    def _contradiction(self, known: ImageRecord, image: NewImage, *, same_path: bool) -> str | None:
+        if same_path and known.content_hash != image.content_hash:
+            return "the file's content has changed since it was registered; give the new image a new name"
+        if None not in (known.class_name, image.class_name) and known.class_name != image.class_name:
+            return f"it is registered as {known.class_name!r}, this data set says {image.class_name!r}"
+        if known.split is not Split.TEST:
+            return None
+        if image.split not in (None, Split.TEST):
+            return f"it is in the test split, which nothing ever leaves; this data set says {image.split!s}"
+        new_class = image.class_name is not None and known.class_name is None
+        new_location = image.location is not None and _location_differs(known, image.location)
+        if (new_class or new_location) and not self._change_test:
+            return "it is in the test split, whose labels change only on purpose: repeat with --change-test"
+        return None
 
-def open_data_set(path: Path, layout: str, *, progress: Progress | None = None) -> tuple[list[NewImage], list[Refusal]]:
-    """Open a data set without registering it.
-
-    Returns:
-        The good images, and what was refused with the reason.
-
-    Raises:
-        InvalidArgument: the layout is unknown; DataUnreadable: the listing cannot be read at all.
-    """
-    listing = read_layout(layout, path)
-    images: list[NewImage] = []
-    refused = list(listing.refusals)
-    with (progress or SilentProgress()).task("opening", len(listing.entries)) as task, ThreadPoolExecutor() as pool:
-        for image in pool.map(open_entry, listing.entries):
-            if isinstance(image, Refusal):
-                refused.append(image)
-            else:
-                images.append(image)
-            task.advance()
-    return images, refused
-
-
-def _write(
-    registry: Registry, images: Sequence[tuple[Entry, NewImage]], report: ImportReport, *, dry_run: bool
-) -> None:
-    with registry.read() if dry_run else registry.begin() as tx:
-        found = tx.images.find([image for _, image in images])
-        at_path = {record.path: record for record in found}
-        # Registered images whose file is gone: one of the same content elsewhere is the same image, moved.
-        gone = [record for record in found if not record.path.exists()]
-        new: list[NewImage] = []
-        for entry, image in images:
-            same_place = at_path.get(tx.images.named(image.path))
-            known = same_place or _moved_from(gone, image)
-            if known is None:
-                new.append(image)
-                continue
-            if same_place is None:
-                gone.remove(known)
-            refusal = _contradiction(known, image, same_path=same_place is not None)
-            if refusal is not None:
-                report.refused.append(Refusal(entry.name, refusal))
-            else:
-                _update(tx, known, image, report, moved=same_place is None, dry_run=dry_run)
-        report.registered += len(new)
-        if not dry_run:
-            for image_id, image in zip(tx.images.add(new), new, strict=True):
-                if image.location is not None:
-                    tx.labels.append(image_id, image.location, source=LocationSource.IMPORTED)
+    def _update(self, tx: Transaction, known: ImageRecord, image: NewImage, *, moved: bool) -> None:
+        report = self._report
+        class_name = image.class_name or known.class_name
+        group, split = image.group or known.group, image.split or known.split
+        facts_change = (class_name, group, split) != (known.class_name, known.group, known.split)
+        label_changes = image.location is not None and _location_differs(known, image.location)
+        if label_changes and known.label is not None and known.label.source in KEPT_BY_PEOPLE:
+            report.warnings.append(
+                f"{image.path.name}: a person has located it since; the imported location is ignored"
+            )
+            label_changes = False
+        report.moved += moved
+        report.updated += facts_change or label_changes
+        report.unchanged += not (facts_change or label_changes or moved)
+        if self._dry_run:
+            return
+        if moved:
+            tx.images.move(known.id, image)
+        if facts_change:
+            tx.images.set_facts(known.id, class_name=class_name, group=group, split=split, origin=self._origin)
+        if label_changes and image.location is not None:
+            tx.labels.append(
+                known.id,
+                image.location,
+                source=LocationSource.IMPORTED,
+                on_test=self._change_test,
+                origin=self._origin,
+            )
 
 
 def _moved_from(gone: Sequence[ImageRecord], image: NewImage) -> ImageRecord | None:
     """Find the registered image that this file was; of several with the same content the one of the same name."""
     same = [record for record in gone if record.content_hash == image.content_hash]
     return min(same, key=lambda record: (record.path.name != image.path.name, record.id), default=None)
-
-
-def _contradiction(known: ImageRecord, image: NewImage, *, same_path: bool) -> str | None:
-    if same_path and known.content_hash != image.content_hash:
-        return "the file's content has changed since it was registered; give the new image a new name"
-    if None not in (known.class_name, image.class_name) and known.class_name != image.class_name:
-        return f"it is registered as {known.class_name!r}, this data set says {image.class_name!r}"
-    if known.split is Split.TEST and image.split not in (None, Split.TEST):
-        return f"it is in the test split, which nothing ever leaves; this data set says {image.split!s}"
-    return None
-
-
-def _update(
-    tx: Transaction, known: ImageRecord, image: NewImage, report: ImportReport, *, moved: bool, dry_run: bool
-) -> None:
-    class_name = image.class_name or known.class_name
-    group, split = image.group or known.group, image.split or known.split
-    facts_change = (class_name, group, split) != (known.class_name, known.group, known.split)
-    label_changes = image.location is not None and _location_differs(known, image.location)
-    if label_changes and known.label is not None and known.label.source in KEPT_BY_PEOPLE:
-        report.warnings.append(f"{image.path.name}: a person has located it since; the imported location is ignored")
-        label_changes = False
-    report.moved += moved
-    report.updated += facts_change or label_changes
-    report.unchanged += not (facts_change or label_changes or moved)
-    if dry_run:
-        return
-    if moved:
-        tx.images.move(known.id, image)
-    if facts_change:
-        tx.images.set_facts(known.id, class_name=class_name, group=group, split=split)
-    if label_changes and image.location is not None:
-        tx.labels.append(known.id, image.location, source=LocationSource.IMPORTED)
 
 
 def _location_differs(known: ImageRecord, location: Location) -> bool:

@@ -3,8 +3,8 @@
 Files are named by content, so that a name says nothing about a patient and odd characters never reach a URL.
 """
 
+import io
 import os
-import shutil
 from pathlib import Path
 
 from PIL import Image
@@ -26,21 +26,26 @@ def place_media(image: ImageRecord, folder: Path) -> Path:
     """Put an image into a folder that is served, and return its path there.
 
     Raises:
-        ImageUnreadable: the image has to be converted and cannot be read.
+        ImageUnreadable: the image cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / media_name(image)
     if target.exists():
         return target
     draft = folder / f".{os.getpid()}-{target.name}"
-    if image.path.suffix.lower() in SHOWN_BY_BROWSERS:
-        try:
-            shutil.copyfile(image.path, draft)
-        except OSError:
-            # Missing or unreadable: reading it says so in the usual words.
-            read_image(image.path)
-            raise
-    else:
-        Image.fromarray(read_image(image.path)).save(draft, "PNG")
+    draft.write_bytes(media_bytes(image))
     draft.replace(target)
     return target
+
+
+def media_bytes(image: ImageRecord) -> bytes:
+    """Return an image as a file that browsers can show: as it is if they can, else as PNG.
+
+    Raises:
+        ImageUnreadable: it cannot be read.
+    """
+    if image.path.frame is None and image.path.suffix.lower() in SHOWN_BY_BROWSERS:
+        return image.path.read_bytes()
+    buffer = io.BytesIO()
+    Image.fromarray(read_image(image.path)).save(buffer, "PNG")
+    return buffer.getvalue()

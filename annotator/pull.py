@@ -16,6 +16,7 @@ from annotator.labeling import NO_LESION, rectangles_in, verdict_in
 from annotator.push import KEY
 from db.progress import Progress, SilentProgress
 from db.records import (
+    ConnectionRecord,
     ImageRecord,
     Location,
     LocationSource,
@@ -23,6 +24,7 @@ from db.records import (
     NewReview,
     ProposalRecord,
     ReviewOutcome,
+    Split,
     TaskLink,
 )
 from db.regions import boxes_iou
@@ -66,13 +68,19 @@ class PlannedReview:
 
 
 def pull_reviews(
-    registry: Registry, client: LabelStudioClient, *, dry_run: bool = False, progress: Progress | None = None
+    registry: Registry,
+    client: LabelStudioClient,
+    *,
+    change_test: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> PullReport:
     """Store every annotation that is new or was changed since the last pull.
 
     Args:
         registry: where labels and reviews go.
         client: to the connected server.
+        change_test: store what was said about test images too; without it they are skipped and can be pulled later.
         dry_run: only say what would be stored.
         progress: where to show how far it is.
 
@@ -91,7 +99,7 @@ def pull_reviews(
         proposals = tx.proposals.by_id(link.proposal_id for link in links.values() if link.proposal_id is not None)
         earlier = _earlier_proposals(tx, tasks, images)
     report = PullReport()
-    plan = plan_pull(tasks, images, links, proposals | earlier, versions, report, users)
+    plan = plan_pull(tasks, images, links, proposals | earlier, versions, report, users, change_test=change_test)
     report.created = sum(not planned.is_update for planned in plan)
     report.updated = sum(planned.is_update for planned in plan)
     report.outcomes = dict(Counter(str(planned.review.outcome) for planned in plan))
@@ -106,7 +114,7 @@ def pull_reviews(
                 for planned in chunk:
                     review = planned.review
                     if stored.get(review.external_id) != review.external_version:
-                        _store(tx, connection.id, planned, proposals | earlier)
+                        _store(tx, connection, planned, proposals | earlier, change_test=change_test)
             task.advance(len(chunk))
     return report
 
@@ -157,6 +165,8 @@ def plan_pull(
     versions: Mapping[int, str],
     report: PullReport,
     users: Mapping[int, str] | None = None,
+    *,
+    change_test: bool = False,
 ) -> list[PlannedReview]:
     """Decide what every annotation means; pure but for `report`, which counts what is unchanged or skipped.
 
@@ -168,6 +178,7 @@ def plan_pull(
         versions: version last stored of each annotation.
         report: filled with what is not planned.
         users: e-mail addresses by number.
+        change_test: plan reviews of test images too.
 
     Returns:
         Reviews in the order in which they were made, so that the last word on an image is the last one stored.
@@ -189,6 +200,8 @@ def plan_pull(
                 continue
             proposal = _proposal_of(task, annotation, image, links.get(image.id), proposals)
             try:
+                if image.split is Split.TEST and not change_test:
+                    raise NoStatement("the image is in the test split; to change what is known of it: --change-test")
                 review = interpret_annotation(annotation, image, proposal, users)
             except NoStatement as exc:
                 report.skipped.append({"image": image.id, "task": task.get("id"), "reason": str(exc)})
@@ -294,10 +307,16 @@ def _reviewer(annotation: Mapping[str, Any], users: Mapping[int, str]) -> str:
 
 
 def _store(
-    tx: Transaction, connection_id: int, planned: PlannedReview, proposals: Mapping[int, ProposalRecord]
+    tx: Transaction,
+    connection: ConnectionRecord,
+    planned: PlannedReview,
+    proposals: Mapping[int, ProposalRecord],
+    *,
+    change_test: bool,
 ) -> None:
     review = planned.review
-    review_id = tx.reviews.add(connection_id, review)
+    review_id = tx.reviews.add(connection.id, review)
+    origin = f"Label Studio {connection.url} project {connection.project_id}"
     if review.location is not None:
         proposal = proposals.get(review.proposal_id) if review.proposal_id is not None else None
         from_proposal = review.outcome in (ReviewOutcome.ACCEPTED, ReviewOutcome.EDITED)
@@ -308,8 +327,10 @@ def _store(
             reviewer=review.reviewer,
             review_id=review_id,
             run_id=proposal.run_id if proposal is not None and from_proposal else None,
+            on_test=change_test,
+            origin=origin,
         )
-    elif planned.is_update and tx.labels.comes_from_annotation(review.image_id, connection_id, review.external_id):
+    elif planned.is_update and tx.labels.comes_from_annotation(review.image_id, connection.id, review.external_id):
         # The same annotation said where it is before, and has taken that back.
         tx.labels.append(
             review.image_id,
@@ -317,4 +338,6 @@ def _store(
             source=LocationSource.WITHDRAWN,
             reviewer=review.reviewer,
             review_id=review_id,
+            on_test=change_test,
+            origin=origin,
         )

@@ -16,7 +16,7 @@ from annotator.client import LabelStudioClient
 from annotator.connect import MEDIA_LOCAL
 from annotator.errors import ConnectionFailed, IncompleteListing, ProjectUnusable
 from annotator.labeling import result_from_boxes
-from annotator.media import place_media
+from annotator.media import media_bytes, media_name, place_media
 from db.errors import ImageUnreadable, InvalidArgument
 from db.progress import Progress, SilentProgress
 from db.records import ConnectionRecord, ImageRecord, ProposalRecord, Split, Supervision, TaskLink
@@ -86,7 +86,9 @@ def push_images(
     with registry.read() as tx:
         connection = tx.connections.current()
         links = tx.connections.links(connection.id)
-        proposals = {proposal.image_id: proposal for proposal in tx.proposals.pending()}
+        # Of those without a task the surest come first, so this many are always enough.
+        enough = limit + len(links) if limit is not None else None
+        proposals = {proposal.image_id: proposal for proposal in tx.proposals.pending(limit=enough)}
         outside_test = [Split.TRAIN, Split.VAL, None]
         if what == "proposals":
             images = tx.images.select(splits=outside_test, ids=proposals)
@@ -294,7 +296,7 @@ class _Push:
                 raise ProjectUnusable("the connected server is not the local one any more; connect again")
             file = place_media(image, self._media_folder)
             return "/data/local-files/?d=" + quote(f"{self._media_folder.name}/{file.name}")
-        return self._client.upload_image(self._connection.project_id, image.path)
+        return self._client.upload_image(self._connection.project_id, media_name(image), media_bytes(image))
 
     def _proposal_id(self, image: ImageRecord) -> int | None:
         proposal = self._proposals.get(image.id)

@@ -49,6 +49,16 @@ class Workspace:
         return open_registry(self.settings.database_url, self.settings.root)
 
     @cached_property
+    def user(self) -> str:
+        """Return who works here, for the history."""
+        import getpass
+
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):
+            return "unknown"
+
+    @cached_property
     def progress(self) -> "Progress":
         """Return what long work reports to."""
         return self.output.progress()

@@ -16,7 +16,8 @@ from annotator.client import LabelStudioClient
 from annotator.connect import connect_project
 from annotator.formats.layouts import read_layout
 from annotator.formats.listing import Entry, Listing, Refusal
-from annotator.import_images import import_listing, open_entry
+from annotator.import_images import import_listing
+from annotator.opening import open_entry
 from annotator.phantoms import write_phantoms
 from annotator.pull import pull_reviews
 from annotator.push import push_images
@@ -152,8 +153,11 @@ def register(registry: Registry, listing: Listing, *, seed: int, progress: Progr
     for entry in entries:
         image = images.get(str(entry.path))
         opened = open_entry(entry) if image is not None else None
-        if image is not None and opened is not None and not isinstance(opened, Refusal) and opened.location:
-            truths[image.key] = Truth(image, opened.location)
+        if image is None or opened is None or isinstance(opened, Refusal):
+            continue
+        for known in opened:
+            if known.location is not None:
+                truths[image.key] = Truth(image, known.location)
     return truths
 
 

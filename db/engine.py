@@ -1,4 +1,9 @@
-"""An engine for a database URL, with what each database needs to be safe for several processes."""
+"""An engine for a database URL, with what each database needs to be safe for several processes.
+
+There is one writer at a time on every database: SQLite takes its write lock at BEGIN, PostgreSQL an advisory lock. So
+writers queue instead of failing, none can deadlock with another, what a writer has read is still true when it writes,
+and the rows of image_versions are numbered in the order in which they become visible, which snapshots rely on.
+"""
 
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
@@ -10,13 +15,15 @@ from sqlalchemy.pool import StaticPool
 from db.errors import RegistryError
 
 BUSY_TIMEOUT_S = 60.0
+WRITER_LOCK = int.from_bytes(b"partly", "big")
+"""Key of PostgreSQL's advisory lock; it counts within one database."""
 
 
 def make_engine(url: str) -> Engine:
     """Build an engine for `url`; nothing is connected yet.
 
-    SQLite runs in WAL mode with foreign keys on, waits for other writers, and takes the write lock at BEGIN of a
-    writing transaction, so that two processes queue instead of failing with "database is locked".
+    SQLite runs in WAL mode with foreign keys on and waits for other writers. A transaction is a writing one unless
+    the execution option `partly_read_only` is set.
 
     Raises:
         RegistryError: the URL cannot be understood, or its driver is not installed.
@@ -39,14 +46,27 @@ def make_engine(url: str) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    elif parsed.get_backend_name() == "postgresql":
+        event.listen(engine, "begin", _begin_postgresql)
     return engine
+
+
+def reading_engine(engine: Engine) -> Engine:
+    """Return the same engine for transactions that only read: each sees one state of the database throughout."""
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(
+            partly_read_only=True, isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+    return engine.execution_options(partly_read_only=True)
 
 
 def _prepare_sqlite(connection: SqliteConnection, _: object) -> None:
     # The driver's own transaction handling would commit before DDL; we emit BEGIN ourselves.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] == "delete":
+        # Only once in the life of a file: the switch needs the file for itself.
+        cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
@@ -55,3 +75,9 @@ def _prepare_sqlite(connection: SqliteConnection, _: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     reading = connection.get_execution_options().get("partly_read_only", False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if not connection.get_execution_options().get("partly_read_only", False):
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BUSY_TIMEOUT_S:.0f}s'")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")

@@ -1,7 +1,13 @@
-"""Reads image and mask files: the one place that decodes, so that everybody sees the same upright pixels."""
+"""Reads image and mask files: the one place that decodes, so that everybody sees the same upright pixels.
+
+What becomes of odd files (docs/images.md is the full list): EXIF-rotated ones are turned upright, 16-bit and float
+grey is stretched by its own range, CMYK and palettes become RGB, alpha is dropped, of an animation or a TIFF with
+pages the first one counts. Files that are empty, cut short, no image, or too large to be opened safely are refused.
+"""
 
 import hashlib
 import io
+import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from db import dicom
 from db.errors import ImageUnreadable
+from db.files import ImageFile
+from db.fingerprints import THUMBNAIL_SIDE
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""File names that importers of folders take for images."""
+SUFFIXES = frozenset({".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}) | dicom.SUFFIXES
+"""File names that importers of folders take for images; what a file is, its content decides."""
 
 HASH_PREFIX = "sha256:"
+MAX_PIXELS = 2 * 89_478_485
+"""Beyond this a file is refused before it is decoded (a decompression bomb); Pillow's own limit."""
+
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+DEEP = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
+
+_warning_lock = threading.Lock()
+_quiet = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,69 +42,158 @@ class ImageFacts:
     content_hash: str
     width: int
     height: int
+    thumbnail: bytes
+    """32 x 32 grey values, what near-duplicates are found by."""
+    frame: int | None = None
+    """Number of the frame, None where the file is one image."""
+    patient: str | None = None
+    remark: str | None = None
+    """What somebody should know about how it was read."""
 
 
-def _read_bytes(path: Path) -> bytes:
+def _bytes_of(file: ImageFile | Path) -> bytes:
+    return ImageFile.at(file).read_bytes()
+
+
+def _decode(file: ImageFile | Path, data: bytes) -> Image.Image:
+    _silence_metadata()
     try:
-        data = path.read_bytes()
-    except FileNotFoundError as exc:
-        raise ImageUnreadable(path, "there is no such file") from exc
-    except OSError as exc:
-        raise ImageUnreadable(path, f"the file cannot be read ({exc.strerror or exc})") from exc
-    if not data:
-        raise ImageUnreadable(path, "the file is empty")
-    return data
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image.load()
+        if image.getexif().get(0x0112, 1) == 1:
+            return image
+        return ImageOps.exif_transpose(image)
+    except Image.DecompressionBombError as exc:
+        raise ImageUnreadable(
+            file, f"it has more than {MAX_PIXELS:,} pixels, which is refused unopened; cut it into tiles"
+        ) from exc
+    except (OSError, ValueError, SyntaxError, EOFError) as exc:
+        raise ImageUnreadable(file, f"it is not an image that can be decoded ({exc})") from exc
 
 
-def _decode(path: Path, data: bytes) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            # A decompression bomb is an error here; other warnings are about metadata nobody uses.
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
-            image.load()
-            return ImageOps.exif_transpose(image)
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as exc:
-        raise ImageUnreadable(path, f"it is not an image that can be decoded ({exc})") from exc
+def _silence_metadata() -> None:
+    # Pillow warns about metadata nobody uses and about half of the limit that we check; to do so for each image
+    # would neither be quick nor safe in threads.
+    global _quiet
+    with _warning_lock:
+        if not _quiet:
+            warnings.filterwarnings("ignore", module=r"PIL\..*")
+            warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+            _quiet = True
 
 
-def read_facts(path: Path) -> ImageFacts:
+def read_facts(file: ImageFile | Path, *, fresh: bool = False) -> list[ImageFacts]:
     """Hash a file's bytes and decode it once, to know that it can be.
 
+    Args:
+        file: the file, or one frame of it.
+        fresh: fetch a remote file again even if it is in the cache.
+
+    Returns:
+        One image; of a DICOM file with several frames one an image, if `file` does not name a frame.
+
     Raises:
-        ImageUnreadable: it is missing, empty, not an image, or cut short.
+        ImageUnreadable: it is missing, empty, not an image, cut short, or too large.
     """
-    data = _read_bytes(path)
-    image = _decode(path, data)
-    return ImageFacts(HASH_PREFIX + hashlib.sha256(data).hexdigest(), image.width, image.height)
+    where = ImageFile.at(file)
+    data = where.read_bytes(fresh=fresh)
+    digest = hashlib.sha256(data)
+    if dicom.is_dicom(data):
+        return _dicom_facts(where, data, digest)
+    if where.frame is not None:
+        raise ImageUnreadable(where, "only DICOM files have frames")
+    image = _decode(where, data)
+    thumbnail = _thumbnail(image)
+    return [ImageFacts(HASH_PREFIX + digest.hexdigest(), image.width, image.height, thumbnail, remark=_remark(image))]
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def _remark(image: Image.Image) -> str | None:
+    frames = getattr(image, "n_frames", 1) if image.format in {"GIF", "PNG", "TIFF", "WEBP"} else 1
+    return f"it holds {frames} pictures, only the first is used" if frames > 1 else None
+
+
+def _thumbnail(image: Image.Image) -> bytes:
+    grey = Image.fromarray(_stretched(image)) if image.mode in DEEP else image.convert("L")
+    return grey.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR, reducing_gap=4.0).tobytes()
+
+
+def _dicom_facts(file: ImageFile, data: bytes, digest: "hashlib._Hash") -> list[ImageFacts]:
+    try:
+        header = dicom.read_header(data)
+        if header.width * header.height > MAX_PIXELS:
+            raise ImageUnreadable(file, f"it has more than {MAX_PIXELS:,} pixels, which is refused unopened")
+        several = header.frames > 1
+        frames = range(header.frames) if file.frame is None else [file.frame]
+        facts = []
+        for frame in frames:
+            own = digest.copy()
+            if several:
+                own.update(f"#frame={frame}".encode())
+            pixels = dicom.read_frame(data, frame)
+            facts.append(
+                ImageFacts(
+                    HASH_PREFIX + own.hexdigest(),
+                    pixels.shape[1],
+                    pixels.shape[0],
+                    _thumbnail(Image.fromarray(pixels)),
+                    frame=frame if several else None,
+                    patient=header.patient_id,
+                )
+            )
+    except dicom.DicomUnusable as exc:
+        raise ImageUnreadable(file, str(exc)) from exc
+    return facts
+
+
+def hash_content(file: ImageFile, data: bytes) -> str:
+    """Return the content hash that `read_facts` gives for this file or frame, without decoding it."""
+    digest = hashlib.sha256(data)
+    if file.frame is not None:
+        digest.update(f"#frame={file.frame}".encode())
+    return HASH_PREFIX + digest.hexdigest()
+
+
+def is_stored_upright(file: ImageFile, data: bytes) -> bool:
+    """Say whether every program sees this file as we do: no EXIF rotation, no DICOM."""
+    if dicom.is_dicom(data):
+        return False
+    try:
+        return bool(Image.open(io.BytesIO(data), formats=FORMATS).getexif().get(0x0112, 1) == 1)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
+        raise ImageUnreadable(file, f"it is not an image that can be decoded ({exc})") from exc
+
+
+def read_image(file: ImageFile | Path) -> NDArray[np.uint8]:
     """Decode an image, upright.
 
     Returns:
         uint8 HWC with C = 3 (grey repeated, alpha dropped), range 0 to 255; 16-bit grey is scaled by its own range.
 
     Raises:
-        ImageUnreadable: it is missing, empty, not an image, or cut short.
+        ImageUnreadable: it is missing, empty, not an image, cut short, or too large.
     """
-    image = _decode(path, _read_bytes(path))
-    if image.mode in {"I", "F", "I;16", "I;16B", "I;16L"}:
-        grey_HW = np.asarray(image, dtype=np.float64)
-        low, high = float(grey_HW.min()), float(grey_HW.max())
-        grey_HW = (grey_HW - low) * (255.0 / (high - low)) if high > low else grey_HW * 0
-        return np.repeat(np.rint(grey_HW).astype(np.uint8)[:, :, None], 3, axis=2)
+    where = ImageFile.at(file)
+    data = where.read_bytes()
+    if dicom.is_dicom(data):
+        try:
+            pixels = dicom.read_frame(data, where.frame or 0)
+        except dicom.DicomUnusable as exc:
+            raise ImageUnreadable(where, str(exc)) from exc
+        return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
+    image = _decode(where, data)
+    if image.mode in DEEP:
+        return np.repeat(_stretched(image)[:, :, None], 3, axis=2)
     return np.asarray(image.convert("RGB"), dtype=np.uint8)
 
 
-def read_mask(path: Path) -> NDArray[np.bool_]:
+def _stretched(image: Image.Image) -> NDArray[np.uint8]:
+    grey_HW = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
+    low, high = float(grey_HW.min()), float(grey_HW.max())
+    grey_HW = (grey_HW - low) * (255.0 / (high - low)) if high > low else grey_HW * 0
+    return np.rint(grey_HW).astype(np.uint8)
+
+
+def read_mask(file: ImageFile | Path) -> NDArray[np.bool_]:
     """Decode a mask file: any value above half of the range is inside.
 
     Returns:
@@ -96,15 +202,14 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     Raises:
         ImageUnreadable: it is missing, empty, not an image, or cut short.
     """
-    image = _decode(path, _read_bytes(path))
-    return _mask_from_image(image)
+    return _mask_from_image(_decode(file, _bytes_of(file)))
 
 
 def _mask_from_image(image: Image.Image) -> NDArray[np.bool_]:
     if image.mode in {"1", "P"}:
         # A palette's index is the class, not a colour.
         return np.asarray(image) > 0
-    grey_HW = np.asarray(image if image.mode in {"I", "F", "I;16"} else image.convert("L"))
+    grey_HW = np.asarray(image if image.mode in DEEP else image.convert("L"))
     peak = float(grey_HW.max())
     # 0/1 masks are as common as 0/255 ones.
     return grey_HW > (peak / 2 if peak <= 1 else 127)

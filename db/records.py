@@ -10,6 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from db.files import ImageFile
+
 
 class LocationStatus(StrEnum):
     """What is known about where something is in an image."""
@@ -107,7 +109,7 @@ class Location:
 class NewImage:
     """An image as an importer found it."""
 
-    path: Path
+    path: ImageFile
     content_hash: str
     width: int
     height: int
@@ -116,6 +118,34 @@ class NewImage:
     split: Split | None = None
     location: Location | None = None
     """None where nothing is known."""
+    thumbnail: bytes | None = None
+    """32 x 32 grey values, what near-duplicates are found by."""
+    origin: str | None = None
+    """Who or what says all this, in words."""
+    remark: str | None = None
+    """What somebody should know about how the file was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewLabel:
+    """A statement about where something is in an image.
+
+    All but imported labels need `review_id`; a person's decision about a proposal names its run. `on_test` says that
+    changing what is known of a test image is meant; without it the registry refuses.
+    """
+
+    image_id: int
+    location: Location
+    source: LocationSource
+    reviewer: str | None = None
+    review_id: int | None = None
+    run_id: int | None = None
+    on_test: bool = False
+    origin: str | None = None
+    retraction_id: int | None = None
+    restores_id: int | None = None
+    mask_hash: str | None = None
+    """Of a mask that is stored already; otherwise `location.mask_png` is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +162,15 @@ class LocationLabel:
     reviewer: str | None
     run_id: int | None
     created_at: datetime
+    origin: str | None = None
+    review_id: int | None = None
+    retraction_id: int | None = None
+    restores_id: int | None = None
+
+    @property
+    def statement_id(self) -> int:
+        """The label in which this was first said; a label that a retraction made hold again repeats an earlier one."""
+        return self.restores_id or self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +178,7 @@ class ImageRecord:
     """One registered image with its current labels."""
 
     id: int
-    path: Path
+    path: ImageFile
     content_hash: str
     width: int
     height: int
@@ -216,6 +255,7 @@ class ProposalRecord:
     gate: str
     boxes: tuple[Box, ...]
     outcome: ReviewOutcome | None = None
+    created_at: datetime | None = None
 
     @property
     def run_name(self) -> str:
@@ -260,6 +300,48 @@ class TaskLink:
     image_id: int
     task_id: int
     proposal_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRecord:
+    """A state of the registry that can be read again later."""
+
+    id: int
+    hash: str
+    position: int
+    """Number of the last change that it includes."""
+    num_images: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RetractionRecord:
+    """Labels taken back together; `undone` once that was itself taken back."""
+
+    id: int
+    run_id: int | None
+    reviewer: str | None
+    since: datetime | None
+    author: str
+    created_at: datetime
+    labels: int
+    undone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that was said or done about an image."""
+
+    at: datetime
+    kind: str
+    """registered, changed, proposed, reviewed, located."""
+    by: str | None
+    """The person, program or file it comes from."""
+    detail: str
+    run: str | None = None
+    tau: float | None = None
+    score: float | None = None
+    iou: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,20 +13,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Engine, make_url
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy import Connection, Engine, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from db import schema
-from db.engine import make_engine
-from db.errors import Conflict, RegistryError, RegistryMissing
+from db.engine import make_engine, reading_engine
+from db.errors import Conflict, RegistryError, RegistryMissing, SchemaOutOfDate
 from db.paths import ProjectPaths
 from db.queries.connections import ConnectionQueries
+from db.queries.duplicates import DuplicateQueries
+from db.queries.history import HistoryQueries
 from db.queries.images import ImageQueries
 from db.queries.labels import LabelQueries
 from db.queries.proposals import ProposalQueries
+from db.queries.retractions import RetractionQueries
 from db.queries.reviews import ReviewQueries
 from db.queries.runs import RunQueries
+from db.queries.snapshots import SnapshotQueries
+from db.queries.status import StatusQueries
 
 
 class Transaction:
@@ -39,6 +44,11 @@ class Transaction:
         self.proposals = ProposalQueries(session)
         self.reviews = ReviewQueries(session)
         self.connections = ConnectionQueries(session)
+        self.duplicates = DuplicateQueries(session)
+        self.history = HistoryQueries(session)
+        self.retractions = RetractionQueries(session)
+        self.snapshots = SnapshotQueries(session, paths)
+        self.status = StatusQueries(session)
 
 
 class Registry:
@@ -46,7 +56,7 @@ class Registry:
 
     def __init__(self, engine: Engine, root: Path) -> None:
         self._engine = engine
-        self._reading = engine.execution_options(partly_read_only=True)
+        self._reading = reading_engine(engine)
         self.root = root.resolve()
         self._paths = ProjectPaths(self.root)
 
@@ -69,32 +79,66 @@ class Registry:
 
     @contextmanager
     def _session(self, engine: Engine) -> Iterator[Transaction]:
+        with self._translated(), Session(engine) as session, session.begin():
+            yield Transaction(session, self._paths)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            with Session(engine) as session, session.begin():
-                yield Transaction(session, self._paths)
+            yield
         except IntegrityError as exc:
             raise Conflict(f"the registry refused the change: {exc.orig}") from exc
-        except OperationalError as exc:
-            raise RegistryError(f"the registry cannot be used: {exc.orig}") from exc
+        except DBAPIError as exc:
+            raise RegistryError(f"the registry cannot be used: {exc.orig}{_remedy(exc)}") from exc
+
+    @contextmanager
+    def connect(self, *, write: bool = False) -> Iterator[Connection]:
+        """One transaction without queries, for what works on whole tables; private to db."""
+        with self._translated(), (self._engine if write else self._reading).begin() as connection:
+            yield connection
 
     def check(self) -> None:
         """Refuse a schema that is not the program's; see `db.schema.check`."""
         try:
             with self._reading.connect() as connection:
                 schema.check(connection)
-        except OperationalError as exc:
-            raise RegistryError(f"the registry cannot be opened: {exc.orig}") from exc
+        except DBAPIError as exc:
+            raise RegistryError(f"the registry cannot be opened: {exc.orig}{_remedy(exc)}") from exc
+
+    def revisions(self) -> tuple[str | None, str]:
+        """Return the schema's revision (None where there is none) and the program's."""
+        try:
+            with self._reading.connect() as connection:
+                return schema.current(connection), schema.head()
+        except DBAPIError as exc:
+            raise RegistryError(f"the registry cannot be opened: {exc.orig}{_remedy(exc)}") from exc
 
     def upgrade(self) -> None:
         """Create the schema or bring it up to date."""
         try:
             schema.upgrade(self._engine)
-        except OperationalError as exc:
-            raise RegistryError(f"the registry cannot be made or upgraded: {exc.orig}") from exc
+        except DBAPIError as exc:
+            raise RegistryError(f"the registry cannot be made or upgraded: {exc.orig}{_remedy(exc)}") from exc
 
     def close(self) -> None:
         """Give all connections back."""
         self._engine.dispose()
+
+
+REMEDIES = {
+    "disk is full": "; free some space and repeat the command: what was done stays done",
+    "readonly database": "; its file or folder cannot be written: check who owns it",
+    "unable to open": "; its folder is missing or cannot be written: check who owns it",
+    "file is not a database": "; this is not a registry, or it is damaged: partly db restore BACKUP into a new one",
+    "malformed": "; the file is damaged: partly db restore BACKUP into a new one",
+    "locked": "; another process has been writing for long: wait for it, then repeat the command",
+    "lock timeout": "; another process has been writing for long: wait for it, then repeat the command",
+}
+
+
+def _remedy(exc: DBAPIError) -> str:
+    said = str(exc.orig)
+    return next((remedy for sign, remedy in REMEDIES.items() if sign in said), "")
 
 
 def open_registry(url: str, root: Path) -> Registry:
@@ -107,14 +151,34 @@ def open_registry(url: str, root: Path) -> Registry:
     Raises:
         RegistryMissing: there is none; SchemaOutOfDate: another schema; RegistryError: it cannot be opened.
     """
+    _refuse_missing_file(url)
+    registry = Registry(make_engine(url), root)
+    registry.check()
+    return registry
+
+
+def open_for_upgrade(url: str, root: Path) -> Registry:
+    """Open a registry whose schema may be older than the program's, to upgrade it.
+
+    Raises:
+        RegistryMissing: there is none; SchemaOutOfDate: it is newer than the program.
+    """
+    _refuse_missing_file(url)
+    registry = Registry(make_engine(url), root)
+    try:
+        registry.check()
+    except SchemaOutOfDate:
+        if not schema.is_known(registry.revisions()[0]):
+            raise
+    return registry
+
+
+def _refuse_missing_file(url: str) -> None:
     parsed = make_url(url) if url.startswith("sqlite") else None
     if parsed is not None and parsed.database not in (None, "", ":memory:"):
         file = Path(str(parsed.database))
         if not file.is_file():
             raise RegistryMissing(f"there is no registry at {file}; make one with: partly init")
-    registry = Registry(make_engine(url), root)
-    registry.check()
-    return registry
 
 
 def create_registry(url: str, root: Path) -> Registry:

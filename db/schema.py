@@ -1,6 +1,10 @@
 """Create, upgrade and check the schema, through Alembic's API. There is no second way to build it."""
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from alembic import command
 from alembic.config import Config
@@ -8,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
-from db.errors import RegistryMissing, SchemaOutOfDate
+from db.errors import RegistryError, RegistryMissing, SchemaOutOfDate
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -29,6 +33,12 @@ def head() -> str:
     return revision
 
 
+def is_known(revision: str | None) -> bool:
+    """Say whether this program can upgrade from a revision."""
+    known = {script.revision for script in ScriptDirectory.from_config(make_config()).walk_revisions()}
+    return revision in known
+
+
 def current(connection: Connection) -> str | None:
     """Return the database's revision, None where there is no schema yet."""
     return MigrationContext.configure(connection).get_current_revision()
@@ -36,14 +46,36 @@ def current(connection: Connection) -> str | None:
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the schema to `revision`, in one transaction."""
-    with engine.begin() as connection:
+    with _migrating(engine) as connection:
         command.upgrade(make_config(connection), revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
     """Take the schema back to `revision`; "base" removes it."""
-    with engine.begin() as connection:
+    with _migrating(engine) as connection:
         command.downgrade(make_config(connection), revision)
+
+
+@contextmanager
+def _migrating(engine: Engine) -> Iterator[Connection]:
+    with engine.connect() as connection:
+        if engine.dialect.name != "sqlite":
+            with connection.begin():
+                yield connection
+            return
+        # SQLite changes a table by rebuilding it, which must not look like deleting rows that others refer to.
+        raw = cast("sqlite3.Connection", connection.connection.driver_connection)
+        raw.execute("PRAGMA foreign_keys=OFF")
+        try:
+            with connection.begin():
+                yield connection
+                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+                if broken is not None:
+                    raise RegistryError(
+                        f"the migration was taken back: a row of {broken[0]} would refer to a row that is not there"
+                    )
+        finally:
+            raw.execute("PRAGMA foreign_keys=ON")
 
 
 def check(connection: Connection) -> None:
@@ -58,10 +90,10 @@ def check(connection: Connection) -> None:
         return
     if found is None:
         raise RegistryMissing("this database holds no registry yet; make one with: partly init")
-    known = {script.revision for script in ScriptDirectory.from_config(make_config()).walk_revisions()}
-    if found in known:
+    if is_known(found):
         raise SchemaOutOfDate(
-            f"the registry's schema is {found}, this program needs {wanted}; bring it up to date with: partly init"
+            f"the registry's schema is {found}, this program needs {wanted}; "
+            "bring it up to date with: partly db upgrade"
         )
     raise SchemaOutOfDate(
         f"the registry's schema {found} is newer than this program, which knows up to {wanted}; "

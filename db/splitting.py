@@ -1,13 +1,15 @@
 """Divides images into train, validation and test: by group, stratified by class and supervision, seeded.
 
-Images of one group (a patient, a video) and byte-identical images stay together. A test image never moves again.
+Images of one group (a patient, a video), byte-identical images and near-duplicates stay together. A test image
+never moves again.
 """
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from db.errors import InvalidArgument
+from db.groups import group_images
 from db.records import ImageRecord, Split
 from db.registry import Registry
 
@@ -31,24 +33,42 @@ def split_images(
         raise InvalidArgument(f"val and test must be shares that leave something to train on, got {val} and {test}")
     with registry.read() as tx:
         images = tx.images.select()
-    splits = plan_splits(images, val=val, test=test, seed=seed)
+        near = [(first, second) for first, second, _ in tx.duplicates.pairs()]
+    splits = plan_splits(images, near, val=val, test=test, seed=seed)
     if not dry_run:
         with registry.begin() as tx:
-            frozen = {image.id for image in tx.images.select(splits=[Split.TEST])}
-            tx.images.set_splits({key: value for key, value in splits.items() if key not in frozen})
+            # Somebody may have put an image into test since it was read above.
+            frozen = {key for key, split in tx.images.splits().items() if split is Split.TEST}
+            chosen = {key: value for key, value in splits.items() if key not in frozen}
+            tx.images.set_splits(chosen, origin=f"split of {val:g} val, {test:g} test, seed {seed}")
     counts = Counter(splits.values())
     return {str(split): counts[split] for split in Split}
 
 
-def plan_splits(images: Sequence[ImageRecord], *, val: float, test: float, seed: int) -> dict[int, Split]:
-    """Choose a split for every image; pure. Groups that hold a test image go to test as a whole."""
-    groups: dict[str, list[ImageRecord]] = defaultdict(list)
-    for image in images:
-        groups[image.group or image.content_hash].append(image)
+def plan_splits(
+    images: Sequence[ImageRecord],
+    near: Iterable[tuple[int, int]] = (),
+    *,
+    val: float,
+    test: float,
+    seed: int,
+) -> dict[int, Split]:
+    """Choose a split for every image; pure. Groups that hold a test image go to test as a whole.
+
+    Args:
+        images: all of them.
+        near: pairs of near-duplicates, by image id.
+        val: share for validation.
+        test: share for test.
+        seed: the same seed and images give the same splits.
+    """
+    by_id = {image.id: image for image in images}
+    groups = group_images([(image.id, image.group, image.content_hash) for image in images], near)
     splits: dict[int, Split] = {}
     strata: dict[tuple[str, str], list[list[ImageRecord]]] = defaultdict(list)
-    for key in sorted(groups):
-        members = groups[key]
+    # In order of content, so that the choice does not depend on the order of registration.
+    for ids in sorted({min(ids): ids for ids in groups.values()}.values(), key=lambda ids: _name(by_id, ids)):
+        members = [by_id[image_id] for image_id in ids]
         if any(image.split is Split.TEST for image in members):
             splits.update((image.id, Split.TEST) for image in members)
             continue
@@ -72,6 +92,10 @@ def plan_splits(images: Sequence[ImageRecord], *, val: float, test: float, seed:
                 split = Split.TRAIN
             splits.update((image.id, split) for image in members)
     return splits
+
+
+def _name(by_id: Mapping[int, ImageRecord], ids: Sequence[int]) -> str:
+    return min(by_id[image_id].group or by_id[image_id].content_hash for image_id in ids)
 
 
 def _stratum(members: Sequence[ImageRecord]) -> tuple[str, str]:

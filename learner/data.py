@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from db.errors import ImageUnreadable
+from db.files import ImageFile
 from db.images import mask_from_png, read_image
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, Location, LocationStatus, NewImage, Split
@@ -34,7 +34,7 @@ NO_CLASS = -100
 class Example:
     """One image to learn from, score or be scored on."""
 
-    path: Path
+    path: ImageFile
     width: int
     height: int
     class_name: str | None

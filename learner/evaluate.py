@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from db.images import mask_from_png
+from db.leaks import relatives
 from db.progress import Progress
 from db.records import NewImage, RunRecord, Split
 from db.regions import boxes_dice, boxes_iou
@@ -32,6 +33,8 @@ class TrainedModel:
     config: TrainConfig
     classes: list[str]
     device: torch.device
+    seen: frozenset[int] = frozenset()
+    """Numbers of the images that it learned from or was chosen by."""
 
 
 def open_run(registry: Registry, run: str | None = None, *, device: str | None = None) -> TrainedModel:
@@ -70,7 +73,8 @@ def load_model(record: RunRecord, folder: Path, *, device: str | None = None) ->
         raise CheckpointIncompatible(f"{folder}: the weights do not fit the configuration beside them") from exc
     chosen = choose_device(device or (config.device if config.device == "cpu" else "auto"))
     placed = network.to(chosen).to(memory_format=torch.channels_last)
-    return TrainedModel(record, placed.eval(), config, classes, chosen)
+    seen = frozenset(key for ids in checkpoint.description.get("images", {}).values() for key in ids)
+    return TrainedModel(record, placed.eval(), config, classes, chosen, seen)
 
 
 def evaluate_run(
@@ -83,25 +87,35 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Score a run on a split of the registry, or on images that are not registered (and stay so).
 
+    On test, images that the run has seen (or another image of their group) are left out: they were put into test
+    after it.
+
     Returns:
-        n, classification, localization, empty: see the command line's contract; with the run's name.
+        n, classification, localization, empty: see the command line's contract; with the run's name and `left_out`.
 
     Raises:
         DataInvalid: there is no image to score; NotFound, CheckpointIncompatible: the run cannot be used.
     """
     model = open_run(registry, run)
+    left_out = 0
     if images is not None:
         examples = [example_from_new(image) for image in images]
     else:
         with registry.read() as tx:
-            examples = examples_from_records(tx, tx.images.select(splits=[split]))
-        if not examples:
-            raise DataInvalid(f"the {split} split is empty; fill it with: partly split --{split} 0.2")
+            records = tx.images.select(splits=[split])
+            if not records:
+                raise DataInvalid(f"the {split} split is empty; fill it with: partly split --{split} 0.2")
+            seen = relatives(tx, model.seen) if split is Split.TEST else set()
+            fair = [record for record in records if record.id not in seen]
+            examples = examples_from_records(tx, fair)
+        left_out = len(records) - len(fair)
     if not examples:
-        raise DataInvalid("there is no image to score")
+        raise DataInvalid(
+            f"there is no image to score{f': {model.run.name} was trained on all {left_out} of them' * bool(left_out)}"
+        )
     data = frame_examples(model, examples, progress=progress)
     report = evaluate_data(model.network, data, model.config, model.classes, model.device, progress=progress)
-    return {"run": model.run.name, **report}
+    return {"run": model.run.name, "left_out": left_out, **report}
 
 
 def frame_examples(model: TrainedModel, examples: Sequence[Example], *, progress: Progress | None) -> FramedData:

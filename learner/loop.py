@@ -112,7 +112,7 @@ def train_epoch(
         losses = batch_losses(learner, data, stage, batch_B, generator)
         loss = losses["loss"]
         if not torch.isfinite(loss):
-            parts = ", ".join(f"{name} {float(value):g}" for name, value in losses.items())
+            parts = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
             raise TrainingDiverged(
                 f"the loss is not finite in {stage.name}, step {learner.steps + 1} ({parts}); the step was not taken. "
                 "Try a lower rate, such as --set lr=0.0003"

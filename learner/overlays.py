@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from db.files import ImageFile
 from db.images import read_image
 from db.records import Box
 
@@ -21,7 +22,7 @@ MARGIN_PX = 6
 class Panel:
     """One image of a page."""
 
-    path: Path
+    path: ImageFile
     caption: str
     proposed: tuple[Box, ...] = ()
     truth: tuple[Box, ...] = ()
@@ -63,7 +64,7 @@ def draw_proposals(result: Mapping[str, Any], out: Path, *, count: int = 12) -> 
     """Draw the surest proposals of what `propose_locations` returned."""
     panels = [
         Panel(
-            path=Path(item["path"]),
+            path=ImageFile.from_text(item["path"]),
             caption=f"{item['class']} {item['class_probability']:.2f}   score {item['score']:.2f}",
             proposed=tuple(Box(*box) for box in item["boxes"]),
         )

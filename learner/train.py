@@ -7,15 +7,17 @@ Nothing is trained on an image of the test split: test images are never even lis
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from db.errors import NotFound
+from db.leaks import leaking_images
 from db.progress import Progress, SilentProgress
-from db.records import ImageRecord, RunRecord, RunStatus, Split, Supervision
+from db.records import ImageRecord, RunRecord, RunStatus, SnapshotRecord, Split, Supervision
 from db.registry import Registry
 from db.splitting import split_images
 from learner.checkpoint import BEST, LAST, delete_checkpoint, load_checkpoint, save_checkpoint
@@ -38,7 +40,6 @@ from learner.loop import (
 )
 from learner.network.encoder import load_encoder_weights
 from learner.network.model import build_model
-from learner.snapshot import Snapshot, take_snapshot
 from learner.stages import StageConfig, make_stages
 
 RUNS_FOLDER = "runs"
@@ -51,7 +52,14 @@ class TrainingData:
     train: list[ImageRecord]
     val: list[ImageRecord]
     classes: list[str]
-    snapshot: Snapshot
+    snapshot: SnapshotRecord
+    left_out: int = 0
+    """Images that belong to a group that is held back."""
+
+    @property
+    def image_ids(self) -> dict[str, list[int]]:
+        """Numbers of the images to learn from, and of those to choose the epoch by."""
+        return {"train": [image.id for image in self.train], "val": [image.id for image in self.val]}
 
 
 @dataclass(slots=True)
@@ -104,14 +112,51 @@ def train_model(
 
 
 def select_training_data(registry: Registry) -> TrainingData:
-    """Choose the records that a training may see: everything outside test.
+    """Choose the records that a training may see, as they are now, and remember them under a snapshot.
+
+    That is everything outside test, but for images of the same patient, video or picture as a test image; and images
+    without a split are left out if they are related like that to a validation image.
 
     Raises:
-        DataInvalid: no image, no class, or nothing to validate on.
+        DataInvalid: there is no image, or no class.
     """
+    with registry.begin() as tx:
+        snapshot = tx.snapshots.take()
     with registry.read() as tx:
-        train = tx.images.select(splits=[Split.TRAIN, None])
-        val = tx.images.select(splits=[Split.VAL])
+        images = tx.snapshots.images_at(snapshot.position)
+        of_test, of_val = leaking_images(tx)
+    outside = [image for image in images if image.split is not Split.TEST]
+    kept = [image for image in outside if image.id not in of_test | of_val]
+    return _training_data(kept, snapshot, left_out=len(outside) - len(kept))
+
+
+def select_data_of_run(registry: Registry, run: RunRecord, image_ids: Mapping[str, Sequence[int]]) -> TrainingData:
+    """Choose the records that an interrupted training saw, as they were known then.
+
+    Raises:
+        CheckpointIncompatible: its snapshot cannot be read, or one of its images was put into test since.
+    """
+    wanted = {image_id for ids in image_ids.values() for image_id in ids}
+    with registry.read() as tx:
+        try:
+            snapshot = tx.snapshots.get(run.snapshot)
+        except NotFound as exc:
+            raise CheckpointIncompatible(
+                f"{run.name} cannot go on: what it was trained on cannot be read any more; train anew: partly train"
+            ) from exc
+        images = tx.snapshots.images_at(snapshot.position, wanted)
+        held_back = [key for key, split in tx.images.splits().items() if split is Split.TEST and key in wanted]
+    if held_back:
+        raise CheckpointIncompatible(
+            f"{run.name} cannot go on: {len(held_back)} of its images were put into the test split since; train anew "
+            "with: partly train"
+        )
+    return _training_data(images, snapshot)
+
+
+def _training_data(images: Sequence[ImageRecord], snapshot: SnapshotRecord, *, left_out: int = 0) -> TrainingData:
+    train = [image for image in images if image.split is not Split.VAL]
+    val = [image for image in images if image.split is Split.VAL]
     if not train:
         raise DataInvalid("there is no image to train on; register some with: partly import PATH --layout csv")
     if not any(image.supervision is Supervision.FULLY and image.boxes for image in train):
@@ -122,7 +167,7 @@ def select_training_data(registry: Registry) -> TrainingData:
     classes = sorted({image.class_name for image in [*train, *val] if image.class_name is not None})
     if not classes:
         raise DataInvalid("no training image has a class; import them with a class column or from class folders")
-    return TrainingData(train, val, classes, take_snapshot([*train, *val]))
+    return TrainingData(train, val, classes, snapshot, left_out)
 
 
 def _prepare(registry: Registry, config: TrainConfig, *, resume: bool, progress: Progress) -> Job:
@@ -131,16 +176,11 @@ def _prepare(registry: Registry, config: TrainConfig, *, resume: bool, progress:
         with registry.read() as tx:
             run = tx.runs.latest(RunStatus.RUNNING)
         config = config_from_dict(run.config)
-    data = select_training_data(registry)
-    if not data.val:
-        counts = split_images(registry, val=config.val, seed=config.seed)
-        progress.say(f"no validation split yet: {counts['val']} images were put into one (see: partly split)")
-        data = select_training_data(registry)
-        if not data.val:
-            raise DataInvalid("there are too few images to keep any for validation; register more")
-    if run is not None and run.snapshot != data.snapshot.hash:
-        raise CheckpointIncompatible(
-            f"{run.name} cannot go on: the registry has learned something since it began; train anew with: partly train"
+    data = _choose_data(registry, config, run, progress)
+    if data.left_out:
+        progress.say(
+            f"left out: {data.left_out} images of the same patient, video or picture as an image that is held back "
+            "(see: partly doctor)"
         )
     device = choose_device(config.device)
     torch.manual_seed(config.seed)
@@ -156,7 +196,12 @@ def _prepare(registry: Registry, config: TrainConfig, *, resume: bool, progress:
     resuming = run is not None
     if run is None:
         with registry.begin() as tx:
-            run = tx.runs.start(preset=config.preset, config=config.to_dict(), snapshot=data.snapshot.hash)
+            run = tx.runs.start(
+                preset=config.preset,
+                config=config.to_dict(),
+                snapshot=data.snapshot.hash,
+                image_ids=[image.id for image in (*data.train, *data.val)],
+            )
     folder = registry.root / RUNS_FOLDER / run.name
     job = Job(
         registry=registry,
@@ -172,6 +217,26 @@ def _prepare(registry: Registry, config: TrainConfig, *, resume: bool, progress:
     if resuming and (folder / f"{LAST}.json").exists():
         _restore(job)
     return job
+
+
+def _choose_data(registry: Registry, config: TrainConfig, run: RunRecord | None, progress: Progress) -> TrainingData:
+    if run is not None:
+        folder = registry.root / RUNS_FOLDER / run.name
+        if (folder / f"{LAST}.json").exists():
+            return select_data_of_run(registry, run, load_checkpoint(folder, LAST).description["images"])
+    data = select_training_data(registry)
+    if not data.val:
+        counts = split_images(registry, val=config.val, seed=config.seed)
+        progress.say(f"no validation split yet: {counts['val']} images were put into one (see: partly split)")
+        data = select_training_data(registry)
+        if not data.val:
+            raise DataInvalid("there are too few images to keep any for validation; register more")
+    if run is not None and run.snapshot != data.snapshot.hash:
+        raise CheckpointIncompatible(
+            f"{run.name} cannot go on: it was cut before its first epoch ended, and the registry has learned something "
+            "since; train anew with: partly train"
+        )
+    return data
 
 
 def _load(
@@ -242,6 +307,7 @@ def _end_epoch(
         "stage": stage.number,
         "finished_epoch": epoch,
         "finished_stage": epoch == stage.epochs,
+        "images": job.data.image_ids,
         "seconds": job.seconds,
         "images_seen": job.images_seen,
         "best": job.best,
@@ -255,7 +321,8 @@ def _description(job: Job, metrics: dict[str, Any] | None = None) -> dict[str, A
         "run": job.run.name,
         "config": job.config.to_dict(),
         "classes": job.data.classes,
-        "snapshot": {"hash": job.data.snapshot.hash, "images": job.data.snapshot.images},
+        "snapshot": job.data.snapshot.hash,
+        "images": job.data.image_ids,
         "epoch": job.best["epoch"],
         "metrics": metrics or {"val": job.best},
     }

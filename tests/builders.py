@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from db.files import ImageFile
 from db.records import Box, ImageRecord, Location, LocationStatus, NewImage, NewProposal, ProposalRecord
 from db.registry import Registry
 
@@ -10,7 +11,7 @@ CONTENT = iter(range(10**9))
 
 def new_image(name: str = "a.png", **fields) -> NewImage:
     given = {
-        "path": Path("/images") / name,
+        "path": ImageFile.at(Path("/images") / name),
         "content_hash": f"sha256:{next(CONTENT):064x}",
         "width": 100,
         "height": 80,
@@ -22,7 +23,7 @@ def new_image(name: str = "a.png", **fields) -> NewImage:
 def image_record(**fields) -> ImageRecord:
     given = {
         "id": 7,
-        "path": Path("/images/a.png"),
+        "path": ImageFile.at("/images/a.png"),
         "content_hash": "sha256:" + "ab" * 32,
         "width": 200,
         "height": 100,

@@ -3,33 +3,32 @@
 Source: the layout of torchvision's ImageFolder and of most image sets that carry classes only.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from annotator.errors import DataUnreadable
-from annotator.formats.listing import Entry, Listing, Refusal, path_inside
+from annotator.formats.listing import Entry, Folder, Listing, Refusal
 from db.images import SUFFIXES
 
+OUTSIDE = "the link points outside the data set's folder"
 
-def read(path: Path) -> Listing:
-    """List the images of a folder that holds one folder a class.
+
+def read(path: str | Path, images: Folder | None = None) -> Listing:
+    """List the images of a folder (or URI) that holds one folder a class.
 
     Raises:
         DataUnreadable: the folder is missing or holds no folder with images.
     """
-    if not path.is_dir():
-        raise DataUnreadable(f"{path}: expected a folder that holds one folder a class")
+    folder = images or Folder(path)
     listing = Listing()
-    for folder in sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith(".")):
-        for file in sorted(folder.rglob("*")):
-            if not file.is_file() or file.name.startswith("."):
-                continue
-            name = file.relative_to(path).as_posix()
-            if file.suffix.lower() not in SUFFIXES:
-                listing.warnings.append(f"{name}: not an image by its name, ignored")
-            elif path_inside(path, name) is None:
-                listing.refusals.append(Refusal(name, "the link points outside the data set's folder"))
-            else:
-                listing.entries.append(Entry(name=name, path=file, class_name=folder.name))
+    for name in folder.names():
+        if "/" not in name:
+            continue
+        if PurePosixPath(name).suffix.lower() not in SUFFIXES:
+            listing.warnings.append(f"{name}: not an image by its name, ignored")
+        elif (file := folder.file(name)) is None:
+            listing.refusals.append(Refusal(name, OUTSIDE))
+        else:
+            listing.entries.append(Entry(name=name, path=file, class_name=name.partition("/")[0]))
     if not listing.entries and not listing.refusals:
-        raise DataUnreadable(f"{path}: no images found; expected {path}/CLASS/IMAGE, one folder a class")
+        raise DataUnreadable(f"{folder}: no images found; expected {folder}/CLASS/IMAGE, one folder a class")
     return listing

@@ -14,11 +14,20 @@ from cli.settings import find_project, settings_of, write_project_file
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 
+ChangeTest = Annotated[
+    bool, typer.Option("--change-test", help="Allow changes of what is known of images in the test split.")
+]
+
+
 class Layout(StrEnum):
     """Layouts that can be imported."""
 
+    BUSI = "busi"
+    COCO = "coco"
     CSV = "csv"
     FOLDERS = "folders"
+    VOC = "voc"
+    YOLO = "yolo"
 
 
 def register(app: typer.Typer) -> None:
@@ -50,8 +59,12 @@ def init(
 
 def import_(
     work: Workspace,
-    path: Annotated[Path, typer.Argument(help="The data set: a folder, or a labels.csv.")],
+    path: Annotated[str, typer.Argument(help="The data set: a folder, a labels.csv, a COCO file, or a URI (s3://).")],
     layout: Annotated[Layout, typer.Option(help="How the data set is laid out.")],
+    images: Annotated[
+        str | None,
+        typer.Option(metavar="DIR|URI", help="What image names are relative to, if not the data set's own folder."),
+    ] = None,
     keep_locations: Annotated[
         float, typer.Option(metavar="F", help="Register this share of the known locations (stratified, seeded).")
     ] = 1.0,
@@ -59,6 +72,7 @@ def import_(
     group_by: Annotated[
         str | None, typer.Option(metavar="REGEX", help="Group of an image (patient, video) from its name.")
     ] = None,
+    change_test: ChangeTest = False,
     dry_run: DryRun = False,
 ) -> None:
     """Register the images of a data set with what is known of them. The same import twice changes nothing."""
@@ -68,9 +82,12 @@ def import_(
         work.registry,
         path,
         layout.value,
+        images=images,
         keep_locations=keep_locations,
         seed=seed,
         group_by=group_by,
+        change_test=change_test,
+        author=work.user,
         dry_run=dry_run,
         progress=work.progress,
     )
@@ -78,6 +95,11 @@ def import_(
         work.output.remark(f"warning: {warning}")
     counts = {name: getattr(report, name) for name in ("registered", "updated", "moved", "unchanged")}
     refused = [{"file": refusal.file, "reason": refusal.reason} for refusal in report.refused]
+    if report.near_duplicates:
+        work.output.remark(
+            f"{report.near_duplicates} pairs of images show the same; they stay together in splits: partly doctor"
+        )
+    counts["near_duplicates"] = report.near_duplicates
     work.output.document(
         {**counts, "refused": refused, "warnings": report.warnings, "dry_run": dry_run},
         (("images", "count"), [*counts.items(), ("refused", len(refused))]),
@@ -92,7 +114,7 @@ def status(work: Workspace) -> None:
     import dataclasses
 
     with work.registry.read() as tx:
-        counts = dataclasses.asdict(tx.images.status())
+        counts = dataclasses.asdict(tx.status.count())
     rows = [(part, name, count) for part, values in counts.items() for name, count in values.items()]
     work.output.document(counts, (("", "", "count"), rows))
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.command import command
-from cli.commands.data import DryRun
+from cli.commands.data import ChangeTest, DryRun
 from cli.context import Workspace
 
 
@@ -118,12 +118,12 @@ def push(
     _print_sync(work, asdict(report), dry_run=dry_run)
 
 
-def pull(work: Workspace, dry_run: DryRun = False) -> None:
+def pull(work: Workspace, change_test: ChangeTest = False, dry_run: DryRun = False) -> None:
     """Bring what people drew, accepted, edited or rejected into the registry. Safe to repeat."""
     from annotator.pull import pull_reviews
 
     with work.connected_client() as client:
-        report = pull_reviews(work.registry, client, dry_run=dry_run, progress=work.progress)
+        report = pull_reviews(work.registry, client, change_test=change_test, dry_run=dry_run, progress=work.progress)
     _print_sync(work, asdict(report), dry_run=dry_run)
 
 

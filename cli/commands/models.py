@@ -105,12 +105,16 @@ def evaluate(
 
     images = None
     if data is not None:
-        from annotator.import_images import open_data_set
+        from annotator.opening import open_data_set
 
         images, refused = open_data_set(data, layout.value, progress=work.progress)
         for refusal in refused:
             work.output.remark(f"left out: {refusal.file}: {refusal.reason}")
     report = evaluate_run(work.registry, run=run, split=Split(split.value), images=images, progress=work.progress)
+    if report["left_out"]:
+        work.output.remark(
+            f"left out: {report['left_out']} test images that {report['run']} or a copy of them was shown"
+        )
     work.output.document(report, (("metric", "value"), [("run", report["run"]), *_report_rows(report)]))
 
 

@@ -1,19 +1,31 @@
 """Images: add, find, list with what is currently known, count."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy.orm import Session
 
-from db.errors import InvalidArgument, NotFound
+from db.errors import Conflict, NotFound
+from db.files import ImageFile
+from db.fingerprints import hash_thumbnails
 from db.paths import ProjectPaths
-from db.queries.labels import label_from_row, list_boxes
-from db.records import ImageRecord, LocationStatus, NewImage, RegistryStatus, Split, Supervision
-from db.tables import Image, ImageClass, LocationLabel, Proposal, Review, Run
+from db.queries.ids import chunks, reserve_ids
+from db.queries.labels import labels_by_id
+from db.records import ImageRecord, LocationStatus, NewImage, Split, Supervision
+from db.tables import Fingerprint, Image, ImageClass, now
 
-CHUNK = 500
+IMAGE_COLUMNS = (
+    Image.id,
+    Image.uri,
+    Image.content_hash,
+    Image.width,
+    Image.height,
+    ImageClass.name.label("class_name"),
+    Image.group_key,
+    Image.split,
+    Image.label_id,
+)
 
 
 class ImageQueries:
@@ -39,66 +51,103 @@ class ImageQueries:
 
     def add(self, images: Sequence[NewImage]) -> list[int]:
         """Register images and return their ids in the same order; locations are not written here."""
-        classes = self.class_ids(image.class_name for image in images if image.class_name is not None)
+        if not images:
+            return []
+        session = self._session
+        classes = self.class_ids({image.class_name for image in images if image.class_name is not None})
+        ids = reserve_ids(session, Image, len(images))
+        at = now()
         rows = [
             {
-                "uri": self._paths.uri_from_path(image.path),
+                "id": image_id,
+                "uri": self._paths.uri_from_file(image.path),
                 "content_hash": image.content_hash,
                 "width": image.width,
                 "height": image.height,
                 "class_id": classes[image.class_name] if image.class_name is not None else None,
                 "group_key": image.group,
                 "split": image.split,
+                "location_status": LocationStatus.UNKNOWN,
+                "origin": image.origin,
+                "created_at": at,
             }
-            for image in images
+            for image_id, image in zip(ids, images, strict=True)
         ]
-        if not rows:
-            return []
-        statement = insert(Image).returning(Image.id, sort_by_parameter_order=True)
-        return list(self._session.scalars(statement, rows))
+        session.execute(insert(Image.__table__), rows)  # type: ignore[arg-type]
+        seen = [
+            (image_id, image.thumbnail)
+            for image_id, image in zip(ids, images, strict=True)
+            if image.thumbnail is not None
+        ]
+        self.add_fingerprints(seen)
+        return ids
 
-    def set_facts(self, image_id: int, *, class_name: str | None, group: str | None, split: Split | None) -> None:
-        """Fill in class, group and split of a registered image."""
+    def add_fingerprints(self, thumbnails: Sequence[tuple[int, bytes]]) -> None:
+        """Note what images look like, as (image id, thumbnail); they are compared later."""
+        hashes = hash_thumbnails([thumbnail for _, thumbnail in thumbnails])
+        rows = [
+            {"image_id": image_id, "hash": digest, "thumbnail": thumbnail, "compared": not digest}
+            for (image_id, thumbnail), digest in zip(thumbnails, hashes, strict=True)
+        ]
+        if rows:
+            self._session.execute(insert(Fingerprint.__table__), rows)  # type: ignore[arg-type]
+
+    def set_facts(
+        self,
+        image_id: int,
+        *,
+        class_name: str | None,
+        group: str | None,
+        split: Split | None,
+        origin: str | None = None,
+    ) -> None:
+        """Fill in class, group and split of a registered image.
+
+        Raises:
+            Conflict: it is in test and would leave it.
+        """
         class_id = self.class_ids([class_name])[class_name] if class_name is not None else None
-        values = {"class_id": class_id, "group_key": group, "split": split}
+        values = {"class_id": class_id, "group_key": group, "split": split, "origin": origin}
         self._session.execute(update(Image).where(Image.id == image_id).values(**values))
 
     def move(self, image_id: int, new: NewImage) -> None:
         """Note that the file of an image lies elsewhere now; its content is the same."""
-        uri = self._paths.uri_from_path(new.path)
-        self._session.execute(update(Image).where(Image.id == image_id).values(uri=uri))
+        uri = self._paths.uri_from_file(new.path)
+        self._session.execute(update(Image).where(Image.id == image_id).values(uri=uri, origin=new.origin))
 
-    def set_splits(self, splits: dict[int, Split]) -> None:
-        """Assign splits to images that are not in test.
+    def set_splits(self, splits: dict[int, Split], *, origin: str | None = None) -> None:
+        """Assign splits to images.
 
         Raises:
-            InvalidArgument: one of them is in test, which nothing ever leaves.
+            Conflict: one of them is in test and would leave it, which the registry itself refuses.
         """
-        for split in Split:
-            ids = [image_id for image_id, value in splits.items() if value is split]
-            for start in range(0, len(ids), CHUNK):
-                chunk = ids[start : start + CHUNK]
-                frozen = self._session.scalar(
-                    select(func.count()).where(Image.id.in_(chunk), Image.split == Split.TEST)
-                )
-                if frozen and split is not Split.TEST:
-                    raise InvalidArgument("an image never leaves the test split")
-                self._session.execute(update(Image).where(Image.id.in_(chunk)).values(split=split))
+        rows = [{"key": image_id, "split": split, "origin": origin} for image_id, split in splits.items()]
+        if rows:
+            table = Image.__table__
+            changes = and_(table.c.id == bindparam("key"), table.c.split.is_distinct_from(bindparam("split")))
+            statement = update(table).where(changes).values(split=bindparam("split"), origin=bindparam("origin"))  # type: ignore[arg-type]
+            self._session.connection().execute(statement, rows)
 
-    def named(self, path: Path) -> Path:
-        """Return a path as records give it: below the project folder or absolute, without `..`."""
-        return self._paths.path_from_uri(self._paths.uri_from_path(path))
+    def named(self, file: ImageFile) -> ImageFile:
+        """Return a file as records give it, to compare with them."""
+        return ImageFile.at(file)
 
-    def find(self, paths_and_hashes: Sequence[NewImage]) -> list[ImageRecord]:
-        """Return the registered images at these paths or with these contents."""
+    def find(self, images: Sequence[NewImage]) -> list[ImageRecord]:
+        """Return the registered images at these places or with these contents."""
         found: dict[int, ImageRecord] = {}
-        for start in range(0, len(paths_and_hashes), CHUNK):
-            chunk = paths_and_hashes[start : start + CHUNK]
-            uris = [self._paths.uri_from_path(item.path) for item in chunk]
+        for chunk in chunks(images):
+            uris = [self._paths.uri_from_file(item.path) for item in chunk]
             hashes = [item.content_hash for item in chunk]
-            for record in self._select(or_(Image.uri.in_(uris), Image.content_hash.in_(hashes))):
+            for record in [*self._select(Image.uri.in_(uris)), *self._select(Image.content_hash.in_(hashes))]:
                 found[record.id] = record
-        return list(found.values())
+        return [found[key] for key in sorted(found)]
+
+    def at(self, files: Sequence[ImageFile]) -> list[ImageRecord]:
+        """Return the registered images at these places."""
+        found: list[ImageRecord] = []
+        for chunk in chunks(files):
+            found += self._select(Image.uri.in_([self._paths.uri_from_file(file) for file in chunk]))
+        return found
 
     def select(
         self,
@@ -106,6 +155,7 @@ class ImageQueries:
         splits: Iterable[Split | None] | None = None,
         supervision: Supervision | None = None,
         ids: Iterable[int] | None = None,
+        limit: int | None = None,
     ) -> list[ImageRecord]:
         """Return images in order of id, each with the label that holds.
 
@@ -113,6 +163,7 @@ class ImageQueries:
             splits: only these splits (None stands for images without one); None for all.
             supervision: only images with this supervision.
             ids: only these images.
+            limit: at most this many.
         """
         conditions: list[ColumnElement[bool]] = []
         if splits is not None:
@@ -122,12 +173,11 @@ class ImageQueries:
         if supervision is not None:
             conditions.append(_supervision_is(supervision))
         if ids is None:
-            return self._select(*conditions)
-        wanted_ids = sorted(set(ids))
+            return self._select(*conditions, limit=limit)
         records: list[ImageRecord] = []
-        for start in range(0, len(wanted_ids), CHUNK):
-            records += self._select(*conditions, Image.id.in_(wanted_ids[start : start + CHUNK]))
-        return records
+        for chunk in chunks(sorted(set(ids))):
+            records += self._select(*conditions, Image.id.in_(chunk))
+        return records[:limit]
 
     def get(self, image_id: int) -> ImageRecord:
         """Return one image.
@@ -140,97 +190,89 @@ class ImageQueries:
             raise NotFound(f"there is no image {image_id} in the registry")
         return records[0]
 
-    def _select(self, *conditions: ColumnElement[bool]) -> list[ImageRecord]:
-        statement = _select_images().where(*conditions).order_by(Image.id)
-        rows = self._session.execute(statement).all()
-        boxes = list_boxes(self._session, [label.id for _, _, label in rows if label is not None])
-        return [
-            ImageRecord(
-                id=image.id,
-                path=self._paths.path_from_uri(image.uri),
-                content_hash=image.content_hash,
-                width=image.width,
-                height=image.height,
-                class_name=class_name,
-                group=image.group_key,
-                split=Split(image.split) if image.split else None,
-                label=label_from_row(label, boxes.get(label.id, ())) if label is not None else None,
-            )
-            for image, class_name, label in rows
-        ]
+    def resolve(self, name: str) -> ImageRecord:
+        """Return the image that a person means: by number, key, path, URI, or the end of its path.
 
-    def status(self) -> RegistryStatus:
-        """Count images by supervision, location, class and split, proposals by outcome, and runs."""
-        session = self._session
-        label = aliased(LocationLabel)
+        Raises:
+            NotFound: there is none; Conflict: there are several.
+        """
+        number = name.partition("-")[0] if name.count("-") == 1 and len(name.partition("-")[2]) == 16 else name
+        if number.isdigit() and len(number) < 10:
+            return self.get(int(number))
+        exact = self.at([ImageFile.at(name), ImageFile.from_text(name)])
+        if exact:
+            return exact[0]
+        escaped = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        found = self._select(or_(Image.uri == name, Image.uri.like(f"%/{escaped}", escape="\\")), limit=6)
+        if not found:
+            raise NotFound(f"there is no image {name!r} in the registry; name it by number or path")
+        if len(found) > 1:
+            several = ", ".join(f"{record.id} ({record.path})" for record in found[:5])
+            raise Conflict(f"{name!r} could be several images: {several}; give the number")
+        return found[0]
+
+    def _select(self, *conditions: ColumnElement[bool], limit: int | None = None) -> list[ImageRecord]:
         statement = (
-            select(Image.class_id.is_(None).label("unlabeled"), label.status, func.count())
-            .select_from(Image)
-            .outerjoin(label, and_(label.image_id == Image.id, _is_current(label)))
-            .group_by("unlabeled", label.status)
+            select(*IMAGE_COLUMNS)
+            .outerjoin(ImageClass, ImageClass.id == Image.class_id)
+            .where(*conditions)
+            .order_by(Image.id)
+            .limit(limit)
         )
-        images = {"total": 0, "fully": 0, "partly": 0, "unlabeled": 0}
-        locations = {"present": 0, "confirmed_empty": 0, "unknown": 0}
-        for unlabeled, status, count in session.execute(statement):
-            images["total"] += count
-            known = status in (LocationStatus.PRESENT, LocationStatus.EMPTY)
-            images["unlabeled" if unlabeled else "fully" if known else "partly"] += count
-            key = "confirmed_empty" if status == LocationStatus.EMPTY else status if known else "unknown"
-            locations[key] += count
-        by_class = select(ImageClass.name, func.count(Image.id)).outerjoin(Image).group_by(ImageClass.name)
-        by_split = select(Image.split, func.count()).where(Image.split.is_not(None)).group_by(Image.split)
-        splits = dict.fromkeys((str(split) for split in Split), 0)
-        splits.update({name: count for name, count in session.execute(by_split) if name})
-        return RegistryStatus(
-            images=images,
-            locations=locations,
-            classes={row[0]: row[1] for row in session.execute(by_class.order_by(ImageClass.name))},
-            splits=splits,
-            proposals=self._count_proposals(),
-            runs={"total": session.scalar(select(func.count()).select_from(Run)) or 0},
+        return records_from_rows(self._session, self._paths, self._session.execute(statement).all())
+
+    def splits(self) -> dict[int, Split | None]:
+        """Return the split of every image."""
+        rows = self._session.execute(select(Image.id, Image.split).order_by(Image.id))
+        return {row[0]: Split(row[1]) if row[1] else None for row in rows}
+
+    def group_facts(self) -> list[tuple[int, str | None, str]]:
+        """Return id, group and content hash of every image: what `db.groups` needs, and no more."""
+        statement = select(Image.id, Image.group_key, Image.content_hash).order_by(Image.id)
+        return [(row[0], row[1], row[2]) for row in self._session.execute(statement)]
+
+
+def records_from_rows(session: Session, paths: ProjectPaths, rows: Sequence[Any]) -> list[ImageRecord]:
+    """Turn rows of IMAGE_COLUMNS into what callers receive."""
+    labels = labels_by_id(session, [row.label_id for row in rows if row.label_id is not None])
+    return [
+        ImageRecord(
+            id=row.id,
+            path=paths.file_from_uri(row.uri),
+            content_hash=row.content_hash,
+            width=row.width,
+            height=row.height,
+            class_name=row.class_name,
+            group=row.group_key,
+            split=Split(row.split) if row.split else None,
+            label=labels[row.label_id] if row.label_id is not None else None,
         )
-
-    def _count_proposals(self) -> dict[str, int]:
-        counts = {"pending": 0, "accepted": 0, "edited": 0, "rejected": 0}
-        counts["pending"] = self._session.scalar(select(func.count()).select_from(Proposal).where(is_pending())) or 0
-        newest = aliased(Review)
-        latest = ~exists().where(newest.proposal_id == Review.proposal_id, newest.id > Review.id)
-        statement = (
-            select(Review.outcome, func.count()).where(Review.proposal_id.is_not(None), latest).group_by(Review.outcome)
-        )
-        for outcome, count in self._session.execute(statement):
-            # A reviewer who replaced a proposal by something else has rejected it.
-            counts[outcome if outcome in counts else "rejected"] += count
-        return counts
-
-
-def is_pending() -> ColumnElement[bool]:
-    """Say of a proposal: not reviewed, its image still without a known location, no newer run's proposal."""
-    newer, label = aliased(Proposal), aliased(LocationLabel)
-    return and_(
-        ~exists().where(Review.proposal_id == Proposal.id),
-        ~exists().where(newer.image_id == Proposal.image_id, newer.run_id > Proposal.run_id),
-        ~exists().where(
-            label.image_id == Proposal.image_id, label.status != LocationStatus.UNKNOWN, _is_current(label)
-        ),
-    )
-
-
-def _is_current(label: type[LocationLabel]) -> ColumnElement[bool]:
-    newer = aliased(LocationLabel)
-    return ~exists().where(newer.image_id == label.image_id, newer.revision > label.revision)
+        for row in rows
+    ]
 
 
 def _supervision_is(supervision: Supervision) -> ColumnElement[bool]:
     if supervision is Supervision.UNLABELED:
         return Image.class_id.is_(None)
-    known = and_(LocationLabel.id.is_not(None), LocationLabel.status != LocationStatus.UNKNOWN)
-    return and_(Image.class_id.is_not(None), known if supervision is Supervision.FULLY else ~known)
+    unknown = Image.location_status == LocationStatus.UNKNOWN
+    return and_(Image.class_id.is_not(None), ~unknown if supervision is Supervision.FULLY else unknown)
 
 
-def _select_images() -> Any:
-    return (
-        select(Image, ImageClass.name, LocationLabel)
-        .outerjoin(ImageClass, ImageClass.id == Image.class_id)
-        .outerjoin(LocationLabel, and_(LocationLabel.image_id == Image.id, _is_current(LocationLabel)))
-    )
+def count_images(session: Session) -> tuple[dict[str, int], dict[str, int], dict[str, int], dict[str, int]]:
+    """Count images by supervision, by location, by class and by split."""
+    names = {row[0]: row[1] for row in session.execute(select(ImageClass.id, ImageClass.name))}
+    columns = (Image.split, Image.class_id, Image.location_status)
+    images = {"total": 0, "fully": 0, "partly": 0, "unlabeled": 0}
+    locations = {"present": 0, "confirmed_empty": 0, "unknown": 0}
+    classes = dict.fromkeys(sorted(names.values()), 0)
+    splits = dict.fromkeys((str(split) for split in Split), 0)
+    for split, class_id, status, count in session.execute(select(*columns, func.count()).group_by(*columns)):
+        known = status != LocationStatus.UNKNOWN
+        images["total"] += count
+        images["unlabeled" if class_id is None else "fully" if known else "partly"] += count
+        locations["confirmed_empty" if status == LocationStatus.EMPTY else status] += count
+        if class_id is not None:
+            classes[names[class_id]] += count
+        if split is not None:
+            splits[split] += count
+    return images, locations, classes, splits

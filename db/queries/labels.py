@@ -1,17 +1,33 @@
-"""Location labels: append-only, the highest revision of an image holds."""
+"""Location labels: append-only, the highest revision of an image holds (a trigger makes the image point at it)."""
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from db.records import Box, Location, LocationLabel, LocationSource, LocationStatus
-from db.tables import LocationBox, Mask, Review
+from db.queries.ids import chunks, reserve_ids
+from db.records import Box, Location, LocationLabel, LocationSource, LocationStatus, NewLabel
+from db.tables import Image, LocationBox, Mask, Review, now
 from db.tables import LocationLabel as LabelRow
 
-CHUNK = 500
+LABEL_COLUMNS = (
+    LabelRow.id,
+    LabelRow.image_id,
+    LabelRow.revision,
+    LabelRow.status,
+    LabelRow.mask_hash,
+    LabelRow.source,
+    LabelRow.reviewer,
+    LabelRow.run_id,
+    LabelRow.created_at,
+    LabelRow.origin,
+    LabelRow.review_id,
+    LabelRow.retraction_id,
+    LabelRow.restores_id,
+)
 
 
 class LabelQueries:
@@ -29,80 +45,110 @@ class LabelQueries:
         reviewer: str | None = None,
         review_id: int | None = None,
         run_id: int | None = None,
+        on_test: bool = False,
+        origin: str | None = None,
     ) -> int:
-        """Add a statement about an image, which holds from now on, and return its id.
+        """Add a statement about an image, which holds from now on, and return its id; see `NewLabel`.
 
-        Args:
-            image_id: the image.
-            location: what is said.
-            source: who or what says it; all but imported labels need `review_id`.
-            reviewer: the person.
-            review_id: the review it was made by.
-            run_id: the run whose proposal was accepted or edited.
+        Raises:
+            Conflict: the image is in the test split and `on_test` is not set.
         """
+        label = NewLabel(image_id, location, source, reviewer, review_id, run_id, on_test, origin)
+        return self.append_many([label])[0]
+
+    def append_many(self, labels: Sequence[NewLabel]) -> list[int]:
+        """Add statements in this order and return their ids.
+
+        Raises:
+            Conflict: one of the images is in the test split and `on_test` is not set.
+        """
+        if not labels:
+            return []
         session = self._session
-        newest = session.scalar(select(func.max(LabelRow.revision)).where(LabelRow.image_id == image_id))
-        label = LabelRow(
-            image_id=image_id,
-            revision=(newest or 0) + 1,
-            status=location.status,
-            num_boxes=len(location.boxes),
-            mask_hash=self._put_mask(location.mask_png) if location.mask_png is not None else None,
-            source=source,
-            reviewer=reviewer,
-            review_id=review_id,
-            run_id=run_id,
-        )
-        session.add(label)
-        session.flush()
-        if location.boxes:
-            session.execute(
-                insert(LocationBox),
-                [
-                    {"label_id": label.id, "ordinal": n, "label_status": "present", **box_columns(box)}
-                    for n, box in enumerate(location.boxes)
-                ],
+        revisions = self._newest_revisions({label.image_id for label in labels})
+        masks = self._put_masks(label.location.mask_png for label in labels if label.location.mask_png is not None)
+        ids = reserve_ids(session, LabelRow, len(labels))
+        at = now()
+        rows: list[dict[str, Any]] = []
+        boxes: list[dict[str, Any]] = []
+        for label_id, label in zip(ids, labels, strict=True):
+            png = label.location.mask_png
+            revisions[label.image_id] += 1
+            rows.append(
+                {
+                    "id": label_id,
+                    "image_id": label.image_id,
+                    "revision": revisions[label.image_id],
+                    "status": label.location.status,
+                    "num_boxes": len(label.location.boxes),
+                    "mask_hash": masks[png] if png is not None else label.mask_hash,
+                    "source": label.source,
+                    "reviewer": label.reviewer,
+                    "review_id": label.review_id,
+                    "run_id": label.run_id,
+                    "retraction_id": label.retraction_id,
+                    "restores_id": label.restores_id,
+                    "on_test": label.on_test,
+                    "origin": label.origin,
+                    "created_at": at,
+                }
             )
-        return label.id
+            boxes += [
+                {"label_id": label_id, "ordinal": n, "label_status": "present", **box_columns(box)}
+                for n, box in enumerate(label.location.boxes)
+            ]
+        session.execute(insert(LabelRow.__table__), rows)  # type: ignore[arg-type]
+        if boxes:
+            session.execute(insert(LocationBox.__table__), boxes)  # type: ignore[arg-type]
+        return ids
+
+    def _newest_revisions(self, image_ids: set[int]) -> dict[int, int]:
+        found: dict[int, int] = defaultdict(int)
+        newest = select(LabelRow.image_id, func.max(LabelRow.revision)).group_by(LabelRow.image_id)
+        for chunk in chunks(sorted(image_ids)):
+            found.update((row[0], row[1]) for row in self._session.execute(newest.where(LabelRow.image_id.in_(chunk))))
+        return found
 
     def mask_pngs(self, label_ids: Sequence[int]) -> dict[int, bytes]:
         """Return the masks of many labels, by label id."""
         found: dict[int, bytes] = {}
         statement = select(LabelRow.id, Mask.png).join(Mask, LabelRow.mask_hash == Mask.hash)
-        for start in range(0, len(label_ids), CHUNK):
-            chunk = label_ids[start : start + CHUNK]
+        for chunk in chunks(label_ids):
             found.update((row[0], row[1]) for row in self._session.execute(statement.where(LabelRow.id.in_(chunk))))
+        return found
+
+    def mask_hashes(self, label_ids: Sequence[int]) -> dict[int, str]:
+        """Return the content hashes of the masks of many labels, by label id."""
+        found: dict[int, str] = {}
+        statement = select(LabelRow.id, LabelRow.mask_hash).where(LabelRow.mask_hash.is_not(None))
+        for chunk in chunks(label_ids):
+            rows = self._session.execute(statement.where(LabelRow.id.in_(chunk)))
+            found.update((row[0], str(row[1])) for row in rows)
         return found
 
     def history(self, image_id: int) -> list[LocationLabel]:
         """Return everything ever said about an image's location, oldest first."""
-        statement = select(LabelRow).where(LabelRow.image_id == image_id).order_by(LabelRow.revision)
-        rows = self._session.scalars(statement).all()
-        boxes = list_boxes(self._session, [row.id for row in rows])
-        return [label_from_row(row, boxes.get(row.id, ())) for row in rows]
+        return select_labels(self._session, [image_id])
 
     def comes_from_annotation(self, image_id: int, connection_id: int, external_id: int) -> bool:
         """Say whether the label that holds for an image was made by this annotation (any version of it)."""
-        newest = select(func.max(LabelRow.revision)).where(LabelRow.image_id == image_id).scalar_subquery()
         statement = (
             select(func.count())
-            .select_from(LabelRow)
+            .select_from(Image)
+            .join(LabelRow, LabelRow.id == Image.label_id)
             .join(Review, Review.id == LabelRow.review_id)
-            .where(
-                LabelRow.image_id == image_id,
-                LabelRow.revision == newest,
-                Review.connection_id == connection_id,
-                Review.external_id == external_id,
-            )
+            .where(Image.id == image_id, Review.connection_id == connection_id, Review.external_id == external_id)
         )
         return bool(self._session.scalar(statement))
 
-    def _put_mask(self, png: bytes) -> str:
-        digest = "sha256:" + hashlib.sha256(png).hexdigest()
-        if self._session.get(Mask, digest) is None:
-            self._session.add(Mask(hash=digest, png=png))
-            self._session.flush()
-        return digest
+    def _put_masks(self, pngs: Iterable[bytes]) -> dict[bytes, str]:
+        digests = {png: "sha256:" + hashlib.sha256(png).hexdigest() for png in pngs}
+        for chunk in chunks(list(digests.items())):
+            stored = set(self._session.scalars(select(Mask.hash).where(Mask.hash.in_([item[1] for item in chunk]))))
+            new = [{"hash": digest, "png": png} for png, digest in chunk if digest not in stored]
+            if new:
+                self._session.execute(insert(Mask.__table__), new)  # type: ignore[arg-type]
+        return digests
 
 
 def box_columns(box: Box) -> dict[str, float]:
@@ -110,22 +156,40 @@ def box_columns(box: Box) -> dict[str, float]:
     return {"x": box.x, "y": box.y, "width": box.width, "height": box.height}
 
 
+def select_labels(session: Session, image_ids: Sequence[int]) -> list[LocationLabel]:
+    """Return everything ever said about the locations of images, by image and oldest first."""
+    found: list[LocationLabel] = []
+    for chunk in chunks(image_ids):
+        statement = select(*LABEL_COLUMNS).where(LabelRow.image_id.in_(chunk))
+        rows = session.execute(statement.order_by(LabelRow.image_id, LabelRow.revision)).all()
+        boxes = list_boxes(session, [row.id for row in rows])
+        found += [label_from_row(row, boxes.get(row.id, ())) for row in rows]
+    return found
+
+
+def labels_by_id(session: Session, label_ids: Sequence[int]) -> dict[int, LocationLabel]:
+    """Return labels by id."""
+    found: dict[int, LocationLabel] = {}
+    for chunk in chunks(label_ids):
+        rows = session.execute(select(*LABEL_COLUMNS).where(LabelRow.id.in_(chunk))).all()
+        boxes = list_boxes(session, [row.id for row in rows if row.status == LocationStatus.PRESENT])
+        found.update((row.id, label_from_row(row, boxes.get(row.id, ()))) for row in rows)
+    return found
+
+
 def list_boxes(session: Session, label_ids: Sequence[int]) -> dict[int, tuple[Box, ...]]:
     """Return the boxes of many labels, by label id."""
     found: dict[int, list[Box]] = defaultdict(list)
-    for start in range(0, len(label_ids), CHUNK):
-        statement = (
-            select(LocationBox)
-            .where(LocationBox.label_id.in_(label_ids[start : start + CHUNK]))
-            .order_by(LocationBox.label_id, LocationBox.ordinal)
-        )
-        for row in session.scalars(statement):
-            found[row.label_id].append(Box(row.x, row.y, row.width, row.height))
+    columns = (LocationBox.label_id, LocationBox.x, LocationBox.y, LocationBox.width, LocationBox.height)
+    for chunk in chunks(label_ids):
+        statement = select(*columns).where(LocationBox.label_id.in_(chunk))
+        for row in session.execute(statement.order_by(LocationBox.label_id, LocationBox.ordinal)):
+            found[row[0]].append(Box(*row[1:]))
     return {label_id: tuple(boxes) for label_id, boxes in found.items()}
 
 
-def label_from_row(row: LabelRow, boxes: tuple[Box, ...]) -> LocationLabel:
-    """Turn a row into what callers receive."""
+def label_from_row(row: Any, boxes: tuple[Box, ...]) -> LocationLabel:
+    """Turn a row of LABEL_COLUMNS into what callers receive."""
     return LocationLabel(
         id=row.id,
         image_id=row.image_id,
@@ -137,4 +201,8 @@ def label_from_row(row: LabelRow, boxes: tuple[Box, ...]) -> LocationLabel:
         reviewer=row.reviewer,
         run_id=row.run_id,
         created_at=row.created_at,
+        origin=row.origin,
+        review_id=row.review_id,
+        retraction_id=row.retraction_id,
+        restores_id=row.restores_id,
     )

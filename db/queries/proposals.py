@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import ColumnElement, insert, select
 from sqlalchemy.orm import Session
 
-from db.queries.images import is_pending
+from db.queries.ids import chunks
 from db.queries.labels import box_columns
+from db.queries.status import is_pending
 from db.records import Box, NewProposal, ProposalRecord, ReviewOutcome
 from db.tables import Image, ImageClass, Proposal, ProposalBox, Review
-
-CHUNK = 500
 
 
 class ProposalQueries:
@@ -24,6 +23,9 @@ class ProposalQueries:
         """Store a run's proposals and return how many were new.
 
         A run proposes once for an image: a proposal that is there already stays as it is.
+
+        Raises:
+            Conflict: one of the images is in the test split, for which nothing is ever proposed.
         """
         known = set(self._session.scalars(select(Proposal.image_id).where(Proposal.run_id == run_id)))
         new = [proposal for proposal in proposals if proposal.image_id not in known]
@@ -52,9 +54,9 @@ class ProposalQueries:
         self._session.execute(insert(ProposalBox), boxes)
         return len(new)
 
-    def pending(self) -> list[ProposalRecord]:
-        """Return the proposals that wait for a person, surest first."""
-        return self._select(is_pending())
+    def pending(self, *, limit: int | None = None) -> list[ProposalRecord]:
+        """Return the proposals that wait for a person (at most `limit` of them), surest first."""
+        return self._select(is_pending(), limit=limit)
 
     def of_run(self, run_id: int) -> list[ProposalRecord]:
         """Return a run's proposals, surest first."""
@@ -62,27 +64,30 @@ class ProposalQueries:
 
     def by_id(self, ids: Iterable[int]) -> dict[int, ProposalRecord]:
         """Return these proposals by id."""
-        wanted = sorted(set(ids))
         found: dict[int, ProposalRecord] = {}
-        for start in range(0, len(wanted), CHUNK):
-            records = self._select(Proposal.id.in_(wanted[start : start + CHUNK]))
+        for chunk in chunks(sorted(set(ids))):
+            records = self._select(Proposal.id.in_(chunk))
             found.update((record.id, record) for record in records)
         return found
 
-    def _select(self, condition: ColumnElement[bool]) -> list[ProposalRecord]:
+    def of_image(self, image_id: int) -> list[ProposalRecord]:
+        """Return everything ever proposed for an image, surest first."""
+        return self._select(Proposal.image_id == image_id)
+
+    def _select(self, condition: ColumnElement[bool], *, limit: int | None = None) -> list[ProposalRecord]:
         statement = (
             select(Proposal, ImageClass.name)
             .join(Image, Image.id == Proposal.image_id)
             .join(ImageClass, ImageClass.id == Proposal.class_id)
             .where(condition)
             .order_by(Proposal.score.desc(), Proposal.id)
+            .limit(limit)
         )
         rows = self._session.execute(statement).all()
         ids = [proposal.id for proposal, _ in rows]
         boxes: dict[int, list[Box]] = defaultdict(list)
         outcomes: dict[int, ReviewOutcome] = {}
-        for start in range(0, len(ids), CHUNK):
-            chunk = ids[start : start + CHUNK]
+        for chunk in chunks(ids):
             of_chunk = select(ProposalBox).where(ProposalBox.proposal_id.in_(chunk))
             for row in self._session.scalars(of_chunk.order_by(ProposalBox.proposal_id, ProposalBox.ordinal)):
                 boxes[row.proposal_id].append(Box(row.x, row.y, row.width, row.height))
@@ -102,6 +107,7 @@ class ProposalQueries:
                 gate=proposal.gate,
                 boxes=tuple(boxes[proposal.id]),
                 outcome=outcomes.get(proposal.id),
+                created_at=proposal.created_at,
             )
             for proposal, class_name in rows
         ]

@@ -1,17 +1,18 @@
 """Runs: one row a training, from its start to its metrics."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.errors import NotFound
+from db.errors import Conflict, NotFound
 from db.paths import ProjectPaths
-from db.records import RunRecord, RunStatus
-from db.tables import Run, now
+from db.queries.ids import chunks
+from db.records import RunRecord, RunStatus, Split
+from db.tables import Image, Run, now
 
 
 class RunQueries:
@@ -21,8 +22,25 @@ class RunQueries:
         self._session = session
         self._paths = paths
 
-    def start(self, *, preset: str, config: Mapping[str, Any], snapshot: str) -> RunRecord:
-        """Note that a training begins."""
+    def start(
+        self, *, preset: str, config: Mapping[str, Any], snapshot: str, image_ids: Sequence[int] = ()
+    ) -> RunRecord:
+        """Note that a training begins.
+
+        Args:
+            preset: name of the preset it began from.
+            config: its whole configuration.
+            snapshot: hash of the registry's state that it is trained on.
+            image_ids: the images that it will see, to learn from or to choose an epoch by.
+
+        Raises:
+            Conflict: one of these images is in test.
+        """
+        for chunk in chunks(image_ids):
+            in_test = select(Image.id).where(Image.id.in_(chunk), Image.split == Split.TEST).limit(1)
+            found = self._session.scalar(in_test)
+            if found is not None:
+                raise Conflict(f"image {found} is in the test split: no training may see it")
         run = Run(preset=preset, config=dict(config), snapshot=snapshot, status=RunStatus.RUNNING, metrics={})
         self._session.add(run)
         self._session.flush()

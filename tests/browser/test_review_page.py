@@ -10,8 +10,9 @@ from PIL import Image
 
 from annotator.client import LabelStudioClient
 from annotator.connect import connect_project
-from annotator.import_images import import_images, open_data_set
+from annotator.import_images import import_images
 from annotator.labeling import NO_LESION
+from annotator.opening import open_data_set
 from annotator.pull import pull_reviews
 from annotator.push import push_images
 from annotator.studio import read_account, studio_status

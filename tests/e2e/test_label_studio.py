@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 from annotator.client import LabelStudioClient
 from annotator.connect import connect_project
 from annotator.errors import AuthRejected, ConnectionFailed, ProjectUnusable
-from annotator.import_images import import_images, open_data_set
+from annotator.import_images import import_images
 from annotator.labeling import CANNOT_TELL, NO_LESION, result_from_boxes, result_from_verdict
+from annotator.opening import open_data_set
 from annotator.pull import pull_reviews
 from annotator.push import KEY, push_images
 from annotator.simulated_reviewer import Truth, review_tasks
@@ -142,7 +143,7 @@ def test_everything_a_person_can_mean(registry, client, studio, project):
     assert image_of(registry, nothing).location_status is LocationStatus.EMPTY
     assert len(image_of(registry, bare).boxes) == 2
     with registry.read() as tx:
-        assert tx.images.status().proposals == {"pending": 1, "accepted": 1, "edited": 1, "rejected": 3}
+        assert tx.status.count().proposals == {"pending": 1, "accepted": 1, "edited": 1, "rejected": 3}
 
     again = pull_reviews(registry, client)
     assert (again.created, again.updated, again.unchanged) == (0, 0, 6)

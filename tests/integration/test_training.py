@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from annotator.import_images import import_images, open_data_set
+from annotator.import_images import import_images
+from annotator.opening import open_data_set
 from db.records import LocationSource, RunStatus, Split, Supervision
 from db.registry import create_registry
 from db.splitting import split_images
@@ -46,7 +47,8 @@ def test_both_presets_train_evaluate_and_propose(filled, tmp_path, preset):
     description = load_checkpoint(run.checkpoint).description
     assert description["classes"] == ["benign", "malignant", "normal"]
     assert description["config"]["preset"] == preset
-    seen = {image["id"] for image in description["snapshot"]["images"]}
+    assert description["snapshot"] == run.snapshot
+    seen = {image_id for ids in description["images"].values() for image_id in ids}
     assert seen.isdisjoint(test_ids)
     assert len(test_ids) == 9 or test_ids
     assert not list(run.checkpoint.glob("last*"))
@@ -78,7 +80,7 @@ def test_the_gate_keeps_what_is_above_tau_and_only_that(filled):
     assert all(item["class_probability"] > middle for item in gated["items"])
     with filled.read() as tx:
         assert len(tx.proposals.pending()) == gated["proposed"]
-        assert tx.images.status().images["partly"] > 0, "a proposal made a label"
+        assert tx.status.count().images["partly"] > 0, "a proposal made a label"
     again = propose_locations(filled, tau=middle, gate="class")
     assert again["proposed"] == gated["proposed"]
     with filled.read() as tx:
@@ -196,7 +198,7 @@ def test_a_data_set_that_is_not_registered_is_scored_and_stays_so(filled, phanto
     assert report["localization"]["n"] == 41
     assert report["empty"]["n"] == 7
     with filled.read() as tx:
-        assert tx.images.status().images["total"] == 48
+        assert tx.status.count().images["total"] == 48
 
 
 def test_a_file_that_vanishes_is_left_out_not_fatal(filled, tmp_path, phantoms):

@@ -11,7 +11,7 @@ def test_exif_orientation_turns_the_image_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # rotate by 90 degrees to show
     Image.new("L", (40, 20), 100).save(path, exif=exif)
-    facts = read_facts(path)
+    (facts,) = read_facts(path)
     assert (facts.width, facts.height) == (20, 40)
     assert read_image(path).shape == (40, 20, 3)
 

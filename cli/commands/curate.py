@@ -1,0 +1,116 @@
+"""doctor, export: looking over a set, and handing it on."""
+
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.command import command
+from cli.commands.data import DryRun
+from cli.context import Workspace
+from cli.exits import REGISTRY
+from db.records import Split
+
+
+class Format(StrEnum):
+    """Formats that can be written."""
+
+    COCO = "coco"
+    CSV = "csv"
+    VOC = "voc"
+    YOLO = "yolo"
+
+
+class Images(StrEnum):
+    """What an export does with the images."""
+
+    COPY = "copy"
+    NONE = "none"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(app, "doctor")(doctor)
+    command(app, "export")(export)
+
+
+def doctor(
+    work: Workspace,
+    verify: Annotated[bool, typer.Option("--verify", help="Read every file and compare its content.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 if anything is found.")] = False,
+) -> None:
+    """Look for duplicates, contradictions between them, leaks between splits and lost files."""
+    from db.doctor import find_problems
+
+    findings = find_problems(work.registry, verify_files=verify, progress=work.progress)
+    rows = [
+        (
+            finding.kind,
+            " ".join(str(image.id) for image in finding.images[:8]) + (" ..." if len(finding.images) > 8 else ""),
+            ", ".join(image.path.name for image in finding.images[:3]) + (", ..." if len(finding.images) > 3 else ""),
+            finding.detail,
+        )
+        for finding in findings
+    ]
+    work.output.document(
+        {"findings": [finding.to_dict() for finding in findings]},
+        *([(("kind", "images", "files", "detail"), rows)] if rows else []),
+    )
+    counts = Counter(finding.kind for finding in findings)
+    work.output.line(", ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing suspicious found")
+    if strict and findings:
+        raise typer.Exit(REGISTRY)
+
+
+def export(
+    work: Workspace,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.")],
+    layout: Annotated[Format, typer.Option("--format", help="Format of the labels.")],
+    snapshot: Annotated[
+        str | None, typer.Option(metavar="S", help="State of the registry to write, by default as it is now.")
+    ] = None,
+    split: Annotated[list[Split] | None, typer.Option(help="Only images of this split (may be repeated).")] = None,
+    unlabeled: Annotated[
+        bool, typer.Option("--unlabeled", help="Also images whose location is not known, marked as such.")
+    ] = False,
+    proposals: Annotated[
+        bool, typer.Option("--proposals", help="Also proposals that nobody has reviewed, marked as such.")
+    ] = False,
+    images: Annotated[
+        Images, typer.Option(help="Copy the images (upright), or only name the originals.")
+    ] = Images.COPY,
+    dry_run: DryRun = False,
+) -> None:
+    """Write labels that a person stands behind, with their images; the same snapshot gives the same bytes."""
+    from dataclasses import asdict
+
+    from annotator.export_images import export_images
+
+    report = export_images(
+        work.registry,
+        out,
+        layout.value,
+        snapshot=snapshot,
+        splits=split or None,
+        unlabeled=unlabeled,
+        proposals=proposals,
+        images=images.value,
+        dry_run=dry_run,
+        progress=work.progress,
+    )
+    document = asdict(report) | {"out": str(out), "format": layout.value, "dry_run": dry_run}
+    counts = [(name, getattr(report, name)) for name in ("images", "present", "empty", "unknown", "boxes", "proposed")]
+    skipped = [(item["image"], item["path"], item["reason"]) for item in report.skipped]
+    work.output.document(
+        document,
+        (("", "count"), counts),
+        *([(("image", "path", "skipped because"), skipped)] if skipped else []),
+    )
+    if report.snapshot is not None:
+        work.output.line(
+            f"the same again: partly export --snapshot {report.snapshot[7:19]} --format {layout.value} OUT"
+        )
+    if report.skipped:
+        raise typer.Exit(REGISTRY)

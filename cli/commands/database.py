@@ -1,0 +1,89 @@
+"""db upgrade, check, backup, restore: looking after the registry itself."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.command import command
+from cli.commands.data import DryRun
+from cli.context import Workspace
+from cli.exits import REGISTRY
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    database = typer.Typer(name="db", help="Look after the registry itself.", no_args_is_help=True)
+    command(database, "upgrade")(upgrade)
+    command(database, "check")(check)
+    command(database, "backup")(backup)
+    command(database, "restore")(restore)
+    app.add_typer(database)
+
+
+def upgrade(work: Workspace, dry_run: DryRun = False) -> None:
+    """Bring an older registry up to this program's schema, with its data; a SQLite file is copied first."""
+    from db.backup import copy_before_upgrade
+    from db.registry import open_for_upgrade
+
+    settings = work.settings
+    registry = open_for_upgrade(settings.database_url, settings.root)
+    found, wanted = registry.revisions()
+    copied = None
+    if found != wanted and not dry_run:
+        copied = copy_before_upgrade(settings.database_url, settings.root)
+        registry.upgrade()
+    registry.close()
+    document = {"from": found, "to": wanted, "upgraded": found != wanted and not dry_run, "dry_run": dry_run}
+    work.output.document(document | {"copy": str(copied) if copied else None})
+    if found == wanted:
+        work.output.line(f"the schema is up to date: {wanted}")
+    else:
+        kept = f"; the registry as it was: {copied}" if copied else ""
+        work.output.line(f"{'would upgrade' if dry_run else 'upgraded'} from {found} to {wanted}{kept}")
+
+
+def check(work: Workspace) -> None:
+    """Check that the registry is sound: the database, what its tables promise each other, masks, snapshots."""
+    from db.integrity import check_registry
+
+    problems = check_registry(work.registry)
+    rows = [(problem,) for problem in problems]
+    work.output.document({"sound": not problems, "problems": problems}, *([(("problem",), rows)] if rows else []))
+    if problems:
+        work.output.line("put it right from a backup: partly db restore FILE into a new project")
+        raise typer.Exit(REGISTRY)
+    work.output.line("the registry is sound")
+
+
+def backup(
+    work: Workspace,
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="The file to make; it must not exist yet.")],
+    dry_run: DryRun = False,
+) -> None:
+    """Write the whole registry into one file, from SQLite or PostgreSQL alike. Images are not part of it."""
+    from db.backup import backup_registry
+
+    counts = {} if dry_run else backup_registry(work.registry, out, progress=work.progress)
+    work.output.document(
+        {"file": str(out), "rows": counts, "dry_run": dry_run}, (("table", "rows"), list(counts.items()))
+    )
+
+
+def restore(
+    work: Workspace,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
+    dry_run: DryRun = False,
+) -> None:
+    """Fill this project's empty registry with a backup, on SQLite or PostgreSQL alike."""
+    from db.backup import restore_registry
+    from db.registry import create_registry
+
+    if dry_run:
+        work.output.document({"file": str(file), "rows": {}, "dry_run": True})
+        return
+    registry = create_registry(work.settings.database_url, work.settings.root)
+    counts = restore_registry(file, registry, progress=work.progress)
+    work.output.document(
+        {"file": str(file), "rows": counts, "dry_run": False}, (("table", "rows"), list(counts.items()))
+    )

@@ -1,0 +1,187 @@
+"""log, snapshots, diff, retract: what was said about images, and taking it back."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from cli.command import command
+from cli.commands.data import DryRun
+from cli.context import Workspace
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(app, "log")(log)
+    command(app, "snapshots")(snapshots)
+    command(app, "diff")(diff)
+    command(app, "retract")(retract)
+
+
+def log(
+    work: Workspace,
+    image: Annotated[str, typer.Argument(help="Its number, its path or URI, or the end of its path.")],
+) -> None:
+    """Show everything that was said and done about an image: who or what, when, from which run at which tau."""
+    with work.registry.read() as tx:
+        record = tx.images.resolve(image)
+        events = tx.history.of_image(record.id)
+    rows = [
+        {
+            "at": event.at.isoformat(),
+            "what": event.kind,
+            "by": event.by,
+            "detail": event.detail,
+            "run": event.run,
+            "tau": event.tau,
+            "score": event.score,
+            "iou": event.iou,
+        }
+        for event in events
+    ]
+    document = {
+        "image": record.id,
+        "path": str(record.path),
+        "key": record.key,
+        "class": record.class_name,
+        "split": record.split,
+        "location": record.location_status,
+        "events": rows,
+    }
+    work.output.line(f"image {record.id}  {record.path}")
+    table = [
+        (event.at.astimezone().strftime("%Y-%m-%d %H:%M:%S"), *(row[key] for key in list(row)[1:]))
+        for event, row in zip(events, rows, strict=True)
+    ]
+    work.output.document(document, (("when", "what", "by", "detail", "run", "tau", "score", "IoU"), table))
+
+
+def snapshots(
+    work: Workspace,
+    take: Annotated[bool, typer.Option("--take", help="Remember the registry as it is now.")] = False,
+) -> None:
+    """List the states of the registry that can be read again; every training and export takes one."""
+    if take:
+        with work.registry.begin() as tx:
+            tx.snapshots.take()
+    with work.registry.read() as tx:
+        found = tx.snapshots.all()
+        runs = tx.runs.all()
+    rows: list[dict[str, Any]] = [
+        {
+            "snapshot": item.hash,
+            "taken": item.created_at.isoformat(),
+            "images": item.num_images,
+            "runs": [run.name for run in runs if run.snapshot == item.hash],
+        }
+        for item in found
+    ]
+    work.output.document(
+        {"snapshots": rows},
+        (
+            ("snapshot", "taken", "images", "runs trained on it"),
+            [(row["snapshot"][7:19], row["taken"][:19], row["images"], ", ".join(row["runs"])) for row in rows],
+        ),
+    )
+
+
+def diff(
+    work: Workspace,
+    first: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Its hash, or the start of it.")],
+    second: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Likewise.")],
+) -> None:
+    """Show what changed from one snapshot to another, image by image."""
+    from collections import Counter
+
+    from db.comparing import compare_snapshots
+
+    old, new, changes = compare_snapshots(work.registry, first, second)
+    counts = dict(Counter(change.what for change in changes))
+    rows = [
+        {
+            "image": change.image.id,
+            "path": str(change.image.path),
+            "what": change.what,
+            "before": change.before,
+            "after": change.after,
+        }
+        for change in changes
+    ]
+    work.output.document(
+        {"from": old.hash, "to": new.hash, "counts": counts, "changes": rows},
+        (("image", "path", "what", "before", "after"), [tuple(row.values()) for row in rows]),
+    )
+    said = ", ".join(f"{count} {what}" for what, count in counts.items()) or "nothing"
+    work.output.line(f"changed: {said}")
+
+
+def retract(
+    work: Workspace,
+    run: Annotated[str | None, typer.Option(metavar="R", help="Labels born from this run's proposals.")] = None,
+    reviewer: Annotated[str | None, typer.Option(metavar="NAME", help="Labels said by this person.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Labels said since, such as 2026-11-23 or 2026-11-23T14:30.")
+    ] = None,
+    undo: Annotated[int | None, typer.Option(metavar="N", help="Take retraction N back.")] = None,
+    show: Annotated[bool, typer.Option("--list", help="List the retractions.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Take back every label that fits; what was said before holds again. Nothing is deleted, and it can be undone."""
+    from dataclasses import asdict
+
+    from db.errors import InvalidArgument
+    from db.retraction import retract_labels, undo_retraction
+
+    if show:
+        _list_retractions(work)
+        return
+    if undo is not None:
+        if run or reviewer or since:
+            raise InvalidArgument("--undo takes a whole retraction back; leave --run, --reviewer and --since out")
+        report = undo_retraction(work.registry, undo, author=work.user, dry_run=dry_run)
+    else:
+        report = retract_labels(
+            work.registry,
+            run=run,
+            reviewer=reviewer,
+            since=_time(since) if since else None,
+            author=work.user,
+            dry_run=dry_run,
+        )
+    document = asdict(report) | {"dry_run": dry_run}
+    work.output.document(document, (("", ""), [(name, str(value)) for name, value in document.items()]))
+    if report.retraction is not None and undo is None:
+        work.output.line(f"to take this back: partly retract --undo {report.retraction}")
+    if report.retrain:
+        work.output.line(f"trained on these labels: {', '.join(report.retrain)}; train anew: partly train")
+
+
+def _list_retractions(work: Workspace) -> None:
+    with work.registry.read() as tx:
+        found = tx.retractions.all()
+    rows = [
+        {
+            "retraction": item.id,
+            "run": f"run-{item.run_id}" if item.run_id is not None else None,
+            "reviewer": item.reviewer,
+            "since": item.since.isoformat() if item.since else None,
+            "by": item.author,
+            "at": item.created_at.isoformat(),
+            "labels": item.labels,
+            "undone": item.undone,
+        }
+        for item in found
+    ]
+    titles = ("retraction", "run", "reviewer", "since", "by", "at", "labels", "undone")
+    work.output.document({"retractions": rows}, (titles, [tuple(row.values()) for row in rows]))
+
+
+def _time(text: str) -> datetime:
+    from db.errors import InvalidArgument
+
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidArgument(f"--since {text!r}: expected a time such as 2026-11-23 or 2026-11-23T14:30") from None
+    # A time without a zone is meant as the clock on the wall says.
+    return found.astimezone(UTC)

@@ -1,0 +1,144 @@
+"""Copies a whole registry into one file and back, between any two databases.
+
+A backup is a SQLite registry of its own: it can be opened with `--db sqlite:///FILE`, and restored into SQLite or
+PostgreSQL alike. It is complete or not there at all.
+"""
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Table, func, insert, select, text
+
+from db.errors import Conflict, RegistryError, RegistryMissing
+from db.progress import Progress, SilentProgress
+from db.registry import Registry, create_registry, open_for_upgrade
+from db.tables import Base
+
+CHUNK = 2000
+
+
+def backup_registry(registry: Registry, out: Path, *, progress: Progress | None = None) -> dict[str, int]:
+    """Write everything that is in a registry into a new file, as it is at one moment.
+
+    Returns:
+        Number of rows by table.
+
+    Raises:
+        Conflict: the file exists already; RegistryError: it cannot be written.
+    """
+    if out.exists():
+        raise Conflict(f"{out} exists already; a backup never overwrites anything")
+    draft = out.with_name(f".{out.name}.partial")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _remove_sqlite(draft)
+        copy = create_registry(f"sqlite:///{draft}", registry.root)
+        try:
+            counts = _copy(registry, copy, progress or SilentProgress())
+        finally:
+            # The last connection that closes brings everything into the one file.
+            copy.close()
+        draft.replace(out)
+    except OSError as exc:
+        raise RegistryError(f"{out}: the backup cannot be written ({exc.strerror or exc})") from exc
+    finally:
+        _remove_sqlite(draft)
+    return counts
+
+
+def restore_registry(file: Path, registry: Registry, *, progress: Progress | None = None) -> dict[str, int]:
+    """Fill an empty registry with a backup, in one transaction. A backup of an older program is upgraded on the way.
+
+    Returns:
+        Number of rows by table.
+
+    Raises:
+        Conflict: the registry is not empty; RegistryError: the file is no backup, or cannot be read.
+    """
+    if not file.is_file():
+        raise RegistryError(f"{file}: there is no such file")
+    with tempfile.TemporaryDirectory() as folder:
+        own = Path(folder) / "backup.sqlite3"
+        shutil.copyfile(file, own)
+        try:
+            backup = open_for_upgrade(f"sqlite:///{own}", registry.root)
+        except RegistryMissing as exc:
+            raise RegistryError(f"{file} is not a backup: it holds no registry") from exc
+        try:
+            backup.upgrade()
+            with registry.read() as tx:
+                if tx.images.class_names() or tx.status.count().images["total"] or tx.runs.all():
+                    raise Conflict("the registry is not empty; a backup is restored into a new one: partly init DIR")
+            return _copy(backup, registry, progress or SilentProgress())
+        finally:
+            backup.close()
+
+
+def copy_before_upgrade(url: str, root: Path) -> Path | None:
+    """Copy a SQLite registry's file before its schema is changed, and return where to; None for other databases."""
+    if not url.startswith("sqlite:///") or url == "sqlite:///:memory:":
+        return None
+    file = Path(url.removeprefix("sqlite:///").partition("?")[0])
+    file = file if file.is_absolute() else root / file
+    target = file.with_name(f"{file.name}.before-upgrade")
+    number = 1
+    while target.exists():
+        number += 1
+        target = file.with_name(f"{file.name}.before-upgrade-{number}")
+    draft = target.with_name(f".{target.name}.partial")
+    draft.unlink(missing_ok=True)
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(draft)) as copy:
+        source.backup(copy)
+    draft.replace(target)
+    return target
+
+
+def _remove_sqlite(file: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
+
+
+def _copy(source: Registry, target: Registry, progress: Progress) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    tables = Base.metadata.sorted_tables
+    with source.connect() as reading, target.connect(write=True) as writing, _without_triggers(writing, tables):
+        total = sum(reading.scalar(select(func.count()).select_from(table)) or 0 for table in tables)
+        with progress.task("copying rows", total) as task:
+            for table in tables:
+                counts[table.name] = 0
+                keys = list(table.primary_key.columns)
+                rows = reading.execution_options(yield_per=CHUNK).execute(select(table).order_by(*keys))
+                for part in rows.mappings().partitions(CHUNK):
+                    writing.execute(insert(table), [dict(row) for row in part])
+                    counts[table.name] += len(part)
+                    task.advance(len(part))
+    return counts
+
+
+@contextmanager
+def _without_triggers(connection: Connection, tables: list[Table]) -> Iterator[None]:
+    """Let rows be copied as they are: what triggers would add is among them."""
+    if connection.dialect.name == "sqlite":
+        found = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+        triggers = [(row[0], row[1]) for row in found]
+        for name, _ in triggers:
+            connection.exec_driver_sql(f'DROP TRIGGER "{name}"')
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+        yield
+        for _, statement in triggers:
+            connection.exec_driver_sql(statement)
+        return
+    for table in tables:
+        connection.exec_driver_sql(f"ALTER TABLE {table.name} DISABLE TRIGGER USER")
+    yield
+    for table in tables:
+        connection.exec_driver_sql(f"ALTER TABLE {table.name} ENABLE TRIGGER USER")
+        if "id" in table.c:
+            connection.exec_driver_sql(
+                f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), "
+                f"(SELECT coalesce(max(id), 0) + 1 FROM {table.name}), false)"
+            )

@@ -1,0 +1,73 @@
+"""What images look like, and which ones show the same."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from db.queries.ids import chunks
+from db.tables import Fingerprint, Image, NearDuplicate
+
+
+class DuplicateQueries:
+    """Near-duplicates in the registry."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def hashes(self) -> list[tuple[int, bytes]]:
+        """Return the perceptual hash of every image that has one, by image id."""
+        statement = select(Fingerprint.image_id, Fingerprint.hash).order_by(Fingerprint.image_id)
+        return [(row[0], row[1]) for row in self._session.execute(statement) if row[1]]
+
+    def not_compared(self) -> list[int]:
+        """Return the images that were not compared with the others yet."""
+        statement = select(Fingerprint.image_id).where(Fingerprint.compared.is_(False))
+        return list(self._session.scalars(statement.order_by(Fingerprint.image_id)))
+
+    def without_fingerprint(self) -> list[int]:
+        """Return the images whose looks were never noted (registered by an older program)."""
+        statement = select(Image.id).outerjoin(Fingerprint, Fingerprint.image_id == Image.id)
+        return list(self._session.scalars(statement.where(Fingerprint.image_id.is_(None)).order_by(Image.id)))
+
+    def thumbnails(self, image_ids: Sequence[int]) -> dict[int, bytes]:
+        """Return thumbnails by image id."""
+        found: dict[int, bytes] = {}
+        for chunk in chunks(image_ids):
+            statement = select(Fingerprint.image_id, Fingerprint.thumbnail).where(Fingerprint.image_id.in_(chunk))
+            found.update((row[0], row[1]) for row in self._session.execute(statement))
+        return found
+
+    def add(self, pairs: Iterable[tuple[int, int, float]], *, compared: Sequence[int]) -> int:
+        """Store near-duplicates as (smaller id, larger id, correlation) and return how many are new.
+
+        Args:
+            pairs: some of them may be stored already.
+            compared: images that are now compared with all others.
+        """
+        new = {(first, second): correlation for first, second, correlation in pairs}
+        for chunk in chunks(sorted({first for first, _ in new})):
+            statement = select(NearDuplicate.first_id, NearDuplicate.second_id)
+            for row in self._session.execute(statement.where(NearDuplicate.first_id.in_(chunk))):
+                new.pop((row[0], row[1]), None)
+        rows = [
+            {"first_id": first, "second_id": second, "correlation": correlation}
+            for (first, second), correlation in new.items()
+        ]
+        if rows:
+            self._session.execute(insert(NearDuplicate.__table__), rows)  # type: ignore[arg-type]
+        for chunk in chunks(compared):
+            self._session.execute(update(Fingerprint).where(Fingerprint.image_id.in_(chunk)).values(compared=True))
+        return len(rows)
+
+    def pairs(self, image_ids: Sequence[int] | None = None) -> list[tuple[int, int, float]]:
+        """Return near-duplicates (all, or those of these images) as (smaller id, larger id, correlation)."""
+        statement = select(NearDuplicate.first_id, NearDuplicate.second_id, NearDuplicate.correlation)
+        ordered = statement.order_by(NearDuplicate.first_id, NearDuplicate.second_id)
+        if image_ids is None:
+            return [(row[0], row[1], row[2]) for row in self._session.execute(ordered)]
+        found: set[tuple[int, int, float]] = set()
+        for chunk in chunks(image_ids):
+            mine = or_(NearDuplicate.first_id.in_(chunk), NearDuplicate.second_id.in_(chunk))
+            found.update((row[0], row[1], row[2]) for row in self._session.execute(ordered.where(mine)))
+        return sorted(found)
