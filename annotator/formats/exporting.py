@@ -1,7 +1,9 @@
 """What every writer of a format receives: images with what is known of them, ready to be written below a folder."""
 
+import csv
+import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,30 @@ def facts_of(image: ExportImage) -> dict[str, Any]:
         "run": image.run,
     }
     return {name: value for name, value in facts.items() if value is not None}
+
+
+SIDECAR = "images.csv"
+"""Lies beside formats that have no place for some facts; other readers ignore it."""
+
+
+def write_sidecar(export: ExportSet, folder: Path, place: Callable[[ExportImage], str]) -> Path:
+    """Write what is known of each image, under its place in the export."""
+    file = folder / SIDECAR
+    columns = ("image", "class", "location", "group", "split", "source", "reviewer", "run")
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({"image": place(image), **facts_of(image)} for image in export.images)
+    return file
+
+
+def read_sidecar(folder: Path) -> dict[str, dict[str, str]]:
+    """Read what `write_sidecar` wrote, by place; nothing where there is none."""
+    file = folder / SIDECAR
+    if not file.is_file():
+        return {}
+    reader = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"), newline=""))
+    return {row["image"]: row for row in reader if row.get("image")}
 
 
 def masks_by_box(mask_HW: NDArray[np.bool_], boxes: Sequence[Box]) -> list[NDArray[np.bool_]]:

@@ -2,14 +2,15 @@
 
 An annotation file without an object says that there is nothing to find, no annotation file that nobody has said
 anything. Pixels count from 1 and xmax, ymax are included, as in the challenge's own development kit, so that a box of
-x 0 and width 10 is xmin 1, xmax 10. What the format has no place for is in a `partly` element, which other readers
-ignore. Masks are SegmentationClass/NAME.png.
+x 0 and width 10 is xmin 1, xmax 10. What the format has no place for is in images.csv, which other readers ignore.
+Masks are SegmentationClass/NAME.png.
 
 Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html.
 """
 
 import math
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from annotator.errors import DataUnreadable
-from annotator.formats.exporting import ExportImage, ExportSet, facts_of, number
+from annotator.formats.exporting import ExportImage, ExportSet, number, read_sidecar, write_sidecar
 from annotator.formats.folders import OUTSIDE
 from annotator.formats.listing import BadEntry, Drawing, Entry, Folder, Listing, Refusal
 from db.files import ImageFile
@@ -46,6 +47,7 @@ def read(path: str | Path, images: Folder | None = None) -> Listing:
     annotations = {PurePosixPath(name).stem: name for name in names if name.endswith(".xml")}
     masks = {PurePosixPath(name).stem: name for name in names if f"/{name}".find(f"/{MASKS}/") >= 0}
     splits = _splits(root)
+    facts = read_sidecar(root)
     listing = Listing()
     for name in names:
         pure = PurePosixPath(name)
@@ -58,7 +60,8 @@ def read(path: str | Path, images: Folder | None = None) -> Listing:
         mask = folder.file(masks[pure.stem]) if pure.stem in masks else None
         try:
             described = _parse(root / annotations[pure.stem]) if pure.stem in annotations else None
-            listing.entries.append(_entry(name, file, mask, described, splits.get(pure.stem)))
+            own = facts.get(name, {})
+            listing.entries.append(_entry(name, file, mask, described, own, splits.get(pure.stem)))
         except BadEntry as exc:
             listing.refusals.append(Refusal(name, str(exc)))
     if not listing.entries and not listing.refusals:
@@ -85,18 +88,24 @@ def _parse(file: Path) -> Any:
         raise BadEntry(f"its annotation file {file.name} cannot be read ({exc})") from exc
 
 
-def _entry(name: str, file: ImageFile, mask: ImageFile | None, described: Any, split: Split | None) -> Entry:
+def _entry(
+    name: str,
+    file: ImageFile,
+    mask: ImageFile | None,
+    described: Any,
+    own: Mapping[str, str],
+    split: Split | None,
+) -> Entry:
+    if split is None and own.get("split") in set(Split):
+        split = Split(own["split"])
+    class_name, group = own.get("class") or None, own.get("group") or None
     if described is None:
-        return Entry(name=name, path=file, split=split)
+        return Entry(name=name, path=file, class_name=class_name, group=group, split=split)
     objects = described.findall("object")
     classes = {(item.findtext("name") or "").strip() for item in objects} - {"", NO_CLASS}
     if len(classes) > 1:
         raise BadEntry(f"its objects name several classes ({', '.join(sorted(classes))}); an image has one class")
     boxes = tuple(_box(item) for item in objects)
-    own = {child.tag: (child.text or "").strip() for child in (described.find("partly") or ())}
-    said = own.get("location", "present" if boxes else "empty")
-    if split is None and own.get("split") in set(Split):
-        split = Split(own["split"])
     size = tuple(described.findtext(f"size/{side}") or "0" for side in ("width", "height"))
 
     def draw(width: int, height: int) -> Drawing:
@@ -110,11 +119,11 @@ def _entry(name: str, file: ImageFile, mask: ImageFile | None, described: Any, s
     return Entry(
         name=name,
         path=file,
-        class_name=classes.pop() if classes else own.get("class") or None,
-        group=own.get("group") or None,
+        class_name=classes.pop() if classes else class_name,
+        group=group,
         split=split,
         mask_paths=(mask,) if mask is not None and boxes else (),
-        is_empty=not boxes and said == LocationStatus.EMPTY,
+        is_empty=not boxes and own.get("location", "empty") == LocationStatus.EMPTY,
         draw=draw if boxes else None,
     )
 
@@ -140,7 +149,7 @@ def write(export: ExportSet, folder: Path) -> list[Path]:
     """
     if not export.copied:
         raise DataUnreadable("the voc format finds annotations by the names of the images; export with --images copy")
-    written: list[Path] = []
+    written = [write_sidecar(export, folder, lambda image: f"{IMAGES}/{image.name}")]
     for image in export.images:
         if image.status is not LocationStatus.UNKNOWN:
             written.append(_write_annotation(image, folder))
@@ -177,9 +186,6 @@ def _write_annotation(image: ExportImage, folder: Path) -> Path:
             ("ymax", box.y + box.height),
         ):
             _add(edges, tag, number(edge))
-    own = ElementTree.SubElement(root, "partly")
-    for name, fact in facts_of(image).items():
-        _add(own, name, fact)
     ElementTree.indent(root)
     file = folder / ANNOTATIONS / f"{image.stem}.xml"
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -8,8 +8,6 @@ other readers ignore.
 Source: https://docs.ultralytics.com/datasets/detect/ (labels lie where `images` in the path becomes `labels`).
 """
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -19,7 +17,7 @@ import numpy as np
 import yaml
 
 from annotator.errors import DataUnreadable
-from annotator.formats.exporting import ExportImage, ExportSet, facts_of
+from annotator.formats.exporting import SIDECAR, ExportImage, ExportSet, read_sidecar, write_sidecar
 from annotator.formats.folders import OUTSIDE
 from annotator.formats.listing import BadEntry, Drawing, Entry, Folder, Listing, Refusal
 from db.images import SUFFIXES
@@ -27,7 +25,6 @@ from db.records import Box, LocationStatus, Split
 
 DATA_FILES = ("data.yaml", "data.yml", "dataset.yaml")
 NAME_FILES = ("classes.txt", "obj.names")
-SIDECAR = "images.csv"
 SPLITS = {"train": Split.TRAIN, "val": Split.VAL, "valid": Split.VAL, "validation": Split.VAL, "test": Split.TEST}
 NO_CLASS = "class not known"
 
@@ -48,7 +45,7 @@ def read(path: str | Path, images: Folder | None = None) -> Listing:
         raise DataUnreadable("the yolo layout is read from a local folder with images and labels in it")
     names = folder.names()
     classes = _class_names(root)
-    facts = _sidecar(root)
+    facts = read_sidecar(root)
     labels = {name for name in names if name.endswith(".txt")}
     listing = Listing()
     for name in names:
@@ -87,13 +84,6 @@ def _class_names(root: Path) -> dict[int, str]:
             lines = (root / name).read_text(encoding="utf-8").splitlines()
             return dict(enumerate(line.strip() for line in lines if line.strip()))
     return {}
-
-
-def _sidecar(root: Path) -> dict[str, dict[str, str]]:
-    if not (root / SIDECAR).is_file():
-        return {}
-    text = (root / SIDECAR).read_text(encoding="utf-8-sig")
-    return {row["image"]: row for row in csv.DictReader(io.StringIO(text, newline="")) if row.get("image")}
 
 
 def _label_name(name: str) -> str:
@@ -188,7 +178,7 @@ def write(export: ExportSet, folder: Path) -> list[Path]:
         lines = [_line(number, box, image.width, image.height) for box in image.boxes]
         file.write_text("".join(lines), encoding="utf-8")
         written.append(file)
-    _write_sidecar(export, written[1])
+    write_sidecar(export, folder, lambda image: f"images/{split_folder(image)}/{image.name}")
     present = {split_folder(image) for image in export.images}
     fallback = next((name for name in ("train", "val", "test") if name in present), "train")
     document = {
@@ -214,12 +204,3 @@ def _line(number: int, box: Box, width: int, height: int) -> str:
         box.height / height,
     )
     return f"{number} " + " ".join(f"{min(max(value, 0.0), 1.0):.10g}" for value in values) + "\n"
-
-
-def _write_sidecar(export: ExportSet, file: Path) -> None:
-    columns = ("image", "class", "location", "group", "split", "source", "reviewer", "run")
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, columns, lineterminator="\n")
-        writer.writeheader()
-        for image in export.images:
-            writer.writerow({"image": f"images/{split_folder(image)}/{image.name}", **facts_of(image)})

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+import learner.train
 from annotator.import_images import import_images
 from annotator.opening import open_data_set
 from db.records import LocationSource, RunStatus, Split, Supervision
@@ -17,6 +18,7 @@ from learner.evaluate import evaluate_run
 from learner.overlays import draw_proposals
 from learner.propose import propose_locations
 from learner.train import select_training_data, train_model
+from tests.builders import present
 
 TINY = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, "head_channels": 8, "device": "cpu"}
 
@@ -125,8 +127,6 @@ class Stop(BaseException):
 
 @pytest.mark.parametrize("epochs_before", [1, 2, 3])
 def test_an_interrupted_training_goes_on_to_the_same_weights(phantoms, tmp_path, monkeypatch, epochs_before):
-    import learner.train
-
     weights = []
     for name in ("whole", "cut"):
         folder = tmp_path / name
@@ -146,6 +146,10 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(phantoms, tmp_path,
             with monkeypatch.context() as patched, pytest.raises(Stop):
                 patched.setattr("learner.train.train_epoch", stopping)
                 train_model(registry, tiny())
+            # What is said meanwhile does not count: the run names the snapshot that it is trained on.
+            with registry.begin() as tx:
+                image = tx.images.select(splits=[Split.TRAIN], supervision=Supervision.PARTLY)[0]
+                tx.labels.append(image.id, present(), source=LocationSource.IMPORTED)
             result = train_model(registry, make_config("paper"), resume=True)
             assert (result["run"], result["epochs"]) == ("run-1", 4)
         else:
@@ -155,9 +159,42 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(phantoms, tmp_path,
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
 
-def test_a_run_whose_data_changed_cannot_go_on(filled, monkeypatch):
-    from tests.builders import present
+def test_a_run_cannot_go_on_with_an_image_that_was_put_into_test(filled, monkeypatch):
+    real = learner.train.train_epoch
+    done = []
 
+    def stopping(*args):
+        if done:
+            raise Stop
+        done.append(1)
+        return real(*args)
+
+    with monkeypatch.context() as patched, pytest.raises(Stop):
+        patched.setattr("learner.train.train_epoch", stopping)
+        train_model(filled, tiny())
+    with filled.begin() as tx:
+        tx.images.set_splits({tx.images.select(splits=[Split.TRAIN])[0].id: Split.TEST})
+    with pytest.raises(CheckpointIncompatible, match="put into the test split"):
+        train_model(filled, tiny(), resume=True)
+
+
+def test_relatives_of_test_images_are_not_trained_on_and_seen_test_images_not_scored(filled):
+    with filled.begin() as tx:
+        train = tx.images.select(splits=[Split.TRAIN])
+        test = tx.images.select(splits=[Split.TEST])
+        tx.images.set_facts(test[0].id, class_name=test[0].class_name, group="patient", split=Split.TEST)
+        tx.images.set_facts(train[0].id, class_name=train[0].class_name, group="patient", split=Split.TRAIN)
+    data = select_training_data(filled)
+    assert data.left_out == 1
+    assert train[0].id not in {image.id for image in data.train}
+    train_model(filled, tiny())
+    with filled.begin() as tx:
+        tx.images.set_splits({train[1].id: Split.TEST})
+    report = evaluate_run(filled, split=Split.TEST)
+    assert (report["left_out"], report["n"]) == (1, len(test))
+
+
+def test_a_run_cut_before_its_first_epoch_needs_the_registry_as_it_was(filled, monkeypatch):
     with monkeypatch.context() as patched, pytest.raises(Stop):
         patched.setattr("learner.train.train_epoch", lambda *a: (_ for _ in ()).throw(Stop()))
         train_model(filled, tiny())
