@@ -24,7 +24,7 @@ from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, Location, LocationSource, NewImage, NewLabel, Split
 from db.registry import Registry, Transaction
 
-CHUNK = 500
+CHUNK = 1000
 KEPT_BY_PEOPLE = frozenset({LocationSource.DRAWN, LocationSource.ACCEPTED, LocationSource.EDITED})
 
 
@@ -112,7 +112,7 @@ def import_listing(
     cache = ProjectPaths(registry.root).cache
     opened: list[NewImage] = []
     with (progress or SilentProgress()).task("importing", len(entries)) as task:
-        for images in open_entries(entries, cache=cache):
+        for images in open_entries(entries, cache=cache, origin=origin):
             if isinstance(images, Refusal):
                 report.refused.append(images)
             else:
@@ -181,7 +181,6 @@ class _Writer:
         if not images:
             return
         self._report.warnings += [f"{image.path.name}: {image.remark}" for image in images if image.remark]
-        images = [replace(image, origin=self._origin) for image in images]
         with self._registry.read() if self._dry_run else self._registry.begin() as tx:
             found = tx.images.find(images)
             at_path = {record.path: record for record in found}

@@ -1,5 +1,7 @@
 """Opens what a reader listed: decodes every file once and checks that image, boxes and mask fit together."""
 
+import itertools
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,16 +19,20 @@ from db.progress import Progress, SilentProgress
 from db.records import Location, LocationStatus, NewImage
 from db.regions import boxes_from_mask, clip_box, is_within
 
-AHEAD = 1024
-"""Entries opened before somebody has asked for them, so that nobody waits."""
+TOGETHER = 32
+"""Entries that a thread opens in one go."""
+
+AHEAD = 32
+"""Goes that are ahead of the one who asks, so that nobody waits."""
 
 
-def open_entry(entry: Entry, *, cache: Path | None = None) -> list[NewImage] | Refusal:
+def open_entry(entry: Entry, *, cache: Path | None = None, origin: str | None = None) -> list[NewImage] | Refusal:
     """Open an entry's files and check that they fit together.
 
     Args:
         entry: what to open.
         cache: folder that keeps copies of remote files.
+        origin: who or what says this, for the history.
 
     Returns:
         One image; of a DICOM file with several frames one an image.
@@ -39,12 +45,12 @@ def open_entry(entry: Entry, *, cache: Path | None = None) -> list[NewImage] | R
     if len(facts) > 1 and entry.has_location:
         return Refusal(entry.name, f"it has {len(facts)} frames; say which one a box belongs to: {entry.name}#frame=0")
     try:
-        return [_new_image(entry, file, one, cache) for one in facts]
+        return [_new_image(entry, file, one, cache, origin) for one in facts]
     except BadEntry as exc:
         return Refusal(entry.name, str(exc))
 
 
-def _new_image(entry: Entry, file: ImageFile, facts: ImageFacts, cache: Path | None) -> NewImage:
+def _new_image(entry: Entry, file: ImageFile, facts: ImageFacts, cache: Path | None, origin: str | None) -> NewImage:
     return NewImage(
         path=file.with_frame(facts.frame) if facts.frame is not None else file,
         content_hash=facts.content_hash,
@@ -56,6 +62,7 @@ def _new_image(entry: Entry, file: ImageFile, facts: ImageFacts, cache: Path | N
         location=_location(entry, facts.width, facts.height, cache),
         thumbnail=facts.thumbnail,
         remark=facts.remark,
+        origin=origin,
     )
 
 
@@ -98,19 +105,27 @@ def _united(files: Sequence[ImageFile], width: int, height: int, cache: Path | N
     return whole_HW
 
 
-def open_entries(entries: Iterable[Entry], *, cache: Path | None = None) -> Iterator[list[NewImage] | Refusal]:
+def open_entries(
+    entries: Iterable[Entry], *, cache: Path | None = None, origin: str | None = None
+) -> Iterator[list[NewImage] | Refusal]:
     """Open entries on all cores, in order, some ahead of the one who asks; see `open_entry`."""
-    waiting: deque[Future[list[NewImage] | Refusal]] = deque()
-    pool = ThreadPoolExecutor()
+    waiting: deque[Future[list[list[NewImage] | Refusal]]] = deque()
+    pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        for entry in entries:
-            waiting.append(pool.submit(open_entry, entry, cache=cache))
+        # Several entries at once: a small image is decoded in less time than threads need to hand it over.
+        rest = iter(entries)
+        while together := list(itertools.islice(rest, TOGETHER)):
+            waiting.append(pool.submit(_open_together, together, cache, origin))
             if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
+                yield from waiting.popleft().result()
         while waiting:
-            yield waiting.popleft().result()
+            yield from waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _open_together(entries: Sequence[Entry], cache: Path | None, origin: str | None) -> list[list[NewImage] | Refusal]:
+    return [open_entry(entry, cache=cache, origin=origin) for entry in entries]
 
 
 def open_data_set(

@@ -68,6 +68,8 @@ class ImageFile:
     @classmethod
     def from_text(cls, text: str, *, cache: Path | None = None) -> "ImageFile":
         """Read the text form of an absolute path or URI back."""
+        if "#" not in text:
+            return cls(text, cache=cache)
         if text.endswith(_FILE):
             return cls(text.removesuffix(_FILE), cache=cache)
         match = _FRAME.search(text)
@@ -80,6 +82,8 @@ class ImageFile:
     def __str__(self) -> str:
         if self.frame is not None:
             return f"{self.location}#frame={self.frame}"
+        if "#" not in self.location:
+            return self.location
         ambiguous = _FRAME.search(self.location) is not None or self.location.endswith(_FILE)
         return self.location + (_FILE if ambiguous else "")
 

@@ -26,6 +26,9 @@ FLAT = 2.0
 RADIUS = math.sqrt(2 * (1 - NEAR_CORRELATION)) + 2 * math.sqrt(COEFFICIENTS) / (2 * SCALE)
 """Distance of two near-duplicates' hashes at most, the rounding to bytes included."""
 
+MATRIX_VALUES = 8_000_000
+"""Distances worked out at once: 32 MB."""
+
 NEIGHBOURS = 32
 """Candidates looked at for an image, nearest first: a video's frames are all alike, and a few links join them."""
 
@@ -54,7 +57,8 @@ def hash_thumbnails(thumbnails: Sequence[bytes]) -> list[bytes]:
     frequencies: NDArray[np.float32] = dctn(square, axes=(1, 2), norm="ortho")
     rows, columns = zip(*_low_frequencies(), strict=True)
     hashes_NK = np.rint(frequencies[:, rows, columns] * SCALE).astype(np.int8)
-    return [row.tobytes() if vector.any() else b"" for row, vector in zip(hashes_NK, unit_NP, strict=True)]
+    shows_something: list[bool] = np.any(unit_NP, axis=1).tolist()
+    return [row.tobytes() if shows else b"" for row, shows in zip(hashes_NK, shows_something, strict=True)]
 
 
 def _low_frequencies() -> list[tuple[int, int]]:
@@ -76,15 +80,26 @@ def hash_vectors(hashes: Sequence[bytes]) -> NDArray[np.float32]:
 def near_candidates(new_NK: NDArray[np.float32], all_MK: NDArray[np.float32]) -> list[tuple[int, int]]:
     """Find pairs that may be near-duplicates: every pair that is one, up to `NEIGHBOURS` an image, and some others.
 
+    All pairs are looked at, as one matrix product a piece: |a - b|^2 < R^2 is a.b - |a|^2/2 - |b|^2/2 > -R^2/2.
+
     Returns:
         Pairs of row numbers (in `new_NK`, in `all_MK`), a point that is in both included.
     """
-    from scipy.spatial import cKDTree
-
-    if not len(new_NK) or not len(all_MK):
+    count, total = len(new_NK), len(all_MK)
+    if not count or not total:
         return []
-    count = min(NEIGHBOURS + 1, len(all_MK))
-    distance, found = cKDTree(all_MK).query(new_NK, k=count, distance_upper_bound=RADIUS + 1e-6, workers=-1)
-    hits = np.argwhere(np.isfinite(np.reshape(distance, (len(new_NK), count))))
-    matches = np.reshape(found, (len(new_NK), count))
-    return [(int(row), int(matches[row, column])) for row, column in hits]
+    ones = np.ones(max(count, total), dtype=np.float32)
+    left = np.column_stack([new_NK, -0.5 * (new_NK**2).sum(axis=1), ones[:count]])
+    right = np.vstack([all_MK.T, ones[:total], -0.5 * (all_MK**2).sum(axis=1)])
+    pairs: list[tuple[int, int]] = []
+    step = max(1, MATRIX_VALUES // total)
+    for start in range(0, count, step):
+        nearness = left[start : start + step] @ right
+        rows, columns = np.divmod(np.flatnonzero(nearness > -0.5 * RADIUS**2 - 1e-5), total)
+        crowded = np.flatnonzero(np.bincount(rows, minlength=len(nearness)) > NEIGHBOURS + 1)
+        few = ~np.isin(rows, crowded)
+        pairs += zip((rows[few] + start).tolist(), columns[few].tolist(), strict=True)
+        for row in crowded:
+            nearest = np.argpartition(nearness[row], -NEIGHBOURS - 1)[-NEIGHBOURS - 1 :]
+            pairs += [(start + int(row), int(column)) for column in nearest]
+    return pairs

@@ -28,6 +28,13 @@ HASH_PREFIX = "sha256:"
 MAX_PIXELS = 2 * 89_478_485
 """Beyond this a file is refused before it is decoded (a decompression bomb); Pillow's own limit."""
 
+ORIENTATION = 0x0112
+TURNED = frozenset({5, 6, 7, 8})
+"""EXIF orientations that swap width and height."""
+
+DRAFT = (4 * THUMBNAIL_SIDE, 4 * THUMBNAIL_SIDE)
+"""A JPEG's smallest version that is decoded for its thumbnail."""
+
 FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 DEEP = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 
@@ -56,19 +63,38 @@ def _bytes_of(file: ImageFile | Path) -> bytes:
 
 
 def _decode(file: ImageFile | Path, data: bytes) -> Image.Image:
-    _silence_metadata()
+    return _decode_sized(file, data)[0]
+
+
+def _decode_sized(file: ImageFile | Path, data: bytes, *, as_grey: bool = False) -> tuple[Image.Image, tuple[int, int]]:
+    """Decode a file, upright, and return it with its true size.
+
+    `as_grey` spares a JPEG its colours and, if it is large, its finest detail; all of its data are read all the same.
+    """
+    if not _quiet:
+        _silence_metadata()
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
+        width, height = image.size
+        if as_grey and image.format == "JPEG":
+            image.draft("L", DRAFT)
         image.load()
-        if image.getexif().get(0x0112, 1) == 1:
-            return image
-        return ImageOps.exif_transpose(image)
+        orientation = _orientation(image)
+        if orientation == 1:
+            return image, (width, height)
+        return ImageOps.exif_transpose(image), ((height, width) if orientation in TURNED else (width, height))
     except Image.DecompressionBombError as exc:
         raise ImageUnreadable(
             file, f"it has more than {MAX_PIXELS:,} pixels, which is refused unopened; cut it into tiles"
         ) from exc
     except (OSError, ValueError, SyntaxError, EOFError) as exc:
         raise ImageUnreadable(file, f"it is not an image that can be decoded ({exc})") from exc
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format == "JPEG" and "exif" not in image.info:
+        return 1
+    return int(image.getexif().get(ORIENTATION, 1))
 
 
 def _silence_metadata() -> None:
@@ -102,9 +128,8 @@ def read_facts(file: ImageFile | Path, *, fresh: bool = False) -> list[ImageFact
         return _dicom_facts(where, data, digest)
     if where.frame is not None:
         raise ImageUnreadable(where, "only DICOM files have frames")
-    image = _decode(where, data)
-    thumbnail = _thumbnail(image)
-    return [ImageFacts(HASH_PREFIX + digest.hexdigest(), image.width, image.height, thumbnail, remark=_remark(image))]
+    image, (width, height) = _decode_sized(where, data, as_grey=True)
+    return [ImageFacts(HASH_PREFIX + digest.hexdigest(), width, height, _thumbnail(image), remark=_remark(image))]
 
 
 def _remark(image: Image.Image) -> str | None:
@@ -113,7 +138,9 @@ def _remark(image: Image.Image) -> str | None:
 
 
 def _thumbnail(image: Image.Image) -> bytes:
-    grey = Image.fromarray(_stretched(image)) if image.mode in DEEP else image.convert("L")
+    grey = image
+    if image.mode != "L":
+        grey = Image.fromarray(_stretched(image)) if image.mode in DEEP else image.convert("L")
     return grey.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR, reducing_gap=4.0).tobytes()
 
 
@@ -158,7 +185,7 @@ def is_stored_upright(file: ImageFile, data: bytes) -> bool:
     if dicom.is_dicom(data):
         return False
     try:
-        return bool(Image.open(io.BytesIO(data), formats=FORMATS).getexif().get(0x0112, 1) == 1)
+        return _orientation(Image.open(io.BytesIO(data), formats=FORMATS)) == 1
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
         raise ImageUnreadable(file, f"it is not an image that can be decoded ({exc})") from exc
 

@@ -147,9 +147,19 @@ class Fingerprint(Base):
         ForeignKey("images.id", ondelete="RESTRICT"), primary_key=True, autoincrement=False
     )
     hash: Mapped[bytes] = mapped_column(LargeBinary)
-    thumbnail: Mapped[bytes] = mapped_column(LargeBinary)
     compared: Mapped[bool] = mapped_column(index=True)
     """Compared with every image registered before it."""
+
+
+class Thumbnail(Base):
+    """32 x 32 grey values of an image, which decide whether two are near-duplicates."""
+
+    __tablename__ = "thumbnails"
+
+    image_id: Mapped[int] = mapped_column(
+        ForeignKey("images.id", ondelete="RESTRICT"), primary_key=True, autoincrement=False
+    )
+    pixels: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class NearDuplicate(Base):

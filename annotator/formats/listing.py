@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
@@ -75,6 +75,7 @@ class Folder:
     def __init__(self, place: str | Path) -> None:
         self._uri = str(place).rstrip("/") if is_uri(str(place)) and not str(place).startswith("file://") else None
         self._base = Path("/") if self._uri else Path(ImageFile.at(place).location)
+        self._prefix = f"{self._base.as_posix().rstrip('/')}/"
 
     @property
     def is_remote(self) -> bool:
@@ -95,19 +96,15 @@ class Folder:
             return None
         if self._uri is not None:
             return self._remote_file(posix)
-        if ".." not in posix and not posix.startswith("."):
-            path = f"{self._base.as_posix().rstrip('/')}/{PurePosixPath(posix)}"
-        else:
-            path = os.path.normpath(self._base / posix)
-            if not Path(path).is_relative_to(self._base):
-                return None
+        path = os.path.normpath(f"{self._base}/{posix}")
+        if not path.startswith(self._prefix):
+            return None
         # A link inside the folder may not lead out of it either.
-        parent, _, own = path.rpartition("/")
-        if not self._is_inside(parent):
+        if not self._is_inside(path.rpartition("/")[0]):
             return None
-        if Path(path).is_symlink() and not Path(path).resolve().is_relative_to(self._real_base()):
+        if os.path.islink(path) and not Path(path).resolve().is_relative_to(self._real_base()):  # noqa: PTH114 - it is quick
             return None
-        return ImageFile(f"{parent}/{own}")
+        return ImageFile(path)
 
     def _remote_file(self, name: str) -> ImageFile | None:
         path = os.path.normpath(name)

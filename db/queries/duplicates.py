@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
+from db.queries.bulk import insert_rows
 from db.queries.ids import chunks
-from db.tables import Fingerprint, Image, NearDuplicate
+from db.tables import Fingerprint, Image, NearDuplicate, Thumbnail
 
 
 class DuplicateQueries:
@@ -34,7 +35,7 @@ class DuplicateQueries:
         """Return thumbnails by image id."""
         found: dict[int, bytes] = {}
         for chunk in chunks(image_ids):
-            statement = select(Fingerprint.image_id, Fingerprint.thumbnail).where(Fingerprint.image_id.in_(chunk))
+            statement = select(Thumbnail.image_id, Thumbnail.pixels).where(Thumbnail.image_id.in_(chunk))
             found.update((row[0], row[1]) for row in self._session.execute(statement))
         return found
 
@@ -54,8 +55,7 @@ class DuplicateQueries:
             {"first_id": first, "second_id": second, "correlation": correlation}
             for (first, second), correlation in new.items()
         ]
-        if rows:
-            self._session.execute(insert(NearDuplicate.__table__), rows)  # type: ignore[arg-type]
+        insert_rows(self._session, NearDuplicate, rows)
         for chunk in chunks(compared):
             self._session.execute(update(Fingerprint).where(Fingerprint.image_id.in_(chunk)).values(compared=True))
         return len(rows)

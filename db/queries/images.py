@@ -3,17 +3,18 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import Conflict, NotFound
 from db.files import ImageFile
 from db.fingerprints import hash_thumbnails
 from db.paths import ProjectPaths
+from db.queries.bulk import insert_rows
 from db.queries.ids import chunks, reserve_ids
 from db.queries.labels import labels_by_id
 from db.records import ImageRecord, LocationStatus, NewImage, Split, Supervision
-from db.tables import Fingerprint, Image, ImageClass, now
+from db.tables import Fingerprint, Image, ImageClass, Thumbnail, now
 
 IMAGE_COLUMNS = (
     Image.id,
@@ -73,7 +74,7 @@ class ImageQueries:
             }
             for image_id, image in zip(ids, images, strict=True)
         ]
-        session.execute(insert(Image.__table__), rows)  # type: ignore[arg-type]
+        insert_rows(session, Image, rows)
         seen = [
             (image_id, image.thumbnail)
             for image_id, image in zip(ids, images, strict=True)
@@ -85,12 +86,16 @@ class ImageQueries:
     def add_fingerprints(self, thumbnails: Sequence[tuple[int, bytes]]) -> None:
         """Note what images look like, as (image id, thumbnail); they are compared later."""
         hashes = hash_thumbnails([thumbnail for _, thumbnail in thumbnails])
-        rows = [
-            {"image_id": image_id, "hash": digest, "thumbnail": thumbnail, "compared": not digest}
-            for (image_id, thumbnail), digest in zip(thumbnails, hashes, strict=True)
-        ]
-        if rows:
-            self._session.execute(insert(Fingerprint.__table__), rows)  # type: ignore[arg-type]
+        insert_rows(
+            self._session,
+            Fingerprint,
+            [
+                {"image_id": image_id, "hash": digest, "compared": not digest}
+                for (image_id, _), digest in zip(thumbnails, hashes, strict=True)
+            ],
+        )
+        pixels = [{"image_id": image_id, "pixels": thumbnail} for image_id, thumbnail in thumbnails]
+        insert_rows(self._session, Thumbnail, pixels)
 
     def set_facts(
         self,

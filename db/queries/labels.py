@@ -5,9 +5,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from db.queries.bulk import insert_rows
 from db.queries.ids import chunks, reserve_ids
 from db.records import Box, Location, LocationLabel, LocationSource, LocationStatus, NewLabel
 from db.tables import Image, LocationBox, Mask, Review, now
@@ -97,9 +98,8 @@ class LabelQueries:
                 {"label_id": label_id, "ordinal": n, "label_status": "present", **box_columns(box)}
                 for n, box in enumerate(label.location.boxes)
             ]
-        session.execute(insert(LabelRow.__table__), rows)  # type: ignore[arg-type]
-        if boxes:
-            session.execute(insert(LocationBox.__table__), boxes)  # type: ignore[arg-type]
+        insert_rows(session, LabelRow, rows)
+        insert_rows(session, LocationBox, boxes)
         return ids
 
     def _newest_revisions(self, image_ids: set[int]) -> dict[int, int]:
@@ -146,8 +146,7 @@ class LabelQueries:
         for chunk in chunks(list(digests.items())):
             stored = set(self._session.scalars(select(Mask.hash).where(Mask.hash.in_([item[1] for item in chunk]))))
             new = [{"hash": digest, "png": png} for png, digest in chunk if digest not in stored]
-            if new:
-                self._session.execute(insert(Mask.__table__), new)  # type: ignore[arg-type]
+            insert_rows(self._session, Mask, new)
         return digests
 
 

@@ -3,14 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, insert, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from db.queries.ids import chunks
+from db.queries.bulk import insert_rows
+from db.queries.ids import chunks, reserve_ids
 from db.queries.labels import box_columns
 from db.queries.status import is_pending
 from db.records import Box, NewProposal, ProposalRecord, ReviewOutcome
-from db.tables import Image, ImageClass, Proposal, ProposalBox, Review
+from db.tables import Image, ImageClass, Proposal, ProposalBox, Review, now
 
 
 class ProposalQueries:
@@ -32,8 +33,11 @@ class ProposalQueries:
         if not new:
             return 0
         classes = {row[0]: row[1] for row in self._session.execute(select(ImageClass.name, ImageClass.id))}
+        ids = reserve_ids(self._session, Proposal, len(new))
+        at = now()
         rows = [
             {
+                "id": proposal_id,
                 "image_id": proposal.image_id,
                 "run_id": run_id,
                 "class_id": classes[proposal.class_name],
@@ -41,17 +45,17 @@ class ProposalQueries:
                 "score": proposal.score,
                 "tau": tau,
                 "gate": gate,
+                "created_at": at,
             }
-            for proposal in new
+            for proposal_id, proposal in zip(ids, new, strict=True)
         ]
-        statement = insert(Proposal).returning(Proposal.id, sort_by_parameter_order=True)
-        ids = self._session.scalars(statement, rows).all()
+        insert_rows(self._session, Proposal, rows)
         boxes = [
             {"proposal_id": proposal_id, "ordinal": n, **box_columns(box)}
             for proposal_id, proposal in zip(ids, new, strict=True)
             for n, box in enumerate(proposal.boxes)
         ]
-        self._session.execute(insert(ProposalBox), boxes)
+        insert_rows(self._session, ProposalBox, boxes)
         return len(new)
 
     def pending(self, *, limit: int | None = None) -> list[ProposalRecord]:

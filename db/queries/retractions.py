@@ -7,10 +7,11 @@ label that repeats the statement (or says `unknown`), so that history and snapsh
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, exists, func, insert, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from db.errors import NotFound
+from db.queries.bulk import insert_rows
 from db.queries.ids import chunks
 from db.queries.labels import LabelQueries, select_labels
 from db.records import Location, LocationLabel, LocationSource, LocationStatus, NewLabel, RetractionRecord
@@ -57,8 +58,7 @@ class RetractionQueries:
         self._session.add(row)
         self._session.flush()
         links = [{"retraction_id": row.id, "label_id": label_id} for label_id in label_ids]
-        if links:
-            self._session.execute(insert(RetractedLabel.__table__), links)  # type: ignore[arg-type]
+        insert_rows(self._session, RetractedLabel, links)
         return row.id
 
     def undo(self, retraction_id: int, *, author: str) -> int:

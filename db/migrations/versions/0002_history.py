@@ -145,12 +145,20 @@ def _create_tables() -> None:
         "fingerprints",
         sa.Column("image_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("hash", sa.LargeBinary(), nullable=False),
-        sa.Column("thumbnail", sa.LargeBinary(), nullable=False),
         sa.Column("compared", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ["image_id"], ["images.id"], ondelete="RESTRICT", name=op.f("fk_fingerprints_image_id_images")
         ),
         sa.PrimaryKeyConstraint("image_id", name=op.f("pk_fingerprints")),
+    )
+    op.create_table(
+        "thumbnails",
+        sa.Column("image_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("pixels", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["image_id"], ["images.id"], ondelete="RESTRICT", name=op.f("fk_thumbnails_image_id_images")
+        ),
+        sa.PrimaryKeyConstraint("image_id", name=op.f("pk_thumbnails")),
     )
     op.create_index("ix_fingerprints_compared", "fingerprints", ["compared"])
     op.create_table(
@@ -252,7 +260,7 @@ def downgrade() -> None:
     if not postgresql:
         for statement in triggers.append_only_sqlite("location_labels"):
             op.execute(statement)
-    for table in ("retractions", "near_duplicates", "fingerprints", "snapshots", "image_versions"):
+    for table in ("retractions", "near_duplicates", "thumbnails", "fingerprints", "snapshots", "image_versions"):
         op.drop_table(table)
     op.drop_index("ix_proposals_score", "proposals")
     op.drop_index("ix_images_split_class_id_location_status", "images")

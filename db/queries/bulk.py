@@ -1,0 +1,61 @@
+"""Rows in bulk: as few statements as the database allows.
+
+SQLAlchemy's own executemany runs one statement a row; between two of them SQLite's driver lets other threads run, so
+that a thread that writes would wait thousands of times for threads that decode images. So rows are sent together:
+several in one INSERT on SQLite, by COPY on PostgreSQL (which also runs triggers once, not once a row).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
+from db.tables import Base
+
+SQLITE_VARIABLES = 30_000
+"""SQLite takes 32,766 values in a statement."""
+
+
+def insert_rows(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that all have the same columns.
+
+    Raises:
+        IntegrityError: (SQLAlchemy's) a constraint refuses one of them; none is stored.
+    """
+    if not rows:
+        return
+    session.flush()
+    names = list(rows[0])
+    values = [tuple(row.values()) for row in rows]
+    if session.get_bind().dialect.name == "postgresql":
+        _copy(session.connection(), table.__tablename__, names, values)
+        return
+    step = SQLITE_VARIABLES // len(names)
+    into = f"INSERT INTO {table.__tablename__} ({', '.join(names)}) VALUES "
+    place = f"({', '.join('?' * len(names))})"
+    connection = session.connection()
+    for start in range(0, len(values), step):
+        part = values[start : start + step]
+        flat = tuple(_sqlite_value(value) for row in part for value in row)
+        connection.exec_driver_sql(into + ", ".join([place] * len(part)), flat)
+
+
+def _sqlite_value(value: Any) -> Any:
+    # As SQLAlchemy writes it: UTC without the zone. A member of a StrEnum is a str, which the driver takes as it is.
+    return value.strftime("%Y-%m-%d %H:%M:%S.%f") if isinstance(value, datetime) else value
+
+
+def _copy(connection: Connection, table: str, names: Sequence[str], values: Sequence[tuple[Any, ...]]) -> None:
+    from psycopg import IntegrityError as DriverIntegrityError
+    from sqlalchemy.exc import IntegrityError
+
+    statement = f"COPY {table} ({', '.join(names)}) FROM STDIN"
+    driver: Any = connection.connection.driver_connection
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in values:
+                copy.write_row([str(value) if isinstance(value, str) else value for value in row])
+    except DriverIntegrityError as exc:
+        raise IntegrityError(statement, None, exc) from exc
