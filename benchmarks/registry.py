@@ -293,6 +293,13 @@ def main() -> int:
         print(json.dumps(measure(options.url, options.measure)))
         return 0
     checks: list[tuple[str, float, str, float]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        # Before there is a server that would take its share of the cores.
+        if options.only in (None, "import"):
+            write_jpegs(folder / "jpegs", JPEGS)
+            what = f"import of {JPEGS:,} JPEGs / read, hash and decode the same files"
+            checks.append((what, import_ratio(folder / "jpegs"), "<=", 2.0))
     with tempfile.TemporaryDirectory() as name, postgres(Path(name) / "postgres") as new_database:
         folder = Path(name)
         numbers = iter(range(10**6))
@@ -300,10 +307,6 @@ def main() -> int:
         def new_file() -> str:
             return f"sqlite:///{folder}/bench{next(numbers)}.sqlite3"
 
-        if options.only in (None, "import"):
-            write_jpegs(folder / "jpegs", JPEGS)
-            what = f"import of {JPEGS:,} JPEGs / read, hash and decode the same files"
-            checks.append((what, import_ratio(folder / "jpegs"), "<=", 2.0))
         if options.only in (None, "bulk"):
             checks.append(("SQLite: rows a second / one plain executemany", bulk_ratio(new_file), ">=", 0.5))
             checks.append(("PostgreSQL: rows a second / one plain executemany", bulk_ratio(new_database), ">=", 0.5))

@@ -141,7 +141,7 @@ def _thumbnail(image: Image.Image) -> bytes:
     grey = image
     if image.mode != "L":
         grey = Image.fromarray(_stretched(image)) if image.mode in DEEP else image.convert("L")
-    return grey.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR, reducing_gap=4.0).tobytes()
+    return grey.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0).tobytes()
 
 
 def _dicom_facts(file: ImageFile, data: bytes, digest: "hashlib._Hash") -> list[ImageFacts]:
