@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Table, func, insert, select, text
@@ -99,7 +99,9 @@ def copy_before_upgrade(url: str, root: Path) -> Path | None:
 
 def _remove_sqlite(file: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
-        file.with_name(file.name + suffix).unlink(missing_ok=True)
+        # What cannot be removed was never made, or is in the way of what comes next, which says so better.
+        with suppress(OSError):
+            file.with_name(file.name + suffix).unlink(missing_ok=True)
 
 
 def _copy(source: Registry, target: Registry, progress: Progress) -> dict[str, int]:

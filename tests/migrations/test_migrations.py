@@ -1,13 +1,20 @@
+import json
+from datetime import datetime
+from pathlib import Path
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import MetaData, insert, inspect, text
 
 from db import schema
+from db.backup import copy_before_upgrade
 from db.engine import make_engine
-from db.errors import SchemaOutOfDate
-from db.registry import create_registry, open_registry
+from db.errors import RegistryError, SchemaOutOfDate
+from db.integrity import check_registry
+from db.records import Box, LocationSource, LocationStatus, ReviewOutcome, Split
+from db.registry import Registry, create_registry, open_for_upgrade, open_registry
 from db.tables import Base
 
 
@@ -72,3 +79,118 @@ def test_creating_twice_keeps_what_is_there(tmp_path):
     with again.read() as tx:
         assert len(tx.images.select()) == 1
     again.close()
+
+
+# --- old registries, with data: one asset for every schema that was ever released
+
+ASSETS = {"0001_create_registry": "0001.json"}
+
+
+def fill_old(engine, revision):
+    """Make a registry as the program of that time left it."""
+    schema.upgrade(engine, revision)
+    document = json.loads((Path(__file__).parent / "assets" / ASSETS[revision]).read_text(encoding="utf-8"))
+    metadata = MetaData()
+    metadata.reflect(engine)
+    with engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            rows = [{name: value_of(value) for name, value in row.items()} for row in document.get(table.name, [])]
+            if rows:
+                connection.execute(insert(table), rows)
+            if rows and "id" in table.c and engine.dialect.name == "postgresql":
+                highest = f"SELECT max(id) FROM {table.name}"
+                connection.execute(text(f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), ({highest}))"))
+    return document
+
+
+def value_of(value):
+    if isinstance(value, dict) and set(value) == {"hex"}:
+        return bytes.fromhex(value["hex"])
+    if isinstance(value, dict) and set(value) == {"time"}:
+        return datetime.fromisoformat(value["time"])
+    return value
+
+
+def test_every_earlier_schema_has_its_asset():
+    assert [revision for revision in revisions() if revision not in ASSETS] == [schema.head()]
+
+
+@pytest.mark.parametrize("revision", list(ASSETS))
+def test_an_old_registry_is_upgraded_with_its_data(engine, tmp_path, revision):
+    document = fill_old(engine, revision)
+    registry = Registry(engine, tmp_path)
+    with pytest.raises(SchemaOutOfDate, match="partly db upgrade"):
+        registry.check()
+    registry.upgrade()
+    registry.check()
+    assert check_registry(registry) == []
+    with registry.read() as tx:
+        images = {image.path.name: image for image in tx.images.select()}
+        counts = tx.status.count()
+        label = images["a masked.png"].label
+        assert len(tx.labels.mask_pngs([label.id])[label.id]) > 50
+        assert tx.images.resolve("f_withdrawn.png").location_status is LocationStatus.UNKNOWN
+        history = tx.labels.history(images["f_withdrawn.png"].id)
+        proposals = {proposal.image_id: proposal for proposal in tx.proposals.of_run(1)}
+        run = tx.runs.get("run-1")
+        links = tx.connections.links(tx.connections.current().id)
+    assert len(images) == len(document["images"])
+    assert counts.locations == {"present": 4, "confirmed_empty": 1, "unknown": 4}
+    assert images["e_edited.png"].boxes == (Box(25, 10, 40, 30),)
+    assert (images["e_edited.png"].label.source, images["e_edited.png"].label.reviewer) == (
+        LocationSource.EDITED,
+        "ann@example.org",
+    )
+    assert images['g_test "ü".png'].split is Split.TEST
+    assert images["inside.png"].path.location == f"{tmp_path}/inside.png"
+    assert [label.status for label in history] == ["present", "unknown"]
+    assert proposals[images["d_accepted.png"].id].outcome is ReviewOutcome.ACCEPTED
+    assert (run.metrics, len(links)) == ({"epochs": 3}, 4)
+
+
+@pytest.mark.parametrize("revision", list(ASSETS))
+def test_an_upgraded_registry_goes_on_as_any_other(engine, tmp_path, revision):
+    from db.retraction import retract_labels
+    from tests.builders import add_images, new_image, present
+
+    fill_old(engine, revision)
+    registry = Registry(engine, tmp_path)
+    registry.upgrade()
+    assert retract_labels(registry, run="run-1").labels == 2
+    (new_id,) = add_images(registry, new_image())
+    with registry.begin() as tx:
+        tx.labels.append(new_id, present(), source=LocationSource.IMPORTED)
+        tx.snapshots.take()
+    assert check_registry(registry) == []
+
+
+def test_a_migration_that_fails_leaves_the_registry_as_it_was(tmp_path, monkeypatch):
+    engine = make_engine(f"sqlite:///{tmp_path}/r.sqlite3")
+    fill_old(engine, "0001_create_registry")
+    with engine.connect() as connection:
+        before = list(connection.connection.driver_connection.iterdump())
+    monkeypatch.setattr("db.migrations.triggers.APPEND_ONLY_0002", ("no_such_table",))
+    with pytest.raises(RegistryError, match="no_such_table"):
+        Registry(engine, tmp_path).upgrade()
+    with engine.connect() as connection:
+        assert list(connection.connection.driver_connection.iterdump()) == before
+    engine.dispose()
+
+
+def test_an_upgrade_keeps_a_copy_of_the_file(tmp_path):
+    url = f"sqlite:///{tmp_path}/r.sqlite3"
+    engine = make_engine(url)
+    fill_old(engine, "0001_create_registry")
+    engine.dispose()
+    copy = copy_before_upgrade(url, tmp_path)
+    again = copy_before_upgrade(url, tmp_path)
+    assert (copy.name, again.name) == ("r.sqlite3.before-upgrade", "r.sqlite3.before-upgrade-2")
+    registry = open_for_upgrade(url, tmp_path)
+    registry.upgrade()
+    registry.close()
+    old = make_engine(f"sqlite:///{copy}")
+    with old.connect() as connection:
+        assert schema.current(connection) == "0001_create_registry"
+        assert connection.execute(text("SELECT count(*) FROM images")).scalar() == 9
+    old.dispose()
+    assert copy_before_upgrade("postgresql://somewhere/registry", tmp_path) is None

@@ -8,11 +8,11 @@ from db.errors import ImageUnreadable, InvalidArgument
 from db.files import ImageFile
 from db.paths import ProjectPaths
 
+NAMES = st.text(st.characters(exclude_characters="\0/", exclude_categories=["Cs"]), min_size=1)
+ODD_NAMES = NAMES | NAMES.map(lambda name: f"{name}#frame=3") | NAMES.map(lambda name: f"{name}#file")
 
-@given(
-    st.text(st.characters(exclude_characters="\0/", exclude_categories=["Cs"]), min_size=1),
-    st.none() | st.integers(0, 999),
-)
+
+@given(ODD_NAMES, st.none() | st.integers(0, 999))
 def test_the_text_form_names_the_same_file_and_frame(name, frame):
     if name in {".", ".."}:
         return
