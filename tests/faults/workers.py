@@ -1,10 +1,12 @@
 """What the processes of the fault tests do. Imported by a fork server, so that each starts in a moment."""
 
+import json
 import os
 import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from annotator.import_images import import_images
 from db.records import Box, Location, LocationSource, LocationStatus, NewLabel
@@ -38,13 +40,41 @@ def upgrade(url: str, root: str) -> None:
 
 
 def pull(url: str, root: str, address: str, token: str) -> None:
-    """Pull reviews from a Label Studio."""
+    """Pull reviews from a Label Studio, a few in a transaction."""
+    import annotator.pull
     from annotator.client import LabelStudioClient
     from annotator.pull import pull_reviews
 
+    annotator.pull.CHUNK = 4
     registry = open_registry(url, Path(root))
     with LabelStudioClient(address, token) as client:
         pull_reviews(registry, client)
+    registry.close()
+
+
+class Recorded:
+    """What a real Label Studio answered a moment ago, without the time that its answers take."""
+
+    def __init__(self, file: str) -> None:
+        self._answers = json.loads(Path(file).read_text())
+
+    def list_tasks(self, project_id: int, *, with_annotations: bool) -> list[dict[str, Any]]:
+        """Return the recorded tasks."""
+        return list(self._answers["tasks"])
+
+    def user_names(self) -> dict[int, str]:
+        """Return the recorded users."""
+        return {int(key): name for key, name in self._answers["users"].items()}
+
+
+def pull_recorded(url: str, root: str, file: str) -> None:
+    """Pull what was recorded, a few reviews in a transaction."""
+    import annotator.pull
+    from annotator.pull import pull_reviews
+
+    annotator.pull.CHUNK = 2
+    registry = open_registry(url, Path(root))
+    pull_reviews(registry, Recorded(file))  # type: ignore[arg-type]
     registry.close()
 
 
