@@ -387,16 +387,7 @@ class LocationBox(Base):
     height: Mapped[float]
 
 
-APPEND_ONLY = (
-    "location_labels",
-    "location_boxes",
-    "masks",
-    "proposals",
-    "proposal_boxes",
-    "reviews",
-    "image_versions",
-    "snapshots",
-    "retractions",
-    "retracted_labels",
+APPEND_ONLY = tuple(
+    ["location_labels", "location_boxes", "masks", "proposals", "proposal_boxes", "reviews", "image_versions", "snapshots", "retractions", "retracted_labels"]
 )
 """Tables whose rows are never changed or deleted; the migrations carry triggers that refuse it."""

