@@ -387,7 +387,8 @@ class LocationBox(Base):
     height: Mapped[float]
 
 
-APPEND_ONLY = tuple(
-    ["location_labels", "location_boxes", "masks", "proposals", "proposal_boxes", "reviews", "image_versions", "snapshots", "retractions", "retracted_labels"]
+APPEND_ONLY = frozenset(
+    {"location_labels", "location_boxes", "masks", "proposals", "proposal_boxes", "reviews", "image_versions"}
+    | {"snapshots", "retractions", "retracted_labels"}
 )
 """Tables whose rows are never changed or deleted; the migrations carry triggers that refuse it."""

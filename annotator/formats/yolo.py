@@ -181,8 +181,8 @@ def write(export: ExportSet, folder: Path) -> list[Path]:
     write_sidecar(export, folder, lambda image: f"images/{split_folder(image)}/{image.name}")
     present = {split_folder(image) for image in export.images}
     fallback = next((name for name in ("train", "val", "test") if name in present), "train")
+    # No `path`: readers then take the file's own folder, wherever it is moved to.
     document = {
-        "path": ".",
         **{name: f"images/{name if name in present else fallback}" for name in ("train", "val")},
         **({"test": "images/test"} if "test" in present else {}),
         "names": dict(enumerate(classes)),
