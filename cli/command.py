@@ -1,5 +1,6 @@
 """Registers commands: adds the options that all of them take, and the one boundary where errors become exit codes."""
 
+import errno
 import functools
 import inspect
 from collections.abc import Callable
@@ -9,9 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from cli.context import CommonOptions, Workspace
-from cli.exits import EXPECTED, exit_code
+from cli.exits import EXPECTED, REGISTRY, exit_code
 
 INTERRUPTED = 130
+
+UNWRITABLE = frozenset({errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.EROFS})
+"""What the surroundings do wrong, not the program: no space, no permission."""
 
 COMMON: dict[str, Any] = {
     "project": Annotated[
@@ -64,6 +68,15 @@ def run_guarded(work: Callable[[], None]) -> None:
     except EXPECTED as exc:
         typer.echo(f"partly: {exc}", err=True)
         raise typer.Exit(exit_code(exc)) from None
+    except OSError as exc:
+        if exc.errno not in UNWRITABLE:
+            raise
+        where = f"{exc.filename}: " if exc.filename else ""
+        typer.echo(
+            f"partly: {where}{exc.strerror}; free some space or check who owns the folder, then repeat the command",
+            err=True,
+        )
+        raise typer.Exit(REGISTRY) from None
     except KeyboardInterrupt:
         typer.echo("partly: interrupted; repeat the command to go on (a training: partly train --resume)", err=True)
         raise typer.Exit(INTERRUPTED) from None

@@ -164,6 +164,7 @@ def runs(work: Workspace) -> None:
         val = record.metrics.get("val") or {}
         auc = val.get("classification", {}).get("auc")
         iou = val.get("localization", {}).get("iou")
-        rows.append((record.name, record.preset, str(record.status), f"{record.created_at:%Y-%m-%d %H:%M}", auc, iou))
-    titles = ("run", "preset", "status", "begun", "auc", "iou")
+        begun, snapshot = f"{record.created_at:%Y-%m-%d %H:%M}", record.snapshot.removeprefix("sha256:")
+        rows.append((record.name, record.preset, str(record.status), begun, auc, iou, snapshot[:12]))
+    titles = ("run", "preset", "status", "begun", "auc", "iou", "snapshot")
     work.output.document({"runs": [dict(zip(titles, row, strict=True)) for row in rows]}, (titles, rows))

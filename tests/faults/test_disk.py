@@ -77,6 +77,20 @@ def nobody():
         os.seteuid(before)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions as on Unix")
+def test_a_command_that_cannot_write_its_output_says_so():
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o555)
+    try:
+        with nobody():
+            done = CliRunner().invoke(app, ["init", str(folder / "project")])
+        assert done.exit_code == 4
+        assert "check who owns the folder" in done.stderr
+        assert str(folder) in done.stderr
+    finally:
+        shutil.rmtree(folder)
+
+
 def test_a_file_that_is_no_registry_says_so(tmp_path):
     runner = CliRunner()
     assert runner.invoke(app, ["init", str(tmp_path)]).exit_code == 0

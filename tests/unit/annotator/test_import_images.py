@@ -111,6 +111,41 @@ def test_a_link_out_of_the_folder_is_refused(registry, data, tmp_path):
     assert "outside" in import_images(registry, data, "csv").refused[0].reason
 
 
+def test_a_link_inside_the_folder_is_followed_and_one_to_nowhere_refused(registry, data):
+    write(data, "image,class\nlink.png,benign\nnowhere.png,benign\n")
+    Image.fromarray(np.random.default_rng(9).integers(0, 255, (20, 30), dtype=np.uint8)).save(data / "target.png")
+    (data / "link.png").symlink_to("target.png")
+    (data / "nowhere.png").symlink_to("gone.png")
+    report = import_images(registry, data, "csv")
+    assert report.registered == 1
+    assert [refusal.reason for refusal in report.refused] == ["there is no such file"]
+    assert images_of(registry)["link.png"].width == 30
+
+
+def test_linked_folders_are_not_searched(registry, tmp_path):
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    Image.new("L", (9, 9)).save(tmp_path / "elsewhere" / "deep" / "a.png")
+    (tmp_path / "set" / "benign").mkdir(parents=True)
+    Image.new("L", (8, 8)).save(tmp_path / "set" / "benign" / "b.png")
+    (tmp_path / "set" / "benign" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set" / "benign" / "loop").symlink_to(tmp_path / "set")
+    report = import_images(registry, tmp_path / "set", "folders")
+    assert (report.registered, report.refused) == (1, [])
+
+
+@pytest.mark.parametrize("name", ["new\nline.png", 'quo"te, comma.png', " blank .png", "图ü.png", "#frame=7.png"])
+def test_a_table_may_name_any_file(registry, data, name):
+    import csv
+
+    Image.new("L", (9, 9)).save(data / name)
+    with (data / "labels.csv").open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([["image", "class"], [name, "benign"]])
+    assert import_images(registry, data, "csv").refused == []
+    assert list(images_of(registry)) == [name]
+    again = import_images(registry, data, "csv")
+    assert (again.registered, again.unchanged) == (0, 1)
+
+
 @pytest.mark.parametrize("text", ["", "name,class\na,b\n"])
 def test_a_table_without_an_image_column_cannot_be_read(registry, data, text):
     with pytest.raises(DataUnreadable, match=r"expected columns|the file is empty"):
