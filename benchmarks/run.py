@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
+from limits import print_limits
 from PIL import Image
 
 from annotator.import_images import import_images
@@ -138,12 +139,7 @@ def main() -> int:
             ("augmentation / forward and backward pass", augmentation_share(), "<=", 0.25),
             ("partly --help, seconds", help_seconds(), "<=", 0.5),
         ]
-    missed = 0
-    for label, value, sign, limit in rows:
-        good = value <= limit if sign == "<=" else value >= limit
-        missed += not good
-        print(f"{label:<60} {value:7.2f}   limit {sign} {limit:g}   {'ok' if good else 'MISSED'}")
-    return 1 if missed else 0
+    return print_limits(rows)
 
 
 if __name__ == "__main__":

@@ -45,13 +45,15 @@ class SnapshotQueries:
         last = session.scalar(select(Snapshot).order_by(Snapshot.position.desc(), Snapshot.id.desc()).limit(1))
         position = session.scalar(select(func.max(ImageVersion.id))) or 0
         state, after = (last.state, last.position) if last is not None else (EMPTY_STATE, 0)
+        total = last.num_images if last is not None else 0
         for chunk in chunks(self._changed(after, position)):
             removed = self._states(self.images_at(after, chunk)) if after else []
-            state = update_state(state, removed, self._states(self.images_at(position, chunk)))
+            added = self._states(self.images_at(position, chunk))
+            state = update_state(state, removed, added)
+            total += len(added) - len(removed)
         digest = hash_state(state)
         found = session.scalar(select(Snapshot).where(Snapshot.hash == digest))
         if found is None:
-            total = session.scalar(select(func.count()).select_from(Image)) or 0
             found = Snapshot(hash=digest, position=position, num_images=total, state=state)
             session.add(found)
             session.flush()

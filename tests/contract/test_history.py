@@ -119,6 +119,7 @@ def test_the_same_knowledge_has_the_same_address(registry):
     with registry.begin() as tx:
         tx.images.set_splits({image_id: Split.VAL})
     assert take(registry).hash == in_val.hash
+    assert (unsplit.num_images, in_val.num_images) == (1, 1)
     with registry.read() as tx:
         assert len(tx.snapshots.all()) == 3
         assert tx.snapshots.get(in_val.hash[7:15]) == in_val

@@ -5,28 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from typer.testing import CliRunner
-
-from cli.main import app
 
 TINY = [
     "--weights", "none", "--set", "encoder=resnet10t", "--set", "size=32", "--set", "epochs=2",
     "--set", "batch_size=8", "--set", "head_channels=8", "--set", "device=cpu",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def partly(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words, expect=0):
-        result = CliRunner().invoke(app, [str(word) for word in words])
-        assert result.exit_code == expect, result.output + result.stderr
-        if "--json" in words and result.exit_code == 0:
-            return json.loads(result.stdout)
-        return result
-
-    return run
 
 
 def test_the_story(partly, phantoms, tmp_path):

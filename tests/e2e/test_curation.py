@@ -1,29 +1,12 @@
 """Years of curating in a minute: import, doctor, split, export, log, diff, retract, backup, as a user types it."""
 
-import json
 import shutil
 import sqlite3
 
 import pytest
-from typer.testing import CliRunner
 
-from cli.main import app
 from db.registry import open_registry
 from tests.builders import add_run_with_proposal
-
-
-@pytest.fixture
-def partly(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words, expect=0):
-        result = CliRunner().invoke(app, [str(word) for word in words])
-        assert result.exit_code == expect, result.output + result.stderr
-        if "--json" in words and result.exit_code == 0:
-            return json.loads(result.stdout)
-        return result
-
-    return run
 
 
 def tree(folder):
