@@ -88,13 +88,18 @@ def push_images(
         links = tx.connections.links(connection.id)
         # Of those without a task the surest come first, so this many are always enough.
         enough = limit + len(links) if limit is not None else None
-        proposals = {proposal.image_id: proposal for proposal in tx.proposals.pending(limit=enough)}
+        waiting = tx.proposals.pending(limit=enough)
+        if enough is not None:
+            waiting += tx.proposals.pending_for(links)
+        proposals = {proposal.image_id: proposal for proposal in waiting}
         outside_test = [Split.TRAIN, Split.VAL, None]
         if what == "proposals":
             images = tx.images.select(splits=outside_test, ids=proposals)
         else:
             supervision = Supervision.PARTLY if what == "partly" else None
-            images = tx.images.select(splits=outside_test, supervision=supervision)
+            images = tx.images.select(splits=outside_test, supervision=supervision, limit=enough)
+            further = set(proposals) - {image.id for image in images}
+            images += tx.images.select(splits=outside_test, supervision=supervision, ids=further)
     tasks = client.list_tasks(connection.project_id, with_annotations=bool(proposals))
     plan = plan_push(images, proposals, links, tasks, limit=limit)
     report = PushReport(unchanged=plan.unchanged, skipped=plan.skipped)

@@ -9,6 +9,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, Table, func, insert, select, text
@@ -76,6 +77,34 @@ def restore_registry(file: Path, registry: Registry, *, progress: Progress | Non
             return _copy(backup, registry, progress or SilentProgress())
         finally:
             backup.close()
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeReport:
+    """What an upgrade did."""
+
+    found: str | None
+    wanted: str
+    copy: Path | None
+    """The registry as it was, where that is a file."""
+
+
+def upgrade_registry(url: str, root: Path, *, dry_run: bool = False) -> UpgradeReport:
+    """Bring an existing registry up to this program's schema, with its data, in one transaction.
+
+    Raises:
+        RegistryMissing: there is none; SchemaOutOfDate: it is newer than the program.
+    """
+    registry = open_for_upgrade(url, root)
+    try:
+        found, wanted = registry.revisions()
+        if found == wanted or dry_run:
+            return UpgradeReport(found, wanted, None)
+        copy = copy_before_upgrade(url, root)
+        registry.upgrade()
+        return UpgradeReport(found, wanted, copy)
+    finally:
+        registry.close()
 
 
 def copy_before_upgrade(url: str, root: Path) -> Path | None:

@@ -46,13 +46,18 @@ def init(
     dry_run: DryRun = False,
 ) -> None:
     """Create a project: its folder, settings file and registry. An existing registry is brought up to date."""
+    from db.backup import upgrade_registry
+    from db.errors import RegistryMissing
     from db.registry import create_registry
 
     root = (folder or work.options.project or find_project(Path.cwd()) or Path.cwd()).resolve()
     settings = settings_of(root, database=work.options.database)
     if not dry_run:
         write_project_file(root)
-        create_registry(settings.database_url, root).close()
+        try:
+            upgrade_registry(settings.database_url, root)
+        except RegistryMissing:
+            create_registry(settings.database_url, root).close()
     work.output.document({"project": str(root), "created": not dry_run})
     work.output.line(f"{'would make' if dry_run else 'project'} {root}; next: partly import PATH --layout csv")
 

@@ -23,24 +23,17 @@ def register(app: typer.Typer) -> None:
 
 def upgrade(work: Workspace, dry_run: DryRun = False) -> None:
     """Bring an older registry up to this program's schema, with its data; a SQLite file is copied first."""
-    from db.backup import copy_before_upgrade
-    from db.registry import open_for_upgrade
+    from db.backup import upgrade_registry
 
-    settings = work.settings
-    registry = open_for_upgrade(settings.database_url, settings.root)
-    found, wanted = registry.revisions()
-    copied = None
-    if found != wanted and not dry_run:
-        copied = copy_before_upgrade(settings.database_url, settings.root)
-        registry.upgrade()
-    registry.close()
-    document = {"from": found, "to": wanted, "upgraded": found != wanted and not dry_run, "dry_run": dry_run}
-    work.output.document(document | {"copy": str(copied) if copied else None})
-    if found == wanted:
-        work.output.line(f"the schema is up to date: {wanted}")
+    report = upgrade_registry(work.settings.database_url, work.settings.root, dry_run=dry_run)
+    outdated = report.found != report.wanted
+    document = {"from": report.found, "to": report.wanted, "upgraded": outdated and not dry_run, "dry_run": dry_run}
+    work.output.document(document | {"copy": str(report.copy) if report.copy else None})
+    if not outdated:
+        work.output.line(f"the schema is up to date: {report.wanted}")
     else:
-        kept = f"; the registry as it was: {copied}" if copied else ""
-        work.output.line(f"{'would upgrade' if dry_run else 'upgraded'} from {found} to {wanted}{kept}")
+        kept = f"; the registry as it was: {report.copy}" if report.copy else ""
+        work.output.line(f"{'would upgrade' if dry_run else 'upgraded'} from {report.found} to {report.wanted}{kept}")
 
 
 def check(work: Workspace) -> None:

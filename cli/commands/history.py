@@ -59,9 +59,10 @@ def log(
 def snapshots(
     work: Workspace,
     take: Annotated[bool, typer.Option("--take", help="Remember the registry as it is now.")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """List the states of the registry that can be read again; every training and export takes one."""
-    if take:
+    if take and not dry_run:
         with work.registry.begin() as tx:
             tx.snapshots.take()
     with work.registry.read() as tx:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
 from db.queries.bulk import insert_rows
@@ -61,6 +61,13 @@ class ProposalQueries:
     def pending(self, *, limit: int | None = None) -> list[ProposalRecord]:
         """Return the proposals that wait for a person (at most `limit` of them), surest first."""
         return self._select(is_pending(), limit=limit)
+
+    def pending_for(self, image_ids: Iterable[int]) -> list[ProposalRecord]:
+        """Return the proposals for these images that wait for a person."""
+        found: list[ProposalRecord] = []
+        for chunk in chunks(sorted(set(image_ids))):
+            found += self._select(and_(is_pending(), Proposal.image_id.in_(chunk)))
+        return found
 
     def of_run(self, run_id: int) -> list[ProposalRecord]:
         """Return a run's proposals, surest first."""

@@ -104,6 +104,17 @@ def test_a_newer_run_adds_its_prediction_to_the_same_task(registry, client, stud
     assert push(registry, client, studio).unchanged == 6
 
 
+def test_batches_reach_every_image_and_still_update_what_is_there(registry, client, studio, project):
+    assert [push(registry, client, studio, limit=2).created for _ in range(4)] == [2, 2, 2, 0]
+    propose(registry, shift=1)
+    report = push(registry, client, studio, limit=1)
+    assert (report.created, report.updated) == (0, 6)
+    with registry.read() as tx:
+        partly = len(tx.images.select(splits=[Split.TRAIN, Split.VAL, None], supervision=Supervision.PARTLY))
+    report = push(registry, client, studio, "partly", limit=5)
+    assert report.created == min(5, partly - 6)
+
+
 def test_everything_a_person_can_mean(registry, client, studio, project):
     push(registry, client, studio, "partly")
     tasks = tasks_by_image(client, project)

@@ -36,6 +36,13 @@ def together(processes, *jobs):
     assert [process.exitcode for process in started] == [0] * len(started)
 
 
+def test_several_may_make_the_registry_at_once(processes, url, tmp_path):
+    together(processes, *[(workers.init, url, str(tmp_path))] * 4)
+    registry = create_registry(url, tmp_path)
+    assert check_registry(registry) == []
+    registry.close()
+
+
 def test_two_imports_of_the_same_set_register_each_image_once(processes, url, tmp_path):
     write_phantoms(tmp_path / "phantoms", 80, seed=1)
     registry = create_registry(url, tmp_path)

@@ -16,6 +16,11 @@ from db.retraction import retract_labels
 HISTORIC = datetime(2020, 1, 1, tzinfo=UTC)
 
 
+def init(url: str, root: str) -> None:
+    """Make a registry, or find the one that somebody else has just made."""
+    create_registry(url, Path(root)).close()
+
+
 def import_set(url: str, root: str, folder: str) -> None:
     """Import a folder in the csv layout."""
     registry = open_registry(url, Path(root))
