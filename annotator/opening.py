@@ -19,6 +19,7 @@ from db.progress import Progress, SilentProgress
 from db.records import Location, LocationStatus, NewImage
 from db.regions import boxes_from_mask, clip_box, is_within
 
+LONGEST_CLASS = 255
 TOGETHER = 32
 """Entries that a thread opens in one go."""
 
@@ -38,6 +39,8 @@ def open_entry(entry: Entry, *, cache: Path | None = None, origin: str | None = 
         One image; of a DICOM file with several frames one an image.
     """
     file = ImageFile.at(entry.path, cache=cache)
+    if (problem := _unstorable(entry)) is not None:
+        return Refusal(entry.name.encode("utf-8", "backslashreplace").decode(), problem)
     try:
         facts = read_facts(file, fresh=True)
     except ImageUnreadable as exc:
@@ -48,6 +51,26 @@ def open_entry(entry: Entry, *, cache: Path | None = None, origin: str | None = 
         return [_new_image(entry, file, one, cache, origin) for one in facts]
     except BadEntry as exc:
         return Refusal(entry.name, str(exc))
+
+
+def _unstorable(entry: Entry) -> str | None:
+    """Say what no database could store, before it would take good images down with it."""
+    if not entry.path.location.isprintable() and not _is_text(entry.path.location):
+        return "its name is not valid UTF-8; rename the file"
+    for what, text in (("class", entry.class_name), ("group", entry.group)):
+        if text is not None and (not _is_text(text) or "\0" in text):
+            return f"its {what} holds characters that are no text"
+    if entry.class_name is not None and len(entry.class_name) > LONGEST_CLASS:
+        return f"its class is longer than {LONGEST_CLASS} characters"
+    return None
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _new_image(entry: Entry, file: ImageFile, facts: ImageFacts, cache: Path | None, origin: str | None) -> NewImage:

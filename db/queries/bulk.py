@@ -48,8 +48,8 @@ def _sqlite_value(value: Any) -> Any:
 
 
 def _copy(connection: Connection, table: str, names: Sequence[str], values: Sequence[tuple[Any, ...]]) -> None:
-    from psycopg import IntegrityError as DriverIntegrityError
-    from sqlalchemy.exc import IntegrityError
+    import psycopg
+    from sqlalchemy.exc import DBAPIError, IntegrityError
 
     statement = f"COPY {table} ({', '.join(names)}) FROM STDIN"
     driver: Any = connection.connection.driver_connection
@@ -57,5 +57,7 @@ def _copy(connection: Connection, table: str, names: Sequence[str], values: Sequ
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
             for row in values:
                 copy.write_row([str(value) if isinstance(value, str) else value for value in row])
-    except DriverIntegrityError as exc:
+    except psycopg.IntegrityError as exc:
         raise IntegrityError(statement, None, exc) from exc
+    except psycopg.Error as exc:
+        raise DBAPIError(statement, None, exc) from exc

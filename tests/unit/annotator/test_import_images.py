@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import numpy as np
@@ -144,6 +145,20 @@ def test_a_table_may_name_any_file(registry, data, name):
     assert list(images_of(registry)) == [name]
     again = import_images(registry, data, "csv")
     assert (again.registered, again.unchanged) == (0, 1)
+
+
+def test_what_no_database_could_store_is_refused_and_the_good_ones_registered(registry, data):
+    with open(os.fsencode(data) + b"/b\xff.png", "wb") as stream:  # noqa: PTH123 - a name that is no text
+        stream.write((data / "a.png").read_bytes())
+    import_images(registry, write(data, "image,class\na.png,benign\n"), "csv")
+    (data / "deep" / "benign").mkdir(parents=True)
+    os.rename(os.fsencode(data) + b"/b\xff.png", os.fsencode(data) + b"/deep/benign/b\xff.png")  # noqa: PTH104
+    Image.new("L", (7, 9)).save(data / "deep" / "benign" / "good.png")
+    report = import_images(registry, data / "deep", "folders")
+    assert report.registered == 1
+    assert [(refusal.file, "UTF-8" in refusal.reason) for refusal in report.refused] == [("benign/b\\udcff.png", True)]
+    too_long = write(data, f"image,class\na.png,{'c' * 256}\n")
+    assert "longer than 255" in import_images(registry, too_long, "csv").refused[0].reason
 
 
 @pytest.mark.parametrize("text", ["", "name,class\na,b\n"])
