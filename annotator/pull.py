@@ -55,6 +55,8 @@ class PullReport:
     updated: int = 0
     """Annotations that were changed over there since the last pull."""
     unchanged: int = 0
+    withdrawn: int = 0
+    """Annotations that were deleted or turned into a skip after an earlier pull; what they said is taken back."""
     skipped: list[dict[str, Any]] = field(default_factory=list)
     outcomes: dict[str, int] = field(default_factory=dict)
 
@@ -103,6 +105,7 @@ def pull_reviews(
     report.created = sum(not planned.is_update for planned in plan)
     report.updated = sum(planned.is_update for planned in plan)
     report.outcomes = dict(Counter(str(planned.review.outcome) for planned in plan))
+    _withdraw(registry, connection, tasks, images, report, change_test=change_test, dry_run=dry_run)
     if dry_run:
         return report
     with (progress or SilentProgress()).task("storing reviews", len(plan)) as task:
@@ -126,6 +129,45 @@ def _image_ids(tasks: Sequence[Mapping[str, Any]]) -> list[int]:
         if number.isdigit():
             found.append(int(number))
     return found
+
+
+def _withdraw(
+    registry: Registry,
+    connection: ConnectionRecord,
+    tasks: Sequence[Mapping[str, Any]],
+    images: Mapping[str, ImageRecord],
+    report: PullReport,
+    *,
+    change_test: bool,
+    dry_run: bool,
+) -> None:
+    """Take back what annotations said that are not there any more, while their task is.
+
+    A task that is gone says nothing about the labels: a project that was emptied over there takes no label with it.
+    """
+    standing: set[int] = set()
+    listed: dict[int, ImageRecord] = {}
+    for task in tasks:
+        image = images.get(str((task.get("data") or {}).get(KEY)))
+        if image is not None:
+            listed[image.id] = image
+            annotations = task.get("annotations") or []
+            standing.update(int(item["id"]) for item in annotations if not item.get("was_cancelled"))
+    with registry.read() if dry_run else registry.begin() as tx:
+        known = tx.reviews.images(connection.id)
+        gone = [key for key, image_id in known.items() if image_id in listed and key not in standing]
+        found = [
+            (label_id, image_id, annotation_id)
+            for label_id, image_id, annotation_id in tx.retractions.statements_of_annotations(connection.id, gone)
+            if change_test or listed[image_id].split is not Split.TEST
+        ]
+        report.withdrawn = len({annotation_id for _, _, annotation_id in found})
+        if found and not dry_run:
+            number = tx.retractions.add(
+                [label_id for label_id, _, _ in found],
+                author=f"deleted in Label Studio {connection.url} project {connection.project_id}",
+            )
+            tx.retractions.settle([image_id for _, image_id, _ in found], retraction_id=number)
 
 
 def _earlier_proposals(

@@ -37,6 +37,10 @@ class PushPlan:
     adopt: list[TaskLink] = field(default_factory=list)
     """Tasks that are there already and only have to be noted here."""
     unchanged: int = 0
+    gone: list[ImageRecord] = field(default_factory=list)
+    """Images whose task was deleted over there; they are left alone unless asked for."""
+    conflicts: list[dict[str, Any]] = field(default_factory=list)
+    """Images with several tasks of our key; the oldest one counts."""
     skipped: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -47,6 +51,10 @@ class PushReport:
     created: int = 0
     updated: int = 0
     unchanged: int = 0
+    gone: int = 0
+    """Images whose task was deleted in Label Studio and not made anew."""
+    conflict: int = 0
+    """Images with several tasks in Label Studio, of which the oldest counts."""
     predictions: int = 0
     skipped: list[dict[str, Any]] = field(default_factory=list)
 
@@ -58,6 +66,7 @@ def push_images(
     what: str = "proposals",
     limit: int | None = None,
     media_folder: Path | None = None,
+    recreate: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> PushReport:
@@ -70,6 +79,7 @@ def push_images(
             included) or `all` (every image outside test).
         limit: at most this many new tasks; images with the surest proposals first.
         media_folder: folder that the local server serves, where images are placed there.
+        recreate: make tasks anew that were deleted in Label Studio.
         dry_run: only say what would be done.
         progress: where to show how far it is.
 
@@ -101,8 +111,10 @@ def push_images(
             further = set(proposals) - {image.id for image in images}
             images += tx.images.select(splits=outside_test, supervision=supervision, ids=further)
     tasks = client.list_tasks(connection.project_id, with_annotations=bool(proposals))
-    plan = plan_push(images, proposals, links, tasks, limit=limit)
-    report = PushReport(unchanged=plan.unchanged, skipped=plan.skipped)
+    plan = plan_push(images, proposals, links, tasks, limit=limit, recreate=recreate)
+    report = PushReport(
+        unchanged=plan.unchanged, gone=len(plan.gone), conflict=len(plan.conflicts), skipped=plan.skipped
+    )
     if dry_run:
         report.created, report.updated = len(plan.create), len(plan.update)
         return report
@@ -122,6 +134,7 @@ def plan_push(
     tasks: Iterable[dict[str, Any]],
     *,
     limit: int | None = None,
+    recreate: bool = False,
 ) -> PushPlan:
     """Compare what should be there with what is; pure.
 
@@ -131,6 +144,7 @@ def plan_push(
         links: tasks known here, by image.
         tasks: tasks there, with predictions where there are proposals.
         limit: at most this many new tasks.
+        recreate: plan tasks anew that were deleted over there.
     """
     plan = PushPlan()
     there: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -142,6 +156,15 @@ def plan_push(
     for image in ordered:
         proposal = proposals.get(image.id)
         found = there.get(image.key, [])
+        link = links.get(image.id)
+        if not found and link is not None and not recreate:
+            plan.gone.append(image)
+            why = f"its task {link.task_id} was deleted in Label Studio; to make it anew: --recreate"
+            plan.skipped.append({"image": image.id, "task": link.task_id, "reason": why})
+            continue
+        if len(found) > 1:
+            tasks_there = sorted(int(candidate["id"]) for candidate in found)
+            plan.conflicts.append({"image": image.id, "tasks": tasks_there})
         if not found:
             if limit is None or len(plan.create) < limit:
                 plan.create.append(image)
@@ -149,7 +172,6 @@ def plan_push(
                 plan.skipped.append({"image": image.id, "reason": "beyond --limit"})
             continue
         task = min(found, key=lambda candidate: int(candidate["id"]))
-        link = links.get(image.id)
         shown = proposal is not None and _has_prediction(task, proposal.run_name)
         if proposal is not None and not shown:
             plan.update.append((image, int(task["id"])))

@@ -284,6 +284,28 @@ class NewReview:
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewRecord:
+    """The newest version of what a person said in one annotation."""
+
+    id: int
+    image_id: int
+    outcome: ReviewOutcome
+    reviewer: str
+    seconds: float | None
+    iou: float | None
+    """With the proposal it began from, None where there was none."""
+    score: float | None
+    """Of that proposal."""
+    run_id: int | None
+    created_at: datetime
+
+    @property
+    def run_name(self) -> str | None:
+        """Public name of the run whose proposal was reviewed."""
+        return f"run-{self.run_id}" if self.run_id is not None else None
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionRecord:
     """A Label Studio project that this registry syncs with. The token is never stored."""
 

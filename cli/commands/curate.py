@@ -1,9 +1,10 @@
 """doctor, export: looking over a set, and handing it on."""
 
 from collections import Counter
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,12 +40,25 @@ def register(app: typer.Typer) -> None:
 def doctor(
     work: Workspace,
     verify: Annotated[bool, typer.Option("--verify", help="Read every file and compare its content.")] = False,
+    label_studio: Annotated[
+        bool, typer.Option("--label-studio", help="Reconcile with the connected Label Studio project instead.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 if anything is found.")] = False,
 ) -> None:
-    """Look for duplicates, contradictions between them, leaks between splits and lost files."""
-    from db.doctor import find_problems
+    """Look for duplicates, contradictions between them, leaks between splits and lost files.
 
-    findings = find_problems(work.registry, verify_files=verify, progress=work.progress)
+    With --label-studio: for tasks that are there twice or not any more, and annotations that differ from what is here.
+    """
+    findings: Sequence[Any]
+    if label_studio:
+        from annotator.reconcile import compare_with_studio
+
+        with work.connected_client() as client:
+            findings = compare_with_studio(work.registry, client)
+    else:
+        from db.doctor import find_problems
+
+        findings = find_problems(work.registry, verify_files=verify, progress=work.progress)
     rows = [
         (
             finding.kind,

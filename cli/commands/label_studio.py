@@ -96,6 +96,9 @@ def push(
     partly: Annotated[bool, typer.Option("--partly", help="All images without a known location.")] = False,
     all_images: Annotated[bool, typer.Option("--all", help="Every image outside test.")] = False,
     limit: Annotated[int | None, typer.Option(metavar="N", help="At most so many new tasks, surest first.")] = None,
+    recreate: Annotated[
+        bool, typer.Option("--recreate", help="Make tasks anew that were deleted in Label Studio.")
+    ] = False,
     dry_run: DryRun = False,
 ) -> None:
     """Send images to Label Studio as tasks, with pending proposals as predictions. Safe to repeat."""
@@ -112,6 +115,7 @@ def push(
             what=what,
             limit=limit,
             media_folder=work.media_folder(client.url),
+            recreate=recreate,
             dry_run=dry_run,
             progress=work.progress,
         )

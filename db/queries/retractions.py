@@ -16,7 +16,7 @@ from db.queries.ids import chunks
 from db.queries.labels import LabelQueries, select_labels
 from db.records import Location, LocationLabel, LocationSource, LocationStatus, NewLabel, RetractionRecord
 from db.tables import LocationLabel as LabelRow
-from db.tables import RetractedLabel, Retraction
+from db.tables import RetractedLabel, Retraction, Review
 
 
 class RetractionQueries:
@@ -36,6 +36,25 @@ class RetractionQueries:
             conditions.append(LabelRow.created_at >= since)
         rows = self._session.execute(select(LabelRow.id, LabelRow.image_id).where(*conditions).order_by(LabelRow.id))
         return [(row[0], row[1]) for row in rows]
+
+    def statements_of_annotations(
+        self, connection_id: int, annotation_ids: Sequence[int]
+    ) -> list[tuple[int, int, int]]:
+        """Return the statements made by annotations that are not taken back, as (label id, image id, annotation id)."""
+        found: list[tuple[int, int, int]] = []
+        for chunk in chunks(annotation_ids):
+            statement = (
+                select(LabelRow.id, LabelRow.image_id, Review.external_id)
+                .join(Review, Review.id == LabelRow.review_id)
+                .where(
+                    Review.connection_id == connection_id,
+                    Review.external_id.in_(chunk),
+                    LabelRow.retraction_id.is_(None),
+                    ~_is_taken_back(),
+                )
+            )
+            found += [(row[0], row[1], row[2]) for row in self._session.execute(statement.order_by(LabelRow.id))]
+        return found
 
     def of_run(self, run_id: int) -> RetractionRecord | None:
         """Return the retraction of a whole run that is in force, if there is one."""

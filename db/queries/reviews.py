@@ -1,10 +1,15 @@
 """Reviews: what people said about images, one row per annotation and version of it."""
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from collections.abc import Sequence
 
-from db.records import NewReview
-from db.tables import Review
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session, aliased
+
+from db.queries.ids import chunks
+from db.queries.labels import labels_by_id
+from db.records import LocationLabel, NewReview, ReviewOutcome, ReviewRecord
+from db.tables import LocationLabel as LabelRow
+from db.tables import Proposal, Review
 
 
 class ReviewQueries:
@@ -20,6 +25,45 @@ class ReviewQueries:
             .where(Review.connection_id == connection_id)
             .order_by(Review.id)
         )
+        return {row[0]: row[1] for row in self._session.execute(statement)}
+
+    def all(self) -> list[ReviewRecord]:
+        """Return the newest version of every annotation that was ever stored, oldest first."""
+        newer = aliased(Review)
+        newest = ~exists().where(
+            newer.connection_id == Review.connection_id, newer.external_id == Review.external_id, newer.id > Review.id
+        )
+        columns = (
+            Review.id,
+            Review.image_id,
+            Review.outcome,
+            Review.reviewer,
+            Review.seconds,
+            Review.iou,
+            Proposal.score,
+            Proposal.run_id,
+            Review.created_at,
+        )
+        statement = select(*columns).outerjoin(Proposal, Proposal.id == Review.proposal_id).where(newest)
+        return [
+            ReviewRecord(row[0], row[1], ReviewOutcome(row[2]), *row[3:])
+            for row in self._session.execute(statement.order_by(Review.id))
+        ]
+
+    def statements(self, review_ids: Sequence[int]) -> dict[int, LocationLabel]:
+        """Return what reviews said about the location, by review; nothing for those that rejected."""
+        found: dict[int, LocationLabel] = {}
+        for chunk in chunks(review_ids):
+            of_reviews = select(LabelRow.id).where(LabelRow.review_id.in_(chunk), LabelRow.retraction_id.is_(None))
+            ids = list(self._session.scalars(of_reviews))
+            for label in labels_by_id(self._session, ids).values():
+                if label.review_id is not None:
+                    found[label.review_id] = label
+        return found
+
+    def images(self, connection_id: int) -> dict[int, int]:
+        """Return the image of every annotation of a Label Studio project that was ever stored."""
+        statement = select(Review.external_id, Review.image_id).where(Review.connection_id == connection_id)
         return {row[0]: row[1] for row in self._session.execute(statement)}
 
     def add(self, connection_id: int, review: NewReview) -> int:

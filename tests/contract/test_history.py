@@ -356,3 +356,25 @@ def test_many_images_settle_at_once(registry):
     report = retract_labels(registry, since=datetime(2020, 1, 1, tzinfo=UTC))
     assert (report.labels, report.unknown) == (1200, 1200)
     assert check_registry(registry) == []
+
+
+# --- reviews
+
+
+def test_reviews_are_listed_once_with_what_they_said(registry, reviewed):
+    with registry.begin() as tx:
+        reviews = tx.reviews.all()
+        said = tx.reviews.statements([item.id for item in reviews])
+        first = reviews[0]
+    assert [(item.reviewer, item.run_name) for item in reviews] == [
+        ("ann", "run-1"), ("ann", "run-1"), ("ann", "run-1"), ("bob", None), ("bob", None),
+    ]  # fmt: skip
+    assert (first.score, first.iou, first.seconds) == (0.9, 0.7, 3.0)
+    assert [len(said[item.id].boxes) for item in reviews] == [1] * 5
+    with registry.begin() as tx:
+        connection = tx.connections.current().id
+        number = next(key for key, image_id in tx.reviews.images(connection).items() if image_id == reviewed[2])
+        tx.reviews.add(connection, NewReview(reviewed[2], ReviewOutcome.EMPTY, "bob", number, "v2"))
+        newest = tx.reviews.all()
+    assert len(newest) == len(reviews), "a newer version replaces the older one"
+    assert [item.outcome for item in newest if item.image_id == reviewed[2]] == [ReviewOutcome.EMPTY]

@@ -1,0 +1,142 @@
+"""What became of proposals, how long that took, and how far people agree: numbers from stored reviews; pure.
+
+A bin of scores says whether tau is in the right place: where nearly all proposals are accepted it could be lower, where
+many are edited or rejected it should be higher.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean
+
+from db.records import LocationLabel, LocationStatus, ReviewOutcome, ReviewRecord
+from db.regions import boxes_iou
+
+BIN = 0.1
+AGREED_IOU = 0.5
+
+OF_PROPOSALS = (ReviewOutcome.ACCEPTED, ReviewOutcome.EDITED, ReviewOutcome.REJECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreBin:
+    """Reviews of proposals whose score is at least `low` and below `high`."""
+
+    low: float
+    high: float
+    n: int
+    accepted: int
+    edited: int
+    rejected: int
+    iou: float | None
+    """Mean IoU of the proposals with what people made of them, a rejected one as 0."""
+
+    @property
+    def accept_rate(self) -> float:
+        """Share left as it was."""
+        return self.accepted / self.n
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewerSummary:
+    """What one person did."""
+
+    reviewer: str
+    reviews: int
+    minutes: float
+    outcomes: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far two people agree about the images that both have looked at."""
+
+    first: str
+    second: str
+    images: int
+    agreed: int
+    """Both see nothing, or the same place: IoU of at least .5."""
+    iou: float | None
+    """Mean IoU over the images where both see something."""
+
+
+def score_bins(reviews: Sequence[ReviewRecord]) -> list[ScoreBin]:
+    """Count what became of proposals, by score, lowest first; bins without a review are left out.
+
+    A proposal that was replaced by a drawing, or by "no lesion", counts as rejected.
+    """
+    binned: dict[int, list[ReviewRecord]] = defaultdict(list)
+    for review in reviews:
+        if review.score is not None:
+            # A score of 1 belongs to the last bin; rounding keeps .3 / .1 from being 2.
+            binned[min(math.floor(round(review.score / BIN, 9)), round(1 / BIN) - 1)].append(review)
+    bins = []
+    for number, members in sorted(binned.items()):
+        kinds = Counter(review.outcome if review.outcome in OF_PROPOSALS else "rejected" for review in members)
+        bins.append(
+            ScoreBin(
+                low=round(number * BIN, 10),
+                high=round((number + 1) * BIN, 10),
+                n=len(members),
+                accepted=kinds[ReviewOutcome.ACCEPTED],
+                edited=kinds[ReviewOutcome.EDITED],
+                rejected=kinds[ReviewOutcome.REJECTED],
+                iou=fmean(_iou_kept(review) for review in members),
+            )
+        )
+    return bins
+
+
+def _iou_kept(review: ReviewRecord) -> float:
+    return (review.iou or 0.0) if review.outcome in (ReviewOutcome.ACCEPTED, ReviewOutcome.EDITED) else 0.0
+
+
+def reviewer_summaries(reviews: Sequence[ReviewRecord]) -> list[ReviewerSummary]:
+    """Count what each person did, the busiest first."""
+    by_person: dict[str, list[ReviewRecord]] = defaultdict(list)
+    for review in reviews:
+        by_person[review.reviewer].append(review)
+    found = [
+        ReviewerSummary(
+            reviewer=name,
+            reviews=len(members),
+            minutes=sum(review.seconds or 0.0 for review in members) / 60,
+            outcomes=dict(sorted(Counter(str(review.outcome) for review in members).items())),
+        )
+        for name, members in by_person.items()
+    ]
+    return sorted(found, key=lambda summary: (-summary.reviews, summary.reviewer))
+
+
+def agreements(reviews: Sequence[ReviewRecord], said: Mapping[int, LocationLabel]) -> list[Agreement]:
+    """Compare the last word of every two people on the same image.
+
+    Args:
+        reviews: the newest version of every annotation, oldest first.
+        said: what reviews said about the location, by review; a rejected proposal says nothing.
+    """
+    last: dict[int, dict[str, LocationLabel]] = defaultdict(dict)
+    for review in reviews:
+        if review.id in said and said[review.id].status is not LocationStatus.UNKNOWN:
+            last[review.image_id][review.reviewer] = said[review.id]
+    pairs: dict[tuple[str, str], list[float | None]] = defaultdict(list)
+    agreed: Counter[tuple[str, str]] = Counter()
+    for words in last.values():
+        for names in combinations(sorted(words), 2):
+            first, second = (words[name] for name in names)
+            both = bool(first.boxes) and bool(second.boxes)
+            iou = boxes_iou(first.boxes, second.boxes) if both else None
+            pairs[names].append(iou)
+            agreed[names] += first.status is second.status and (iou is None or iou >= AGREED_IOU)
+    return [
+        Agreement(
+            first=names[0],
+            second=names[1],
+            images=len(ious),
+            agreed=agreed[names],
+            iou=fmean(known) if (known := [iou for iou in ious if iou is not None]) else None,
+        )
+        for names, ious in sorted(pairs.items())
+    ]

@@ -1,0 +1,153 @@
+"""What differs between the registry and a real Label Studio, and what pull and push make of it."""
+
+import pytest
+
+from annotator.client import LabelStudioClient
+from annotator.connect import connect_project
+from annotator.import_images import import_images
+from annotator.labeling import result_from_boxes
+from annotator.phantoms import write_phantoms
+from annotator.pull import pull_reviews
+from annotator.push import KEY, push_images
+from annotator.reconcile import compare_with_studio
+from annotator.studio import read_account, studio_status
+from db.integrity import check_registry
+from db.records import Box, LocationSource, LocationStatus, NewProposal
+from db.retraction import undo_retraction
+
+pytestmark = pytest.mark.studio
+
+
+@pytest.fixture
+def client(studio):
+    with LabelStudioClient(studio_status(studio).url, read_account(studio).token) as made:
+        yield made
+
+
+@pytest.fixture
+def project(registry, tmp_path, studio, client, request):
+    """Six images without a location, all of them tasks; two with a proposal."""
+    write_phantoms(tmp_path / "phantoms", 6, seed=9)
+    import_images(registry, tmp_path / "phantoms", "csv", keep_locations=0)
+    with registry.begin() as tx:
+        run = tx.runs.start(preset="default", config={}, snapshot="s")
+        images = tx.images.select()
+        proposals = [NewProposal(image.id, "benign", 0.9, 0.9, (Box(20, 30, 40, 25),)) for image in images[:2]]
+        tx.proposals.add(proposals, run_id=run.id, tau=0.5, gate="class")
+    connection, _, _ = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media)
+    push_images(registry, client, what="partly", media_folder=studio.media)
+    return connection.project_id
+
+
+def annotate(client, registry, image_id, box=None):
+    with registry.read() as tx:
+        link = tx.connections.links(tx.connections.current().id)[image_id]
+        image = tx.images.get(image_id)
+    boxes = result_from_boxes([box or Box(10, 10, 30, 20)], image.width, image.height)
+    return client.create_annotation(link.task_id, boxes)
+
+
+def task_of(registry, image_id):
+    with registry.read() as tx:
+        return tx.connections.links(tx.connections.current().id)[image_id].task_id
+
+
+def kinds(registry, client):
+    return {difference.kind: difference for difference in compare_with_studio(registry, client)}
+
+
+def status_of(registry, image_id):
+    with registry.read() as tx:
+        return tx.images.get(image_id).location_status
+
+
+def test_both_sides_agree_after_a_push_and_a_pull(registry, client, project):
+    assert kinds(registry, client) == {}
+    annotate(client, registry, 3)
+    assert [image.id for image in kinds(registry, client)["studio_not_pulled"].images] == [3]
+    pull_reviews(registry, client)
+    assert kinds(registry, client) == {}
+
+
+def test_an_annotation_deleted_after_a_pull_is_taken_back_and_can_be_given_back(registry, client, project):
+    annotation = annotate(client, registry, 3)
+    annotate(client, registry, 4)
+    pull_reviews(registry, client)
+    client._sdk.annotations.delete(id=annotation)
+    assert [image.id for image in kinds(registry, client)["studio_annotation_deleted"].images] == [3]
+    assert pull_reviews(registry, client, dry_run=True).withdrawn == 1
+    assert status_of(registry, 3) is LocationStatus.PRESENT, "a dry run takes nothing back"
+    assert pull_reviews(registry, client).withdrawn == 1
+    assert (status_of(registry, 3), status_of(registry, 4)) == (LocationStatus.UNKNOWN, LocationStatus.PRESENT)
+    assert pull_reviews(registry, client).withdrawn == 0
+    assert kinds(registry, client) == {}
+    with registry.read() as tx:
+        (retraction,) = tx.retractions.all()
+    assert "deleted in Label Studio" in retraction.author
+    undo_retraction(registry, retraction.id)
+    assert status_of(registry, 3) is LocationStatus.PRESENT
+    assert check_registry(registry) == []
+
+
+def test_of_two_annotations_the_other_one_holds_again(registry, client, project):
+    annotate(client, registry, 3, Box(10, 10, 30, 20))
+    pull_reviews(registry, client)
+    second = annotate(client, registry, 3, Box(50, 40, 20, 20))
+    pull_reviews(registry, client)
+    client._sdk.annotations.delete(id=second)
+    pull_reviews(registry, client)
+    with registry.read() as tx:
+        (box,) = tx.images.get(3).boxes
+    assert (box.x, box.y) == pytest.approx((10, 10), abs=0.01)
+
+
+def test_a_submitted_annotation_turned_into_a_skip_is_taken_back(registry, client, project):
+    annotation = annotate(client, registry, 3)
+    pull_reviews(registry, client)
+    client._sdk.annotations.update(id=annotation, was_cancelled=True, result=[])
+    assert pull_reviews(registry, client).withdrawn == 1
+    assert status_of(registry, 3) is LocationStatus.UNKNOWN
+
+
+def test_a_deleted_task_takes_no_label_with_it_and_is_made_anew_only_when_asked(registry, client, studio, project):
+    annotate(client, registry, 3)
+    pull_reviews(registry, client)
+    for image_id in (3, 5):
+        client._sdk.tasks.delete(id=str(task_of(registry, image_id)))
+    gone = [d for d in compare_with_studio(registry, client) if d.kind == "studio_task_deleted"]
+    assert [image.id for difference in gone for image in difference.images] == [3, 5]
+    assert pull_reviews(registry, client).withdrawn == 0
+    assert status_of(registry, 3) is LocationStatus.PRESENT
+    report = push_images(registry, client, what="partly", media_folder=studio.media)
+    assert (report.created, report.gone) == (0, 1), "image 3 is located, so only 5 is missed"
+    assert "--recreate" in report.skipped[0]["reason"]
+    report = push_images(registry, client, what="partly", media_folder=studio.media, recreate=True)
+    assert (report.created, report.gone) == (1, 0)
+
+
+def test_tasks_that_are_there_twice_are_foreign_or_of_no_image(registry, client, studio, project):
+    (task,) = [
+        task for task in client.list_tasks(project, with_annotations=False) if task["data"][KEY].startswith("4-")
+    ]
+    client.import_tasks(project, [{"data": task["data"]}, {"data": {**task["data"], KEY: "99-0123456789abcdef"}}])
+    client.import_tasks(project, [{"data": {"image": task["data"]["image"]}}])
+    found = kinds(registry, client)
+    assert [image.id for image in found["studio_duplicate_tasks"].images] == [4]
+    assert found["studio_duplicate_tasks"].tasks[0] == task["id"]
+    assert "99-0123456789abcdef" in found["studio_unknown_image"].detail
+    assert len(found["studio_foreign_tasks"].tasks) == 1
+    assert push_images(registry, client, what="partly", media_folder=studio.media).conflict == 1
+
+
+def test_a_label_that_was_imported_since_and_predictions_that_are_hidden_are_said(registry, client, project):
+    annotate(client, registry, 3)
+    pull_reviews(registry, client)
+    with registry.begin() as tx:
+        from tests.builders import present
+
+        tx.labels.append(3, present(), source=LocationSource.IMPORTED)
+    client._sdk.projects.update(id=project, show_collab_predictions=False)
+    found = kinds(registry, client)
+    assert [image.id for image in found["studio_label_changed_here"].images] == [3]
+    assert "partly push" in found["studio_proposals_not_shown"].detail
+    assert found["studio_label_changed_here"].to_dict().keys() == {"kind", "images", "image_ids", "tasks", "detail"}
