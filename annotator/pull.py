@@ -14,6 +14,7 @@ from annotator.client import LabelStudioClient
 from annotator.geometry import box_from_percent
 from annotator.labeling import NO_LESION, rectangles_in, verdict_in
 from annotator.push import KEY
+from annotator.resolution import LATEST, check_policy, settle_images
 from db.progress import Progress, SilentProgress
 from db.records import (
     ConnectionRecord,
@@ -59,6 +60,8 @@ class PullReport:
     """Annotations that were deleted or turned into a skip after an earlier pull; what they said is taken back."""
     skipped: list[dict[str, Any]] = field(default_factory=list)
     outcomes: dict[str, int] = field(default_factory=dict)
+    contested: list[int] = field(default_factory=list)
+    """Images on which people disagree so that the policy finds no word that holds; their location is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ def pull_reviews(
     registry: Registry,
     client: LabelStudioClient,
     *,
+    policy: str = LATEST,
     change_test: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
@@ -82,12 +86,13 @@ def pull_reviews(
     Args:
         registry: where labels and reviews go.
         client: to the connected server.
+        policy: what holds where several people have spoken about an image: see `annotator.resolution`.
         change_test: store what was said about test images too; without it they are skipped and can be pulled later.
         dry_run: only say what would be stored.
         progress: where to show how far it is.
 
     Raises:
-        NotFound: the registry is not connected.
+        NotFound: the registry is not connected; InvalidArgument: there is no such policy.
         LabelStudioError: the server cannot be used, or listed less than it has; nothing is concluded from that.
     """
     with registry.read() as tx:
@@ -95,6 +100,8 @@ def pull_reviews(
     tasks = client.list_tasks(connection.project_id, with_annotations=True)
     users = client.user_names()
     with registry.read() as tx:
+        if policy != LATEST:
+            check_policy(policy, {*users.values(), *(review.reviewer for review in tx.reviews.all())})
         links = tx.connections.links(connection.id)
         versions = tx.reviews.versions(connection.id)
         images = {image.key: image for image in tx.images.select(ids=_image_ids(tasks))}
@@ -118,6 +125,8 @@ def pull_reviews(
                     review = planned.review
                     if stored.get(review.external_id) != review.external_version:
                         _store(tx, connection, planned, proposals | earlier, change_test=change_test)
+                spoken = {planned.review.image_id for planned in chunk}
+                report.contested += settle_images(tx, spoken, policy, change_test=change_test)
             task.advance(len(chunk))
     return report
 

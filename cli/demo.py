@@ -145,7 +145,7 @@ def register(registry: Registry, listing: Listing, *, seed: int, progress: Progr
     """Register the data with a quarter of its locations, and return what the simulated person knows of the rest."""
     entries = hold_back(listing.entries, share=HELD_BACK, seed=seed)
     held = Listing(entries, listing.refusals, listing.warnings)
-    import_listing(registry, held, keep_locations=KEPT_LOCATIONS, seed=seed, progress=progress)
+    import_listing(registry, held, origin="demonstration", keep_locations=KEPT_LOCATIONS, seed=seed, progress=progress)
     split_images(registry, val=0.15 * (1 - HELD_BACK), seed=seed)
     with registry.read() as tx:
         images = {str(image.path): image for image in tx.images.select(supervision=Supervision.PARTLY)}

@@ -122,12 +122,30 @@ def push(
     _print_sync(work, asdict(report), dry_run=dry_run)
 
 
-def pull(work: Workspace, change_test: ChangeTest = False, dry_run: DryRun = False) -> None:
+def pull(
+    work: Workspace,
+    resolve: Annotated[
+        str,
+        typer.Option(
+            metavar="POLICY",
+            help="What holds where several people have spoken: latest, unanimous, majority, or a reviewer's name.",
+        ),
+    ] = "latest",
+    change_test: ChangeTest = False,
+    dry_run: DryRun = False,
+) -> None:
     """Bring what people drew, accepted, edited or rejected into the registry. Safe to repeat."""
     from annotator.pull import pull_reviews
 
     with work.connected_client() as client:
-        report = pull_reviews(work.registry, client, change_test=change_test, dry_run=dry_run, progress=work.progress)
+        report = pull_reviews(
+            work.registry,
+            client,
+            policy=resolve,
+            change_test=change_test,
+            dry_run=dry_run,
+            progress=work.progress,
+        )
     _print_sync(work, asdict(report), dry_run=dry_run)
 
 

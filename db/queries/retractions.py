@@ -27,7 +27,7 @@ class RetractionQueries:
 
     def statements(self, *, run_id: int | None, reviewer: str | None, since: datetime | None) -> list[tuple[int, int]]:
         """Return the statements that fit all criteria and are not taken back yet, as (label id, image id)."""
-        conditions = [LabelRow.retraction_id.is_(None), ~_is_taken_back()]
+        conditions = [LabelRow.retraction_id.is_(None), LabelRow.restores_id.is_(None), ~_is_taken_back()]
         if run_id is not None:
             conditions.append(LabelRow.run_id == run_id)
         if reviewer is not None:
@@ -50,11 +50,16 @@ class RetractionQueries:
                     Review.connection_id == connection_id,
                     Review.external_id.in_(chunk),
                     LabelRow.retraction_id.is_(None),
+                    LabelRow.restores_id.is_(None),
                     ~_is_taken_back(),
                 )
             )
             found += [(row[0], row[1], row[2]) for row in self._session.execute(statement.order_by(LabelRow.id))]
         return found
+
+    def standing(self, label_ids: Sequence[int]) -> set[int]:
+        """Return those of these statements that are not taken back."""
+        return set(label_ids) - self._taken_back(label_ids)
 
     def of_run(self, run_id: int) -> RetractionRecord | None:
         """Return the retraction of a whole run that is in force, if there is one."""
@@ -98,7 +103,7 @@ class RetractionQueries:
         current: dict[int, LocationLabel] = {}
         for label in select_labels(self._session, ids):
             current[label.image_id] = label
-            if label.retraction_id is None:
+            if label.retraction_id is None and label.restores_id is None:
                 statements[label.image_id].append(label)
         taken_back = self._taken_back([label.id for labels in statements.values() for label in labels])
         changed: dict[int, LocationLabel | None] = {}

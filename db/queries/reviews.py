@@ -55,10 +55,12 @@ class ReviewQueries:
         found: dict[int, LocationLabel] = {}
         for chunk in chunks(review_ids):
             of_reviews = select(LabelRow.id).where(LabelRow.review_id.in_(chunk), LabelRow.retraction_id.is_(None))
+            of_reviews = of_reviews.where(LabelRow.restores_id.is_(None)).order_by(LabelRow.id)
             ids = list(self._session.scalars(of_reviews))
-            for label in labels_by_id(self._session, ids).values():
+            for label in sorted(labels_by_id(self._session, ids).values(), key=lambda label: label.id):
+                # The first label of a review is what it said; one after it is what was concluded from it.
                 if label.review_id is not None:
-                    found[label.review_id] = label
+                    found.setdefault(label.review_id, label)
         return found
 
     def images(self, connection_id: int) -> dict[int, int]:

@@ -11,6 +11,7 @@ from annotator.pull import pull_reviews
 from annotator.push import KEY, push_images
 from annotator.reconcile import compare_with_studio
 from annotator.studio import read_account, studio_status
+from db.errors import InvalidArgument
 from db.integrity import check_registry
 from db.records import Box, LocationSource, LocationStatus, NewProposal
 from db.retraction import undo_retraction
@@ -151,3 +152,28 @@ def test_a_label_that_was_imported_since_and_predictions_that_are_hidden_are_sai
     assert [image.id for image in found["studio_label_changed_here"].images] == [3]
     assert "partly push" in found["studio_proposals_not_shown"].detail
     assert found["studio_label_changed_here"].to_dict().keys() == {"kind", "images", "image_ids", "tasks", "detail"}
+
+
+def test_two_people_on_one_task(registry, client, project):
+    """A second account on the real server; each person's annotation keeps its own name."""
+    name = f"second-{project}@example.org"
+    second = client._sdk.users.create(email=name, username=name)
+    first_word = annotate(client, registry, 3, Box(10, 10, 30, 20))
+    other = annotate(client, registry, 3, Box(60, 50, 20, 20))
+    client._sdk.annotations.update(id=other, completed_by=second.id)
+    annotate(client, registry, 4, Box(10, 10, 30, 20))
+    agreeing = annotate(client, registry, 4, Box(11, 10, 30, 20))
+    client._sdk.annotations.update(id=agreeing, completed_by=second.id)
+    report = pull_reviews(registry, client, policy="unanimous")
+    assert (report.created, report.contested) == (4, [3])
+    assert (status_of(registry, 3), status_of(registry, 4)) == (LocationStatus.UNKNOWN, LocationStatus.PRESENT)
+    with registry.read() as tx:
+        reviewers = {review.reviewer for review in tx.reviews.all()}
+    assert name in reviewers
+    assert len(reviewers) == 2
+    assert pull_reviews(registry, client, policy="unanimous").contested == []
+    client._sdk.annotations.delete(id=first_word)
+    pull_reviews(registry, client, policy="unanimous")
+    assert check_registry(registry) == []
+    with pytest.raises(InvalidArgument, match=name):
+        pull_reviews(registry, client, policy="majorty")
