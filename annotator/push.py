@@ -5,6 +5,7 @@ repeated, or cut anywhere and repeated, without a second task for an image; and 
 followed by a look at what is there, not by the same request.
 """
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from db.registry import Registry
 CHUNK = 100
 WRITE_ROUNDS = 4
 KEY = "partly_key"
+CONTROL = "partly_control"
 
 
 @dataclass(slots=True)
@@ -41,6 +43,8 @@ class PushPlan:
     """Images whose task was deleted over there; they are left alone unless asked for."""
     conflicts: list[dict[str, Any]] = field(default_factory=list)
     """Images with several tasks of our key; the oldest one counts."""
+    controls: set[int] = field(default_factory=set)
+    """Images whose task is there without the proposal, on purpose."""
     skipped: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -56,6 +60,8 @@ class PushReport:
     conflict: int = 0
     """Images with several tasks in Label Studio, of which the oldest counts."""
     predictions: int = 0
+    control: int = 0
+    """New tasks whose proposal was held back."""
     skipped: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -67,6 +73,7 @@ def push_images(
     limit: int | None = None,
     media_folder: Path | None = None,
     recreate: bool = False,
+    control_share: float = 0.0,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> PushReport:
@@ -80,6 +87,8 @@ def push_images(
         limit: at most this many new tasks; images with the surest proposals first.
         media_folder: folder that the local server serves, where images are placed there.
         recreate: make tasks anew that were deleted in Label Studio.
+        control_share: share of the new tasks with a proposal that are sent without it, 0 to 1, so that what people draw
+            by themselves can be compared with what they make of a proposal.
         dry_run: only say what would be done.
         progress: where to show how far it is.
 
@@ -92,6 +101,8 @@ def push_images(
         raise InvalidArgument(f"what to push is proposals, partly or all, got {what!r}")
     if limit is not None and limit < 1:
         raise InvalidArgument(f"--limit must be at least 1, got {limit}")
+    if not 0 <= control_share <= 1:
+        raise InvalidArgument(f"--control-share is a share from 0 to 1, got {control_share}")
     progress = progress or SilentProgress()
     with registry.read() as tx:
         connection = tx.connections.current()
@@ -118,7 +129,11 @@ def push_images(
     if dry_run:
         report.created, report.updated = len(plan.create), len(plan.update)
         return report
-    push = _Push(registry, client, connection, proposals, media_folder, progress)
+    controls = {image.id for image in plan.create if image.id in proposals and is_control(image, control_share)}
+    report.control = len(controls)
+    for image_id in controls | plan.controls:
+        proposals.pop(image_id, None)
+    push = _Push(registry, client, connection, proposals, controls, media_folder, progress)
     push.note(plan.adopt)
     report.created = push.create(plan.create, report)
     report.updated = push.add_predictions(plan.update)
@@ -172,6 +187,13 @@ def plan_push(
                 plan.skipped.append({"image": image.id, "reason": "beyond --limit"})
             continue
         task = min(found, key=lambda candidate: int(candidate["id"]))
+        if (task.get("data") or {}).get(CONTROL) or (link is not None and link.control):
+            # Its proposal is held back on purpose, and so are those of later runs.
+            plan.unchanged += 1
+            plan.controls.add(image.id)
+            if link is None:
+                plan.adopt.append(TaskLink(image.id, int(task["id"]), None, control=True))
+            continue
         shown = proposal is not None and _has_prediction(task, proposal.run_name)
         if proposal is not None and not shown:
             plan.update.append((image, int(task["id"])))
@@ -192,6 +214,12 @@ def _has_prediction(task: dict[str, Any], model_version: str) -> bool:
     return any(prediction.get("model_version") == model_version for prediction in task.get("predictions") or [])
 
 
+def is_control(image: ImageRecord, share: float) -> bool:
+    """Choose controls by content alone: the same images every time, and nobody can guess which."""
+    digest = hashlib.sha256(f"control/{image.content_hash}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
 def prediction_of(image: ImageRecord, proposal: ProposalRecord) -> dict[str, Any]:
     """Write a proposal as a prediction: its run as model version, its score, its boxes."""
     return {
@@ -210,6 +238,7 @@ class _Push:
         client: LabelStudioClient,
         connection: ConnectionRecord,
         proposals: dict[int, ProposalRecord],
+        controls: set[int],
         media_folder: Path | None,
         progress: Progress,
     ) -> None:
@@ -217,6 +246,7 @@ class _Push:
         self._client = client
         self._connection = connection
         self._proposals = proposals
+        self._controls = controls
         self._media_folder = media_folder
         self._progress = progress
 
@@ -247,7 +277,12 @@ class _Push:
         missing = [image.id for image, _ in ready if image.key not in ids]
         if missing:
             raise IncompleteListing(f"{len(missing)} of the tasks just created are not listed; push again")
-        self.note([TaskLink(image.id, ids[image.key], self._proposal_id(image)) for image, _ in ready])
+        self.note(
+            [
+                TaskLink(image.id, ids[image.key], self._proposal_id(image), image.id in self._controls)
+                for image, _ in ready
+            ]
+        )
         return len(ready)
 
     def _send_until_there(self, chunk: Sequence[tuple[ImageRecord, dict[str, Any]]]) -> None:
@@ -314,6 +349,7 @@ class _Push:
             KEY: image.key,
             "partly_class": image.class_name or "not known",
             "partly_score": proposal.score if proposal is not None else None,
+            CONTROL: image.id in self._controls,
         }
         return {"data": data} | ({"predictions": [prediction_of(image, proposal)]} if proposal is not None else {})
 

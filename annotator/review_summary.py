@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
 
-from db.records import LocationLabel, LocationStatus, ReviewOutcome, ReviewRecord
+from db.records import LocationLabel, LocationStatus, ProposalRecord, ReviewOutcome, ReviewRecord
 from db.regions import boxes_iou
 
 BIN = 0.1
@@ -60,6 +60,57 @@ class Agreement:
     """Both see nothing, or the same place: IoU of at least .5."""
     iou: float | None
     """Mean IoU over the images where both see something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """What people made of images whose proposal they saw, or (`control`) did not see."""
+
+    group: str
+    """proposed or control."""
+    reviews: int
+    iou: float
+    """Mean IoU of what they say with the proposal, nothing there as 0."""
+    agreed: int
+    """With an IoU of at least .5."""
+    seconds: float | None
+    """Mean time an image, where it is known."""
+
+
+def influences(
+    reviews: Sequence[ReviewRecord], said: Mapping[int, LocationLabel], held_back: Mapping[int, ProposalRecord]
+) -> list[Influence]:
+    """Compare reviews of proposals with control reviews; nothing unless there are both.
+
+    People who see a proposal agree with it more than people who do not. The difference is its influence, the agreement
+    of the control group what the proposal is worth.
+
+    Args:
+        reviews: the newest version of every annotation.
+        said: what reviews said about the location, by review.
+        held_back: by image, the proposals that control tasks did not show.
+    """
+    groups: dict[str, list[tuple[float, float | None]]] = {"proposed": [], "control": []}
+    for review in reviews:
+        proposal = held_back.get(review.image_id)
+        if review.score is not None:
+            shown = review.outcome is not ReviewOutcome.REJECTED and review.outcome is not ReviewOutcome.EMPTY
+            groups["proposed"].append(((review.iou or 0.0) if shown else 0.0, review.seconds))
+        elif proposal is not None and review.id in said:
+            boxes = said[review.id].boxes
+            groups["control"].append((boxes_iou(boxes, proposal.boxes) if boxes else 0.0, review.seconds))
+    if not all(groups.values()):
+        return []
+    return [
+        Influence(
+            group=name,
+            reviews=len(members),
+            iou=fmean(iou for iou, _ in members),
+            agreed=sum(iou >= AGREED_IOU for iou, _ in members),
+            seconds=fmean(known) if (known := [spent for _, spent in members if spent is not None]) else None,
+        )
+        for name, members in groups.items()
+    ]
 
 
 def score_bins(reviews: Sequence[ReviewRecord]) -> list[ScoreBin]:

@@ -322,6 +322,8 @@ class TaskLink:
     image_id: int
     task_id: int
     proposal_id: int | None
+    control: bool = False
+    """The proposal was held back on purpose, to see what people draw without it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,6 +270,8 @@ class LabelStudioTask(Base):
     )
     task_id: Mapped[int]
     proposal_id: Mapped[int | None] = mapped_column(ForeignKey("proposals.id", ondelete="RESTRICT"))
+    control: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Sent without its proposal on purpose."""
 
 
 class Review(Base):

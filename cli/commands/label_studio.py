@@ -96,6 +96,12 @@ def push(
     partly: Annotated[bool, typer.Option("--partly", help="All images without a known location.")] = False,
     all_images: Annotated[bool, typer.Option("--all", help="Every image outside test.")] = False,
     limit: Annotated[int | None, typer.Option(metavar="N", help="At most so many new tasks, surest first.")] = None,
+    control_share: Annotated[
+        float,
+        typer.Option(
+            metavar="F", help="Send this share of new tasks without their proposal, to measure its influence."
+        ),
+    ] = 0.0,
     recreate: Annotated[
         bool, typer.Option("--recreate", help="Make tasks anew that were deleted in Label Studio.")
     ] = False,
@@ -116,6 +122,7 @@ def push(
             limit=limit,
             media_folder=work.media_folder(client.url),
             recreate=recreate,
+            control_share=control_share,
             dry_run=dry_run,
             progress=work.progress,
         )

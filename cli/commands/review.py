@@ -19,7 +19,7 @@ def review(
     limit: Annotated[int, typer.Option(metavar="N", help="Show so many of the queue, surest first.")] = 10,
 ) -> None:
     """Show what waits for review, what became of proposals by score, minutes spent, and how far people agree."""
-    from annotator.review_summary import agreements, reviewer_summaries, score_bins
+    from annotator.review_summary import agreements, influences, reviewer_summaries, score_bins
 
     with work.registry.read() as tx:
         counts = tx.status.count().proposals
@@ -27,7 +27,9 @@ def review(
         images = {image.id: image for image in tx.images.select(ids=[proposal.image_id for proposal in waiting])}
         reviews = tx.reviews.all()
         said = tx.reviews.statements([item.id for item in reviews])
+        held_back = tx.proposals.newest_for(tx.connections.control_images())
     bins, people, pairs = score_bins(reviews), reviewer_summaries(reviews), agreements(reviews, said)
+    groups = influences(reviews, said, held_back)
     queue = [
         {
             "image": item.image_id,
@@ -47,6 +49,7 @@ def review(
         "by_score": [asdict(item) | {"accept_rate": item.accept_rate} for item in bins],
         "reviewers": [asdict(person) for person in people],
         "agreement": [asdict(pair) for pair in pairs],
+        "control": [asdict(group) for group in groups],
     }
     work.output.line(
         f"{counts['pending']} proposals wait for review; {len(reviews)} reviews, {document['minutes']:.1f} minutes"
@@ -70,4 +73,7 @@ def review(
     if pairs:
         shown = [(p.first, p.second, p.images, p.agreed, p.iou) for p in pairs]
         tables.append((("reviewer", "and", "images of both", "agreed", "IoU"), shown))
+    if groups:
+        compared = [(g.group, g.reviews, g.iou, g.agreed, g.seconds) for g in groups]
+        tables.append((("proposal was", "reviews", "IoU with it", "agreed", "seconds an image"), compared))
     work.output.document(document, *tables)

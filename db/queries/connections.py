@@ -52,9 +52,14 @@ class ConnectionQueries:
         """Return the tasks of a project, by image id."""
         statement = select(LabelStudioTask).where(LabelStudioTask.connection_id == connection_id)
         return {
-            row.image_id: TaskLink(row.image_id, row.task_id, row.proposal_id)
+            row.image_id: TaskLink(row.image_id, row.task_id, row.proposal_id, row.control)
             for row in self._session.scalars(statement)
         }
+
+    def control_images(self) -> list[int]:
+        """Return the images whose proposal was held back, in any project."""
+        statement = select(LabelStudioTask.image_id).where(LabelStudioTask.control.is_(True)).distinct()
+        return list(self._session.scalars(statement))
 
     def set_links(self, connection_id: int, links: Iterable[TaskLink]) -> None:
         """Note which task belongs to which image and what was sent with it."""
@@ -65,4 +70,5 @@ class ConnectionQueries:
                 self._session.add(row)
             row.task_id = link.task_id
             row.proposal_id = link.proposal_id
+            row.control = link.control
         self._session.flush()

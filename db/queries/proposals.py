@@ -69,6 +69,14 @@ class ProposalQueries:
             found += self._select(and_(is_pending(), Proposal.image_id.in_(chunk)))
         return found
 
+    def newest_for(self, image_ids: Iterable[int]) -> dict[int, ProposalRecord]:
+        """Return the newest run's proposal for each of these images that has one."""
+        found: dict[int, ProposalRecord] = {}
+        for chunk in chunks(sorted(set(image_ids))):
+            for proposal in sorted(self._select(Proposal.image_id.in_(chunk)), key=lambda item: item.run_id):
+                found[proposal.image_id] = proposal
+        return found
+
     def of_run(self, run_id: int) -> list[ProposalRecord]:
         """Return a run's proposals, surest first."""
         return self._select(Proposal.run_id == run_id)

@@ -115,6 +115,23 @@ def test_batches_reach_every_image_and_still_update_what_is_there(registry, clie
     assert report.created == min(5, partly - 6)
 
 
+def test_controls_are_sent_without_their_proposal_and_stay_so(registry, client, studio, project):
+    assert push(registry, client, studio, control_share=1.0).control == 6
+    for task in tasks_by_image(client, project).values():
+        assert (task["predictions"], task["data"]["partly_score"]) == ([], None)
+    with registry.read() as tx:
+        assert len(tx.connections.control_images()) == 6
+        assert tx.proposals.newest_for(tx.connections.control_images()).keys() == set(tx.connections.control_images())
+    report = push(registry, client, studio)
+    assert (report.updated, report.unchanged) == (0, 6)
+    propose(registry, shift=1)
+    assert push(registry, client, studio).updated == 0, "a newer run's proposal is held back too"
+    image_id, task = next(iter(tasks_by_image(client, project).items()))
+    record = image_of(registry, image_id)
+    client.create_annotation(task["id"], result_from_boxes([Box(20, 30, 40, 25)], record.width, record.height))
+    assert pull_reviews(registry, client).outcomes == {"drawn": 1}, "nobody saw a proposal"
+
+
 def test_everything_a_person_can_mean(registry, client, studio, project):
     push(registry, client, studio, "partly")
     tasks = tasks_by_image(client, project)

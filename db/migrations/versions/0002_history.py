@@ -48,6 +48,7 @@ def upgrade() -> None:
         "images", sa.Column("location_status", sa.String(length=16), server_default="unknown", nullable=False)
     )
     op.add_column("images", sa.Column("origin", sa.Text(), nullable=True))
+    op.add_column("label_studio_tasks", sa.Column("control", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.create_index("ix_proposals_score", "proposals", ["score"])
     op.drop_index("ix_images_split_class_id", "images")
     op.create_index("ix_images_split_class_id_location_status", "images", ["split", "class_id", "location_status"])
@@ -263,6 +264,7 @@ def downgrade() -> None:
     for table in ("retractions", "near_duplicates", "thumbnails", "fingerprints", "snapshots", "image_versions"):
         op.drop_table(table)
     op.drop_index("ix_proposals_score", "proposals")
+    op.drop_column("label_studio_tasks", "control")
     op.drop_index("ix_images_split_class_id_location_status", "images")
     op.create_index("ix_images_split_class_id", "images", ["split", "class_id"])
     for name in ("label_id", "location_status", "origin"):

@@ -2,8 +2,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from annotator.review_summary import agreements, reviewer_summaries, score_bins
+from annotator.review_summary import agreements, influences, reviewer_summaries, score_bins
 from db.records import Box, LocationLabel, LocationSource, LocationStatus, ReviewOutcome, ReviewRecord
+from tests.builders import proposal_record
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -45,6 +46,25 @@ def test_people_and_their_minutes():
     assert (ann.reviewer, ann.reviews, ann.minutes) == ("ann", 3, 2.5)
     assert ann.outcomes == {"accepted": 1, "edited": 2}
     assert (bob.reviewer, bob.minutes) == ("bob", 0)
+
+
+def test_what_a_proposal_does_to_people_by_hand():
+    reviews = [
+        review(1, "accepted", iou=1.0, seconds=10),
+        review(2, "edited", image=2, iou=0.4, seconds=20),
+        review(3, "rejected", image=3, iou=None, seconds=None),
+        review(4, "drawn", image=4, score=None, seconds=60),
+        review(5, "empty", image=5, score=None, seconds=40),
+        review(6, "drawn", image=6, score=None),
+    ]
+    said = {4: label(4, Box(0, 0, 10, 10)), 5: label(5), 6: label(6, Box(0, 0, 1, 1))}
+    held_back = {key: proposal_record(image_id=key, boxes=(Box(0, 0, 10, 5),)) for key in (4, 5)}
+    proposed, control = influences(reviews, said, held_back)
+    assert (proposed.group, proposed.reviews, proposed.agreed, proposed.seconds) == ("proposed", 3, 1, 15)
+    assert proposed.iou == pytest.approx(1.4 / 3)
+    # IoU .5 for the one who drew, 0 for the one who saw nothing; image 6 is no control.
+    assert (control.group, control.reviews, control.iou, control.agreed, control.seconds) == ("control", 2, 0.25, 1, 50)
+    assert influences(reviews[:3], said, held_back) == []
 
 
 def test_agreement_of_the_last_words_by_hand():
