@@ -298,6 +298,30 @@ class LabelStudioClient:
             _check(answer)
             return f"/data/{answer.json()['file'].lstrip('/')}"
 
+    def image_problem(self, address: str) -> str | None:
+        """Fetch a task's image as a browser would, and say what is wrong with it; None if it is served.
+
+        Args:
+            address: what the task's data says: a path on the server, or a whole address elsewhere.
+        """
+        parts = urlsplit(address)
+        if parts.scheme and parts.scheme not in ("http", "https"):
+            return None
+        headers: dict[str, str] = {}
+        if not parts.scheme:
+            headers = self._read(lambda: dict(self._sdk._client_wrapper.get_headers()))
+            headers.pop("Content-Type", None)
+        try:
+            answer = self._http.get(address if parts.scheme else f"{self.url}{address}", headers=headers)
+        except httpx.HTTPError as exc:
+            return f"it cannot be fetched ({type(exc).__name__})"
+        kind = answer.headers.get("content-type", "")
+        if answer.status_code != 200:
+            return f"the server answers with status {answer.status_code}"
+        if not kind.startswith(("image/", "application/octet-stream")):
+            return f"the server sends {kind or 'something without a type'} instead of an image"
+        return None if answer.content else "the server sends an empty file"
+
     def _read(self, call: Callable[[], T]) -> T:
         """Run a request that changes nothing; it is repeated while the server cannot be reached."""
         for attempt in range(READ_TRIES):

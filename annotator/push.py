@@ -8,6 +8,7 @@ followed by a look at what is there, not by the same request.
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,8 @@ def push_images(
         proposals.pop(image_id, None)
     push = _Push(registry, client, connection, proposals, controls, media_folder, progress)
     push.note(plan.adopt)
+    made_anew = {image.id for image in (*plan.create, *plan.gone)}
+    push.restore_media([image for image in images if image.id not in made_anew])
     report.created = push.create(plan.create, report)
     report.updated = push.add_predictions(plan.update)
     report.predictions = sum(image.id in proposals for image in plan.create) + report.updated
@@ -255,6 +258,13 @@ class _Push:
         if links:
             with self._registry.begin() as tx:
                 tx.connections.set_links(self._connection.id, links)
+
+    def restore_media(self, images: Sequence[ImageRecord]) -> None:
+        """Put images of existing tasks back that were lost where the local server serves them."""
+        if self._connection.media == MEDIA_LOCAL and self._media_folder is not None:
+            for image in images:
+                with suppress(ImageUnreadable):
+                    place_media(image, self._media_folder)
 
     def create(self, images: Sequence[ImageRecord], report: PushReport) -> int:
         """Create tasks in chunks and return how many are new."""

@@ -20,6 +20,10 @@ WITHDRAWN = "studio_annotation_deleted"
 DIFFERS = "studio_label_changed_here"
 UNSHOWN = "studio_proposals_not_shown"
 INTERFACE = "studio_interface_changed"
+NOT_SERVED = "studio_image_not_served"
+
+SAMPLE = 8
+"""Images that are fetched through Label Studio, evenly from its tasks."""
 
 SAID_THERE = frozenset({LocationSource.DRAWN, LocationSource.ACCEPTED, LocationSource.EDITED, LocationSource.WITHDRAWN})
 
@@ -67,6 +71,7 @@ def compare_with_studio(registry: Registry, client: LabelStudioClient) -> list[D
         *_task_differences(tasks, links, images),
         *_annotation_differences(tasks, images, versions, annotated),
     ]
+    differences += _unserved(client, tasks, images)
     if problem := config_problem(project.config):
         why = f"the labelling interface of project {project.id} was changed: {problem}; put it back in its settings"
         differences.append(Difference(INTERFACE, [], why))
@@ -74,6 +79,20 @@ def compare_with_studio(registry: Registry, client: LabelStudioClient) -> list[D
     if newest is not None and shown != (f"run-{newest}", True):
         why = f"people see the predictions of {shown[0] or 'no model'}, not of run-{newest}; repair: partly push"
         differences.append(Difference(UNSHOWN, [], why))
+    return differences
+
+
+def _unserved(
+    client: LabelStudioClient, tasks: Sequence[Mapping[str, Any]], images: Mapping[int, ImageRecord]
+) -> list[Difference]:
+    known = {image.key: image for image in images.values()}
+    own = [task for task in tasks if str((task.get("data") or {}).get(KEY)) in known]
+    differences = []
+    for task in own[:: max(1, len(own) // SAMPLE)][:SAMPLE]:
+        problem = client.image_problem(str(task["data"].get("image") or ""))
+        if problem is not None:
+            why = f"people cannot see the image of task {task['id']}: {problem}; repair: partly push --all"
+            differences.append(Difference(NOT_SERVED, [known[str(task["data"][KEY])]], why, [int(task["id"])]))
     return differences
 
 

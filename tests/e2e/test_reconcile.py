@@ -154,6 +154,17 @@ def test_a_label_that_was_imported_since_and_predictions_that_are_hidden_are_sai
     assert found["studio_label_changed_here"].to_dict().keys() == {"kind", "images", "image_ids", "tasks", "detail"}
 
 
+def test_images_that_label_studio_cannot_show_are_named(registry, client, studio, project):
+    (task, *_) = client.list_tasks(project, with_annotations=False)
+    name = task["data"]["image"].rpartition("/")[2]
+    (studio.media / name).unlink()
+    found = kinds(registry, client)["studio_image_not_served"]
+    assert found.tasks == [task["id"]]
+    assert "status 404" in found.detail
+    push_images(registry, client, what="partly", media_folder=studio.media)
+    assert kinds(registry, client) == {}
+
+
 def test_two_people_on_one_task(registry, client, project):
     """A second account on the real server; each person's annotation keeps its own name."""
     name = f"second-{project}@example.org"
