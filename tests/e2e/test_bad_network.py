@@ -1,0 +1,87 @@
+"""Push and pull through a network that breaks, to a real Label Studio: nothing doubled, nothing lost, it completes."""
+
+import os
+
+import pytest
+
+from annotator.client import LabelStudioClient
+from annotator.connect import connect_project
+from annotator.errors import LabelStudioError
+from annotator.import_images import import_images
+from annotator.labeling import result_from_boxes
+from annotator.phantoms import write_phantoms
+from annotator.pull import pull_reviews
+from annotator.push import KEY, push_images
+from annotator.studio import read_account, studio_status
+from db.integrity import check_registry
+from db.records import Box, LocationStatus, NewProposal
+from db.registry import create_registry
+from tests.faults.proxy import FaultyProxy
+
+pytestmark = pytest.mark.studio
+
+SCHEDULES = int(os.environ.get("PARTLY_FAULT_SCHEDULES", "12"))
+IMAGES = 8
+TRIES = 25
+
+
+@pytest.fixture(scope="module")
+def proxy(studio):
+    made = FaultyProxy(studio_status(studio).url)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def phantom_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("few")
+    write_phantoms(folder, IMAGES, seed=11)
+    return folder
+
+
+def until_done(work):
+    """Repeat a command that fails for a reason it can name; anything else is a bug."""
+    for _ in range(TRIES):
+        try:
+            return work()
+        except LabelStudioError as exc:
+            last = exc
+    raise AssertionError(f"not done after {TRIES} tries: {last}")
+
+
+@pytest.mark.parametrize("seed", range(SCHEDULES))
+def test_a_schedule_of_faults(seed, proxy, studio, phantom_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("annotator.client.READ_PAUSE_S", 0.001)
+    monkeypatch.setattr("annotator.push.CHUNK", 3)
+    registry = create_registry(f"sqlite:///{tmp_path}/r.sqlite3", tmp_path)
+    import_images(registry, phantom_folder, "csv", keep_locations=0)
+    with registry.begin() as tx:
+        run = tx.runs.start(preset="default", config={}, snapshot="s")
+        images = tx.images.select()
+        proposals = [NewProposal(image.id, "benign", 0.9, 0.9, (Box(20, 30, 40, 25),)) for image in images[:5]]
+        tx.proposals.add(proposals, run_id=run.id, tau=0.5, gate="class")
+    token = read_account(studio).token
+    with LabelStudioClient(proxy.url, token) as client, LabelStudioClient(studio_status(studio).url, token) as direct:
+        proxy.arm(seed, count=0, chance=0)
+        connection, _, _ = connect_project(registry, client, title=f"bad network {seed}", media_folder=studio.media)
+        proxy.arm(seed, count=8, chance=0.35)
+        until_done(lambda: push_images(registry, client, what="partly", media_folder=studio.media))
+        tasks = direct.list_tasks(connection.project_id, with_annotations=True)
+        keys = [task["data"][KEY] for task in tasks]
+        assert sorted(keys) == sorted(image.key for image in images), f"{proxy.happened}"
+        shown = {task["data"][KEY]: len(task["predictions"]) for task in tasks}
+        assert [shown[image.key] for image in images] == [1] * 5 + [0] * 3, f"{proxy.happened}"
+        assert direct.shown_predictions(connection.project_id) == ("run-1", True)
+        by_key = {task["data"][KEY]: task["id"] for task in tasks}
+        for image in images[:6]:
+            boxes = result_from_boxes([Box(10, 10, 30, 20)], image.width, image.height)
+            direct.create_annotation(by_key[image.key], boxes)
+        proxy.arm(seed + 10_000, count=8, chance=0.35)
+        until_done(lambda: pull_reviews(registry, client))
+    with registry.read() as tx:
+        known = [image.location_status for image in tx.images.select()]
+        assert len(tx.reviews.all()) == 6
+        assert {len(tx.labels.history(image.id)) for image in images[:6]} == {1}
+    assert known == [LocationStatus.PRESENT] * 6 + [LocationStatus.UNKNOWN] * 2
+    assert check_registry(registry) == []
+    registry.close()
