@@ -108,13 +108,21 @@ class LabelStudioClient:
 
     def find_project(self, title: str) -> Project | None:
         """Return the oldest project with exactly this title."""
-        page, found = 1, []
-        while True:
-            pager = self._read(functools.partial(self._sdk.projects.list, page=page, page_size=PAGE_SIZE))
+        found: list[Any] = []
+        page, seen, total = 1, 0, 1
+        # By the server's own count: it answers 404 beyond its last page, which may well be a full one.
+        while seen < total:
+            try:
+                pager = self._read(functools.partial(self._sdk.projects.list, page=page, page_size=PAGE_SIZE))
+            except RequestRefused as exc:
+                if page == 1:
+                    raise
+                raise IncompleteListing(f"the listing of projects on {self.url} broke off at page {page}") from exc
             items = list(pager.items or [])
+            total, seen = int(pager.response.count), seen + len(items)
             found += [item for item in items if item.title == title]
-            if len(items) < PAGE_SIZE:
-                break
+            if not items and seen < total:
+                raise IncompleteListing(f"{self.url} has {total} projects, but only {seen} were listed; try again")
             page += 1
         return self.get_project(min(item.id for item in found)) if found else None
 

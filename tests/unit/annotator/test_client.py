@@ -46,6 +46,32 @@ def test_a_404_in_mid_listing_is_an_error_not_the_end(monkeypatch):
         client_with(monkeypatch, answer).list_tasks(1, with_annotations=False)
 
 
+def projects(request, size, count=None):
+    if request.url.path != "/api/projects/":
+        number = int(request.url.path.strip("/").rpartition("/")[2])
+        return httpx.Response(200, json={"id": number, "title": f"p{number}", "label_config": "", "task_number": 0})
+    number = int(request.url.params["page"])
+    shown = [{"id": n + 1, "title": f"p{n + 1}"} for n in range((number - 1) * 100, min(number * 100, size))]
+    if not shown and number > 1:
+        return httpx.Response(404, json={"detail": "Invalid page."})
+    body = {"count": size if count is None else count, "next": None, "previous": None, "results": shown}
+    return httpx.Response(200, json=body)
+
+
+@pytest.mark.parametrize("size", [0, 99, 100, 101, 200, 250])
+def test_projects_are_found_however_many_there_are(monkeypatch, size):
+    client = client_with(monkeypatch, lambda request: projects(request, size))
+    assert client.find_project("nowhere") is None
+    if size:
+        assert client.find_project(f"p{size}").id == size
+
+
+def test_a_listing_of_projects_that_is_short_is_an_error(monkeypatch):
+    client = client_with(monkeypatch, lambda request: projects(request, 100, count=150))
+    with pytest.raises(IncompleteListing, match="projects"):
+        client.find_project("p120")
+
+
 @pytest.mark.parametrize("status", [500, 504, 429])
 def test_a_write_is_sent_once_whatever_the_answer(monkeypatch, status):
     sent = []
