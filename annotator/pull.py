@@ -13,7 +13,7 @@ from typing import Any
 from annotator.client import LabelStudioClient
 from annotator.geometry import box_from_percent
 from annotator.labeling import NO_LESION, rectangles_in, verdict_in
-from annotator.push import KEY
+from annotator.push import image_ids_of, key_of
 from annotator.resolution import LATEST, check_policy, settle_images
 from db.progress import Progress, SilentProgress
 from db.records import (
@@ -104,7 +104,7 @@ def pull_reviews(
             check_policy(policy, {*users.values(), *(review.reviewer for review in tx.reviews.all())})
         links = tx.connections.links(connection.id)
         versions = tx.reviews.versions(connection.id)
-        images = {image.key: image for image in tx.images.select(ids=_image_ids(tasks))}
+        images = {image.key: image for image in tx.images.select(ids=image_ids_of(tasks))}
         proposals = tx.proposals.by_id(link.proposal_id for link in links.values() if link.proposal_id is not None)
         earlier = _earlier_proposals(tx, tasks, images)
     report = PullReport()
@@ -131,15 +131,6 @@ def pull_reviews(
     return report
 
 
-def _image_ids(tasks: Sequence[Mapping[str, Any]]) -> list[int]:
-    found = []
-    for task in tasks:
-        number, _, _ = str((task.get("data") or {}).get(KEY) or "").partition("-")
-        if number.isdigit():
-            found.append(int(number))
-    return found
-
-
 def _withdraw(
     registry: Registry,
     connection: ConnectionRecord,
@@ -157,7 +148,7 @@ def _withdraw(
     standing: set[int] = set()
     listed: dict[int, ImageRecord] = {}
     for task in tasks:
-        image = images.get(str((task.get("data") or {}).get(KEY)))
+        image = images.get(key_of(task) or "")
         if image is not None:
             listed[image.id] = image
             annotations = task.get("annotations") or []
@@ -185,7 +176,7 @@ def _earlier_proposals(
     """Find the proposals that annotations started from, where a newer one has been sent since."""
     wanted: dict[str, set[int]] = {}
     for task in tasks:
-        image = images.get(str((task.get("data") or {}).get(KEY)))
+        image = images.get(key_of(task) or "")
         for annotation in task.get("annotations") or []:
             version = _parent_version(task, annotation)
             if image is not None and version is not None:
@@ -236,9 +227,9 @@ def plan_pull(
     """
     planned: list[tuple[str, int, PlannedReview]] = []
     for task in tasks:
-        key = (task.get("data") or {}).get(KEY)
+        key = key_of(task)
         annotations = list(task.get("annotations") or [])
-        image = images.get(str(key))
+        image = images.get(key or "")
         if image is None:
             if annotations:
                 why = "the task was not made by partly" if not key else f"its image {key} is not registered here"

@@ -7,7 +7,7 @@ followed by a look at what is there, not by the same request.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,18 @@ CHUNK = 100
 WRITE_ROUNDS = 4
 KEY = "partly_key"
 CONTROL = "partly_control"
+
+
+def key_of(task: Mapping[str, Any]) -> str | None:
+    """Return our key of the image that a task is of, None where the task was not made by partly."""
+    key = (task.get("data") or {}).get(KEY)
+    return str(key) if key else None
+
+
+def image_ids_of(tasks: Iterable[Mapping[str, Any]]) -> list[int]:
+    """Return the numbers of the images that tasks are of, as far as their keys are of our form."""
+    numbers = ((key_of(task) or "").partition("-")[0] for task in tasks)
+    return [int(number) for number in numbers if number.isdigit()]
 
 
 @dataclass(slots=True)
@@ -167,9 +179,9 @@ def plan_push(
     plan = PushPlan()
     there: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for task in tasks:
-        key = (task.get("data") or {}).get(KEY)
+        key = key_of(task)
         if key:
-            there[str(key)].append(task)
+            there[key].append(task)
     ordered = sorted(images, key=lambda image: (-_score(proposals.get(image.id)), image.id))
     for image in ordered:
         proposal = proposals.get(image.id)
@@ -314,9 +326,9 @@ class _Push:
         tasks = self._client.list_tasks(self._connection.project_id, with_annotations=False)
         ids: dict[str, int] = {}
         for task in tasks:
-            key = (task.get("data") or {}).get(KEY)
+            key = key_of(task)
             if key:
-                ids.setdefault(str(key), int(task["id"]))
+                ids.setdefault(key, int(task["id"]))
         return ids
 
     def add_predictions(self, updates: Sequence[tuple[ImageRecord, int]]) -> int:

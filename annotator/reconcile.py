@@ -1,13 +1,13 @@
 """Compares a registry with its Label Studio project, and says what to do about each difference. Changes nothing."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from annotator.client import LabelStudioClient
 from annotator.labeling import config_problem
-from annotator.push import KEY
+from annotator.push import KEY, image_ids_of, key_of
 from db.records import ImageRecord, LocationSource, TaskLink
 from db.registry import Registry
 
@@ -64,8 +64,8 @@ def compare_with_studio(registry: Registry, client: LabelStudioClient) -> list[D
         links = tx.connections.links(connection.id)
         versions = tx.reviews.versions(connection.id)
         annotated = tx.reviews.images(connection.id)
-        ids = {int(key.partition("-")[0]) for key in _keys(tasks) if key.partition("-")[0].isdigit()}
-        images = {image.id: image for image in tx.images.select(ids=ids | set(links) | set(annotated.values()))}
+        ids = {*image_ids_of(tasks), *links, *annotated.values()}
+        images = {image.id: image for image in tx.images.select(ids=ids)}
         proposals = tx.proposals.by_id(link.proposal_id for link in links.values() if link.proposal_id is not None)
     differences = [
         *_task_differences(tasks, links, images),
@@ -86,18 +86,14 @@ def _unserved(
     client: LabelStudioClient, tasks: Sequence[Mapping[str, Any]], images: Mapping[int, ImageRecord]
 ) -> list[Difference]:
     known = {image.key: image for image in images.values()}
-    own = [task for task in tasks if str((task.get("data") or {}).get(KEY)) in known]
+    own = [task for task in tasks if key_of(task) in known]
     differences = []
     for task in own[:: max(1, len(own) // SAMPLE)][:SAMPLE]:
         problem = client.image_problem(str(task["data"].get("image") or ""))
         if problem is not None:
             why = f"people cannot see the image of task {task['id']}: {problem}; repair: partly push --all"
-            differences.append(Difference(NOT_SERVED, [known[str(task["data"][KEY])]], why, [int(task["id"])]))
+            differences.append(Difference(NOT_SERVED, [known[task["data"][KEY]]], why, [int(task["id"])]))
     return differences
-
-
-def _keys(tasks: Iterable[Mapping[str, Any]]) -> list[str]:
-    return [str(key) for task in tasks if (key := (task.get("data") or {}).get(KEY))]
 
 
 def _task_differences(
@@ -106,9 +102,9 @@ def _task_differences(
     by_key: dict[str, list[int]] = defaultdict(list)
     foreign: list[int] = []
     for task in tasks:
-        key = (task.get("data") or {}).get(KEY)
+        key = key_of(task)
         if key:
-            by_key[str(key)].append(int(task["id"]))
+            by_key[key].append(int(task["id"]))
         else:
             foreign.append(int(task["id"]))
     known = {image.key: image for image in images.values()}
@@ -143,7 +139,7 @@ def _annotation_differences(
     there: set[int] = set()
     listed: dict[int, int] = {}
     for task in tasks:
-        image = known.get(str((task.get("data") or {}).get(KEY)))
+        image = known.get(key_of(task) or "")
         if image is None:
             continue
         listed[image.id] = int(task["id"])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from annotator.client import LabelStudioClient
 from annotator.geometry import box_from_percent
 from annotator.labeling import NO_LESION, rectangles_in, result_from_boxes, result_from_verdict
-from annotator.push import KEY
+from annotator.push import KEY, key_of
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, Location
 from db.regions import boxes_iou
@@ -51,7 +51,7 @@ def review_tasks(
     tasks = [
         task
         for task in client.list_tasks(project_id, with_annotations=True)
-        if not task.get("annotations") and (task.get("data") or {}).get(KEY) in truths
+        if not task.get("annotations") and key_of(task) in truths
     ]
     with (progress or SilentProgress()).task("reviewing", len(tasks)) as bar:
         for task in tasks:

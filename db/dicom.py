@@ -5,11 +5,14 @@ pydicom is an extra (`pip install 'partly[dicom]'`) and is imported only when a 
 
 import io
 import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from db.pixels import stretched
 
 MAGIC_AT, MAGIC = 128, b"DICM"
 SUFFIXES = frozenset({".dcm", ".dicom"})
@@ -49,9 +52,14 @@ def read_header(data: bytes) -> DicomHeader:
 
 
 def read_frame(data: bytes, frame: int = 0) -> NDArray[np.uint8]:
-    """Decode one frame: rescale and window as the file asks, dark to bright, 8 bit.
+    """Decode one frame; see `read_frames`."""
+    return next(read_frames(data, [frame]))
 
-    Returns:
+
+def read_frames(data: bytes, frames: Iterable[int]) -> Iterator[NDArray[np.uint8]]:
+    """Decode frames of a file that is parsed once: rescale and window as the file asks, dark to bright, 8 bit.
+
+    Yields:
         uint8, HW for grey and HW3 for colour. Grey is stretched to 0 to 255 by the frame's own range after
         windowing; MONOCHROME1 is inverted.
 
@@ -59,6 +67,11 @@ def read_frame(data: bytes, frame: int = 0) -> NDArray[np.uint8]:
         DicomUnusable: there is no such frame, or no decoder for the file's compression.
     """
     dataset = _read(data)
+    for frame in frames:
+        yield _show(dataset, frame)
+
+
+def _show(dataset: Any, frame: int) -> NDArray[np.uint8]:
     from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
 
     try:
@@ -66,15 +79,15 @@ def read_frame(data: bytes, frame: int = 0) -> NDArray[np.uint8]:
             warnings.simplefilter("ignore")
             pixels: NDArray[Any] = pixel_array(dataset, index=frame)
             if pixels.ndim == 3:
-                return _stretched(pixels) if pixels.dtype != np.uint8 else pixels[:, :, :3]
+                return stretched(pixels) if pixels.dtype != np.uint8 else pixels[:, :, :3]
             grey_HW = apply_voi_lut(apply_modality_lut(pixels, dataset), dataset)
     except Exception as exc:
         # pydicom's decoders raise what they like; for the user it is always the same: this frame cannot be shown.
         raise DicomUnusable(
             f"frame {frame} cannot be decoded ({str(exc)[:200]}); compressed DICOM needs: pip install 'pylibjpeg[all]'"
         ) from exc
-    stretched = _stretched(grey_HW)
-    return 255 - stretched if dataset.get("PhotometricInterpretation") == "MONOCHROME1" else stretched
+    shown = stretched(grey_HW)
+    return 255 - shown if dataset.get("PhotometricInterpretation") == "MONOCHROME1" else shown
 
 
 def _read(data: bytes) -> Any:
@@ -88,11 +101,3 @@ def _read(data: bytes) -> Any:
             return pydicom.dcmread(io.BytesIO(data))
     except Exception as exc:
         raise DicomUnusable(f"it is not a DICOM file that can be read ({exc})") from exc
-
-
-def _stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
-    finite = np.nan_to_num(np.asarray(values, dtype=np.float64))
-    low, high = float(finite.min()), float(finite.max())
-    if high <= low:
-        return np.zeros(finite.shape, dtype=np.uint8)
-    return np.rint((finite - low) * (255.0 / (high - low))).astype(np.uint8)

@@ -8,7 +8,7 @@ from typing import Any
 
 from db.duplicates import add_missing_fingerprints, find_near_duplicates
 from db.errors import ImageUnreadable
-from db.groups import group_images
+from db.groups import distinct_groups, group_images
 from db.images import read_facts
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, Split
@@ -21,6 +21,9 @@ LEAK = "split_leak"
 MISSING = "missing_file"
 CHANGED = "changed_file"
 
+Pair = tuple[int, int, float]
+"""Two near-duplicates: smaller image id, larger image id, correlation."""
+
 SMALL_SHARE = 0.2
 """A group of look-alikes larger than this share of all images says more about the images than about copies."""
 
@@ -32,7 +35,7 @@ class Finding:
     kind: str
     images: list[ImageRecord]
     detail: str
-    pairs: list[tuple[int, int, float]] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
     """Near-duplicates among them, as (image id, image id, correlation)."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,7 +73,7 @@ def find_problems(registry: Registry, *, verify_files: bool = False, progress: P
     ]
 
 
-def _duplicates(images: Mapping[int, ImageRecord], pairs: Sequence[tuple[int, int, float]]) -> list[Finding]:
+def _duplicates(images: Mapping[int, ImageRecord], pairs: Sequence[Pair]) -> list[Finding]:
     findings = []
     by_content: dict[str, list[ImageRecord]] = defaultdict(list)
     for image in images.values():
@@ -78,8 +81,9 @@ def _duplicates(images: Mapping[int, ImageRecord], pairs: Sequence[tuple[int, in
     for same in by_content.values():
         if len(same) > 1:
             findings.append(Finding(EXACT, same, f"{len(same)} files with the same content"))
+    by_first = _by_first(pairs)
     for members in _look_alikes(images, pairs):
-        inside = [pair for pair in pairs if pair[0] in set(members)]
+        inside = _pairs_inside(members, by_first)
         lowest, highest = min(pair[2] for pair in inside), max(pair[2] for pair in inside)
         detail = f"{len(members)} images show the same: {len(inside)} pairs, correlation {lowest:.3f} to {highest:.3f}"
         if len(members) > max(10, SMALL_SHARE * len(images)):
@@ -89,35 +93,45 @@ def _duplicates(images: Mapping[int, ImageRecord], pairs: Sequence[tuple[int, in
 
 
 def _look_alikes(
-    images: Mapping[int, ImageRecord], pairs: Sequence[tuple[int, int, float]], *, exact_too: bool = False
+    images: Mapping[int, ImageRecord], pairs: Sequence[Pair], *, exact_too: bool = False
 ) -> list[list[int]]:
     facts = [(image.id, None, image.content_hash if exact_too else str(image.id)) for image in images.values()]
     groups = group_images(facts, [(first, second) for first, second, _ in pairs])
-    return [ids for ids in {ids[0]: ids for ids in groups.values()}.values() if len(ids) > 1]
+    return [ids for ids in distinct_groups(groups) if len(ids) > 1]
 
 
-def _class_conflicts(images: Mapping[int, ImageRecord], pairs: Sequence[tuple[int, int, float]]) -> list[Finding]:
+def _pairs_inside(members: Sequence[int], pairs: Mapping[int, Sequence[Pair]]) -> list[Pair]:
+    """Return the pairs of a group; both sides of a pair are always in the same group."""
+    return [pair for key in members for pair in pairs.get(key, ())]
+
+
+def _by_first(pairs: Sequence[Pair]) -> dict[int, list[Pair]]:
+    found: dict[int, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        found[pair[0]].append(pair)
+    return found
+
+
+def _class_conflicts(images: Mapping[int, ImageRecord], pairs: Sequence[Pair]) -> list[Finding]:
     findings = []
+    by_first = _by_first(pairs)
     for members in _look_alikes(images, pairs, exact_too=True):
         classes = sorted({images[key].class_name for key in members} - {None}, key=str)
         if len(classes) > 1:
-            crossing = [
-                pair
-                for pair in pairs
-                if pair[0] in set(members) and images[pair[0]].class_name != images[pair[1]].class_name
-            ]
+            inside = _pairs_inside(members, by_first)
+            crossing = [pair for pair in inside if images[pair[0]].class_name != images[pair[1]].class_name]
             detail = f"the same picture is called {' and '.join(str(name) for name in classes)}"
             findings.append(Finding(CONFLICT, [images[key] for key in members], detail, crossing))
     return findings
 
 
-def _leaks(images: Mapping[int, ImageRecord], pairs: Sequence[tuple[int, int, float]]) -> list[Finding]:
+def _leaks(images: Mapping[int, ImageRecord], pairs: Sequence[Pair]) -> list[Finding]:
     groups = group_images(
         [(image.id, image.group, image.content_hash) for image in images.values()],
         [(first, second) for first, second, _ in pairs],
     )
     findings = []
-    for members in {ids[0]: ids for ids in groups.values()}.values():
+    for members in distinct_groups(groups):
         splits = {images[key].split for key in members}
         held_back = [split for split in (Split.TEST, Split.VAL) if split in splits]
         if held_back and len(splits) > 1:

@@ -1,7 +1,7 @@
 """Which images belong together: the same patient or video, the same content, the same picture; pure."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 
 
 class Groups:
@@ -51,3 +51,8 @@ def group_images(
     for image_id in sorted(ids):
         members[groups.find(image_id)].append(image_id)
     return {image_id: members[groups.find(image_id)] for image_id in ids}
+
+
+def distinct_groups(groups: Mapping[int, list[int]]) -> list[list[int]]:
+    """Return each group of `group_images` once, in order of its first member."""
+    return [members for image_id, members in sorted(groups.items()) if image_id == members[0]]

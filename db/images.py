@@ -20,6 +20,7 @@ from db import dicom
 from db.errors import ImageUnreadable
 from db.files import ImageFile
 from db.fingerprints import THUMBNAIL_SIDE
+from db.pixels import stretched
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}) | dicom.SUFFIXES
 """File names that importers of folders take for images; what a file is, its content decides."""
@@ -56,10 +57,6 @@ class ImageFacts:
     patient: str | None = None
     remark: str | None = None
     """What somebody should know about how it was read."""
-
-
-def _bytes_of(file: ImageFile | Path) -> bytes:
-    return ImageFile.at(file).read_bytes()
 
 
 def _decode(file: ImageFile | Path, data: bytes) -> Image.Image:
@@ -129,7 +126,7 @@ def read_facts(file: ImageFile | Path, *, fresh: bool = False) -> list[ImageFact
     if where.frame is not None:
         raise ImageUnreadable(where, "only DICOM files have frames")
     image, (width, height) = _decode_sized(where, data, as_grey=True)
-    return [ImageFacts(HASH_PREFIX + digest.hexdigest(), width, height, _thumbnail(image), remark=_remark(image))]
+    return [ImageFacts(_content_hash(digest, None), width, height, _thumbnail(image), remark=_remark(image))]
 
 
 def _remark(image: Image.Image) -> str | None:
@@ -140,7 +137,7 @@ def _remark(image: Image.Image) -> str | None:
 def _thumbnail(image: Image.Image) -> bytes:
     grey = image
     if image.mode != "L":
-        grey = Image.fromarray(_stretched(image)) if image.mode in DEEP else image.convert("L")
+        grey = Image.fromarray(stretched(np.asarray(image))) if image.mode in DEEP else image.convert("L")
     return grey.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0).tobytes()
 
 
@@ -149,21 +146,18 @@ def _dicom_facts(file: ImageFile, data: bytes, digest: "hashlib._Hash") -> list[
         header = dicom.read_header(data)
         if header.width * header.height > MAX_PIXELS:
             raise ImageUnreadable(file, f"it has more than {MAX_PIXELS:,} pixels, which is refused unopened")
-        several = header.frames > 1
+        # A frame that is asked for by number is one, even where it is the only one.
+        numbered = header.frames > 1 or file.frame is not None
         frames = range(header.frames) if file.frame is None else [file.frame]
         facts = []
-        for frame in frames:
-            own = digest.copy()
-            if several:
-                own.update(f"#frame={frame}".encode())
-            pixels = dicom.read_frame(data, frame)
+        for frame, pixels in zip(frames, dicom.read_frames(data, frames), strict=True):
             facts.append(
                 ImageFacts(
-                    HASH_PREFIX + own.hexdigest(),
+                    _content_hash(digest, frame if numbered else None),
                     pixels.shape[1],
                     pixels.shape[0],
                     _thumbnail(Image.fromarray(pixels)),
-                    frame=frame if several else None,
+                    frame=frame if numbered else None,
                     patient=header.patient_id,
                 )
             )
@@ -174,9 +168,13 @@ def _dicom_facts(file: ImageFile, data: bytes, digest: "hashlib._Hash") -> list[
 
 def hash_content(file: ImageFile, data: bytes) -> str:
     """Return the content hash that `read_facts` gives for this file or frame, without decoding it."""
-    digest = hashlib.sha256(data)
-    if file.frame is not None:
-        digest.update(f"#frame={file.frame}".encode())
+    return _content_hash(hashlib.sha256(data), file.frame)
+
+
+def _content_hash(digest: "hashlib._Hash", frame: int | None) -> str:
+    if frame is not None:
+        digest = digest.copy()
+        digest.update(f"#frame={frame}".encode())
     return HASH_PREFIX + digest.hexdigest()
 
 
@@ -209,15 +207,8 @@ def read_image(file: ImageFile | Path) -> NDArray[np.uint8]:
         return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
     image = _decode(where, data)
     if image.mode in DEEP:
-        return np.repeat(_stretched(image)[:, :, None], 3, axis=2)
+        return np.repeat(stretched(np.asarray(image))[:, :, None], 3, axis=2)
     return np.asarray(image.convert("RGB"), dtype=np.uint8)
-
-
-def _stretched(image: Image.Image) -> NDArray[np.uint8]:
-    grey_HW = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(grey_HW.min()), float(grey_HW.max())
-    grey_HW = (grey_HW - low) * (255.0 / (high - low)) if high > low else grey_HW * 0
-    return np.rint(grey_HW).astype(np.uint8)
 
 
 def read_mask(file: ImageFile | Path) -> NDArray[np.bool_]:
@@ -229,7 +220,7 @@ def read_mask(file: ImageFile | Path) -> NDArray[np.bool_]:
     Raises:
         ImageUnreadable: it is missing, empty, not an image, or cut short.
     """
-    return _mask_from_image(_decode(file, _bytes_of(file)))
+    return _mask_from_image(_decode(file, ImageFile.at(file).read_bytes()))
 
 
 def _mask_from_image(image: Image.Image) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
 """Which images must not be learned from, since they show what a held-back image shows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from db.groups import group_images
 from db.records import Split
@@ -10,11 +10,15 @@ from db.registry import Transaction
 def relatives(tx: Transaction, ids: Iterable[int]) -> set[int]:
     """Return these images and all that belong to one of their groups: same patient, same content, same picture."""
     wanted = set(ids)
-    if not wanted:
-        return set()
-    pairs = [(first, second) for first, second, _ in tx.duplicates.pairs()]
-    groups = group_images(tx.images.group_facts(), pairs)
-    return {member for image_id in wanted & set(groups) for member in groups[image_id]}
+    return _members(_groups(tx), wanted) if wanted else set()
+
+
+def _groups(tx: Transaction) -> dict[int, list[int]]:
+    return group_images(tx.images.group_facts(), [(first, second) for first, second, _ in tx.duplicates.pairs()])
+
+
+def _members(groups: Mapping[int, list[int]], ids: Iterable[int]) -> set[int]:
+    return {member for image_id in ids for member in groups.get(image_id, ())}
 
 
 def leaking_images(tx: Transaction) -> tuple[set[int], set[int]]:
@@ -25,8 +29,9 @@ def leaking_images(tx: Transaction) -> tuple[set[int], set[int]]:
         validation image.
     """
     splits = tx.images.splits()
-    of_test = relatives(tx, (key for key, split in splits.items() if split is Split.TEST))
-    of_val = relatives(tx, (key for key, split in splits.items() if split is Split.VAL))
+    groups = _groups(tx)
+    of_test = _members(groups, (key for key, split in splits.items() if split is Split.TEST))
+    of_val = _members(groups, (key for key, split in splits.items() if split is Split.VAL))
     return (
         {key for key in of_test if splits[key] is not Split.TEST},
         {key for key in of_val if splits[key] is None},

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from db.errors import InvalidArgument
-from db.groups import group_images
+from db.groups import distinct_groups, group_images
 from db.records import ImageRecord, Split
 from db.registry import Registry
 
@@ -67,7 +67,7 @@ def plan_splits(
     splits: dict[int, Split] = {}
     strata: dict[tuple[str, str], list[list[ImageRecord]]] = defaultdict(list)
     # In order of content, so that the choice does not depend on the order of registration.
-    for ids in sorted({min(ids): ids for ids in groups.values()}.values(), key=lambda ids: _name(by_id, ids)):
+    for ids in sorted(distinct_groups(groups), key=lambda ids: _name(by_id, ids)):
         members = [by_id[image_id] for image_id in ids]
         if any(image.split is Split.TEST for image in members):
             splits.update((image.id, Split.TEST) for image in members)

@@ -133,10 +133,6 @@ class ImageQueries:
             statement = update(table).where(changes).values(split=bindparam("split"), origin=bindparam("origin"))  # type: ignore[arg-type]
             self._session.connection().execute(statement, rows)
 
-    def named(self, file: ImageFile) -> ImageFile:
-        """Return a file as records give it, to compare with them."""
-        return ImageFile.at(file)
-
     def find(self, images: Sequence[NewImage]) -> list[ImageRecord]:
         """Return the registered images at these places or with these contents."""
         found: dict[int, ImageRecord] = {}

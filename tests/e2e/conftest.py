@@ -1,10 +1,12 @@
-"""The command line as a user types it."""
+"""The command line as a user types it, and a client to the real server of these tests."""
 
 import json
 
 import pytest
 from typer.testing import CliRunner
 
+from annotator.client import LabelStudioClient
+from annotator.studio import read_account, studio_status
 from cli.main import app
 
 
@@ -20,3 +22,9 @@ def partly(tmp_path, monkeypatch):
         return result
 
     return run
+
+
+@pytest.fixture
+def client(studio):
+    with LabelStudioClient(studio_status(studio).url, read_account(studio).token) as made:
+        yield made

@@ -25,12 +25,6 @@ pytestmark = pytest.mark.studio
 
 
 @pytest.fixture
-def client(studio):
-    with LabelStudioClient(studio_status(studio).url, read_account(studio).token) as made:
-        yield made
-
-
-@pytest.fixture
 def project(registry, phantoms, studio, client, request):
     """A registry with proposals for six partly-labeled images, connected to a project of its own."""
     import_images(registry, phantoms, "csv", keep_locations=0.5)

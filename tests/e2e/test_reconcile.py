@@ -2,7 +2,6 @@
 
 import pytest
 
-from annotator.client import LabelStudioClient
 from annotator.connect import connect_project
 from annotator.import_images import import_images
 from annotator.labeling import result_from_boxes
@@ -10,19 +9,12 @@ from annotator.phantoms import write_phantoms
 from annotator.pull import pull_reviews
 from annotator.push import KEY, push_images
 from annotator.reconcile import compare_with_studio
-from annotator.studio import read_account, studio_status
 from db.errors import InvalidArgument
 from db.integrity import check_registry
 from db.records import Box, LocationSource, LocationStatus, NewProposal
 from db.retraction import undo_retraction
 
 pytestmark = pytest.mark.studio
-
-
-@pytest.fixture
-def client(studio):
-    with LabelStudioClient(studio_status(studio).url, read_account(studio).token) as made:
-        yield made
 
 
 @pytest.fixture

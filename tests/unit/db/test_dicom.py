@@ -11,7 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 from annotator.import_images import import_images  # noqa: E402
 from db.errors import ImageUnreadable  # noqa: E402
 from db.files import ImageFile  # noqa: E402
-from db.images import is_stored_upright, read_facts, read_image  # noqa: E402
+from db.images import hash_content, is_stored_upright, read_facts, read_image  # noqa: E402
 
 
 def write_dicom(path, pixels, *, patient="P-17", photometric="MONOCHROME2", **tags):
@@ -98,6 +98,15 @@ def test_a_box_belongs_to_a_frame(registry, tmp_path):
     with registry.read() as tx:
         (image,) = tx.images.select()
     assert (image.path.frame, len(image.boxes)) == (2, 1)
+
+
+def test_the_only_frame_may_be_named_too(registry, tmp_path):
+    path = write_dicom(tmp_path / "single.dcm", np.arange(2000, dtype=np.uint16).reshape(40, 50))
+    (tmp_path / "labels.csv").write_text("image,class,location\nsingle.dcm#frame=0,normal,empty\n")
+    assert import_images(registry, tmp_path, "csv").registered == 1
+    with registry.read() as tx:
+        (image,) = tx.images.select()
+    assert (image.path.frame, hash_content(image.path, path.read_bytes())) == (0, image.content_hash)
 
 
 def test_what_cannot_be_shown_says_why(tmp_path):
