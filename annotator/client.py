@@ -1,40 +1,36 @@
 """The only door to Label Studio: a small client that cannot duplicate, cannot list short, and leaks no secret.
 
-The SDK repeats POST requests on 5xx, 408, 409 and 429, so a proxy's time-out makes duplicates; its pager takes any 404
-for the end of a listing; the text of its errors holds headers. Here writes are never repeated (callers look up what is
-there by our own key instead), listings are compared with the server's own total, and errors are translated.
+The SDK's pager takes any 404 for the end of a listing; here listings are compared with the server's own total. How
+requests are sent, tried again and refused is in `annotator.transport`.
 """
 
+import base64
 import functools
-import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
-
-import httpx
+from typing import Any
 
 from annotator.errors import (
     AuthRejected,
-    ConnectionFailed,
     IncompleteListing,
     LabelStudioError,
     ProjectUnusable,
     RequestRefused,
 )
-from annotator.labeling import CONFIG
-from db.errors import InvalidArgument
-
-T = TypeVar("T")
+from annotator.labeling import interface
+from annotator.transport import NO_RETRIES, TIMEOUT_S, Transport, normalize_url
 
 PAGE_SIZE = 100
-READ_TRIES = 4
-READ_PAUSE_S = 0.5
-TIMEOUT_S = 120.0
-NO_RETRIES: dict[str, Any] = {"max_retries": 0}
+KEYS_PAGE = 1000
+TASKS_PAGE = 250
+LISTING_TRIES = 3
+KEYS = "id,data,predictions_model_versions,overlap"
+"""What a listing needs that only compares what is there."""
+OF_ANNOTATIONS = "result,was_cancelled,completed_by,updated_by,lead_time,created_at,updated_at,parent_prediction"
+EVERYTHING = f"id,data,annotations,predictions,overlap,model_version,score,{OF_ANNOTATIONS}"
+"""The server leaves out what is not named here in tasks, and in their annotations and predictions alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,37 +43,35 @@ class Project:
     num_tasks: int
 
 
-def normalize_url(url: str) -> str:
-    """Bring a server's address into one form: scheme and host in lower case, no trailing slash, no user or query.
+@dataclass(frozen=True, slots=True)
+class ProjectTotals:
+    """How much a project holds, by the server's own count."""
 
-    Raises:
-        InvalidArgument: it is not an http or https address.
-    """
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-        raise InvalidArgument(f"expected the address of a Label Studio, such as http://localhost:8080, got {url!r}")
-    host = parts.hostname if ":" not in parts.hostname else f"[{parts.hostname}]"
-    netloc = f"{host}:{parts.port}" if parts.port else host
-    return urlunsplit((parts.scheme.lower(), netloc, parts.path.rstrip("/"), "", ""))
+    tasks: int
+    annotations: int
+    """Skips included."""
+    changed_at: str | None
+    """Time of the last change of any task, by the server's clock; None where there is no task."""
 
 
 class LabelStudioClient:
     """Talks to one Label Studio server."""
 
-    def __init__(self, url: str, token: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, url: str, token: str, *, timeout_s: float = TIMEOUT_S, ca_file: Path | None = None) -> None:
         """Prepare a client; nothing is sent yet.
 
         Args:
-            url: the server's address.
+            url: the server's address, with its path prefix where it has one.
             token: a personal access token or a legacy token.
             timeout_s: how long to wait for one answer.
-        """
-        import label_studio_sdk
+            ca_file: certificates (PEM) of the authority that signed the server's, where the system lacks them.
 
+        Raises:
+            InvalidArgument: the address or the certificates cannot be read; AuthRejected: the token has expired.
+        """
         self.url = normalize_url(url)
-        self._http = httpx.Client(timeout=timeout_s, follow_redirects=True)
-        sdk: Any = label_studio_sdk
-        self._sdk = sdk.LabelStudio(base_url=self.url, api_key=token, httpx_client=self._http)
+        self.http = Transport(self.url, token, timeout_s=timeout_s, ca_file=ca_file)
+        self._sdk: Any = self.http.sdk
 
     def __enter__(self) -> "LabelStudioClient":
         return self
@@ -87,7 +81,7 @@ class LabelStudioClient:
 
     def close(self) -> None:
         """Close all connections."""
-        self._http.close()
+        self.http.close()
 
     def whoami(self) -> str:
         """Return the e-mail address that the token belongs to.
@@ -95,13 +89,13 @@ class LabelStudioClient:
         Raises:
             AuthRejected: the token is refused; ConnectionFailed: there is no server.
         """
-        user = self._read(lambda: self._sdk.users.whoami(request_options=NO_RETRIES))
+        user = self.http.read(lambda: self._sdk.users.whoami(request_options=NO_RETRIES))
         return str(user.email)
 
     def user_names(self) -> dict[int, str]:
         """Return the e-mail addresses of the server's users by number, as far as the token may see them."""
         try:
-            users = self._read(lambda: list(self._sdk.users.list(request_options=NO_RETRIES)))
+            users = self.http.read(lambda: list(self._sdk.users.list(request_options=NO_RETRIES)))
         except (AuthRejected, RequestRefused):
             return {}
         return {int(user.id): str(user.email) for user in users if user.email}
@@ -113,7 +107,7 @@ class LabelStudioClient:
         # By the server's own count: it answers 404 beyond its last page, which may well be a full one.
         while seen < total:
             try:
-                pager = self._read(functools.partial(self._sdk.projects.list, page=page, page_size=PAGE_SIZE))
+                pager = self.http.read(functools.partial(self._sdk.projects.list, page=page, page_size=PAGE_SIZE))
             except RequestRefused as exc:
                 if page == 1:
                     raise
@@ -133,7 +127,7 @@ class LabelStudioClient:
             ProjectUnusable: it does not exist, or the token's user may not see it.
         """
         try:
-            item = self._read(lambda: self._sdk.projects.get(id=project_id, request_options=NO_RETRIES))
+            item = self.http.read(lambda: self._sdk.projects.get(id=project_id, request_options=NO_RETRIES))
         except RequestRefused as exc:
             raise ProjectUnusable(
                 f"project {project_id} on {self.url} cannot be read ({exc}); "
@@ -141,54 +135,71 @@ class LabelStudioClient:
             ) from exc
         return Project(item.id, item.title or "", item.label_config or "", int(item.task_number or 0))
 
-    def create_project(self, title: str) -> Project:
-        """Create a project with partly's labelling interface."""
-        item = self._write(
+    def create_project(self, title: str, *, masks: bool = False) -> Project:
+        """Create a project with partly's labelling interface, with brush and polygon where masks are wanted."""
+        config = interface(masks=masks)
+        item = self.http.write(
             lambda: self._sdk.projects.create(
                 title=title,
-                label_config=CONFIG,
+                label_config=config,
                 description="Images of partly; boxes drawn here are pulled into its registry.",
                 show_collab_predictions=True,
                 request_options=NO_RETRIES,
             )
         )
-        return Project(item.id, title, CONFIG, 0)
+        return Project(item.id, title, config, 0)
 
-    def list_tasks(self, project_id: int, *, with_annotations: bool) -> list[dict[str, Any]]:
+    def list_tasks(
+        self, project_id: int, *, with_annotations: bool, changed_since: str | None = None
+    ) -> list[dict[str, Any]]:
         """Return every task of a project, in order of id.
 
         Args:
             project_id: the project.
-            with_annotations: with annotations and predictions; slower.
+            with_annotations: with annotations and predictions; without, their model versions alone, in a tenth of the
+                time.
+            changed_since: only tasks changed at this time or later, by the server's clock (ISO 8601).
 
         Raises:
-            IncompleteListing: the server said that there are more, or pages overlapped.
+            IncompleteListing: the server said that there are more, however often it was asked.
         """
-        fields = "all" if with_annotations else "task_only"
+        for attempt in range(LISTING_TRIES):
+            try:
+                return self._list_once(project_id, with_annotations=with_annotations, changed_since=changed_since)
+            except IncompleteListing:
+                # Somebody may have added a task meanwhile.
+                if attempt == LISTING_TRIES - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _list_once(self, project_id: int, *, with_annotations: bool, changed_since: str | None) -> list[dict[str, Any]]:
+        query: dict[str, Any] = {
+            "project": project_id,
+            "page_size": TASKS_PAGE if with_annotations else KEYS_PAGE,
+            "fields": "all",
+            "include": EVERYTHING if with_annotations else KEYS,
+            "resolve_uri": "false",
+        }
+        if changed_since is not None:
+            query["query"] = _changed_since(changed_since)
         tasks: dict[int, dict[str, Any]] = {}
-        page, total = 1, 0
+        page = 1
         while True:
             try:
-                answer = self._read(
-                    functools.partial(
-                        self._sdk.tasks.list,
-                        project=project_id,
-                        page=page,
-                        page_size=PAGE_SIZE,
-                        fields=fields,
-                        resolve_uri=False,
-                        request_options=NO_RETRIES,
-                    )
-                )
+                answer = self.http.get("/api/tasks/", **query, page=page)
             except RequestRefused as exc:
+                if exc.status is None:
+                    raise
                 if page == 1:
                     raise ProjectUnusable(f"the tasks of project {project_id} cannot be listed ({exc})") from exc
                 raise IncompleteListing(
                     f"the listing of project {project_id} broke off at page {page} ({exc})"
                 ) from exc
-            items = [_plain(item) for item in answer.items or []]
-            total = int(answer.response.total)
-            tasks.update((int(item["id"]), item) for item in items)
+            with self.http.translated():
+                items, total = list(answer["tasks"]), int(answer["total"])
+                tasks.update((int(item["id"]), dict(item)) for item in items)
+                if with_annotations and not all("result" in said for item in items for said in item["annotations"]):
+                    raise RequestRefused(f"{self.url} lists annotations without what they say")
             if len(tasks) >= total or not items:
                 break
             page += 1
@@ -198,32 +209,51 @@ class LabelStudioClient:
             )
         return [tasks[task_id] for task_id in sorted(tasks)]
 
-    def import_tasks(self, project_id: int, tasks: Sequence[Mapping[str, Any]]) -> None:
+    def totals(self, project_id: int) -> ProjectTotals:
+        """Return how much a project holds and when it changed last, in two short requests."""
+        newest = self.http.get(
+            "/api/tasks/",
+            project=project_id,
+            page=1,
+            page_size=1,
+            fields="task_only",
+            include="id,updated_at",
+            query=json.dumps({"ordering": ["-tasks:updated_at"]}),
+        )
+        counts = self.http.get(f"/api/projects/{project_id}/")
+        with self.http.translated():
+            changed = [str(task["updated_at"]) for task in newest["tasks"]]
+            return ProjectTotals(
+                tasks=int(counts["task_number"]),
+                annotations=int(counts["total_annotations_number"]) + int(counts["skipped_annotations_number"]),
+                changed_at=changed[0] if changed else None,
+            )
+
+    def import_tasks(self, project_id: int, tasks: Sequence[Mapping[str, Any]]) -> list[int]:
         """Create tasks with their predictions in one request, which is never repeated.
+
+        Returns:
+            The new tasks' ids as the server lists them, which nothing promises to be in the order of `tasks`; none
+            where this edition of the server does not say.
 
         Raises:
             ConnectionFailed: there was no answer: whether the tasks exist has to be looked up.
         """
-        self._write(
-            lambda: self._sdk.projects.import_tasks(
-                id=project_id,
-                request=list(tasks),
-                return_task_ids=True,
-                request_options=NO_RETRIES,
-            )
-        )
+        answer = self.http.post(f"/api/projects/{project_id}/import", list(tasks), return_task_ids="true")
+        with self.http.translated():
+            return [int(task_id) for task_id in answer.get("task_ids") or []]
 
     def import_predictions(self, project_id: int, predictions: Sequence[Mapping[str, Any]]) -> None:
         """Add predictions to tasks that exist, in one request, which is never repeated."""
-        self._write(
-            lambda: self._sdk.projects.import_predictions(
-                id=project_id, request=list(predictions), request_options=NO_RETRIES
-            )
-        )
+        self.http.post(f"/api/projects/{project_id}/import/predictions", list(predictions))
+
+    def set_readers(self, task_id: int, count: int) -> None:
+        """Ask for this many people's annotations of a task ("overlap" in Label Studio)."""
+        self.http.patch(f"/api/tasks/{task_id}/", {"overlap": count})
 
     def show_predictions(self, project_id: int, model_version: str) -> None:
         """Select the model version whose predictions people see, and turn seeing them on."""
-        self._write(
+        self.http.write(
             lambda: self._sdk.projects.update(
                 id=project_id,
                 model_version=model_version,
@@ -234,12 +264,14 @@ class LabelStudioClient:
 
     def shown_predictions(self, project_id: int) -> tuple[str | None, bool]:
         """Return the model version that people see, and whether they see predictions at all."""
-        item = self._read(lambda: self._sdk.projects.get(id=project_id, request_options=NO_RETRIES))
+        item = self.http.read(lambda: self._sdk.projects.get(id=project_id, request_options=NO_RETRIES))
         return item.model_version, bool(item.show_collab_predictions)
 
     def get_task(self, task_id: int) -> dict[str, Any]:
         """Return one task with its annotations and predictions."""
-        return _plain(self._read(lambda: self._sdk.tasks.get(id=str(task_id), request_options=NO_RETRIES)))
+        answer = self.http.get(f"/api/tasks/{task_id}/")
+        with self.http.translated():
+            return dict(answer)
 
     def create_annotation(
         self,
@@ -254,7 +286,7 @@ class LabelStudioClient:
         optional: dict[str, Any] = {} if lead_time_s is None else {"lead_time": lead_time_s}
         # The server takes the field, the SDK's method has no parameter for it.
         body = {} if parent_prediction is None else {"parent_prediction": parent_prediction}
-        item = self._write(
+        item = self.http.write(
             lambda: self._sdk.annotations.create(
                 id=task_id,
                 result=[dict(region) for region in result],
@@ -267,7 +299,7 @@ class LabelStudioClient:
 
     def update_annotation(self, annotation_id: int, result: Sequence[Mapping[str, Any]]) -> None:
         """Change a submitted annotation, as the review page does."""
-        self._write(
+        self.http.write(
             lambda: self._sdk.annotations.update(
                 id=annotation_id, result=[dict(region) for region in result], request_options=NO_RETRIES
             )
@@ -276,9 +308,9 @@ class LabelStudioClient:
     def ensure_local_storage(self, project_id: int, folder: Path) -> None:
         """Let a project serve the files of a folder on the server's own machine."""
         local = self._sdk.import_storage.local
-        present = self._read(lambda: local.list(project=project_id, request_options=NO_RETRIES))
+        present = self.http.read(lambda: local.list(project=project_id, request_options=NO_RETRIES))
         if not any(Path(str(storage.path)) == folder for storage in present):
-            self._write(
+            self.http.write(
                 lambda: local.create(
                     project=project_id,
                     path=str(folder),
@@ -288,108 +320,73 @@ class LabelStudioClient:
                 )
             )
 
-    def upload_image(self, project_id: int, name: str, content: bytes) -> str:
-        """Upload an image to the server, without making a task, and return the address for a task's data."""
-        headers = self._read(lambda: dict(self._sdk._client_wrapper.get_headers()))
-        headers.pop("Content-Type", None)
-        base = f"{self.url}/api/projects/{project_id}"
-        with self._translated():
-            answer = self._http.post(
-                f"{base}/import",
-                params={"commit_to_project": "false"},
-                files={"file": (name, content)},
-                headers=headers,
-            )
-            _check(answer)
-            upload_id = answer.json()["file_upload_ids"][0]
-            answer = self._http.get(f"{self.url}/api/import/file-upload/{upload_id}", headers=headers)
-            _check(answer)
-            return f"/data/{answer.json()['file'].lstrip('/')}"
+    def upload_images(self, project_id: int, files: Sequence[tuple[str, bytes]]) -> dict[str, str]:
+        """Upload images to the server in one request, without making tasks.
 
-    def image_problem(self, address: str) -> str | None:
+        Args:
+            project_id: the project that they belong to.
+            files: names (which are kept at the end of the address) and contents.
+
+        Returns:
+            The address for a task's data of every name.
+
+        Raises:
+            IncompleteListing: the server did not keep all of them.
+        """
+        # The server keeps one file of a field's name.
+        parts = [(f"file{n}", (name, content)) for n, (name, content) in enumerate(files)]
+        base = f"/api/projects/{project_id}"
+        answer = self.http.write(
+            lambda: self.http.send("POST", f"{base}/import", params={"commit_to_project": "false"}, files=parts).json()
+        )
+        with self.http.translated():
+            wanted = json.dumps(answer["file_upload_ids"])
+        uploaded = self.http.get(f"{base}/file-uploads", ids=wanted)
+        with self.http.translated():
+            stored = [str(item["file"]) for item in uploaded]
+        # The server puts a few characters and "-" before the name.
+        found = {name: f"/data/{path.lstrip('/')}" for name, _ in files for path in stored if path.endswith(f"-{name}")}
+        missing = [name for name, _ in files if name not in found]
+        if missing:
+            raise IncompleteListing(f"{len(missing)} of {len(files)} uploaded images are not on the server; push again")
+        return found
+
+    def storages(self, project_id: int, kind: str) -> list[dict[str, Any]]:
+        """Return the import storages of a project, of one kind: `s3`, `gcs`, `azure`."""
+        answer = self.http.get(f"/api/storages/{kind}/", project=project_id)
+        with self.http.translated():
+            return [dict(storage) for storage in answer]
+
+    def image_problem(self, address: str, task_id: int | None = None) -> str | None:
         """Fetch a task's image as a browser would, and say what is wrong with it; None if it is served.
 
         Args:
-            address: what the task's data says: a path on the server, or a whole address elsewhere.
+            address: what the task's data says: a path on the server, an address elsewhere, or an object in a bucket.
+            task_id: the task, through which the server resolves an object in a bucket.
         """
-        parts = urlsplit(address)
-        if parts.scheme and parts.scheme not in ("http", "https"):
-            return None
-        headers: dict[str, str] = {}
-        if not parts.scheme:
-            headers = self._read(lambda: dict(self._sdk._client_wrapper.get_headers()))
-            headers.pop("Content-Type", None)
+        scheme = address.partition("://")[0] if "://" in address else ""
+        if scheme and scheme not in ("http", "https"):
+            if task_id is None:
+                return None
+            encoded = base64.urlsafe_b64encode(address.encode()).decode()
+            address = f"/tasks/{task_id}/resolve/?fileuri={encoded}"
         try:
-            answer = self._http.get(address if parts.scheme else f"{self.url}{address}", headers=headers)
-        except httpx.HTTPError as exc:
-            return f"it cannot be fetched ({type(exc).__name__})"
+            answer = self.http.fetch(address)
+        except LabelStudioError as exc:
+            return f"it cannot be fetched ({exc})"
         kind = answer.headers.get("content-type", "")
         if answer.status_code != 200:
             return f"the server answers with status {answer.status_code}"
-        if not kind.startswith(("image/", "application/octet-stream")):
+        if not kind.startswith(("image/", "application/octet-stream", "binary/octet-stream")):
             return f"the server sends {kind or 'something without a type'} instead of an image"
         return None if answer.content else "the server sends an empty file"
 
-    def _read(self, call: Callable[[], T]) -> T:
-        """Run a request that changes nothing; it is repeated while the server cannot be reached."""
-        for attempt in range(READ_TRIES):
-            try:
-                with self._translated():
-                    return call()
-            except ConnectionFailed:
-                if attempt == READ_TRIES - 1:
-                    raise
-                time.sleep(READ_PAUSE_S * 2**attempt)
-        raise AssertionError("unreachable")
 
-    def _write(self, call: Callable[[], T]) -> T:
-        with self._translated():
-            return call()
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        from label_studio_sdk.core.api_error import ApiError
-
-        try:
-            yield
-        except LabelStudioError:
-            raise
-        except ApiError as exc:
-            raise _error_from_status(self.url, exc.status_code, exc.body) from exc.__cause__
-        except httpx.HTTPError as exc:
-            raise ConnectionFailed(f"{self.url} cannot be reached ({type(exc).__name__}: {exc})") from exc
-        except (ValueError, KeyError, TypeError, AttributeError) as exc:
-            # HTML instead of JSON, or an answer of another shape.
-            raise RequestRefused(
-                f"{self.url} answered in a form that Label Studio does not use ({type(exc).__name__})"
-            ) from exc
-
-
-def _check(answer: httpx.Response) -> None:
-    if answer.is_error:
-        raise _error_from_status(str(answer.request.url.copy_with(query=None)), answer.status_code, answer.text)
-
-
-def _error_from_status(url: str, status: int | None, body: object) -> LabelStudioError:
-    if status in (401, 403):
-        return AuthRejected(
-            f"{url} refused the token (status {status}); make a new one under Account & Settings, Access Token, "
-            "and set PARTLY_LABEL_STUDIO_TOKEN"
-        )
-    if status is not None and status < 400:
-        return RequestRefused(f"{url} answered in a form that Label Studio does not use: is this its address?")
-    detail = body.get("detail") if isinstance(body, dict) else None
-    text = f"status {status}" + (f": {str(detail)[:200]}" if detail else "")
-    if status is None or status >= 500 or status in (408, 429):
-        return ConnectionFailed(f"{url} is not able to answer ({text})")
-    return RequestRefused(f"{url} refused the request ({text})")
-
-
-def _plain(item: Any) -> dict[str, Any]:
-    if isinstance(item, Mapping):
-        return dict(item)
-    with warnings.catch_warnings():
-        # The SDK declares lists as strings, and pydantic warns about each of them.
-        warnings.simplefilter("ignore", UserWarning)
-        dumped: dict[str, Any] = item.model_dump(mode="json", by_alias=True)
-    return dumped
+def _changed_since(moment: str) -> str:
+    item = {
+        "filter": "filter:tasks:updated_at",
+        "operator": "greater_or_equal",
+        "type": "Datetime",
+        "value": moment,
+    }
+    return json.dumps({"filters": {"conjunction": "and", "items": [item]}})

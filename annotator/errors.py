@@ -7,7 +7,8 @@ AnnotatorError
 │   ├── AuthRejected         the token is missing or refused
 │   ├── ProjectUnusable      the project is gone, or its labelling interface is not ours
 │   ├── IncompleteListing    the server listed less than it says it has
-│   └── RequestRefused       the server answered, but not with what was asked for
+│   ├── RequestRefused       the server answered, but not with what was asked for
+│   └── SyncBusy             another push to the same project is at work
 └── StudioFailed             the local server cannot be installed, started or stopped (exit code 3)
 """
 
@@ -27,6 +28,11 @@ class LabelStudioError(AnnotatorError):
 class ConnectionFailed(LabelStudioError):
     """The server cannot be reached, or the connection broke off."""
 
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        """Seconds that the server asked to wait for, None where it said nothing."""
+
 
 class AuthRejected(LabelStudioError):
     """The token is missing or refused."""
@@ -42,6 +48,15 @@ class IncompleteListing(LabelStudioError):
 
 class RequestRefused(LabelStudioError):
     """The server answered, but not with what was asked for."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        """The HTTP status, None where the answer was of another form."""
+
+
+class SyncBusy(LabelStudioError):
+    """Another push to the same project is at work."""
 
 
 class StudioFailed(AnnotatorError):

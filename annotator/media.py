@@ -5,7 +5,9 @@ Files are named by content, so that a name says nothing about a patient and odd 
 
 import io
 import os
+from collections.abc import Container
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from PIL import Image
 
@@ -20,6 +22,38 @@ def media_name(image: ImageRecord) -> str:
     suffix = image.path.suffix.lower()
     digest = image.content_hash.partition(":")[2]
     return digest[:32] + (suffix if suffix in SHOWN_BY_BROWSERS else ".png")
+
+
+BUCKETS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+"""Kinds of storages in Label Studio, by the scheme of a URI."""
+
+
+def bucket_of(image: ImageRecord) -> tuple[str, str] | None:
+    """Return the kind of storage and the bucket that an image lies in; None where it is in none."""
+    scheme, _, rest = image.path.location.partition("://")
+    return (BUCKETS[scheme], rest.partition("/")[0]) if image.path.is_remote and scheme in BUCKETS else None
+
+
+def own_address(image: ImageRecord, buckets: Container[tuple[str, str]]) -> str | None:
+    """Return the address under which people see an image where it lies, None where it has to be copied.
+
+    A web address is used as it is, unless it carries a query, which may be a signature that expires. An object in a
+    bucket is used if the project has a storage for the bucket: the server then signs it whenever somebody looks.
+
+    Args:
+        image: a registered image.
+        buckets: kind and name of those that the project has a storage for.
+    """
+    if image.path.frame is not None or image.path.suffix.lower() not in SHOWN_BY_BROWSERS:
+        return None
+    parts = urlsplit(image.path.location)
+    if parts.scheme in ("http", "https") and not parts.query and not parts.fragment:
+        return image.path.location
+    bucket = bucket_of(image)
+    if bucket is None or bucket not in buckets:
+        return None
+    scheme = "gs" if bucket[0] == "gcs" else "s3"
+    return f"{scheme}://{image.path.location.partition('://')[2]}"
 
 
 def place_media(image: ImageRecord, folder: Path) -> Path:

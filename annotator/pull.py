@@ -1,20 +1,19 @@
-"""Brings what people said in Label Studio into the registry. A plan first, then one transaction a chunk.
+"""Brings what people said in Label Studio into the registry: a plan, a journal, then one transaction a chunk.
 
-What a person meant is worked out here, by comparing geometry, not taken from the server's own "origin":
-accepted (the proposal's boxes as they were), edited, rejected (nothing left of them), drawn, or known to be empty.
-A skipped task, a draft and a prediction are no statements, and a proposal that nobody reviewed never becomes a label.
+What a person meant is worked out in `annotator.meaning`. A proposal that nobody reviewed never becomes a label.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from annotator.changes import ChangedTasks, list_changed
 from annotator.client import LabelStudioClient
-from annotator.geometry import box_from_percent
-from annotator.labeling import NO_LESION, rectangles_in, verdict_in
-from annotator.push import image_ids_of, key_of
+from annotator.meaning import SOURCES
+from annotator.pull_plan import Known, PlannedReview, PullPlan, PullReport, parent_version, plan_pull
 from annotator.resolution import LATEST, check_policy, settle_images
+from annotator.syncing import journaled
+from annotator.tasks import image_ids_of, key_of
 from db.progress import Progress, SilentProgress
 from db.records import (
     ConnectionRecord,
@@ -22,54 +21,15 @@ from db.records import (
     Location,
     LocationSource,
     LocationStatus,
-    NewReview,
+    NewLabel,
     ProposalRecord,
     ReviewOutcome,
     Split,
-    TaskLink,
 )
-from db.regions import boxes_iou
 from db.registry import Registry, Transaction
+from db.sync_records import StepAction, SyncKind, SyncRecord, SyncStatus, SyncStep
 
 CHUNK = 200
-ACCEPTED_IOU = 0.995
-"""Above it the boxes are the proposal's: percent and pixels round differently."""
-
-SOURCES = {
-    ReviewOutcome.ACCEPTED: LocationSource.ACCEPTED,
-    ReviewOutcome.EDITED: LocationSource.EDITED,
-    ReviewOutcome.DRAWN: LocationSource.DRAWN,
-    ReviewOutcome.EMPTY: LocationSource.DRAWN,
-}
-
-
-class NoStatement(Exception):
-    """An annotation that says nothing that can be stored; the message is the reason."""
-
-
-@dataclass(slots=True)
-class PullReport:
-    """What a pull did."""
-
-    created: int = 0
-    """Reviews of images that had none from this annotation."""
-    updated: int = 0
-    """Annotations that were changed over there since the last pull."""
-    unchanged: int = 0
-    withdrawn: int = 0
-    """Annotations that were deleted or turned into a skip after an earlier pull; what they said is taken back."""
-    skipped: list[dict[str, Any]] = field(default_factory=list)
-    outcomes: dict[str, int] = field(default_factory=dict)
-    contested: list[int] = field(default_factory=list)
-    """Images on which people disagree so that the policy finds no word that holds; their location is not known."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedReview:
-    """A review to store, and whether it replaces an earlier version."""
-
-    review: NewReview
-    is_update: bool
 
 
 def pull_reviews(
@@ -78,6 +38,8 @@ def pull_reviews(
     *,
     policy: str = LATEST,
     change_test: bool = False,
+    empty_is_none: bool = False,
+    full: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> PullReport:
@@ -88,6 +50,8 @@ def pull_reviews(
         client: to the connected server.
         policy: what holds where several people have spoken about an image: see `annotator.resolution`.
         change_test: store what was said about test images too; without it they are skipped and can be pulled later.
+        empty_is_none: take an empty result for "no lesion"; without it only the explicit choice is.
+        full: look at every task, not only at those that changed since the last pull.
         dry_run: only say what would be stored.
         progress: where to show how far it is.
 
@@ -95,53 +59,181 @@ def pull_reviews(
         NotFound: the registry is not connected; InvalidArgument: there is no such policy.
         LabelStudioError: the server cannot be used, or listed less than it has; nothing is concluded from that.
     """
+    options = {"policy": policy, "change_test": change_test, "empty_is_none": empty_is_none}
     with registry.read() as tx:
         connection = tx.connections.current()
-    tasks = client.list_tasks(connection.project_id, with_annotations=True)
-    users = client.user_names()
+        last = tx.journal.last(connection.id, SyncKind.PULL, status=SyncStatus.FINISHED)
+        counts = tx.connections.annotation_counts(connection.id)
+        mark = None if full else _usable_mark(tx, last, options)
+    changed = list_changed(client, connection.project_id, mark, counts)
+    users = client.user_names() if changed.tasks or policy != LATEST else {}
+    known = _read(registry, connection, changed.tasks, users, policy)
+    plan = plan_pull(changed.tasks, known, change_test=change_test, empty_is_none=empty_is_none)
+    withdrawn = _withdrawn(registry, connection, changed.tasks, known.images, change_test=change_test)
+    report = _report(registry, connection, changed, known, plan, last)
+    report.withdrawn = len({annotation_id for _, _, annotation_id in withdrawn})
+    report.plan = [_item(planned) for planned in plan.reviews]
+    report.plan += [
+        {"action": "gone", "image": image_id, "task": None, "annotation": annotation_id}
+        for _, image_id, annotation_id in withdrawn
+    ]
+    if dry_run or (mark is not None and not changed.tasks):
+        return report
+    with journaled(registry, connection, SyncKind.PULL, options) as journal:
+        steps = journal.plan([_step(planned) for planned in plan.reviews])
+        _withdraw(registry, connection, withdrawn)
+        with (progress or SilentProgress()).task("storing reviews", len(plan.reviews)) as task:
+            for start in range(0, len(plan.reviews), CHUNK):
+                chunk = plan.reviews[start : start + CHUNK]
+                report.contested += _store(registry, connection, chunk, known, policy, change_test=change_test)
+                journal.done(steps[start : start + CHUNK])
+                task.advance(len(chunk))
+        _store_trials(registry, connection, plan)
+        journal.finish(report.counts(), _mark(registry, connection, changed, plan, report))
+    return report
+
+
+def _usable_mark(tx: Transaction, last: SyncRecord | None, options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return where this pull can begin; None where everything has to be looked at again."""
+    if last is None or last.options != options:
+        return None
+    if last.mark.get("waiting") and last.mark.get("position") != tx.snapshots.position():
+        # Something was skipped that the registry may know better by now.
+        return None
+    return last.mark
+
+
+def _mark(
+    registry: Registry, connection: ConnectionRecord, changed: ChangedTasks, plan: PullPlan, report: PullReport
+) -> dict[str, Any]:
+    """Note how many annotations tasks have, and return where the next pull can begin."""
+    new = {int(task["id"]): len(task["annotations"]) for task in changed.tasks}
+    with registry.begin() as tx:
+        old = tx.connections.annotation_counts(connection.id)
+        tx.connections.set_annotation_counts(
+            connection.id, {task_id: count for task_id, count in new.items() if old.get(task_id, count) != count}
+        )
+        position = tx.snapshots.position()
+    return {
+        "changed_at": changed.totals.changed_at,
+        "tasks": changed.totals.tasks,
+        "annotations": changed.totals.annotations,
+        "waiting": plan.waiting,
+        "position": position,
+        "gone": report.gone,
+    }
+
+
+def _read(
+    registry: Registry,
+    connection: ConnectionRecord,
+    tasks: Sequence[Mapping[str, Any]],
+    users: Mapping[int, str],
+    policy: str,
+) -> Known:
     with registry.read() as tx:
         if policy != LATEST:
             check_policy(policy, {*users.values(), *(review.reviewer for review in tx.reviews.all())})
         links = tx.connections.links(connection.id)
-        versions = tx.reviews.versions(connection.id)
         images = {image.key: image for image in tx.images.select(ids=image_ids_of(tasks))}
-        proposals = tx.proposals.by_id(link.proposal_id for link in links.values() if link.proposal_id is not None)
-        earlier = _earlier_proposals(tx, tasks, images)
-    report = PullReport()
-    plan = plan_pull(tasks, images, links, proposals | earlier, versions, report, users, change_test=change_test)
-    report.created = sum(not planned.is_update for planned in plan)
-    report.updated = sum(planned.is_update for planned in plan)
-    report.outcomes = dict(Counter(str(planned.review.outcome) for planned in plan))
-    _withdraw(registry, connection, tasks, images, report, change_test=change_test, dry_run=dry_run)
-    if dry_run:
-        return report
-    with (progress or SilentProgress()).task("storing reviews", len(plan)) as task:
-        for start in range(0, len(plan), CHUNK):
-            chunk = plan[start : start + CHUNK]
-            with registry.begin() as tx:
-                # Another pull may have been here since the plan was made.
-                stored = tx.reviews.versions(connection.id)
-                for planned in chunk:
-                    review = planned.review
-                    if stored.get(review.external_id) != review.external_version:
-                        _store(tx, connection, planned, proposals | earlier, change_test=change_test)
-                spoken = {planned.review.image_id for planned in chunk}
-                report.contested += settle_images(tx, spoken, policy, change_test=change_test)
-            task.advance(len(chunk))
-    return report
+        listed = {image.id for image in images.values()}
+        sent = [link.proposal_id for link in links.values() if link.image_id in listed and link.proposal_id is not None]
+        proposals = tx.proposals.by_id(sent) | _earlier_proposals(tx, tasks, images)
+        versions = tx.reviews.versions(connection.id) | tx.trials.versions(connection.id)
+        trials = tx.trials.of_connection(connection.id)
+    return Known(images, links, proposals, versions, trials, users)
 
 
-def _withdraw(
+def _report(
+    registry: Registry,
+    connection: ConnectionRecord,
+    changed: ChangedTasks,
+    known: Known,
+    plan: PullPlan,
+    last: SyncRecord | None,
+) -> PullReport:
+    listed = {image.id for image in known.images.values()}
+    unchanged, gone = plan.unchanged, int(last.mark.get("gone") or 0) if last is not None else 0
+    if changed.complete:
+        keys = {key_of(task) for task in changed.tasks}
+        with registry.read() as tx:
+            linked = tx.images.select(ids=known.links)
+        gone = sum(image.key not in keys for image in linked)
+    else:
+        with registry.read() as tx:
+            said = tx.reviews.images(connection.id)
+        unchanged += sum(image_id not in listed for image_id in said.values())
+    return PullReport(
+        created=sum(not planned.is_update for planned in plan.reviews),
+        updated=sum(planned.is_update for planned in plan.reviews),
+        unchanged=unchanged,
+        conflict=sum(planned.is_conflict for planned in plan.reviews),
+        gone=gone,
+        catch=len(plan.trials),
+        skipped=plan.skipped,
+        outcomes=dict(Counter(str(planned.review.outcome) for planned in plan.reviews)),
+    )
+
+
+def _item(planned: PlannedReview) -> dict[str, Any]:
+    action = StepAction.CONFLICT if planned.is_conflict else _step(planned).action
+    review = planned.review
+    return {
+        "action": str(action),
+        "image": review.image_id,
+        "task": planned.task_id,
+        "annotation": review.external_id,
+        "outcome": str(review.outcome),
+        "reviewer": review.reviewer,
+    }
+
+
+def _step(planned: PlannedReview) -> SyncStep:
+    review = planned.review
+    return SyncStep(
+        action=StepAction.UPDATE if planned.is_update else StepAction.CREATE,
+        image_id=review.image_id,
+        task_id=planned.task_id,
+        annotation_id=review.external_id,
+        proposal_id=review.proposal_id,
+        detail=str(review.outcome),
+    )
+
+
+def _earlier_proposals(
+    tx: Transaction, tasks: Sequence[Mapping[str, Any]], images: Mapping[str, ImageRecord]
+) -> dict[int, ProposalRecord]:
+    """Find the proposals that annotations started from, where a newer one has been sent since."""
+    wanted: dict[str, set[int]] = {}
+    for task in tasks:
+        image = images.get(key_of(task) or "")
+        for annotation in task.get("annotations") or []:
+            version = parent_version(task, annotation)
+            if image is not None and version is not None:
+                wanted.setdefault(version, set()).add(image.id)
+    found: dict[int, ProposalRecord] = {}
+    names = {run.name: run.id for run in tx.runs.all()} if wanted else {}
+    for version, image_ids in wanted.items():
+        if version in names:
+            for proposal in tx.proposals.of_run(names[version]):
+                if proposal.image_id in image_ids:
+                    found[proposal.id] = proposal
+    return found
+
+
+Withdrawn = list[tuple[int, int, int]]
+"""Label, image and annotation."""
+
+
+def _withdrawn(
     registry: Registry,
     connection: ConnectionRecord,
     tasks: Sequence[Mapping[str, Any]],
     images: Mapping[str, ImageRecord],
-    report: PullReport,
     *,
     change_test: bool,
-    dry_run: bool,
-) -> None:
-    """Take back what annotations said that are not there any more, while their task is.
+) -> Withdrawn:
+    """Find what annotations said that are not there any more, while their task is.
 
     A task that is gone says nothing about the labels: a project that was emptied over there takes no label with it.
     """
@@ -153,233 +245,117 @@ def _withdraw(
             listed[image.id] = image
             annotations = task.get("annotations") or []
             standing.update(int(item["id"]) for item in annotations if not item.get("was_cancelled"))
-    with registry.read() if dry_run else registry.begin() as tx:
-        known = tx.reviews.images(connection.id)
+    with registry.read() as tx:
+        known = tx.reviews.images(connection.id) if listed else {}
         gone = [key for key, image_id in known.items() if image_id in listed and key not in standing]
-        found = [
+        return [
             (label_id, image_id, annotation_id)
             for label_id, image_id, annotation_id in tx.retractions.statements_of_annotations(connection.id, gone)
             if change_test or listed[image_id].split is not Split.TEST
         ]
-        report.withdrawn = len({annotation_id for _, _, annotation_id in found})
-        if found and not dry_run:
+
+
+def _withdraw(registry: Registry, connection: ConnectionRecord, withdrawn: Withdrawn) -> None:
+    if not withdrawn:
+        return
+    with registry.begin() as tx:
+        # Another pull may have been here since.
+        standing = tx.retractions.standing([label_id for label_id, _, _ in withdrawn])
+        left = [(label_id, image_id) for label_id, image_id, _ in withdrawn if label_id in standing]
+        if left:
             number = tx.retractions.add(
-                [label_id for label_id, _, _ in found],
+                [label_id for label_id, _ in left],
                 author=f"deleted in Label Studio {connection.url} project {connection.project_id}",
             )
-            tx.retractions.settle([image_id for _, image_id, _ in found], retraction_id=number)
-
-
-def _earlier_proposals(
-    tx: Transaction, tasks: Sequence[Mapping[str, Any]], images: Mapping[str, ImageRecord]
-) -> dict[int, ProposalRecord]:
-    """Find the proposals that annotations started from, where a newer one has been sent since."""
-    wanted: dict[str, set[int]] = {}
-    for task in tasks:
-        image = images.get(key_of(task) or "")
-        for annotation in task.get("annotations") or []:
-            version = _parent_version(task, annotation)
-            if image is not None and version is not None:
-                wanted.setdefault(version, set()).add(image.id)
-    found: dict[int, ProposalRecord] = {}
-    names = {run.name: run.id for run in tx.runs.all()}
-    for version, image_ids in wanted.items():
-        if version in names:
-            for proposal in tx.proposals.of_run(names[version]):
-                if proposal.image_id in image_ids:
-                    found[proposal.id] = proposal
-    return found
-
-
-def _parent_version(task: Mapping[str, Any], annotation: Mapping[str, Any]) -> str | None:
-    parent = annotation.get("parent_prediction")
-    for prediction in task.get("predictions") or []:
-        if parent is not None and prediction.get("id") == parent:
-            return str(prediction.get("model_version"))
-    return None
-
-
-def plan_pull(
-    tasks: Sequence[Mapping[str, Any]],
-    images: Mapping[str, ImageRecord],
-    links: Mapping[int, TaskLink],
-    proposals: Mapping[int, ProposalRecord],
-    versions: Mapping[int, str],
-    report: PullReport,
-    users: Mapping[int, str] | None = None,
-    *,
-    change_test: bool = False,
-) -> list[PlannedReview]:
-    """Decide what every annotation means; pure but for `report`, which counts what is unchanged or skipped.
-
-    Args:
-        tasks: with annotations and predictions.
-        images: registered images by key.
-        links: tasks known here, by image.
-        proposals: by id.
-        versions: version last stored of each annotation.
-        report: filled with what is not planned.
-        users: e-mail addresses by number.
-        change_test: plan reviews of test images too.
-
-    Returns:
-        Reviews in the order in which they were made, so that the last word on an image is the last one stored.
-    """
-    planned: list[tuple[str, int, PlannedReview]] = []
-    for task in tasks:
-        key = key_of(task)
-        annotations = list(task.get("annotations") or [])
-        image = images.get(key or "")
-        if image is None:
-            if annotations:
-                why = "the task was not made by partly" if not key else f"its image {key} is not registered here"
-                report.skipped.append({"task": task.get("id"), "reason": why})
-            continue
-        for annotation in annotations:
-            version, annotation_id = str(annotation.get("updated_at")), int(annotation["id"])
-            if versions.get(annotation_id) == version:
-                report.unchanged += 1
-                continue
-            proposal = _proposal_of(task, annotation, image, links.get(image.id), proposals)
-            try:
-                if image.split is Split.TEST and not change_test:
-                    raise NoStatement("the image is in the test split; to change what is known of it: --change-test")
-                review = interpret_annotation(annotation, image, proposal, users)
-            except NoStatement as exc:
-                report.skipped.append({"image": image.id, "task": task.get("id"), "reason": str(exc)})
-                continue
-            planned.append((version, annotation_id, PlannedReview(review, annotation_id in versions)))
-    return [review for _, _, review in sorted(planned, key=lambda item: item[:2])]
-
-
-def _proposal_of(
-    task: Mapping[str, Any],
-    annotation: Mapping[str, Any],
-    image: ImageRecord,
-    link: TaskLink | None,
-    proposals: Mapping[int, ProposalRecord],
-) -> ProposalRecord | None:
-    version = _parent_version(task, annotation)
-    for proposal in proposals.values():
-        if proposal.image_id == image.id and proposal.run_name == version:
-            return proposal
-    return proposals.get(link.proposal_id) if link is not None and link.proposal_id is not None else None
-
-
-def interpret_annotation(
-    annotation: Mapping[str, Any],
-    image: ImageRecord,
-    proposal: ProposalRecord | None,
-    users: Mapping[int, str] | None = None,
-) -> NewReview:
-    """Work out what a person meant by an annotation.
-
-    Args:
-        annotation: as the server lists it.
-        image: what it is about.
-        proposal: what the person was shown, None where nothing was.
-        users: e-mail addresses by number, as far as they are known.
-
-    Raises:
-        NoStatement: it says nothing that can be stored; the message says why.
-    """
-    if annotation.get("was_cancelled"):
-        raise NoStatement("the task was skipped")
-    result = list(annotation.get("result") or [])
-    boxes = _boxes_in(result, image)
-    verdict = verdict_in(result)
-    if verdict == NO_LESION and boxes:
-        raise NoStatement(f"it says {NO_LESION!r} and draws a box; one of the two has to go")
-    location: Location | None = None
-    iou: float | None = None
-    if boxes:
-        location = Location(LocationStatus.PRESENT, boxes)
-        iou = boxes_iou(boxes, proposal.boxes) if proposal is not None else None
-        if proposal is None or iou == 0:
-            outcome = ReviewOutcome.DRAWN
-        elif iou is not None and iou >= ACCEPTED_IOU and len(boxes) == len(proposal.boxes):
-            outcome = ReviewOutcome.ACCEPTED
-            # The proposal's own numbers, not what is left of them after two conversions.
-            location = Location(LocationStatus.PRESENT, proposal.boxes)
-        else:
-            outcome = ReviewOutcome.EDITED
-    elif verdict == NO_LESION:
-        outcome, location = ReviewOutcome.EMPTY, Location(LocationStatus.EMPTY)
-    elif proposal is not None:
-        outcome = ReviewOutcome.REJECTED
-    else:
-        raise NoStatement(f"it is empty; if there is nothing to find, choose {NO_LESION!r}")
-    return NewReview(
-        image_id=image.id,
-        outcome=outcome,
-        reviewer=_reviewer(annotation, users or {}),
-        external_id=int(annotation["id"]),
-        external_version=str(annotation.get("updated_at")),
-        proposal_id=proposal.id if proposal is not None else None,
-        iou=iou,
-        seconds=annotation.get("lead_time"),
-        location=location,
-        payload={"result": result, "created_at": annotation.get("created_at")},
-    )
-
-
-def _boxes_in(result: Sequence[Mapping[str, Any]], image: ImageRecord) -> tuple[Any, ...]:
-    boxes = []
-    for region in rectangles_in(result):
-        size = (region.get("original_width"), region.get("original_height"))
-        if None not in size and size != (image.width, image.height):
-            raise NoStatement(
-                f"it was drawn on an image of {size[0]}x{size[1]} px, the registered one is "
-                f"{image.width}x{image.height}"
-            )
-        try:
-            box = box_from_percent(region.get("value") or {}, image.width, image.height)
-        except ValueError as exc:
-            raise NoStatement(f"a rectangle cannot be read: {exc}") from exc
-        if box is not None:
-            boxes.append(box)
-    return tuple(boxes)
-
-
-def _reviewer(annotation: Mapping[str, Any], users: Mapping[int, str]) -> str:
-    by = annotation.get("completed_by")
-    if isinstance(by, Mapping):
-        return str(by.get("email") or by.get("id"))
-    return users.get(by, f"user {by}") if by is not None else "unknown"
+            tx.retractions.settle([image_id for _, image_id in left], retraction_id=number)
 
 
 def _store(
+    registry: Registry,
+    connection: ConnectionRecord,
+    chunk: Sequence[PlannedReview],
+    known: Known,
+    policy: str,
+    *,
+    change_test: bool,
+) -> list[int]:
+    """Store a chunk of reviews and the labels that follow; returns the images on which the policy finds no word."""
+    with registry.begin() as tx:
+        # Another pull may have been here since the plan was made.
+        stored = tx.reviews.versions(connection.id, [planned.review.external_id for planned in chunk])
+        fresh = [item for item in chunk if stored.get(item.review.external_id) != item.review.external_version]
+        review_ids = tx.reviews.add_many(connection.id, [planned.review for planned in fresh])
+        labels: list[NewLabel] = []
+        spoke_last: dict[int, int] = {}
+        for review_id, planned in zip(review_ids, fresh, strict=True):
+            label = _label(tx, connection, planned, review_id, known.proposals, spoke_last, change_test=change_test)
+            if label is not None:
+                labels.append(label)
+                spoke_last[label.image_id] = planned.review.external_id
+        tx.labels.append_many(labels)
+        return settle_images(tx, {planned.review.image_id for planned in chunk}, policy, change_test=change_test)
+
+
+def _label(
     tx: Transaction,
     connection: ConnectionRecord,
     planned: PlannedReview,
+    review_id: int,
     proposals: Mapping[int, ProposalRecord],
+    spoke_last: Mapping[int, int],
     *,
     change_test: bool,
-) -> None:
+) -> NewLabel | None:
+    """Work out the label that follows from a review.
+
+    Args:
+        tx: a writing transaction.
+        connection: where it was said.
+        planned: the review.
+        review_id: its number.
+        proposals: by id.
+        spoke_last: by image, the annotation whose label, not stored yet, is the last one.
+        change_test: changing what is known of a test image is meant.
+    """
     review = planned.review
-    review_id = tx.reviews.add(connection.id, review)
     origin = f"Label Studio {connection.url} project {connection.project_id}"
     if review.location is not None:
         proposal = proposals.get(review.proposal_id) if review.proposal_id is not None else None
         from_proposal = review.outcome in (ReviewOutcome.ACCEPTED, ReviewOutcome.EDITED)
-        tx.labels.append(
+        return NewLabel(
             review.image_id,
             review.location,
-            source=SOURCES[review.outcome],
+            SOURCES[review.outcome],
             reviewer=review.reviewer,
             review_id=review_id,
             run_id=proposal.run_id if proposal is not None and from_proposal else None,
             on_test=change_test,
             origin=origin,
         )
-    elif planned.is_update and tx.labels.comes_from_annotation(review.image_id, connection.id, review.external_id):
-        # The same annotation said where it is before, and has taken that back.
-        tx.labels.append(
-            review.image_id,
-            Location(LocationStatus.UNKNOWN),
-            source=LocationSource.WITHDRAWN,
-            reviewer=review.reviewer,
-            review_id=review_id,
-            on_test=change_test,
-            origin=origin,
-        )
+    if not planned.is_update:
+        return None
+    said_last = (
+        spoke_last[review.image_id] == review.external_id
+        if review.image_id in spoke_last
+        else tx.labels.comes_from_annotation(review.image_id, connection.id, review.external_id)
+    )
+    if not said_last:
+        return None
+    # The same annotation said where it is before, and has taken that back.
+    return NewLabel(
+        review.image_id,
+        Location(LocationStatus.UNKNOWN),
+        LocationSource.WITHDRAWN,
+        reviewer=review.reviewer,
+        review_id=review_id,
+        on_test=change_test,
+        origin=origin,
+    )
+
+
+def _store_trials(registry: Registry, connection: ConnectionRecord, plan: PullPlan) -> None:
+    if plan.trials:
+        with registry.begin() as tx:
+            stored = tx.trials.versions(connection.id)
+            fresh = [said for said in plan.trials if stored.get(said.external_id) != said.external_version]
+            tx.trials.add_reviews(fresh)

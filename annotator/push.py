@@ -1,64 +1,33 @@
-"""Sends images to Label Studio as tasks, with proposals as visible predictions. A plan first, then the work.
+"""Sends images to Label Studio as tasks, with proposals as visible predictions: a plan, a journal, then the work.
 
-A task is recognised by our own key in its data, never by its place in a list or its file name. So a push can be
-repeated, or cut anywhere and repeated, without a second task for an image; and a request whose answer never came is
-followed by a look at what is there, not by the same request.
+A push can be repeated, or cut anywhere and repeated, without a second task for an image: what is to be done is written
+down first (`annotator.syncing`), and a request whose answer never came is followed by a look at what is there
+(`annotator.sending`), not by the same request.
 """
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
+from annotator.catch_trials import plan_trials
 from annotator.client import LabelStudioClient
 from annotator.connect import MEDIA_LOCAL
-from annotator.errors import ConnectionFailed, IncompleteListing, ProjectUnusable
-from annotator.labeling import result_from_boxes
-from annotator.media import media_bytes, media_name, place_media
+from annotator.errors import ProjectUnusable
+from annotator.labeling import has_mask_tools
+from annotator.media import place_media
+from annotator.push_plan import PushPlan, PushShares, plan_push
+from annotator.sending import Sender
+from annotator.syncing import Journal, journaled
+from annotator.tasks import key_of
 from db.errors import ImageUnreadable, InvalidArgument
 from db.progress import Progress, SilentProgress
 from db.records import ConnectionRecord, ImageRecord, ProposalRecord, Split, Supervision, TaskLink
-from db.registry import Registry
+from db.registry import Registry, Transaction
+from db.sync_records import CatchTrial, SyncKind, SyncStep
 
-CHUNK = 100
-WRITE_ROUNDS = 4
-KEY = "partly_key"
-CONTROL = "partly_control"
-
-
-def key_of(task: Mapping[str, Any]) -> str | None:
-    """Return our key of the image that a task is of, None where the task was not made by partly."""
-    key = (task.get("data") or {}).get(KEY)
-    return str(key) if key else None
-
-
-def image_ids_of(tasks: Iterable[Mapping[str, Any]]) -> list[int]:
-    """Return the numbers of the images that tasks are of, as far as their keys are of our form."""
-    numbers = ((key_of(task) or "").partition("-")[0] for task in tasks)
-    return [int(number) for number in numbers if number.isdigit()]
-
-
-@dataclass(slots=True)
-class PushPlan:
-    """What a push would do."""
-
-    create: list[ImageRecord] = field(default_factory=list)
-    update: list[tuple[ImageRecord, int]] = field(default_factory=list)
-    """Images whose task exists and lacks the newest proposal, with the task's id."""
-    adopt: list[TaskLink] = field(default_factory=list)
-    """Tasks that are there already and only have to be noted here."""
-    unchanged: int = 0
-    gone: list[ImageRecord] = field(default_factory=list)
-    """Images whose task was deleted over there; they are left alone unless asked for."""
-    conflicts: list[dict[str, Any]] = field(default_factory=list)
-    """Images with several tasks of our key; the oldest one counts."""
-    controls: set[int] = field(default_factory=set)
-    """Images whose task is there without the proposal, on purpose."""
-    skipped: list[dict[str, Any]] = field(default_factory=list)
+OUTSIDE_TEST: list[Split | None] = [Split.TRAIN, Split.VAL, None]
 
 
 @dataclass(slots=True)
@@ -75,7 +44,61 @@ class PushReport:
     predictions: int = 0
     control: int = 0
     """New tasks whose proposal was held back."""
+    second: int = 0
+    """New tasks for two people."""
+    catch: int = 0
+    """New tasks with a proposal that is known to be wrong."""
+    resumed: bool = False
+    """It went on with a push that was cut."""
     skipped: list[dict[str, Any]] = field(default_factory=list)
+    plan: list[dict[str, Any]] = field(default_factory=list)
+
+    def counts(self) -> dict[str, int]:
+        """Return the numbers alone."""
+        named = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in named.items() if isinstance(value, int)}
+
+
+@dataclass(frozen=True, slots=True)
+class PushRequest:
+    """What a push is asked for."""
+
+    what: str = "proposals"
+    limit: int | None = None
+    recreate: bool = False
+    known: bool = False
+    outlines: bool = False
+    shares: PushShares = field(default_factory=PushShares)
+
+    def check(self) -> None:
+        """Refuse what is out of range.
+
+        Raises:
+            InvalidArgument: the message names the option.
+        """
+        if self.what not in ("proposals", "partly", "all"):
+            raise InvalidArgument(f"what to push is proposals, partly or all, got {self.what!r}")
+        if self.limit is not None and self.limit < 1:
+            raise InvalidArgument(f"--limit must be at least 1, got {self.limit}")
+        for name in ("control", "second", "catch"):
+            share = getattr(self.shares, name)
+            if not 0 <= share <= 1:
+                raise InvalidArgument(f"--{name}-share is a share from 0 to 1, got {share}")
+        if self.shares.catch and self.what == "all":
+            raise InvalidArgument("--catch-share plants wrong proposals on located images, which --all sends too")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write the request for the journal."""
+        return {
+            "what": self.what,
+            "limit": self.limit,
+            "recreate": self.recreate,
+            "known": self.known,
+            "outlines": self.outlines,
+            "control_share": self.shares.control,
+            "second_share": self.shares.second,
+            "catch_share": self.shares.catch,
+        }
 
 
 def push_images(
@@ -87,6 +110,10 @@ def push_images(
     media_folder: Path | None = None,
     recreate: bool = False,
     control_share: float = 0.0,
+    second_share: float = 0.0,
+    catch_share: float = 0.0,
+    known: bool = False,
+    outlines: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> PushReport:
@@ -102,287 +129,177 @@ def push_images(
         recreate: make tasks anew that were deleted in Label Studio.
         control_share: share of the new tasks with a proposal that are sent without it, 0 to 1, so that what people draw
             by themselves can be compared with what they make of a proposal.
+        second_share: share of the new tasks that two people are to look at, 0 to 1.
+        catch_share: as many tasks more, as a share of those with a proposal, whose proposal is known to be wrong.
+        known: with new tasks of located images, send the location that is known, to be corrected.
+        outlines: send masks as polygons instead of paint.
         dry_run: only say what would be done.
         progress: where to show how far it is.
 
     Raises:
-        InvalidArgument: `what` or `limit` is out of range.
+        InvalidArgument: an option is out of range.
         NotFound: the registry is not connected.
         LabelStudioError: the server cannot be used; what was done stays done, and the same push goes on from there.
     """
-    if what not in ("proposals", "partly", "all"):
-        raise InvalidArgument(f"what to push is proposals, partly or all, got {what!r}")
-    if limit is not None and limit < 1:
-        raise InvalidArgument(f"--limit must be at least 1, got {limit}")
-    if not 0 <= control_share <= 1:
-        raise InvalidArgument(f"--control-share is a share from 0 to 1, got {control_share}")
-    progress = progress or SilentProgress()
+    shares = PushShares(control_share, second_share, catch_share)
+    request = PushRequest(what, limit, recreate, known, outlines, shares)
+    request.check()
     with registry.read() as tx:
         connection = tx.connections.current()
-        links = tx.connections.links(connection.id)
-        # Of those without a task the surest come first, so this many are always enough.
-        enough = limit + len(links) if limit is not None else None
-        waiting = tx.proposals.pending(limit=enough)
-        if enough is not None:
-            waiting += tx.proposals.pending_for(links)
-        proposals = {proposal.image_id: proposal for proposal in waiting}
-        outside_test = [Split.TRAIN, Split.VAL, None]
-        if what == "proposals":
-            images = tx.images.select(splits=outside_test, ids=proposals)
-        else:
-            supervision = Supervision.PARTLY if what == "partly" else None
-            images = tx.images.select(splits=outside_test, supervision=supervision, limit=enough)
-            further = set(proposals) - {image.id for image in images}
-            images += tx.images.select(splits=outside_test, supervision=supervision, ids=further)
-    tasks = client.list_tasks(connection.project_id, with_annotations=bool(proposals))
-    plan = plan_push(images, proposals, links, tasks, limit=limit, recreate=recreate)
-    report = PushReport(
-        unchanged=plan.unchanged, gone=len(plan.gone), conflict=len(plan.conflicts), skipped=plan.skipped
-    )
     if dry_run:
+        state = _read(registry, connection, request, ())
+        plan = _plan(client, connection, request, state)
+        report = _report(plan)
         report.created, report.updated = len(plan.create), len(plan.update)
         return report
-    controls = {image.id for image in plan.create if image.id in proposals and is_control(image, control_share)}
-    report.control = len(controls)
-    for image_id in controls | plan.controls:
-        proposals.pop(image_id, None)
-    push = _Push(registry, client, connection, proposals, controls, media_folder, progress)
-    push.note(plan.adopt)
-    made_anew = {image.id for image in (*plan.create, *plan.gone)}
-    push.restore_media([image for image in images if image.id not in made_anew])
-    report.created = push.create(plan.create, report)
-    report.updated = push.add_predictions(plan.update)
-    report.predictions = sum(image.id in proposals for image in plan.create) + report.updated
-    push.show_predictions()
+    with journaled(registry, connection, SyncKind.PUSH, request.to_dict()) as journal:
+        state = _read(registry, connection, request, journal.left)
+        plan = _plan(client, connection, request, state, journal.left)
+        report = _report(plan)
+        report.resumed = bool(journal.left)
+        masks = _masks(registry, client, connection, plan) if known else None
+        _write_down(journal, plan)
+        sender = Sender(
+            registry, client, connection, journal, progress or SilentProgress(), media_folder, masks, outlines=outlines
+        )
+        _carry_out(sender, plan, state, connection, media_folder, report)
+        journal.finish(report.counts())
     return report
 
 
-def plan_push(
-    images: Sequence[ImageRecord],
-    proposals: dict[int, ProposalRecord],
-    links: dict[int, TaskLink],
-    tasks: Iterable[dict[str, Any]],
-    *,
-    limit: int | None = None,
-    recreate: bool = False,
-) -> PushPlan:
-    """Compare what should be there with what is; pure.
+@dataclass(slots=True)
+class _State:
+    """What the registry knows that a push needs."""
 
-    Args:
-        images: to have a task.
-        proposals: pending ones, by image.
-        links: tasks known here, by image.
-        tasks: tasks there, with predictions where there are proposals.
-        limit: at most this many new tasks.
-        recreate: plan tasks anew that were deleted over there.
-    """
-    plan = PushPlan()
-    there: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for task in tasks:
-        key = key_of(task)
-        if key:
-            there[key].append(task)
-    ordered = sorted(images, key=lambda image: (-_score(proposals.get(image.id)), image.id))
-    for image in ordered:
-        proposal = proposals.get(image.id)
-        found = there.get(image.key, [])
-        link = links.get(image.id)
-        if not found and link is not None and not recreate:
-            plan.gone.append(image)
-            why = f"its task {link.task_id} was deleted in Label Studio; to make it anew: --recreate"
-            plan.skipped.append({"image": image.id, "task": link.task_id, "reason": why})
-            continue
-        if len(found) > 1:
-            tasks_there = sorted(int(candidate["id"]) for candidate in found)
-            plan.conflicts.append({"image": image.id, "tasks": tasks_there})
-        if not found:
-            if limit is None or len(plan.create) < limit:
-                plan.create.append(image)
-            else:
-                plan.skipped.append({"image": image.id, "reason": "beyond --limit"})
-            continue
-        task = min(found, key=lambda candidate: int(candidate["id"]))
-        if (task.get("data") or {}).get(CONTROL) or (link is not None and link.control):
-            # Its proposal is held back on purpose, and so are those of later runs.
-            plan.unchanged += 1
-            plan.controls.add(image.id)
-            if link is None:
-                plan.adopt.append(TaskLink(image.id, int(task["id"]), None, control=True))
-            continue
-        shown = proposal is not None and _has_prediction(task, proposal.run_name)
-        if proposal is not None and not shown:
-            plan.update.append((image, int(task["id"])))
-            continue
-        plan.unchanged += 1
-        proposal_id = proposal.id if proposal is not None else link.proposal_id if link else None
-        wanted = TaskLink(image.id, int(task["id"]), proposal_id)
-        if link != wanted:
-            plan.adopt.append(wanted)
+    images: list[ImageRecord]
+    proposals: dict[int, ProposalRecord]
+    links: dict[int, TaskLink]
+    trials: dict[int, CatchTrial]
+    candidates: list[ImageRecord]
+
+
+def _read(registry: Registry, connection: ConnectionRecord, request: PushRequest, left: Sequence[SyncStep]) -> _State:
+    with registry.read() as tx:
+        links = tx.connections.links(connection.id)
+        trials = tx.trials.of_connection(connection.id)
+        if left:
+            ids = {step.image_id for step in left if step.image_id is not None}
+            proposals = {proposal.image_id: proposal for proposal in tx.proposals.pending_for(ids)}
+            return _State(tx.images.select(splits=OUTSIDE_TEST, ids=ids), proposals, links, trials, [])
+        images, proposals = _selected(tx, request, links)
+        candidates: list[ImageRecord] = []
+        if request.shares.catch:
+            located = tx.images.select(splits=OUTSIDE_TEST, supervision=Supervision.FULLY)
+            candidates = [image for image in located if image.id not in links and image.id not in trials]
+    return _State(images, proposals, links, trials, candidates)
+
+
+def _selected(
+    tx: Transaction, request: PushRequest, links: Mapping[int, TaskLink]
+) -> tuple[list[ImageRecord], dict[int, ProposalRecord]]:
+    # Of those without a task the surest come first, so this many are always enough.
+    enough = request.limit + len(links) if request.limit is not None else None
+    waiting = tx.proposals.pending(limit=enough)
+    if enough is not None:
+        waiting += tx.proposals.pending_for(links)
+    proposals = {proposal.image_id: proposal for proposal in waiting}
+    if request.what == "proposals":
+        return tx.images.select(splits=OUTSIDE_TEST, ids=proposals), proposals
+    supervision = Supervision.PARTLY if request.what == "partly" else None
+    images = tx.images.select(splits=OUTSIDE_TEST, supervision=supervision, limit=enough)
+    further = set(proposals) - {image.id for image in images}
+    return images + tx.images.select(splits=OUTSIDE_TEST, supervision=supervision, ids=further), proposals
+
+
+def _plan(
+    client: LabelStudioClient,
+    connection: ConnectionRecord,
+    request: PushRequest,
+    state: _State,
+    left: Sequence[SyncStep] = (),
+) -> PushPlan:
+    tasks = client.list_tasks(connection.project_id, with_annotations=False)
+    plan = plan_push(
+        state.images,
+        state.proposals,
+        state.links,
+        tasks,
+        # A push that goes on has chosen its images already.
+        limit=None if left else request.limit,
+        recreate=request.recreate,
+        shares=request.shares,
+        left=left,
+        trials=state.trials,
+    )
+    there = {key_of(task) for task in tasks}
+    shown = [task.proposal for task in plan.create if task.proposal is not None and not task.control]
+    free = [image for image in state.candidates if image.key not in there]
+    plan.create += plan_trials(free, shown, request.shares.catch)
     return plan
 
 
-def _score(proposal: ProposalRecord | None) -> float:
-    return proposal.score if proposal is not None else -1.0
+def _report(plan: PushPlan) -> PushReport:
+    return PushReport(
+        unchanged=plan.unchanged,
+        gone=len(plan.gone),
+        conflict=len(plan.conflicts),
+        skipped=plan.skipped,
+        plan=plan.items(),
+    )
 
 
-def _has_prediction(task: dict[str, Any], model_version: str) -> bool:
-    return any(prediction.get("model_version") == model_version for prediction in task.get("predictions") or [])
+def _masks(
+    registry: Registry, client: LabelStudioClient, connection: ConnectionRecord, plan: PushPlan
+) -> dict[int, bytes]:
+    """Return the masks of images whose known location is to be shown, by label."""
+    wanted = [planned.image.label.id for planned in plan.create if planned.image.label and planned.image.label.has_mask]
+    if not wanted or not has_mask_tools(client.get_project(connection.project_id).config):
+        return {}
+    with registry.read() as tx:
+        return tx.labels.mask_pngs(wanted)
 
 
-def is_control(image: ImageRecord, share: float) -> bool:
-    """Choose controls by content alone: the same images every time, and nobody can guess which."""
-    digest = hashlib.sha256(f"control/{image.content_hash}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
+def _write_down(journal: Journal, plan: PushPlan) -> None:
+    """Write the plan into the journal; a step of the push that was cut keeps its number."""
+    old = {step.image_id: step for step in journal.left}
+    work = [*plan.create, *plan.update]
+    new = [planned for planned in work if planned.image.id not in old]
+    noted = journal.plan(
+        [planned.to_step() for planned in new],
+        [planned.trial for planned in new if planned.trial is not None and not planned.trial.id],
+    )
+    steps = {step.image_id: step for step in (*journal.left, *noted)}
+    plan.create = [replace(planned, step=steps[planned.image.id]) for planned in plan.create]
+    plan.update = [replace(planned, step=steps[planned.image.id]) for planned in plan.update]
+    # What the cut push had sent, and what is not wanted any more.
+    left_over = set(old) - {planned.image.id for planned in work}
+    journal.done([old[image_id] for image_id in left_over], plan.adopt)
 
 
-def prediction_of(image: ImageRecord, proposal: ProposalRecord) -> dict[str, Any]:
-    """Write a proposal as a prediction: its run as model version, its score, its boxes."""
-    return {
-        "model_version": proposal.run_name,
-        "score": proposal.score,
-        "result": result_from_boxes(proposal.boxes, image.width, image.height, region_prefix=f"{proposal.run_name}-"),
-    }
-
-
-class _Push:
-    """The work of one push."""
-
-    def __init__(
-        self,
-        registry: Registry,
-        client: LabelStudioClient,
-        connection: ConnectionRecord,
-        proposals: dict[int, ProposalRecord],
-        controls: set[int],
-        media_folder: Path | None,
-        progress: Progress,
-    ) -> None:
-        self._registry = registry
-        self._client = client
-        self._connection = connection
-        self._proposals = proposals
-        self._controls = controls
-        self._media_folder = media_folder
-        self._progress = progress
-
-    def note(self, links: Sequence[TaskLink]) -> None:
-        """Remember which task belongs to which image."""
-        if links:
-            with self._registry.begin() as tx:
-                tx.connections.set_links(self._connection.id, links)
-
-    def restore_media(self, images: Sequence[ImageRecord]) -> None:
-        """Put images of existing tasks back that were lost where the local server serves them."""
-        if self._connection.media == MEDIA_LOCAL and self._media_folder is not None:
-            for image in images:
+def _carry_out(
+    sender: Sender,
+    plan: PushPlan,
+    state: _State,
+    connection: ConnectionRecord,
+    media_folder: Path | None,
+    report: PushReport,
+) -> None:
+    made_anew = {planned.image.id for planned in plan.create} | {image.id for image in plan.gone}
+    if connection.media == MEDIA_LOCAL:
+        if media_folder is None:
+            raise ProjectUnusable("the connected server is not the local one any more; connect again")
+        for image in state.images:
+            if image.id not in made_anew:
+                # Images of existing tasks that were lost where the local server serves them.
                 with suppress(ImageUnreadable):
-                    place_media(image, self._media_folder)
-
-    def create(self, images: Sequence[ImageRecord], report: PushReport) -> int:
-        """Create tasks in chunks and return how many are new."""
-        ready: list[tuple[ImageRecord, dict[str, Any]]] = []
-        with self._progress.task("preparing images", len(images)) as task:
-            for image in images:
-                try:
-                    ready.append((image, self._task_of(image)))
-                except (ImageUnreadable, OSError) as exc:
-                    report.skipped.append({"image": image.id, "reason": str(exc)})
-                task.advance()
-        if not ready:
-            return 0
-        with self._progress.task("creating tasks", len(ready)) as task:
-            for start in range(0, len(ready), CHUNK):
-                chunk = ready[start : start + CHUNK]
-                self._send_until_there(chunk)
-                task.advance(len(chunk))
-        ids = self._task_ids()
-        missing = [image.id for image, _ in ready if image.key not in ids]
-        if missing:
-            raise IncompleteListing(f"{len(missing)} of the tasks just created are not listed; push again")
-        self.note(
-            [
-                TaskLink(image.id, ids[image.key], self._proposal_id(image), image.id in self._controls)
-                for image, _ in ready
-            ]
-        )
-        return len(ready)
-
-    def _send_until_there(self, chunk: Sequence[tuple[ImageRecord, dict[str, Any]]]) -> None:
-        waiting = list(chunk)
-        for attempt in range(WRITE_ROUNDS):
-            try:
-                self._client.import_tasks(self._connection.project_id, [task for _, task in waiting])
-                return
-            except ConnectionFailed:
-                if attempt == WRITE_ROUNDS - 1:
-                    raise
-                # The server may have done the work before the answer was lost: look before sending again.
-                ids = self._task_ids()
-                waiting = [(image, task) for image, task in waiting if image.key not in ids]
-                if not waiting:
-                    return
-
-    def _task_ids(self) -> dict[str, int]:
-        tasks = self._client.list_tasks(self._connection.project_id, with_annotations=False)
-        ids: dict[str, int] = {}
-        for task in tasks:
-            key = key_of(task)
-            if key:
-                ids.setdefault(key, int(task["id"]))
-        return ids
-
-    def add_predictions(self, updates: Sequence[tuple[ImageRecord, int]]) -> int:
-        """Add the newest proposals to tasks that exist."""
-        for start in range(0, len(updates), CHUNK):
-            chunk = updates[start : start + CHUNK]
-            self._client.import_predictions(
-                self._connection.project_id,
-                [{"task": task_id, **prediction_of(image, self._proposals[image.id])} for image, task_id in chunk],
-            )
-            self.note([TaskLink(image.id, task_id, self._proposals[image.id].id) for image, task_id in chunk])
-        return len(updates)
-
-    def show_predictions(self) -> None:
-        """Make the newest run's predictions the ones that people see, and make sure that they do."""
-        if not self._proposals:
-            return
-        newest = max(self._proposals.values(), key=lambda proposal: proposal.run_id)
-        project_id = self._connection.project_id
-        if self._client.shown_predictions(project_id) != (newest.run_name, True):
-            self._client.show_predictions(project_id, newest.run_name)
-        with self._registry.read() as tx:
-            link = tx.connections.links(self._connection.id).get(newest.image_id)
-        if link is None:
-            return
-        task = self._client.get_task(link.task_id)
-        if not _has_prediction(task, newest.run_name) or self._client.shown_predictions(project_id) != (
-            newest.run_name,
-            True,
-        ):
-            raise ProjectUnusable(
-                f"the proposals of {newest.run_name} were sent, but project {project_id} does not show them: set its "
-                f"model version to {newest.run_name} in Label Studio (Settings, Annotation, Prelabeling)"
-            )
-
-    def _task_of(self, image: ImageRecord) -> dict[str, Any]:
-        proposal = self._proposals.get(image.id)
-        data = {
-            "image": self._image_url(image),
-            KEY: image.key,
-            "partly_class": image.class_name or "not known",
-            "partly_score": proposal.score if proposal is not None else None,
-            CONTROL: image.id in self._controls,
-        }
-        return {"data": data} | ({"predictions": [prediction_of(image, proposal)]} if proposal is not None else {})
-
-    def _image_url(self, image: ImageRecord) -> str:
-        if self._connection.media == MEDIA_LOCAL:
-            if self._media_folder is None:
-                raise ProjectUnusable("the connected server is not the local one any more; connect again")
-            file = place_media(image, self._media_folder)
-            return "/data/local-files/?d=" + quote(f"{self._media_folder.name}/{file.name}")
-        return self._client.upload_image(self._connection.project_id, media_name(image), media_bytes(image))
-
-    def _proposal_id(self, image: ImageRecord) -> int | None:
-        proposal = self._proposals.get(image.id)
-        return proposal.id if proposal is not None else None
+                    place_media(image, media_folder)
+    sender.set_readers(plan.readers)
+    created = sender.create(plan.create, report.skipped)
+    report.created = len(created)
+    report.control = sum(planned.control for planned in created)
+    report.second = sum(planned.readers > 1 for planned in created)
+    report.catch = sum(planned.trial is not None for planned in created)
+    report.updated = sender.add_predictions(plan.update)
+    report.predictions = sum(planned.shown is not None for planned in created) + report.updated
+    gone = {image.id for image in plan.gone}
+    sender.show_predictions([item for item in state.proposals.values() if item.image_id not in gone])

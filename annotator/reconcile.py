@@ -7,8 +7,9 @@ from typing import Any
 
 from annotator.client import LabelStudioClient
 from annotator.labeling import config_problem
-from annotator.push import KEY, image_ids_of, key_of
-from db.records import ImageRecord, LocationSource, TaskLink
+from annotator.pull_plan import SAID_THERE
+from annotator.tasks import KEY, image_ids_of, is_as_sent, key_of
+from db.records import ImageRecord, TaskLink
 from db.registry import Registry
 
 DUPLICATE = "studio_duplicate_tasks"
@@ -24,8 +25,6 @@ NOT_SERVED = "studio_image_not_served"
 
 SAMPLE = 8
 """Images that are fetched through Label Studio, evenly from its tasks."""
-
-SAID_THERE = frozenset({LocationSource.DRAWN, LocationSource.ACCEPTED, LocationSource.EDITED, LocationSource.WITHDRAWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,8 @@ def _annotation_differences(
         if image is None:
             continue
         listed[image.id] = int(task["id"])
-        standing = [item for item in task.get("annotations") or [] if not item.get("was_cancelled")]
+        said = [item for item in task.get("annotations") or [] if not is_as_sent(item)]
+        standing = [item for item in said if not item.get("was_cancelled")]
         there.update(int(item["id"]) for item in standing)
         new = [item for item in standing if versions.get(int(item["id"])) != str(item.get("updated_at"))]
         pulled = [item for item in standing if int(item["id"]) in versions]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from annotator.client import LabelStudioClient
 from annotator.geometry import box_from_percent
-from annotator.labeling import NO_LESION, rectangles_in, result_from_boxes, result_from_verdict
-from annotator.push import KEY, key_of
+from annotator.labeling import NO_LESION, regions_in, result_from_boxes, result_from_verdict
+from annotator.tasks import KEY, key_of
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, Location
 from db.regions import boxes_iou
@@ -61,7 +61,7 @@ def review_tasks(
             parent = predictions[0] if predictions else None
             proposed = [
                 box
-                for region in rectangles_in(parent["result"] if parent else [])
+                for region in regions_in(parent["result"] if parent else [], "rectanglelabels")
                 if (box := box_from_percent(region["value"], image.width, image.height)) is not None
             ]
             if not boxes:

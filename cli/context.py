@@ -76,7 +76,8 @@ class Workspace:
 
     def client(self, url: str) -> "LabelStudioClient":
         """Return a client to a server, with the token that is known for it."""
-        from annotator.client import LabelStudioClient, normalize_url
+        from annotator.client import LabelStudioClient
+        from annotator.transport import normalize_url
 
         normal = normalize_url(url)
         return LabelStudioClient(normal, find_token(normal, self.studio))

@@ -25,6 +25,7 @@ from db.queries.connections import ConnectionQueries
 from db.queries.duplicates import DuplicateQueries
 from db.queries.history import HistoryQueries
 from db.queries.images import ImageQueries
+from db.queries.journal import JournalQueries
 from db.queries.labels import LabelQueries
 from db.queries.proposals import ProposalQueries
 from db.queries.retractions import RetractionQueries
@@ -32,6 +33,7 @@ from db.queries.reviews import ReviewQueries
 from db.queries.runs import RunQueries
 from db.queries.snapshots import SnapshotQueries
 from db.queries.status import StatusQueries
+from db.queries.trials import TrialQueries
 
 
 class Transaction:
@@ -49,6 +51,8 @@ class Transaction:
         self.retractions = RetractionQueries(session)
         self.snapshots = SnapshotQueries(session, paths)
         self.status = StatusQueries(session)
+        self.journal = JournalQueries(session)
+        self.trials = TrialQueries(session)
 
 
 class Registry:

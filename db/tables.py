@@ -1,4 +1,4 @@
-"""The typed ORM classes, private to db.
+"""The typed ORM classes, private to db (those of what passes to and from Label Studio are in sync_tables).
 
 Three facts about a location are kept apart by the schema itself: an image without a current label (unknown), a label
 with status `empty`, and a label with status `present`, which alone may own boxes and a mask. Labels, proposals and
@@ -9,65 +9,53 @@ What no program may forget is done by triggers too (db/migrations/triggers.py): 
 holds, every change of an image leaves a row in image_versions, and the test split is frozen.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     CheckConstraint,
-    DateTime,
-    Dialect,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     LargeBinary,
-    MetaData,
     String,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     false,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
+from db.base import Base, UtcDateTime, now
+from db.sync_tables import CatchReview, CatchTrial, Connection, LabelStudioTask, Review, Sync, SyncStep
 
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """Timezone-aware UTC in and out, on databases that drop the zone too."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times, store UTC."""
-        if value is not None and value.tzinfo is None:
-            raise ValueError("naive datetime")
-        return value.astimezone(UTC) if value is not None else None
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Give the zone back where the database dropped it."""
-        if value is None:
-            return None
-        found: datetime = value
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-
-
-def now() -> datetime:
-    """Return the current time in UTC."""
-    return datetime.now(UTC)
-
-
-class Base(DeclarativeBase):
-    """Root of all tables."""
-
-    metadata = MetaData(naming_convention=NAMING)
+__all__ = [
+    "APPEND_ONLY",
+    "Base",
+    "CatchReview",
+    "CatchTrial",
+    "Connection",
+    "Fingerprint",
+    "Image",
+    "ImageClass",
+    "ImageVersion",
+    "LabelStudioTask",
+    "LocationBox",
+    "LocationLabel",
+    "Mask",
+    "NearDuplicate",
+    "Proposal",
+    "ProposalBox",
+    "RetractedLabel",
+    "Retraction",
+    "Review",
+    "Run",
+    "Snapshot",
+    "Sync",
+    "SyncStep",
+    "Thumbnail",
+    "now",
+]
 
 
 class ImageClass(Base):
@@ -240,67 +228,6 @@ class ProposalBox(Base):
     height: Mapped[float]
 
 
-class Connection(Base):
-    """A Label Studio project that this registry syncs with. No token is ever stored."""
-
-    __tablename__ = "connections"
-    __table_args__ = (
-        UniqueConstraint("url", "project_id"),
-        CheckConstraint("media IN ('local', 'upload')", name="media"),
-    )
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    url: Mapped[str] = mapped_column(Text)
-    project_id: Mapped[int]
-    media: Mapped[str] = mapped_column(String(16))
-    used_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
-
-
-class LabelStudioTask(Base):
-    """An image's task in a Label Studio project."""
-
-    __tablename__ = "label_studio_tasks"
-    __table_args__ = (UniqueConstraint("connection_id", "task_id"),)
-
-    connection_id: Mapped[int] = mapped_column(
-        ForeignKey("connections.id", ondelete="RESTRICT"), primary_key=True, autoincrement=False
-    )
-    image_id: Mapped[int] = mapped_column(
-        ForeignKey("images.id", ondelete="RESTRICT"), primary_key=True, autoincrement=False
-    )
-    task_id: Mapped[int]
-    proposal_id: Mapped[int | None] = mapped_column(ForeignKey("proposals.id", ondelete="RESTRICT"))
-    control: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """Sent without its proposal on purpose."""
-
-
-class Review(Base):
-    """What a person said about an image, one row per annotation and version of it."""
-
-    __tablename__ = "reviews"
-    __table_args__ = (
-        UniqueConstraint("connection_id", "external_id", "external_version"),
-        CheckConstraint("outcome IN ('accepted', 'edited', 'rejected', 'drawn', 'empty')", name="outcome"),
-        CheckConstraint("iou >= 0 AND iou <= 1", name="iou"),
-        CheckConstraint(
-            "outcome NOT IN ('accepted', 'edited', 'rejected') OR proposal_id IS NOT NULL", name="proposal"
-        ),
-    )
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    connection_id: Mapped[int] = mapped_column(ForeignKey("connections.id", ondelete="RESTRICT"))
-    external_id: Mapped[int]
-    external_version: Mapped[str] = mapped_column(String(64))
-    image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="RESTRICT"), index=True)
-    proposal_id: Mapped[int | None] = mapped_column(ForeignKey("proposals.id", ondelete="RESTRICT"), index=True)
-    outcome: Mapped[str] = mapped_column(String(16))
-    reviewer: Mapped[str] = mapped_column(Text)
-    iou: Mapped[float | None]
-    seconds: Mapped[float | None]
-    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
-
-
 class Retraction(Base):
     """Labels taken back together, or (with `undoes_id`) a retraction that is itself taken back."""
 
@@ -391,6 +318,6 @@ class LocationBox(Base):
 
 APPEND_ONLY = frozenset(
     {"location_labels", "location_boxes", "masks", "proposals", "proposal_boxes", "reviews", "image_versions"}
-    | {"snapshots", "retractions", "retracted_labels"}
+    | {"snapshots", "retractions", "retracted_labels", "catch_trials", "catch_reviews"}
 )
 """Tables whose rows are never changed or deleted; the migrations carry triggers that refuse it."""

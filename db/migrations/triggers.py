@@ -5,6 +5,7 @@ cost little in bulk.
 """
 
 APPEND_ONLY_0002 = ("image_versions", "snapshots", "retractions", "retracted_labels")
+APPEND_ONLY_0003 = ("catch_trials", "catch_reviews")
 VERSIONED = ("uri", "class_id", "group_key", "split", "label_id")
 IMMUTABLE = ("id", "content_hash", "width", "height")
 

@@ -1,11 +1,15 @@
 """Connections to Label Studio projects, and which task belongs to which image."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from db.errors import NotFound
+from db.queries.bulk import insert_rows
+from db.queries.ids import chunks
 from db.records import ConnectionRecord, TaskLink
 from db.tables import Connection, LabelStudioTask, now
 
@@ -52,7 +56,7 @@ class ConnectionQueries:
         """Return the tasks of a project, by image id."""
         statement = select(LabelStudioTask).where(LabelStudioTask.connection_id == connection_id)
         return {
-            row.image_id: TaskLink(row.image_id, row.task_id, row.proposal_id, row.control)
+            row.image_id: TaskLink(row.image_id, row.task_id, row.proposal_id, row.control, row.readers)
             for row in self._session.scalars(statement)
         }
 
@@ -61,14 +65,45 @@ class ConnectionQueries:
         statement = select(LabelStudioTask.image_id).where(LabelStudioTask.control.is_(True)).distinct()
         return list(self._session.scalars(statement))
 
-    def set_links(self, connection_id: int, links: Iterable[TaskLink]) -> None:
+    def set_links(self, connection_id: int, links: Sequence[TaskLink]) -> None:
         """Note which task belongs to which image and what was sent with it."""
+        known: dict[int, LabelStudioTask] = {}
+        of_project = select(LabelStudioTask).where(LabelStudioTask.connection_id == connection_id)
+        for chunk in chunks([link.image_id for link in links]):
+            rows = self._session.scalars(of_project.where(LabelStudioTask.image_id.in_(chunk)))
+            known.update((row.image_id, row) for row in rows)
+        new: dict[int, dict[str, Any]] = {}
         for link in links:
-            row = self._session.get(LabelStudioTask, (connection_id, link.image_id))
+            values = {
+                "task_id": link.task_id,
+                "proposal_id": link.proposal_id,
+                "control": link.control,
+                "readers": link.readers,
+            }
+            row = known.get(link.image_id)
             if row is None:
-                row = LabelStudioTask(connection_id=connection_id, image_id=link.image_id, task_id=link.task_id)
-                self._session.add(row)
-            row.task_id = link.task_id
-            row.proposal_id = link.proposal_id
-            row.control = link.control
+                new[link.image_id] = {"connection_id": connection_id, "image_id": link.image_id, **values}
+            else:
+                for name, value in values.items():
+                    setattr(row, name, value)
         self._session.flush()
+        insert_rows(self._session, LabelStudioTask, list(new.values()))
+
+    def annotation_counts(self, connection_id: int) -> dict[int, int | None]:
+        """Return how many annotations and skips every task had at the last pull, by task; None before the first."""
+        statement = select(LabelStudioTask.task_id, LabelStudioTask.annotations)
+        rows = self._session.execute(statement.where(LabelStudioTask.connection_id == connection_id))
+        return {row[0]: row[1] for row in rows}
+
+    def set_annotation_counts(self, connection_id: int, counts: Mapping[int, int]) -> None:
+        """Note how many annotations and skips tasks have."""
+        by_count: dict[int, list[int]] = defaultdict(list)
+        for task_id, count in counts.items():
+            by_count[count].append(task_id)
+        for count, task_ids in by_count.items():
+            for chunk in chunks(task_ids):
+                self._session.execute(
+                    update(LabelStudioTask)
+                    .where(LabelStudioTask.connection_id == connection_id, LabelStudioTask.task_id.in_(chunk))
+                    .values(annotations=count)
+                )

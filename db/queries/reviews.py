@@ -1,15 +1,17 @@
 """Reviews: what people said about images, one row per annotation and version of it."""
 
+import json
 from collections.abc import Sequence
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session, aliased
 
-from db.queries.ids import chunks
+from db.queries.bulk import insert_rows
+from db.queries.ids import chunks, reserve_ids
 from db.queries.labels import labels_by_id
 from db.records import LocationLabel, NewReview, ReviewOutcome, ReviewRecord
 from db.tables import LocationLabel as LabelRow
-from db.tables import Proposal, Review
+from db.tables import Proposal, Review, now
 
 
 class ReviewQueries:
@@ -18,14 +20,20 @@ class ReviewQueries:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def versions(self, connection_id: int) -> dict[int, str]:
-        """Return the version last stored of every annotation of a Label Studio project."""
+    def versions(self, connection_id: int, annotation_ids: Sequence[int] | None = None) -> dict[int, str]:
+        """Return the version last stored of every annotation of a Label Studio project, or of these."""
         statement = (
             select(Review.external_id, Review.external_version)
             .where(Review.connection_id == connection_id)
             .order_by(Review.id)
         )
-        return {row[0]: row[1] for row in self._session.execute(statement)}
+        if annotation_ids is None:
+            return {row[0]: row[1] for row in self._session.execute(statement)}
+        found: dict[int, str] = {}
+        for chunk in chunks(annotation_ids):
+            rows = self._session.execute(statement.where(Review.external_id.in_(chunk)))
+            found.update((row[0], row[1]) for row in rows)
+        return found
 
     def all(self) -> list[ReviewRecord]:
         """Return the newest version of every annotation that was ever stored, oldest first."""
@@ -69,23 +77,33 @@ class ReviewQueries:
         return {row[0]: row[1] for row in self._session.execute(statement)}
 
     def add(self, connection_id: int, review: NewReview) -> int:
-        """Store a review and return its id.
+        """Store a review and return its id; see `add_many`."""
+        return self.add_many(connection_id, [review])[0]
+
+    def add_many(self, connection_id: int, reviews: Sequence[NewReview]) -> list[int]:
+        """Store reviews and return their ids.
 
         Raises:
-            Conflict: (at commit) this version of the annotation is stored already.
+            Conflict: (at commit) a version of an annotation is stored already.
         """
-        row = Review(
-            connection_id=connection_id,
-            external_id=review.external_id,
-            external_version=review.external_version,
-            image_id=review.image_id,
-            proposal_id=review.proposal_id,
-            outcome=review.outcome,
-            reviewer=review.reviewer,
-            iou=review.iou,
-            seconds=review.seconds,
-            payload=review.payload,
-        )
-        self._session.add(row)
-        self._session.flush()
-        return row.id
+        ids = reserve_ids(self._session, Review, len(reviews)) if reviews else []
+        at = now()
+        rows = [
+            {
+                "id": review_id,
+                "connection_id": connection_id,
+                "external_id": review.external_id,
+                "external_version": review.external_version,
+                "image_id": review.image_id,
+                "proposal_id": review.proposal_id,
+                "outcome": review.outcome,
+                "reviewer": review.reviewer,
+                "iou": review.iou,
+                "seconds": review.seconds,
+                "payload": json.dumps(review.payload),
+                "created_at": at,
+            }
+            for review_id, review in zip(ids, reviews, strict=True)
+        ]
+        insert_rows(self._session, Review, rows)
+        return ids

@@ -43,7 +43,7 @@ class SnapshotQueries:
         """
         session = self._session
         last = session.scalar(select(Snapshot).order_by(Snapshot.position.desc(), Snapshot.id.desc()).limit(1))
-        position = session.scalar(select(func.max(ImageVersion.id))) or 0
+        position = self.position()
         state, after = (last.state, last.position) if last is not None else (EMPTY_STATE, 0)
         total = last.num_images if last is not None else 0
         for chunk in chunks(self._changed(after, position)):
@@ -58,6 +58,10 @@ class SnapshotQueries:
             session.add(found)
             session.flush()
         return _record(found)
+
+    def position(self) -> int:
+        """Return the number of the last change of any image."""
+        return self._session.scalar(select(func.max(ImageVersion.id))) or 0
 
     def _changed(self, after: int, until: int) -> list[int]:
         changed = select(ImageVersion.image_id).where(ImageVersion.id > after, ImageVersion.id <= until)

@@ -11,8 +11,9 @@ from annotator.import_images import import_images
 from annotator.labeling import result_from_boxes
 from annotator.phantoms import write_phantoms
 from annotator.pull import pull_reviews
-from annotator.push import KEY, push_images
+from annotator.push import push_images
 from annotator.studio import read_account, studio_status
+from annotator.tasks import KEY
 from db.integrity import check_registry
 from db.records import Box, LocationStatus, NewProposal
 from db.registry import create_registry
@@ -51,8 +52,8 @@ def until_done(work):
 
 @pytest.mark.parametrize("seed", range(SCHEDULES))
 def test_a_schedule_of_faults(seed, proxy, studio, phantom_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("annotator.client.READ_PAUSE_S", 0.001)
-    monkeypatch.setattr("annotator.push.CHUNK", 3)
+    monkeypatch.setattr("annotator.transport.READ_PAUSE_S", 0.001)
+    monkeypatch.setattr("annotator.sending.CHUNK", 3)
     registry = create_registry(f"sqlite:///{tmp_path}/r.sqlite3", tmp_path)
     import_images(registry, phantom_folder, "csv", keep_locations=0)
     with registry.begin() as tx:

@@ -7,8 +7,9 @@ from annotator.import_images import import_images
 from annotator.labeling import result_from_boxes
 from annotator.phantoms import write_phantoms
 from annotator.pull import pull_reviews
-from annotator.push import KEY, push_images
+from annotator.push import push_images
 from annotator.reconcile import compare_with_studio
+from annotator.tasks import KEY
 from db.errors import InvalidArgument
 from db.integrity import check_registry
 from db.records import Box, LocationSource, LocationStatus, NewProposal

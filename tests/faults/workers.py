@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from annotator.client import ProjectTotals
 from annotator.import_images import import_images
 from db.records import Box, Location, LocationSource, LocationStatus, NewLabel
 from db.registry import Registry, create_registry, open_for_upgrade, open_registry
@@ -63,7 +64,14 @@ class Recorded:
     def __init__(self, file: str) -> None:
         self._answers = json.loads(Path(file).read_text())
 
-    def list_tasks(self, project_id: int, *, with_annotations: bool) -> list[dict[str, Any]]:
+    def totals(self, project_id: int) -> ProjectTotals:
+        """Return what the recorded tasks add up to."""
+        tasks = self._answers["tasks"]
+        return ProjectTotals(len(tasks), sum(len(task["annotations"]) for task in tasks), "2020-01-01T00:00:00Z")
+
+    def list_tasks(
+        self, project_id: int, *, with_annotations: bool, changed_since: str | None = None
+    ) -> list[dict[str, Any]]:
         """Return the recorded tasks."""
         return list(self._answers["tasks"])
 

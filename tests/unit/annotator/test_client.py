@@ -3,44 +3,46 @@
 import httpx
 import pytest
 
-from annotator.client import LabelStudioClient, normalize_url
+from annotator.client import LabelStudioClient
 from annotator.errors import AuthRejected, ConnectionFailed, IncompleteListing, LabelStudioError
+from annotator.transport import normalize_url
 from db.errors import InvalidArgument
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 
 
 def client_with(monkeypatch, handler):
-    monkeypatch.setattr("annotator.client.READ_PAUSE_S", 0.0)
+    monkeypatch.setattr("annotator.transport.READ_PAUSE_S", 0.0)
     real = httpx.Client
     monkeypatch.setattr(
-        "annotator.client.httpx.Client", lambda **kw: real(transport=httpx.MockTransport(handler), **kw)
+        "annotator.transport.httpx.Client", lambda **kw: real(transport=httpx.MockTransport(handler), **kw)
     )
     return LabelStudioClient("http://studio.test", TOKEN)
 
 
 def page(request, total, size):
     number = int(request.url.params["page"])
-    first = (number - 1) * 100
-    tasks = [{"id": n + 1, "data": {}} for n in range(first, min(first + 100, size))]
+    length = int(request.url.params["page_size"])
+    first = (number - 1) * length
+    tasks = [{"id": n + 1, "data": {}} for n in range(first, min(first + length, size))]
     body = {"tasks": tasks, "total": total, "total_annotations": 0, "total_predictions": 0}
     return httpx.Response(200, json=body)
 
 
 def test_every_page_is_listed(monkeypatch):
-    client = client_with(monkeypatch, lambda request: page(request, 250, 250))
-    assert len(client.list_tasks(1, with_annotations=False)) == 250
+    client = client_with(monkeypatch, lambda request: page(request, 2500, 2500))
+    assert len(client.list_tasks(1, with_annotations=False)) == 2500
 
 
 def test_a_listing_shorter_than_the_servers_total_is_an_error(monkeypatch):
-    client = client_with(monkeypatch, lambda request: page(request, 250, 150))
-    with pytest.raises(IncompleteListing, match="250 tasks, but only 150"):
+    client = client_with(monkeypatch, lambda request: page(request, 2500, 1500))
+    with pytest.raises(IncompleteListing, match="2500 tasks, but only 1500"):
         client.list_tasks(1, with_annotations=False)
 
 
 def test_a_404_in_mid_listing_is_an_error_not_the_end(monkeypatch):
     def answer(request):
-        return page(request, 250, 250) if request.url.params["page"] == "1" else httpx.Response(404, json={})
+        return page(request, 2500, 2500) if request.url.params["page"] == "1" else httpx.Response(404, json={})
 
     with pytest.raises(IncompleteListing, match="page 2"):
         client_with(monkeypatch, answer).list_tasks(1, with_annotations=False)

@@ -3,7 +3,7 @@ from annotator.labeling import (
     CONFIG,
     NO_LESION,
     config_problem,
-    rectangles_in,
+    regions_in,
     result_from_boxes,
     result_from_verdict,
     verdict_in,
@@ -24,7 +24,7 @@ def test_another_interface_is_explained():
 def test_a_result_says_what_was_put_in():
     result = result_from_boxes([Box(10, 10, 20, 20), Box(50, 50, 10, 10)], 100, 100)
     assert len({region["id"] for region in result}) == 2
-    assert len(rectangles_in(result)) == 2
+    assert len(regions_in(result, "rectanglelabels")) == 2
     assert (result[0]["original_width"], result[0]["original_height"]) == (100, 100)
     assert verdict_in(result) is None
     assert verdict_in(result_from_verdict(CANNOT_TELL)) == CANNOT_TELL

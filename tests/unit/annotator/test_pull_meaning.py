@@ -1,8 +1,9 @@
 import pytest
 
 from annotator.labeling import CANNOT_TELL, NO_LESION, result_from_boxes, result_from_verdict
-from annotator.pull import NoStatement, PullReport, interpret_annotation, plan_pull
-from annotator.push import KEY
+from annotator.meaning import NoStatement, interpret_annotation
+from annotator.pull_plan import Known, plan_pull
+from annotator.tasks import KEY
 from db.records import Box, LocationStatus, ReviewOutcome
 from tests.builders import image_record, proposal_record
 
@@ -13,6 +14,10 @@ PROPOSAL = proposal_record(image_id=7, boxes=(PROPOSED,))
 
 def annotation(result, **fields):
     return {"id": 1, "updated_at": "t1", "completed_by": 3, "result": result, "lead_time": 4.2, **fields}
+
+
+def known(**fields):
+    return Known(**{"images": {IMAGE.key: IMAGE}, "links": {}, "proposals": {}, "versions": {}} | fields)
 
 
 def drawn(*boxes):
@@ -80,23 +85,22 @@ def test_predictions_and_drafts_are_never_pulled():
         "drafts": [{"id": 3, "result": drawn(PROPOSED)}],
         "annotations": [],
     }
-    assert plan_pull([task], {IMAGE.key: IMAGE}, {}, {}, {}, PullReport()) == []
+    assert plan_pull([task], known()).reviews == []
 
 
 def test_the_last_word_on_an_image_is_stored_last():
     notes = [annotation(drawn(PROPOSED), id=2, updated_at="t9"), annotation(drawn(PROPOSED), id=3, updated_at="t1")]
     task = {"id": 1, "data": {KEY: IMAGE.key}, "annotations": notes}
-    plan = plan_pull([task], {IMAGE.key: IMAGE}, {}, {}, {}, PullReport())
-    assert [planned.review.external_id for planned in plan] == [3, 2]
+    plan = plan_pull([task], known())
+    assert [planned.review.external_id for planned in plan.reviews] == [3, 2]
 
 
 def test_known_versions_are_unchanged_and_foreign_tasks_are_named():
-    report = PullReport()
     mine = {"id": 1, "data": {KEY: IMAGE.key}, "annotations": [annotation(drawn(PROPOSED))]}
     foreign = {"id": 2, "data": {"image": "x"}, "annotations": [annotation(drawn(PROPOSED), id=9)]}
-    assert plan_pull([mine, foreign], {IMAGE.key: IMAGE}, {}, {}, {1: "t1"}, report) == []
-    assert report.unchanged == 1
-    assert "not made by partly" in report.skipped[0]["reason"]
+    plan = plan_pull([mine, foreign], known(versions={1: "t1"}))
+    assert (plan.reviews, plan.unchanged) == ([], 1)
+    assert "not made by partly" in plan.skipped[0]["reason"]
 
 
 def test_a_proposal_is_judged_against_the_prediction_it_started_from():
@@ -107,6 +111,6 @@ def test_a_proposal_is_judged_against_the_prediction_it_started_from():
         "predictions": [{"id": 31, "model_version": "run-1"}, {"id": 32, "model_version": "run-2"}],
         "annotations": [annotation(drawn(PROPOSED), parent_prediction=31)],
     }
-    plan = plan_pull([task], {IMAGE.key: IMAGE}, {}, {5: PROPOSAL, 6: newer}, {}, PullReport())
-    assert plan[0].review.outcome is ReviewOutcome.ACCEPTED
-    assert plan[0].review.proposal_id == PROPOSAL.id
+    plan = plan_pull([task], known(proposals={5: PROPOSAL, 6: newer}))
+    assert plan.reviews[0].review.outcome is ReviewOutcome.ACCEPTED
+    assert plan.reviews[0].review.proposal_id == PROPOSAL.id

@@ -1,0 +1,112 @@
+"""Label Studio's brush format: a mask as run-length packed RGBA values, a list of bytes. Pure and lossless.
+
+The bit stream is that of thi.ng's rle-pack, which Label Studio uses: the number of values (32 bits), bits in a value
+less 1 (5), bits in each of four kinds of counts less 1 (4 each); then records of one bit (1: a run, 0: values as they
+are), two bits (kind of count), the count less 1, and one value or as many as counted. A mask is opaque white where it
+is, and transparent black where it is not; what people paint has other colours, so only the opacity counts.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHANNELS = 4
+COUNT_BITS = (3, 4, 8, 16)
+OPAQUE = 128
+"""From this opacity on a pixel is inside: the edges of strokes are smoothed."""
+
+
+def encode_brush(mask_HW: NDArray[np.bool_]) -> list[int]:
+    """Pack a mask.
+
+    Args:
+        mask_HW: bool, True inside.
+
+    Returns:
+        The bytes, each 0 to 255.
+    """
+    flat_N = np.asarray(mask_HW, dtype=bool).ravel()
+    bits = [f"{flat_N.size * CHANNELS:032b}{8 - 1:05b}", *(f"{size - 1:04b}" for size in COUNT_BITS)]
+    if flat_N.size:
+        ends = np.flatnonzero(np.diff(flat_N, append=not flat_N[-1])) + 1
+        for length, inside in zip(np.diff(ends, prepend=0).tolist(), flat_N[ends - 1].tolist(), strict=True):
+            bits += _run(length * CHANNELS, 255 if inside else 0)
+    text = "".join(bits)
+    text += "0" * (-len(text) % 8)
+    return list(int(text, 2).to_bytes(len(text) // 8, "big"))
+
+
+def _run(length: int, value: int) -> list[str]:
+    records = []
+    while length:
+        kind = next((n for n, size in enumerate(COUNT_BITS) if length <= 1 << size), len(COUNT_BITS) - 1)
+        part = min(length, 1 << COUNT_BITS[kind])
+        records.append(f"1{kind:02b}{part - 1:0{COUNT_BITS[kind]}b}{value:08b}")
+        length -= part
+    return records
+
+
+def decode_brush(rle: Sequence[int], height: int, width: int) -> NDArray[np.bool_]:
+    """Unpack a mask.
+
+    Args:
+        rle: bytes, each 0 to 255.
+        height: of the image that was painted on, pixels.
+        width: of the same.
+
+    Returns:
+        bool HW, True where the paint is at least half opaque.
+
+    Raises:
+        ValueError: the bytes are cut off, of another form, or of an image of another size.
+    """
+    data = bytes(rle)
+    wanted = height * width * CHANNELS
+    bits = _Bits(data)
+    count, word = bits.read(32), bits.read(5) + 1
+    if count != wanted or word != 8:
+        raise ValueError(f"a painted area has {count} values of {word} bits, expected {wanted} of 8")
+    sizes = [bits.read(4) + 1 for _ in range(4)]
+    values_N = np.empty(count, dtype=np.uint8)
+    at = 0
+    while at < count:
+        is_run = bits.read(1)
+        end = at + 1 + bits.read(sizes[bits.read(2)])
+        if end > count:
+            raise ValueError("a painted area has more values than it says")
+        if is_run:
+            values_N[at:end] = bits.read(8)
+        else:
+            values_N[at:end] = bits.read_bytes(end - at)
+        at = end
+    inside: NDArray[np.bool_] = values_N.reshape(height, width, CHANNELS)[:, :, 3] >= OPAQUE
+    return inside
+
+
+class _Bits:
+    """Reads numbers from a stream of bits, highest bit first."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at, self._end = data, 0, len(data) * 8
+
+    def read(self, size: int) -> int:
+        """Read a number of at most 32 bits."""
+        stop = self._at + size
+        if stop > self._end:
+            raise ValueError("a painted area is cut off")
+        first, last = self._at // 8, -(-stop // 8)
+        number = int.from_bytes(self._data[first:last], "big") >> (last * 8 - stop)
+        self._at = stop
+        return number & ((1 << size) - 1)
+
+    def read_bytes(self, count: int) -> NDArray[np.uint8]:
+        """Read numbers of 8 bits each."""
+        stop = self._at + count * 8
+        if stop > self._end:
+            raise ValueError("a painted area is cut off")
+        first, last = self._at // 8, -(-stop // 8)
+        bits = np.unpackbits(np.frombuffer(self._data[first:last], dtype=np.uint8))
+        shift = self._at - first * 8
+        self._at = stop
+        return np.packbits(bits[shift : shift + count * 8])

@@ -1,0 +1,117 @@
+"""Catch trials: proposals that are known to be wrong, and what people made of them. None of it becomes a label."""
+
+import json
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.queries.bulk import insert_rows
+from db.queries.ids import reserve_ids
+from db.records import Box
+from db.sync_records import CatchReview, CatchTrial
+from db.tables import CatchReview as ReviewRow
+from db.tables import CatchTrial as TrialRow
+from db.tables import now
+
+
+class TrialQueries:
+    """Catch trials of the registry."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, connection_id: int, trials: Sequence[CatchTrial]) -> None:
+        """Note what is planted in a project, before it is sent."""
+        ids = reserve_ids(self._session, TrialRow, len(trials)) if trials else []
+        rows = [
+            {
+                "id": trial_id,
+                "connection_id": connection_id,
+                "image_id": trial.image_id,
+                "run_id": trial.run_id,
+                "score": trial.score,
+                "boxes": json.dumps(_numbers(trial.boxes)),
+                "truth": json.dumps(_numbers(trial.truth)),
+                "created_at": now(),
+            }
+            for trial_id, trial in zip(ids, trials, strict=True)
+        ]
+        insert_rows(self._session, TrialRow, rows)
+
+    def of_connection(self, connection_id: int) -> dict[int, CatchTrial]:
+        """Return what is planted in a project, by image."""
+        rows = self._session.scalars(select(TrialRow).where(TrialRow.connection_id == connection_id))
+        return {row.image_id: _trial(row) for row in rows}
+
+    def add_reviews(self, reviews: Sequence[CatchReview]) -> None:
+        """Store what people made of trials.
+
+        Raises:
+            Conflict: (at commit) this version of the annotation is stored already.
+        """
+        ids = reserve_ids(self._session, ReviewRow, len(reviews)) if reviews else []
+        rows = [
+            {
+                "id": review_id,
+                "trial_id": review.trial_id,
+                "external_id": review.external_id,
+                "external_version": review.external_version,
+                "reviewer": review.reviewer,
+                "outcome": "missed" if review.missed else "caught",
+                "truth_iou": review.truth_iou,
+                "seconds": review.seconds,
+                "payload": json.dumps(review.payload),
+                "created_at": now(),
+            }
+            for review_id, review in zip(ids, reviews, strict=True)
+        ]
+        insert_rows(self._session, ReviewRow, rows)
+
+    def versions(self, connection_id: int) -> dict[int, str]:
+        """Return the version last stored of every annotation of a planted proposal in a project."""
+        statement = (
+            select(ReviewRow.external_id, ReviewRow.external_version)
+            .join(TrialRow, TrialRow.id == ReviewRow.trial_id)
+            .where(TrialRow.connection_id == connection_id)
+            .order_by(ReviewRow.id)
+        )
+        return {row[0]: row[1] for row in self._session.execute(statement)}
+
+    def reviews(self) -> list[CatchReview]:
+        """Return the newest version of what people said about planted proposals, oldest first."""
+        newest: dict[tuple[int, int], ReviewRow] = {}
+        for row in self._session.scalars(select(ReviewRow).order_by(ReviewRow.id)):
+            newest[row.trial_id, row.external_id] = row
+        return [
+            CatchReview(
+                trial_id=row.trial_id,
+                external_id=row.external_id,
+                external_version=row.external_version,
+                reviewer=row.reviewer,
+                missed=row.outcome == "missed",
+                truth_iou=row.truth_iou,
+                seconds=row.seconds,
+                payload=row.payload,
+            )
+            for row in newest.values()
+        ]
+
+    def count(self) -> int:
+        """Return how many proposals were planted, in all projects."""
+        return len(list(self._session.scalars(select(TrialRow.id))))
+
+
+def _numbers(boxes: Sequence[Box]) -> list[list[float]]:
+    return [[box.x, box.y, box.width, box.height] for box in boxes]
+
+
+def _trial(row: TrialRow) -> CatchTrial:
+    return CatchTrial(
+        image_id=row.image_id,
+        run_id=row.run_id,
+        score=row.score,
+        boxes=tuple(Box(*numbers) for numbers in row.boxes),
+        truth=tuple(Box(*numbers) for numbers in row.truth),
+        id=row.id,
+    )

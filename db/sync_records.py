@@ -1,0 +1,113 @@
+"""What callers receive about pushes, pulls and catch trials: frozen, typed, free of SQLAlchemy."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from db.records import Box
+
+
+class SyncKind(StrEnum):
+    """Direction of a sync."""
+
+    PUSH = "push"
+    PULL = "pull"
+
+
+class SyncStatus(StrEnum):
+    """How far a sync is."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    """It ended with an error; the next one of its kind goes on from there."""
+    REPLACED = "replaced"
+    """It was cut, and another plan has taken its place."""
+
+
+class StepAction(StrEnum):
+    """What a step does."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    GONE = "gone"
+    CONFLICT = "conflict"
+
+
+class StepState(StrEnum):
+    """How far a step is."""
+
+    PLANNED = "planned"
+    SENT = "sent"
+    """A request was sent, and its answer not yet noted: what became of it has to be looked up."""
+    DONE = "done"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStep:
+    """One thing that a sync does."""
+
+    action: StepAction
+    image_id: int | None = None
+    task_id: int | None = None
+    annotation_id: int | None = None
+    proposal_id: int | None = None
+    control: bool = False
+    readers: int = 1
+    address: str | None = None
+    detail: str | None = None
+    state: StepState = StepState.PLANNED
+    ordinal: int = 0
+    """Its number in the sync, given when it is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRecord:
+    """One push or pull."""
+
+    id: int
+    connection_id: int
+    kind: SyncKind
+    status: SyncStatus
+    owner: str
+    options: dict[str, Any]
+    counts: dict[str, Any]
+    mark: dict[str, Any]
+    detail: str | None
+    created_at: datetime
+    touched_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CatchTrial:
+    """A proposal that is known to be wrong, planted in a project."""
+
+    image_id: int
+    run_id: int
+    score: float
+    boxes: tuple[Box, ...]
+    truth: tuple[Box, ...]
+    id: int = 0
+
+    @property
+    def run_name(self) -> str:
+        """Public name of the run under which it is shown."""
+        return f"run-{self.run_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class CatchReview:
+    """What a person made of a planted proposal."""
+
+    trial_id: int
+    external_id: int
+    external_version: str
+    reviewer: str
+    missed: bool
+    """It was taken for right: what the person said covers the same place."""
+    truth_iou: float
+    seconds: float | None = None
+    payload: dict[str, Any] = field(default_factory=dict)
