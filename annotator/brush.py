@@ -33,7 +33,8 @@ def encode_brush(mask_HW: NDArray[np.bool_]) -> list[int]:
         for length, inside in zip(np.diff(ends, prepend=0).tolist(), flat_N[ends - 1].tolist(), strict=True):
             bits += _run(length * CHANNELS, 255 if inside else 0)
     text = "".join(bits)
-    text += "0" * (-len(text) % 8)
+    # At least one bit, as Label Studio's own converter does.
+    text += "0" * (8 - len(text) % 8)
     return list(int(text, 2).to_bytes(len(text) // 8, "big"))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from annotator.client import LabelStudioClient, Project
 from annotator.errors import ProjectUnusable
-from annotator.labeling import config_problem
+from annotator.labeling import MASK_TOOLS, config_problem, has_mask_tools
 from db.records import ConnectionRecord
 from db.registry import Registry
 
@@ -21,6 +21,7 @@ def connect_project(
     title: str,
     project_id: int | None = None,
     media_folder: Path | None = None,
+    masks: bool = False,
     dry_run: bool = False,
 ) -> tuple[ConnectionRecord | None, Project | None, str]:
     """Make a project the one that push and pull work with.
@@ -31,6 +32,7 @@ def connect_project(
         title: of the project to find or create, where no id is given and none was connected before.
         project_id: an existing project; its labelling interface is checked, never changed.
         media_folder: folder that the server, on this same machine, can serve; None to upload images.
+        masks: the project is to have tools for masks: paint and outlines.
         dry_run: check everything, create and store nothing.
 
     Returns:
@@ -52,9 +54,14 @@ def connect_project(
             f"with: {problem}. It was not changed; connect to another with --title NAME, or add what is missing in "
             "its settings"
         )
+    if project is not None and masks and not has_mask_tools(project.config):
+        raise ProjectUnusable(
+            f"project {project.id} ({project.title!r}) has no tools for masks. It was not changed; connect to another "
+            "with --title NAME, or add to its labelling interface, in its settings:" + MASK_TOOLS
+        )
     if dry_run:
         return None, project, user
-    project = project or client.create_project(title)
+    project = project or client.create_project(title, masks=masks)
     if media_folder is not None:
         client.ensure_local_storage(project.id, media_folder)
     media = MEDIA_LOCAL if media_folder is not None else MEDIA_UPLOAD

@@ -9,6 +9,7 @@ AnnotatorError
 │   ├── IncompleteListing    the server listed less than it says it has
 │   ├── RequestRefused       the server answered, but not with what was asked for
 │   └── SyncBusy             another push to the same project is at work
+├── PortUnusable             a port cannot be listened on (exit code 2)
 └── StudioFailed             the local server cannot be installed, started or stopped (exit code 3)
 """
 
@@ -57,6 +58,10 @@ class RequestRefused(LabelStudioError):
 
 class SyncBusy(LabelStudioError):
     """Another push to the same project is at work."""
+
+
+class PortUnusable(AnnotatorError):
+    """A port of this machine cannot be listened on."""
 
 
 class StudioFailed(AnnotatorError):

@@ -29,7 +29,7 @@ POLYGON_LABEL = "lesion (outline)"
 NO_LESION = "no lesion"
 CANNOT_TELL = "cannot tell"
 
-_MASK_TOOLS = f"""
+MASK_TOOLS = f"""
   <BrushLabels name="{BRUSH_CONTROL}" toName="{IMAGE_OBJECT}">
     <Label value="{BRUSH_LABEL}" background="#1e90ff" hotkey="4"/>
   </BrushLabels>
@@ -50,7 +50,7 @@ def interface(*, masks: bool = False) -> str:
          contrastControl="true"/>
   <RectangleLabels name="{BOX_CONTROL}" toName="{IMAGE_OBJECT}">
     <Label value="{BOX_LABEL}" background="#ff8c00" hotkey="1"/>
-  </RectangleLabels>{_MASK_TOOLS if masks else ""}
+  </RectangleLabels>{MASK_TOOLS if masks else ""}
 </View>"""
 
 

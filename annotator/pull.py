@@ -215,9 +215,8 @@ def _earlier_proposals(
     names = {run.name: run.id for run in tx.runs.all()} if wanted else {}
     for version, image_ids in wanted.items():
         if version in names:
-            for proposal in tx.proposals.of_run(names[version]):
-                if proposal.image_id in image_ids:
-                    found[proposal.id] = proposal
+            for proposal in tx.proposals.of_run(names[version], image_ids):
+                found[proposal.id] = proposal
     return found
 
 

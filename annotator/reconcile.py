@@ -8,9 +8,11 @@ from typing import Any
 from annotator.client import LabelStudioClient
 from annotator.labeling import config_problem
 from annotator.pull_plan import SAID_THERE
-from annotator.tasks import KEY, image_ids_of, is_as_sent, key_of
+from annotator.syncing import is_at_work
+from annotator.tasks import KEY, LIVE_TITLE, image_ids_of, is_as_sent, key_of
 from db.records import ImageRecord, TaskLink
 from db.registry import Registry
+from db.sync_records import StepState, SyncKind
 
 DUPLICATE = "studio_duplicate_tasks"
 TASK_GONE = "studio_task_deleted"
@@ -22,6 +24,7 @@ DIFFERS = "studio_label_changed_here"
 UNSHOWN = "studio_proposals_not_shown"
 INTERFACE = "studio_interface_changed"
 NOT_SERVED = "studio_image_not_served"
+PUSH_CUT = "studio_push_cut"
 
 SAMPLE = 8
 """Images that are fetched through Label Studio, evenly from its tasks."""
@@ -65,17 +68,25 @@ def compare_with_studio(registry: Registry, client: LabelStudioClient) -> list[D
         annotated = tx.reviews.images(connection.id)
         ids = {*image_ids_of(tasks), *links, *annotated.values()}
         images = {image.id: image for image in tx.images.select(ids=ids)}
+        last_push = tx.journal.last(connection.id, SyncKind.PUSH)
+        left = (
+            tx.journal.steps(last_push.id, states=[StepState.PLANNED, StepState.SENT]) if last_push is not None else []
+        )
         proposals = tx.proposals.by_id(link.proposal_id for link in links.values() if link.proposal_id is not None)
     differences = [
         *_task_differences(tasks, links, images),
         *_annotation_differences(tasks, images, versions, annotated),
     ]
+    if left and last_push is not None and not is_at_work(last_push):
+        why = f"the last push was cut with {len(left)} steps left; repair: the same partly push, which goes on there"
+        cut = [images[step.image_id] for step in left if step.image_id in images]
+        differences.append(Difference(PUSH_CUT, cut, why))
     differences += _unserved(client, tasks, images)
     if problem := config_problem(project.config):
         why = f"the labelling interface of project {project.id} was changed: {problem}; put it back in its settings"
         differences.append(Difference(INTERFACE, [], why))
     newest = max((proposal.run_id for proposal in proposals.values()), default=None)
-    if newest is not None and shown != (f"run-{newest}", True):
+    if newest is not None and shown not in [(f"run-{newest}", True), (LIVE_TITLE, True)]:
         why = f"people see the predictions of {shown[0] or 'no model'}, not of run-{newest}; repair: partly push"
         differences.append(Difference(UNSHOWN, [], why))
     return differences
@@ -88,7 +99,7 @@ def _unserved(
     own = [task for task in tasks if key_of(task) in known]
     differences = []
     for task in own[:: max(1, len(own) // SAMPLE)][:SAMPLE]:
-        problem = client.image_problem(str(task["data"].get("image") or ""))
+        problem = client.image_problem(str(task["data"].get("image") or ""), int(task["id"]))
         if problem is not None:
             why = f"people cannot see the image of task {task['id']}: {problem}; repair: partly push --all"
             differences.append(Difference(NOT_SERVED, [known[task["data"][KEY]]], why, [int(task["id"])]))

@@ -13,6 +13,7 @@ from statistics import fmean
 
 from db.records import LocationLabel, LocationStatus, ProposalRecord, ReviewOutcome, ReviewRecord
 from db.regions import boxes_iou
+from db.sync_records import CatchReview
 
 BIN = 0.1
 AGREED_IOU = 0.5
@@ -111,6 +112,42 @@ def influences(
         )
         for name, members in groups.items()
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class CatchSummary:
+    """How often one person took a proposal for right that is known to be wrong."""
+
+    reviewer: str
+    shown: int
+    missed: int
+    truth_iou: float
+    """Mean IoU of what the person said with where it really is."""
+
+
+def catch_summaries(reviews: Sequence[CatchReview]) -> list[CatchSummary]:
+    """Count answers to planted proposals by person, who missed most first."""
+    by_person: dict[str, list[CatchReview]] = defaultdict(list)
+    for review in reviews:
+        by_person[review.reviewer].append(review)
+    found = [
+        CatchSummary(name, len(said), sum(item.missed for item in said), fmean(item.truth_iou for item in said))
+        for name, said in by_person.items()
+    ]
+    return sorted(found, key=lambda summary: (-summary.missed / summary.shown, summary.reviewer))
+
+
+def waiting_for_second(wanted: Mapping[int, int], reviews: Sequence[ReviewRecord]) -> list[int]:
+    """Return the images that fewer people have spoken about than are wanted.
+
+    Args:
+        wanted: how many people are to look at an image, by image.
+        reviews: the newest version of every annotation.
+    """
+    spoken: dict[int, set[str]] = defaultdict(set)
+    for review in reviews:
+        spoken[review.image_id].add(review.reviewer)
+    return [image_id for image_id, count in sorted(wanted.items()) if len(spoken[image_id]) < count]
 
 
 def score_bins(reviews: Sequence[ReviewRecord]) -> list[ScoreBin]:

@@ -11,7 +11,7 @@ from annotator.errors import ConnectionFailed, IncompleteListing, ProjectUnusabl
 from annotator.media import bucket_of, media_bytes, media_name, own_address, place_media
 from annotator.push_plan import PlannedTask
 from annotator.syncing import Journal
-from annotator.tasks import key_of, known_location_of, prediction_of, shows_prediction, task_of
+from annotator.tasks import LIVE_TITLE, key_of, known_location_of, prediction_of, shows_prediction, task_of
 from db.errors import ImageUnreadable
 from db.progress import Progress
 from db.records import ConnectionRecord, ImageRecord, ProposalRecord
@@ -244,12 +244,13 @@ class Sender:
         if not sent:
             return
         newest = max(sent, key=lambda proposal: (proposal.run_id, -proposal.image_id))
-        wanted = (newest.run_name, True)
-        if self._client.shown_predictions(self._project_id) != wanted:
+        # With a live backend people see what that answers, which is the newest run's too.
+        good = [(newest.run_name, True), (LIVE_TITLE, True)]
+        if self._client.shown_predictions(self._project_id) not in good:
             self._client.show_predictions(self._project_id, newest.run_name)
         task = self._client.get_task(links[newest.image_id].task_id)
         shown = shows_prediction(task, newest.run_name)
-        if not shown or self._client.shown_predictions(self._project_id) != wanted:
+        if not shown or self._client.shown_predictions(self._project_id) not in good:
             raise ProjectUnusable(
                 f"the proposals of {newest.run_name} were sent, but project {self._project_id} does not show them: set "
                 f"its model version to {newest.run_name} in Label Studio (Settings, Annotation, Prelabeling)"

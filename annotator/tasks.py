@@ -12,6 +12,8 @@ from db.records import Box, ImageRecord, LocationStatus
 
 KEY = "partly_key"
 CONTROL = "partly_control"
+LIVE_TITLE = "partly"
+"""Name of the ML backend under which proposals are asked for while people work."""
 KNOWN_PREFIX = "known-"
 """Of the ids of regions that show what the registry knew when the task was made."""
 

@@ -80,7 +80,7 @@ class Workspace:
         from annotator.transport import normalize_url
 
         normal = normalize_url(url)
-        return LabelStudioClient(normal, find_token(normal, self.studio))
+        return LabelStudioClient(normal, find_token(normal, self.studio), ca_file=self.settings.ca_file)
 
     def media_folder(self, url: str) -> "Path | None":
         """Return the folder that the server can serve files from, None where it is not the local one."""

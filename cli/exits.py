@@ -3,7 +3,7 @@
 0 done, 2 usage or configuration, 3 Label Studio or network, 4 registry or data, 5 training.
 """
 
-from annotator.errors import AnnotatorError, DataUnreadable
+from annotator.errors import AnnotatorError, DataUnreadable, PortUnusable
 from db.errors import InvalidArgument, RegistryError
 from learner.errors import ConfigInvalid, LearnerError
 
@@ -15,6 +15,7 @@ TRAINING = 5
 EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (InvalidArgument, USAGE),
     (ConfigInvalid, USAGE),
+    (PortUnusable, USAGE),
     (DataUnreadable, REGISTRY),
     (AnnotatorError, LABEL_STUDIO),
     (RegistryError, REGISTRY),

@@ -24,12 +24,20 @@ TEMPLATE = """# A partly project. Images stay where they lie; what is known abou
 [label_studio]
 # Name of the project that `partly connect` finds or creates.
 title = "{title}"
+# What an annotation without any box means: "nothing" (it may be an accident; "no lesion" is a choice of its own), or
+# "no lesion", where that is agreed.
+# empty_result = "nothing"
+# Certificates (PEM) of an authority of your own that has signed the server's.
+# ca_file = "ca.pem"
 
 [train]
 # Settings that every training starts from, under their names in --set. For example:
 # size = 128
 # encoder = "resnet50"
 """
+
+
+EMPTY_RESULTS = ("nothing", "no lesion")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,8 @@ class Settings:
     root: Path
     database_url: str
     title: str
+    empty_result: str = EMPTY_RESULTS[0]
+    ca_file: Path | None = None
     train: dict[str, Any] = field(default_factory=dict)
 
 
@@ -67,11 +77,26 @@ def load_settings(*, project: Path | None, database: str | None) -> Settings:
 def settings_of(root: Path, *, database: str | None) -> Settings:
     """Read the settings of a project folder; a folder without partly.toml has the defaults."""
     document = _read(root / PROJECT_FILE)
+    studio = document["label_studio"]
+    unknown = set(studio) - {"title", "empty_result", "ca_file"}
+    if unknown:
+        raise InvalidArgument(
+            f"{root / PROJECT_FILE}: [label_studio] has no {', '.join(sorted(unknown))}; it has title, empty_result, "
+            "ca_file"
+        )
+    empty_result = studio.get("empty_result", EMPTY_RESULTS[0])
+    if empty_result not in EMPTY_RESULTS:
+        raise InvalidArgument(
+            f"{root / PROJECT_FILE}: empty_result is one of {', '.join(EMPTY_RESULTS)}, got {empty_result!r}"
+        )
+    ca_file = os.environ.get("PARTLY_LABEL_STUDIO_CA") or studio.get("ca_file")
     url = database or os.environ.get("PARTLY_DB") or document["registry"].get("url")
     return Settings(
         root=root,
         database_url=url or f"sqlite:///{(root / DATABASE_FILE).as_posix()}",
-        title=document["label_studio"].get("title") or f"partly: {root.name}",
+        title=studio.get("title") or f"partly: {root.name}",
+        empty_result=empty_result,
+        ca_file=root / ca_file if ca_file else None,
         train=document["train"],
     )
 

@@ -64,22 +64,14 @@ def propose_locations(
     gate = gate or model.config.gate
     if gate not in ("class", "agreement"):
         raise InvalidArgument(f"--gate is class or agreement, got {gate!r}")
-    wanted = model.config.tau if tau is None else tau
-    certified: CertifiedTau | None = None
-    if wanted == "auto":
-        certified = _certify(registry, model, gate, progress)
-        threshold = certified.tau
-    else:
-        threshold = float(wanted)
-        if not 0 <= threshold <= 1:
-            raise InvalidArgument(f"--tau is a number from 0 to 1, or auto; got {wanted}")
+    threshold, certified = choose_tau(registry, model, gate, tau, progress)
     with registry.read() as tx:
         images = tx.images.select(splits=[Split.TRAIN, Split.VAL, None], supervision=Supervision.PARTLY)
-    scored = _score(registry, model, images, gate, progress)
+    scored = score_images(registry, model, images, gate, progress)
     passing = [item for item in scored if item.score > threshold and item.prediction.boxes]
     passing.sort(key=lambda item: (-item.score, item.image.id))
     passing = passing[:budget]
-    proposals = [_proposal(item, model) for item in passing]
+    proposals = [to_proposal(item, model) for item in passing]
     if not dry_run and proposals:
         with registry.begin() as tx:
             tx.proposals.add(proposals, run_id=model.run.id, tau=threshold, gate=gate)
@@ -102,6 +94,27 @@ def propose_locations(
     return result
 
 
+def choose_tau(
+    registry: Registry, model: TrainedModel, gate: str, tau: float | str | None, progress: Progress
+) -> tuple[float, CertifiedTau | None]:
+    """Work out the threshold that a run's proposals have to pass.
+
+    Returns:
+        The threshold (infinite where none can be certified), and how it was certified where tau is `auto`.
+
+    Raises:
+        InvalidArgument: tau is out of range.
+    """
+    wanted = model.config.tau if tau is None else tau
+    if wanted == "auto":
+        certified = _certify(registry, model, gate, progress)
+        return certified.tau, certified
+    threshold = float(wanted)
+    if not 0 <= threshold <= 1:
+        raise InvalidArgument(f"--tau is a number from 0 to 1, or auto; got {wanted}")
+    return threshold, None
+
+
 def parse_tau(text: str | None) -> float | str | None:
     """Parse --tau: a number, `auto`, or None for the run's own.
 
@@ -116,9 +129,10 @@ def parse_tau(text: str | None) -> float | str | None:
         raise InvalidArgument(f"--tau is a number from 0 to 1, or auto; got {text!r}") from None
 
 
-def _score(
+def score_images(
     registry: Registry, model: TrainedModel, images: list[ImageRecord], gate: str, progress: Progress
 ) -> list[Scored]:
+    """Run a model on images and score what it finds by a gate; images that cannot be read are left out."""
     if not images:
         return []
     with registry.read() as tx:
@@ -146,7 +160,8 @@ def _item(item: Scored, proposal: NewProposal) -> dict[str, Any]:
     }
 
 
-def _proposal(item: Scored, model: TrainedModel) -> NewProposal:
+def to_proposal(item: Scored, model: TrainedModel) -> NewProposal:
+    """Write what a model found as a proposal."""
     prediction = item.prediction
     index = prediction.class_index
     return NewProposal(
@@ -161,7 +176,7 @@ def _proposal(item: Scored, model: TrainedModel) -> NewProposal:
 def _certify(registry: Registry, model: TrainedModel, gate: str, progress: Progress) -> CertifiedTau:
     with registry.read() as tx:
         images = tx.images.select(splits=[Split.VAL], supervision=Supervision.FULLY)
-    scored = _score(registry, model, images, gate, progress)
+    scored = score_images(registry, model, images, gate, progress)
     found = [item for item in scored if item.prediction.boxes]
     correct = [boxes_iou(item.prediction.boxes, item.image.boxes) >= CORRECT_IOU for item in found]
     certified = certify_tau([item.score for item in found], correct)

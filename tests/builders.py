@@ -1,9 +1,20 @@
 """One-line valid objects for tests."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from db.files import ImageFile
-from db.records import Box, ImageRecord, Location, LocationStatus, NewImage, NewProposal, ProposalRecord
+from db.records import (
+    Box,
+    ImageRecord,
+    Location,
+    LocationLabel,
+    LocationSource,
+    LocationStatus,
+    NewImage,
+    NewProposal,
+    ProposalRecord,
+)
 from db.registry import Registry
 
 CONTENT = iter(range(10**9))
@@ -32,6 +43,22 @@ def image_record(**fields) -> ImageRecord:
         "split": None,
     }
     return ImageRecord(**{**given, **fields})
+
+
+def label_record(*boxes: Box, **fields) -> LocationLabel:
+    given = {
+        "id": 11,
+        "image_id": 7,
+        "revision": 1,
+        "status": LocationStatus.PRESENT if boxes else LocationStatus.EMPTY,
+        "boxes": boxes,
+        "has_mask": False,
+        "source": LocationSource.IMPORTED,
+        "reviewer": None,
+        "run_id": None,
+        "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+    return LocationLabel(**{**given, **fields})
 
 
 def proposal_record(**fields) -> ProposalRecord:

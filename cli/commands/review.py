@@ -19,7 +19,14 @@ def review(
     limit: Annotated[int, typer.Option(metavar="N", help="Show so many of the queue, surest first.")] = 10,
 ) -> None:
     """Show what waits for review, what became of proposals by score, minutes spent, and how far people agree."""
-    from annotator.review_summary import agreements, influences, reviewer_summaries, score_bins
+    from annotator.review_summary import (
+        agreements,
+        catch_summaries,
+        influences,
+        reviewer_summaries,
+        score_bins,
+        waiting_for_second,
+    )
 
     with work.registry.read() as tx:
         counts = tx.status.count().proposals
@@ -28,52 +35,77 @@ def review(
         reviews = tx.reviews.all()
         said = tx.reviews.statements([item.id for item in reviews])
         held_back = tx.proposals.newest_for(tx.connections.control_images())
-    bins, people, pairs = score_bins(reviews), reviewer_summaries(reviews), agreements(reviews, said)
-    groups = influences(reviews, said, held_back)
-    queue = [
-        {
-            "image": item.image_id,
-            "path": str(images[item.image_id].path),
-            "class": item.class_name,
-            "score": item.score,
-            "run": item.run_name,
-        }
-        for item in waiting
-    ]
+        wanted = tx.connections.readers_wanted()
+        planted, answers = tx.trials.count(), tx.trials.reviews()
+    people = reviewer_summaries(reviews)
     document: dict[str, Any] = {
         "pending": counts["pending"],
-        "queue": queue,
+        "queue": [
+            {
+                "image": item.image_id,
+                "path": str(images[item.image_id].path),
+                "class": item.class_name,
+                "score": item.score,
+                "run": item.run_name,
+            }
+            for item in waiting
+        ],
         "outcomes": {name: count for name, count in counts.items() if name != "pending"},
         "reviews": len(reviews),
         "minutes": sum(person.minutes for person in people),
-        "by_score": [asdict(item) | {"accept_rate": item.accept_rate} for item in bins],
+        "by_score": [asdict(item) | {"accept_rate": item.accept_rate} for item in score_bins(reviews)],
         "reviewers": [asdict(person) for person in people],
-        "agreement": [asdict(pair) for pair in pairs],
-        "control": [asdict(group) for group in groups],
+        "agreement": [asdict(pair) for pair in agreements(reviews, said)],
+        "control": [asdict(group) for group in influences(reviews, said, held_back)],
+        "second": {"wanted": len(wanted), "waiting": waiting_for_second(wanted, reviews)},
+        "catch": {
+            "planted": planted,
+            "answers": len(answers),
+            "missed": sum(answer.missed for answer in answers),
+            "reviewers": [asdict(summary) for summary in catch_summaries(answers)],
+        },
     }
     work.output.line(
         f"{counts['pending']} proposals wait for review; {len(reviews)} reviews, {document['minutes']:.1f} minutes"
     )
-    tables: list[Any] = []
-    if queue:
-        tables.append((("image", "path", "class", "score", "run"), [tuple(item.values()) for item in queue]))
-    if bins:
-        rows = [
-            (f"{item.low:.1f} to {item.high:.1f}", item.n, item.accepted, item.edited, item.rejected,
-             item.accept_rate, item.iou)
-            for item in bins
-        ]  # fmt: skip
-        tables.append((("score", "reviews", "accepted", "edited", "rejected", "accept rate", "IoU kept"), rows))
-    if people:
-        told = [
-            (p.reviewer, p.reviews, p.minutes, ", ".join(f"{n} {what}" for what, n in p.outcomes.items()))
-            for p in people
-        ]
-        tables.append((("reviewer", "reviews", "minutes", "outcomes"), told))
-    if pairs:
-        shown = [(p.first, p.second, p.images, p.agreed, p.iou) for p in pairs]
-        tables.append((("reviewer", "and", "images of both", "agreed", "IoU"), shown))
-    if groups:
-        compared = [(g.group, g.reviews, g.iou, g.agreed, g.seconds) for g in groups]
-        tables.append((("proposal was", "reviews", "IoU with it", "agreed", "seconds an image"), compared))
-    work.output.document(document, *tables)
+    if wanted:
+        left = document["second"]["waiting"]
+        work.output.line(f"{len(wanted)} images are for two people; {len(left)} of them wait for somebody")
+    work.output.document(document, *_tables(document))
+
+
+def _tables(document: dict[str, Any]) -> list[Any]:
+    """Write what there is as tables for people."""
+
+    def rows(items: list[dict[str, Any]], *keys: str) -> list[tuple[Any, ...]]:
+        return [tuple(item[key] for key in keys) for item in items]
+
+    bins = [item | {"range": f"{item['low']:.1f} to {item['high']:.1f}"} for item in document["by_score"]]
+    people = [
+        item | {"told": ", ".join(f"{n} {what}" for what, n in item["outcomes"].items())}
+        for item in document["reviewers"]
+    ]
+    tables = [
+        (
+            ("image", "path", "class", "score", "run"),
+            rows(document["queue"], "image", "path", "class", "score", "run"),
+        ),
+        (
+            ("score", "reviews", "accepted", "edited", "rejected", "accept rate", "IoU kept"),
+            rows(bins, "range", "n", "accepted", "edited", "rejected", "accept_rate", "iou"),
+        ),
+        (("reviewer", "reviews", "minutes", "outcomes"), rows(people, "reviewer", "reviews", "minutes", "told")),
+        (
+            ("reviewer", "and", "images of both", "agreed", "IoU"),
+            rows(document["agreement"], "first", "second", "images", "agreed", "iou"),
+        ),
+        (
+            ("proposal was", "reviews", "IoU with it", "agreed", "seconds an image"),
+            rows(document["control"], "group", "reviews", "iou", "agreed", "seconds"),
+        ),
+        (
+            ("reviewer", "wrong proposals shown", "missed", "IoU with the truth"),
+            rows(document["catch"]["reviewers"], "reviewer", "shown", "missed", "truth_iou"),
+        ),
+    ]
+    return [table for table in tables if table[1]]

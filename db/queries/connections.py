@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import NotFound
@@ -64,6 +64,12 @@ class ConnectionQueries:
         """Return the images whose proposal was held back, in any project."""
         statement = select(LabelStudioTask.image_id).where(LabelStudioTask.control.is_(True)).distinct()
         return list(self._session.scalars(statement))
+
+    def readers_wanted(self) -> dict[int, int]:
+        """Return how many people are to look at an image, where that is more than one, in any project."""
+        statement = select(LabelStudioTask.image_id, func.max(LabelStudioTask.readers))
+        wanted = statement.where(LabelStudioTask.readers > 1).group_by(LabelStudioTask.image_id)
+        return {row[0]: row[1] for row in self._session.execute(wanted)}
 
     def set_links(self, connection_id: int, links: Sequence[TaskLink]) -> None:
         """Note which task belongs to which image and what was sent with it."""

@@ -77,9 +77,14 @@ class ProposalQueries:
                 found[proposal.image_id] = proposal
         return found
 
-    def of_run(self, run_id: int) -> list[ProposalRecord]:
-        """Return a run's proposals, surest first."""
-        return self._select(Proposal.run_id == run_id)
+    def of_run(self, run_id: int, image_ids: Iterable[int] | None = None) -> list[ProposalRecord]:
+        """Return a run's proposals (for these images), surest first."""
+        if image_ids is None:
+            return self._select(Proposal.run_id == run_id)
+        found: list[ProposalRecord] = []
+        for chunk in chunks(sorted(set(image_ids))):
+            found += self._select(and_(Proposal.run_id == run_id, Proposal.image_id.in_(chunk)))
+        return found
 
     def by_id(self, ids: Iterable[int]) -> dict[int, ProposalRecord]:
         """Return these proposals by id."""

@@ -129,3 +129,77 @@ def test_addresses_have_one_form_without_secrets(given, normal):
 def test_what_is_no_address_is_refused():
     with pytest.raises(InvalidArgument):
         normalize_url("ftp://studio.test")
+
+
+def test_the_server_says_how_long_to_wait(monkeypatch):
+    slept, answers = (
+        [],
+        [httpx.Response(429, json={}, headers={"Retry-After": "7"}), httpx.Response(200, json={"a": 1})],
+    )
+    client = client_with(monkeypatch, lambda request: answers.pop(0))
+    monkeypatch.setattr("annotator.transport.time.sleep", slept.append)
+    assert client.http.get("/api/x/") == {"a": 1}
+    assert slept == [7.0]
+
+
+def test_a_server_that_asks_for_too_much_patience_is_not_waited_for(monkeypatch):
+    slept = []
+    client = client_with(monkeypatch, lambda request: httpx.Response(503, headers={"Retry-After": "3600"}))
+    monkeypatch.setattr("annotator.transport.time.sleep", slept.append)
+    with pytest.raises(ConnectionFailed) as caught:
+        client.http.get("/api/x/")
+    assert (caught.value.retry_after_s, slept) == (3600.0, [])
+
+
+def test_a_date_to_wait_for_is_understood(monkeypatch):
+    when = {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}
+    client = client_with(monkeypatch, lambda request: httpx.Response(503, headers=when))
+    with pytest.raises(ConnectionFailed) as caught:
+        client.http.post("/api/x/", {})
+    assert caught.value.retry_after_s == 0.0
+
+
+def test_a_server_that_has_moved_is_named_not_followed(monkeypatch):
+    sent = []
+
+    def answer(request):
+        sent.append(request)
+        return httpx.Response(301, headers={"Location": "https://labels.test/api/x/"})
+
+    with pytest.raises(LabelStudioError, match=r"https://labels\.test"):
+        client_with(monkeypatch, answer).http.post("/api/x/", {})
+    assert len(sent) == 1
+
+
+def test_a_token_that_may_only_read_is_explained(monkeypatch):
+    client = client_with(monkeypatch, lambda request: httpx.Response(403, json={"detail": "no permission"}))
+    with pytest.raises(AuthRejected, match="only read"):
+        client.import_tasks(1, [{"data": {}}])
+
+
+def test_annotations_without_what_they_say_are_an_error_not_empty(monkeypatch):
+    def answer(request):
+        body = {"tasks": [{"id": 1, "data": {}, "annotations": [{"id": 5}], "predictions": []}], "total": 1}
+        return httpx.Response(200, json=body)
+
+    with pytest.raises(LabelStudioError, match="without what they say"):
+        client_with(monkeypatch, answer).list_tasks(1, with_annotations=True)
+
+
+def test_a_file_that_is_no_certificate_is_refused(tmp_path):
+    wrong = tmp_path / "ca.pem"
+    wrong.write_text("nothing")
+    with pytest.raises(InvalidArgument, match=r"ca\.pem"):
+        LabelStudioClient("https://studio.test", TOKEN, ca_file=wrong)
+
+
+def test_uploads_that_the_server_did_not_keep_are_an_error(monkeypatch):
+    def answer(request):
+        if request.method == "POST":
+            return httpx.Response(201, json={"file_upload_ids": [1]})
+        return httpx.Response(200, json=[{"id": 1, "file": "upload/1/0bf7ee21-a.png"}])
+
+    client = client_with(monkeypatch, answer)
+    assert client.upload_images(1, [("a.png", b"x")]) == {"a.png": "/data/upload/1/0bf7ee21-a.png"}
+    with pytest.raises(IncompleteListing, match="1 of 2"):
+        client.upload_images(1, [("a.png", b"x"), ("b.png", b"y")])

@@ -1,0 +1,83 @@
+"""serve: proposals while people work."""
+
+import os
+import signal
+import threading
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from cli.command import command
+from cli.context import Workspace
+
+USER_VARIABLE, PASSWORD_VARIABLE = "PARTLY_SERVE_USER", "PARTLY_SERVE_PASSWORD"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(app, "serve")(serve)
+
+
+def serve(
+    work: Workspace,
+    run: Annotated[
+        str | None, typer.Option(metavar="R", help="Which run proposes; by default the newest finished one, always.")
+    ] = None,
+    tau: Annotated[
+        str | None, typer.Option(metavar="T", help="Propose above this score: a number, or auto; by default the run's.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 9090,
+    attach: Annotated[
+        bool, typer.Option("--attach", help="Make the connected project ask here, for as long as this runs.")
+    ] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(help="With --attach: where Label Studio reaches this machine; by default HOST and PORT."),
+    ] = None,
+) -> None:
+    """Answer Label Studio with the current run's proposals while people work (its ML backend protocol).
+
+    With PARTLY_SERVE_USER and PARTLY_SERVE_PASSWORD set, callers must give them.
+    """
+    from annotator.errors import LabelStudioError
+    from annotator.ml_backend import MlBackend, attach_backend, detach_backend
+    from annotator.web import WebServer
+    from learner.live import LiveProposer
+    from learner.propose import parse_tau
+
+    name, password = os.environ.get(USER_VARIABLE), os.environ.get(PASSWORD_VARIABLE)
+    account = (name, password) if name and password else None
+    if account is None and host not in ("127.0.0.1", "localhost", "::1"):
+        work.output.remark(
+            f"anybody who reaches {host} can ask for proposals; set {USER_VARIABLE} and {PASSWORD_VARIABLE}"
+        )
+    proposer = LiveProposer(work.registry, run=run, tau=parse_tau(tau), progress=work.progress)
+    backend = MlBackend(work.registry, proposer.propose, proposer.current_run)
+    stop = stop_on_signals()
+    with WebServer(backend.handlers(), host=host, port=port, account=account) as server:
+        address = url or f"http://{host}:{server.port}"
+        document = {"url": address, "run": proposer.current_run(), "attached": attach}
+        if not attach:
+            work.output.document(document, (("", ""), list(document.items())))
+            stop.wait()
+            return
+        with work.registry.read() as tx:
+            project_id = tx.connections.current().project_id
+        with work.connected_client() as client:
+            attach_backend(client, project_id, address, account=account)
+            work.output.document(document, (("", ""), list(document.items())))
+            stop.wait()
+            with suppress(LabelStudioError):
+                detach_backend(client, project_id)
+                # Of what was shown live, the stored predictions stay.
+                client.show_predictions(project_id, proposer.current_run())
+
+
+def stop_on_signals() -> threading.Event:
+    """Return what is set when the user or the system asks this process to end."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
