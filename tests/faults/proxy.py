@@ -2,8 +2,10 @@
 
 import random
 import socket
+import ssl
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -15,8 +17,22 @@ FAULTS = ("answer lost", "cut", "not found", "too many", "not allowed", "html", 
 class FaultyProxy:
     """Listens on a port of its own; `arm` says how often it may break something from now on."""
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(
+        self, upstream: str, *, prefix: str = "", tls: ssl.SSLContext | None = None, read_only: bool = False
+    ) -> None:
+        """Listen.
+
+        Args:
+            upstream: the real server.
+            prefix: path that the server seems to lie under.
+            tls: speak https with this certificate.
+            read_only: refuse whatever changes something, as to a user who may only look.
+        """
         self.upstream = httpx.Client(base_url=upstream, timeout=60)
+        self.prefix = prefix
+        self.read_only = read_only
+        self.before: Callable[[int], None] | None = None
+        """Called before each request with its number, from 1."""
         self.rng = random.Random(0)
         self.left = 0
         self.chance = 0.0
@@ -36,7 +52,10 @@ class FaultyProxy:
             do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        scheme = "http" if tls is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}{prefix}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def arm(self, seed: int, *, count: int, chance: float) -> None:
@@ -54,8 +73,14 @@ class FaultyProxy:
         """Pass one request on, or break it."""
         self.requests += 1
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        if self.before is not None:
+            self.before(self.requests)
         fault = self._next_fault()
-        if fault == "dropped":
+        if not request.path.startswith(self.prefix):
+            _answer(request, 404, b"<html>nothing here</html>", **{"Content-Type": "text/html"})
+        elif self.read_only and request.command != "GET" and "/api/token/" not in request.path:
+            _answer(request, 403, b'{"detail": "You do not have permission to perform this action."}')
+        elif fault == "dropped":
             _hang_up(request)
         elif fault == "not found":
             _answer(request, 404, b'{"detail": "Invalid page."}')
@@ -79,7 +104,12 @@ class FaultyProxy:
         headers = {
             k: v for k, v in request.headers.items() if k.lower() not in ("host", "connection", "accept-encoding")
         }
-        answer = self.upstream.request(request.command, request.path, content=body, headers=headers)
+        path = request.path[len(self.prefix) :]
+        try:
+            answer = self.upstream.request(request.command, path, content=body, headers=headers)
+        except httpx.HTTPError:
+            _answer(request, 502, b"<html>Bad Gateway</html>", **{"Content-Type": "text/html"})
+            return
         if fault == "answer lost":
             _answer(request, 504, b"<html>Gateway Time-out</html>", **{"Content-Type": "text/html"})
             return
