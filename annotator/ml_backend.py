@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from annotator.client import LabelStudioClient
-from annotator.errors import ConnectionFailed, ProjectUnusable, RequestRefused
+from annotator.errors import LabelStudioError, ProjectUnusable
 from annotator.tasks import CONTROL, LIVE_TITLE, image_ids_of, key_of, prediction_of
 from annotator.web import Handler
 from db.records import ProposalRecord
@@ -109,10 +109,11 @@ def attach_backend(
             client.http.patch(f"/api/ml/{present[0]['id']}", document)
         else:
             client.http.post("/api/ml/", document)
-    except (RequestRefused, ConnectionFailed) as exc:
+    except LabelStudioError as exc:
         raise ProjectUnusable(
             f"Label Studio at {client.url} does not accept {url} as an ML backend ({exc}); it has to reach this "
-            "machine under that address: name another with --url"
+            "machine under that address: name another with --url (a server that refuses addresses of private networks "
+            "takes them when it is started with ML_BLOCK_LOCAL_IP=false)"
         ) from exc
     client.show_predictions(project_id, LIVE_TITLE)
 

@@ -199,6 +199,8 @@ def _launch(paths: StudioPaths, account: Account, port: int) -> "subprocess.Pope
             "LABEL_STUDIO_PASSWORD": account.password,
             "LABEL_STUDIO_USER_TOKEN": account.token,
             "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+            # So that it can ask `partly serve` on this same machine.
+            "ML_BLOCK_LOCAL_IP": "false",
         }
     )
     command = [str(_script(paths, "label-studio")), "start", "--no-browser", "--internal-host", "127.0.0.1"]

@@ -1,0 +1,190 @@
+"""While people work: `partly serve` answers a real Label Studio, and its webhooks make `partly pull --follow` look."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from annotator.client import LabelStudioClient
+from annotator.connect import connect_project
+from annotator.following import follow, hints_from
+from annotator.import_images import import_images
+from annotator.labeling import result_from_boxes
+from annotator.ml_backend import MlBackend
+from annotator.pull import pull_reviews
+from annotator.push import push_images
+from annotator.studio import read_account, studio_status
+from annotator.tasks import KEY
+from annotator.web import WebServer
+from db.records import Box, Supervision
+from db.registry import open_registry
+from db.splitting import split_images
+from learner.config import make_config
+from learner.live import LiveProposer
+from learner.train import train_model
+
+pytestmark = pytest.mark.studio
+
+TINY = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, "head_channels": 8, "device": "cpu",
+        "epochs": 2}  # fmt: skip
+
+
+@pytest.fixture
+def trained(partly, phantoms, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    partly("init", tmp_path)
+    registry = open_registry(f"sqlite:///{tmp_path}/registry.sqlite3", tmp_path)
+    import_images(registry, phantoms, "csv", keep_locations=0.5)
+    split_images(registry, val=0.1, test=0.1)
+    train_model(registry, make_config("default", TINY))
+    yield registry
+    registry.close()
+
+
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.2)
+    raise AssertionError("it did not happen")
+
+
+def start(tmp_path, studio, *words):
+    """Start the command in a process of its own, as a user does."""
+    environment = os.environ | {
+        "PARTLY_LABEL_STUDIO_TOKEN": read_account(studio).token,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "--project", str(tmp_path), *words],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def end(process):
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+def test_a_task_is_answered_while_people_work(trained, studio, client, tmp_path):
+    connection, _, _ = connect_project(trained, client, title="live", media_folder=studio.media)
+    push_images(trained, client, what="partly", media_folder=studio.media, control_share=0.0)
+    with trained.read() as tx:
+        assert tx.proposals.pending() == []
+    process = start(tmp_path, studio, "--json", "serve", "--tau", "0", "--port", "9137", "--attach")
+    try:
+        wait_until(lambda: client.shown_predictions(connection.project_id) == ("partly", True))
+        tasks = client.list_tasks(connection.project_id, with_annotations=False)
+        answered = {}
+        for task in tasks:
+            seen = client.get_task(int(task["id"]))
+            answered[task["data"][KEY]] = seen["predictions"]
+        shown = {key: found[0] for key, found in answered.items() if found}
+        assert shown, "with a threshold of 0 there is something to propose"
+        assert {found["model_version"] for found in shown.values()} == {"run-1"}
+        with trained.read() as tx:
+            stored = {tx.images.get(item.image_id).key: item for item in tx.proposals.pending()}
+        assert set(stored) == set(shown), "what people see is in the registry"
+        assert push_images(trained, client, what="partly", media_folder=studio.media).updated == 0
+        assert client.shown_predictions(connection.project_id) == ("partly", True)
+        key, found = next(iter(shown.items()))
+        task_id = next(int(task["id"]) for task in tasks if task["data"][KEY] == key)
+        client.create_annotation(task_id, found["result"], parent_prediction=found["id"])
+        assert pull_reviews(trained, client).outcomes == {"accepted": 1}
+    finally:
+        document = end(process)
+    assert (document["run"], document["attached"]) == ("run-1", True)
+    assert client.http.get("/api/ml/", project=connection.project_id) == []
+    assert client.shown_predictions(connection.project_id) == ("run-1", True)
+
+
+def test_the_protocol_and_the_newest_run(trained):
+    proposer = LiveProposer(trained, tau=0.0)
+    backend = MlBackend(trained, proposer.propose, proposer.current_run)
+    with WebServer(backend.handlers(), host="127.0.0.1", port=0, account=("ls", "word")) as server:
+        base = f"http://127.0.0.1:{server.port}"
+        with httpx.Client(base_url=base, auth=("ls", "word"), timeout=60) as caller:
+            assert caller.get("/health").json()["status"] == "UP"
+            assert caller.post("/setup", json={"access_token": "secret"}).json() == {"model_version": "run-1"}
+            with trained.read() as tx:
+                partly = tx.images.select(supervision=Supervision.PARTLY)
+                fully = tx.images.select(supervision=Supervision.FULLY)[0]
+            tasks = [{"id": n, "data": {KEY: image.key}} for n, image in enumerate([*partly[:3], fully])]
+            tasks += [{"id": 90, "data": {}}, {"id": 91, "data": {KEY: "5-0000000000000000"}}]
+            tasks.append({"id": 92, "data": {KEY: partly[3].key, "partly_control": True}})
+            results = caller.post("/predict", json={"tasks": tasks}).json()["results"]
+            assert len(results) == len(tasks)
+            assert results[3:] == [[], [], [], []]
+            again = caller.post("/predict", json={"tasks": tasks}).json()["results"]
+            assert again == results
+            assert caller.post("/predict", content=b"no json").status_code == 400
+            assert caller.post("/predict", json={"tasks": []}).json() == {"results": []}
+            train_model(trained, make_config("default", TINY))
+            assert caller.post("/setup", json={}).json() == {"model_version": "run-2"}
+            assert caller.get("/versions").json() == {"versions": ["run-1", "run-2"]}
+        assert httpx.get(f"{base}/health").status_code == 401
+
+
+def test_webhooks_make_a_pull_look_at_once(registry, phantoms, studio, client):
+    import_images(registry, phantoms, "csv", keep_locations=0)
+    connection, _, _ = connect_project(registry, client, title="hints", media_folder=studio.media)
+    push_images(registry, client, what="partly", media_folder=studio.media, limit=3)
+    hint, stop, heard = threading.Event(), threading.Event(), []
+    with hints_from(client, connection.project_id, hint, host="127.0.0.1", port=0) as address:
+        (hook,) = client.http.get("/api/webhooks/", project=connection.project_id)
+        assert hook["url"] == address
+        worker = threading.Thread(
+            target=follow,
+            args=(lambda: pull_reviews(registry, client), heard.append),
+            kwargs={"every_s": 300.0, "hint": hint, "stop": stop, "say": print},
+        )
+        worker.start()
+        wait_until(lambda: heard)
+        with LabelStudioClient(studio_status(studio).url, read_account(studio).token) as person:
+            task = person.list_tasks(connection.project_id, with_annotations=False)[0]
+            with registry.read() as tx:
+                image = tx.images.get(int(task["data"][KEY].partition("-")[0]))
+            drawn = result_from_boxes([Box(5, 5, 30, 20)], image.width, image.height)
+            person.create_annotation(int(task["id"]), drawn)
+        wait_until(lambda: sum(report.created for report in heard) == 1, seconds=30)
+        assert httpx.post(address.rpartition("/")[0] + "/guessed", json={}).status_code == 404
+        stop.set()
+        hint.set()
+        worker.join(30)
+        assert not worker.is_alive()
+    assert client.http.get("/api/webhooks/", project=connection.project_id) == []
+
+
+def test_following_from_the_command_line(trained, studio, client, tmp_path):
+    connect_project(trained, client, title="following", media_folder=studio.media)
+    push_images(trained, client, what="partly", media_folder=studio.media, limit=2)
+    process = start(tmp_path, studio, "--json", "pull", "--follow", "--every", "1", "--webhook-port", "0")
+    try:
+        with trained.read() as tx:
+            project_id = tx.connections.current().project_id
+        wait_until(lambda: client.http.get("/api/webhooks/", project=project_id))
+        task = client.list_tasks(project_id, with_annotations=False)[0]
+        with trained.read() as tx:
+            image = tx.images.get(int(task["data"][KEY].partition("-")[0]))
+        drawn = result_from_boxes([Box(5, 5, 30, 20)], image.width, image.height)
+        client.create_annotation(int(task["id"]), drawn)
+
+        def located():
+            with trained.read() as tx:
+                return tx.images.get(image.id).boxes
+
+        wait_until(located)
+    finally:
+        total = end(process)
+    assert total["created"] == 1

@@ -1,0 +1,156 @@
+"""What is sent for review, to a real Label Studio: plans, second readers, planted proposals, a push that was cut."""
+
+import pytest
+
+from annotator.connect import connect_project
+from annotator.errors import ConnectionFailed
+from annotator.import_images import import_images
+from annotator.labeling import result_from_boxes
+from annotator.pull import pull_reviews
+from annotator.push import push_images
+from annotator.review_summary import catch_summaries, waiting_for_second
+from annotator.tasks import KEY
+from db.records import NewProposal, Split, Supervision
+from db.regions import boxes_iou
+from tests.e2e.test_label_studio import image_of, propose
+
+pytestmark = pytest.mark.studio
+
+
+@pytest.fixture
+def project(registry, phantoms, studio, client, request):
+    import_images(registry, phantoms, "csv", keep_locations=0.5)
+    connection, _, _ = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media)
+    with registry.begin() as tx:
+        partly = tx.images.select(supervision=Supervision.PARTLY)
+        tx.images.set_splits({image.id: Split.TRAIN for image in partly})
+    propose(registry, count=10)
+    return connection.project_id
+
+
+def push(registry, client, studio, what="proposals", **options):
+    return push_images(registry, client, what=what, media_folder=studio.media, **options)
+
+
+def tasks_of(client, project):
+    tasks = client.list_tasks(project, with_annotations=True)
+    return {int(task["data"][KEY].partition("-")[0]): task for task in tasks}
+
+
+def test_a_plan_says_what_would_be_done_and_does_nothing(registry, client, studio, project):
+    plan = push(registry, client, studio, limit=4, dry_run=True).plan
+    assert [item["action"] for item in plan] == ["create"] * 4
+    assert client.list_tasks(project, with_annotations=False) == []
+    assert push(registry, client, studio, limit=4).plan == plan
+    with registry.read() as tx:
+        (sync,) = tx.journal.all()
+        assert [step.image_id for step in tx.journal.steps(sync.id)] == [item["image"] for item in plan]
+    chosen = plan[0]["image"]
+    task = tasks_of(client, project)[chosen]
+    image = image_of(registry, chosen)
+    client.create_annotation(
+        int(task["id"]), result_from_boxes(image_boxes(registry, chosen), image.width, image.height)
+    )
+    dry = pull_reviews(registry, client, dry_run=True)
+    assert [(item["action"], item["image"], item["outcome"]) for item in dry.plan] == [("create", chosen, "accepted")]
+    assert image_of(registry, chosen).boxes == ()
+    assert pull_reviews(registry, client).plan == dry.plan
+
+
+def image_boxes(registry, image_id):
+    with registry.read() as tx:
+        return tx.proposals.of_image(image_id)[0].boxes
+
+
+def test_a_share_is_for_two_people_and_the_queue_says_who_waits(registry, client, studio, project):
+    report = push(registry, client, studio, second_share=0.5)
+    tasks = tasks_of(client, project)
+    twice = {image_id for image_id, task in tasks.items() if task["overlap"] == 2}
+    assert 0 < len(twice) == report.second < 10
+    assert push(registry, client, studio, second_share=0.5).created == 0
+    with registry.read() as tx:
+        wanted = tx.connections.readers_wanted()
+        assert set(wanted) == twice
+        assert set(waiting_for_second(wanted, tx.reviews.all())) == twice
+    first = min(twice)
+    client.set_readers(int(tasks[first]["id"]), 1)
+    push(registry, client, studio)
+    assert tasks_of(client, project)[first]["overlap"] == 2, "what was asked for is put right again"
+    name = f"second-{project}@example.org"
+    second = client._sdk.users.create(email=name, username=name)
+    for reviewer in (None, second.id):
+        image = image_of(registry, first)
+        drawn = result_from_boxes(image_boxes(registry, first), image.width, image.height)
+        made = client.create_annotation(int(tasks[first]["id"]), drawn)
+        if reviewer is not None:
+            client._sdk.annotations.update(id=made, completed_by=reviewer)
+    pull_reviews(registry, client)
+    with registry.read() as tx:
+        assert first not in waiting_for_second(wanted, tx.reviews.all())
+
+
+def test_planted_proposals_are_hidden_counted_and_never_labels(registry, client, studio, project):
+    report = push(registry, client, studio, catch_share=0.3)
+    assert (report.created, report.catch) == (13, 3)
+    with registry.read() as tx:
+        trials = tx.trials.of_connection(tx.connections.current().id)
+        before = {image_id: tx.images.get(image_id).label for image_id in trials}
+    tasks = tasks_of(client, project)
+    for image_id, trial in trials.items():
+        task = tasks[image_id]
+        assert set(task["data"]) == set(tasks[min(set(tasks) - set(trials))]["data"]), "nothing gives it away"
+        assert task["predictions"][0]["model_version"] == "run-1"
+        assert boxes_iou(trial.boxes, before[image_id].boxes) <= 0.1
+    missed, caught, _ = sorted(trials)
+    image = image_of(registry, missed)
+    client.create_annotation(
+        int(tasks[missed]["id"]), result_from_boxes(trials[missed].boxes, image.width, image.height)
+    )
+    image = image_of(registry, caught)
+    client.create_annotation(int(tasks[caught]["id"]), result_from_boxes(image.boxes, image.width, image.height))
+    report = pull_reviews(registry, client)
+    assert (report.created, report.catch) == (0, 2)
+    assert pull_reviews(registry, client).catch == 0
+    assert pull_reviews(registry, client, full=True).catch == 0
+    with registry.read() as tx:
+        (summary,) = catch_summaries(tx.trials.reviews())
+        assert {image_id: tx.images.get(image_id).label for image_id in trials} == before
+    assert (summary.shown, summary.missed, summary.truth_iou) == (2, 1, pytest.approx(0.5, abs=0.01))
+    assert push(registry, client, studio, catch_share=0.3).catch == 0, "no second planting for the same proposals"
+
+
+def test_a_push_that_was_cut_goes_on_with_its_own_plan(registry, client, studio, project, monkeypatch):
+    monkeypatch.setattr("annotator.sending.CHUNK", 2)
+    monkeypatch.setattr("annotator.sending.WRITE_ROUNDS", 1)
+    real, sent = client.import_tasks, []
+
+    def breaking(project_id, tasks):
+        sent.append(len(tasks))
+        if len(sent) == 2:
+            raise ConnectionFailed("gone")
+        return real(project_id, tasks)
+
+    monkeypatch.setattr(client, "import_tasks", breaking)
+    options = {"limit": 6, "control_share": 0.4, "second_share": 0.4}
+    with pytest.raises(ConnectionFailed):
+        push(registry, client, studio, **options)
+    assert len(client.list_tasks(project, with_annotations=False)) == 2
+    with registry.read() as tx:
+        (cut,) = tx.journal.all()
+        planned = {step.image_id: (step.control, step.readers) for step in tx.journal.steps(cut.id)}
+    assert (cut.status, len(planned)) == ("failed", 6)
+    # A surer proposal has come meanwhile; the cut push finishes what it had begun, no more and nothing else.
+    with registry.begin() as tx:
+        run = tx.runs.start(preset="default", config={}, snapshot="s")
+        others = [image for image in tx.images.select(supervision=Supervision.PARTLY) if image.id not in planned]
+        new = NewProposal(others[-1].id, "benign", 0.9, 0.999, image_boxes(registry, min(planned)))
+        tx.proposals.add([new], run_id=run.id, tau=0.5, gate="class")
+    report = push(registry, client, studio, **options)
+    assert (report.resumed, report.created) == (True, 4)
+    tasks = tasks_of(client, project)
+    assert {image_id: (task["data"]["partly_control"], task["overlap"]) for image_id, task in tasks.items()} == planned
+    with registry.read() as tx:
+        (done,) = tx.journal.all()
+        assert (done.id, done.status) == (cut.id, "finished")
+    report = push(registry, client, studio, limit=6)
+    assert (report.resumed, report.created) == (False, 5)
