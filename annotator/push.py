@@ -25,7 +25,7 @@ from db.errors import ImageUnreadable, InvalidArgument
 from db.progress import Progress, SilentProgress
 from db.records import ConnectionRecord, ImageRecord, ProposalRecord, Split, Supervision, TaskLink
 from db.registry import Registry, Transaction
-from db.sync_records import CatchTrial, SyncKind, SyncStep
+from db.sync_records import CatchTrial, StepState, SyncKind, SyncStep
 
 OUTSIDE_TEST: list[Split | None] = [Split.TRAIN, Split.VAL, None]
 
@@ -153,10 +153,10 @@ def push_images(
         report.created, report.updated = len(plan.create), len(plan.update)
         return report
     with journaled(registry, connection, SyncKind.PUSH, request.to_dict()) as journal:
-        state = _read(registry, connection, request, journal.left)
-        plan = _plan(client, connection, request, state, journal.left)
+        state = _read(registry, connection, request, journal.begun)
+        plan = _plan(client, connection, request, state, journal.begun)
         report = _report(plan)
-        report.resumed = bool(journal.left)
+        report.resumed = bool(journal.begun)
         masks = _masks(registry, client, connection, plan) if known else None
         _write_down(journal, plan)
         sender = Sender(
@@ -178,12 +178,12 @@ class _State:
     candidates: list[ImageRecord]
 
 
-def _read(registry: Registry, connection: ConnectionRecord, request: PushRequest, left: Sequence[SyncStep]) -> _State:
+def _read(registry: Registry, connection: ConnectionRecord, request: PushRequest, begun: Sequence[SyncStep]) -> _State:
     with registry.read() as tx:
         links = tx.connections.links(connection.id)
         trials = tx.trials.of_connection(connection.id)
-        if left:
-            ids = {step.image_id for step in left if step.image_id is not None}
+        if begun:
+            ids = {step.image_id for step in begun if step.image_id is not None}
             proposals = {proposal.image_id: proposal for proposal in tx.proposals.pending_for(ids)}
             return _State(tx.images.select(splits=OUTSIDE_TEST, ids=ids), proposals, links, trials, [])
         images, proposals = _selected(tx, request, links)
@@ -216,7 +216,7 @@ def _plan(
     connection: ConnectionRecord,
     request: PushRequest,
     state: _State,
-    left: Sequence[SyncStep] = (),
+    begun: Sequence[SyncStep] = (),
 ) -> PushPlan:
     tasks = client.list_tasks(connection.project_id, with_annotations=False)
     plan = plan_push(
@@ -225,10 +225,10 @@ def _plan(
         state.links,
         tasks,
         # A push that goes on has chosen its images already.
-        limit=None if left else request.limit,
+        limit=None if begun else request.limit,
         recreate=request.recreate,
         shares=request.shares,
-        left=left,
+        begun=begun,
         trials=state.trials,
     )
     there = {key_of(task) for task in tasks}
@@ -260,20 +260,21 @@ def _masks(
 
 
 def _write_down(journal: Journal, plan: PushPlan) -> None:
-    """Write the plan into the journal; a step of the push that was cut keeps its number."""
-    old = {step.image_id: step for step in journal.left}
+    """Write the plan into the journal; steps of the push that was cut keep their numbers."""
+    old = {step.image_id: step for step in journal.begun}
     work = [*plan.create, *plan.update]
     new = [planned for planned in work if planned.image.id not in old]
     noted = journal.plan(
         [planned.to_step() for planned in new],
         [planned.trial for planned in new if planned.trial is not None and not planned.trial.id],
     )
-    steps = {step.image_id: step for step in (*journal.left, *noted)}
+    steps = {step.image_id: step for step in (*journal.begun, *noted)}
     plan.create = [replace(planned, step=steps[planned.image.id]) for planned in plan.create]
     plan.update = [replace(planned, step=steps[planned.image.id]) for planned in plan.update]
-    # What the cut push had sent, and what is not wanted any more.
-    left_over = set(old) - {planned.image.id for planned in work}
-    journal.done([old[image_id] for image_id in left_over], plan.adopt)
+    # What the cut push had done, or sent without hearing of it, and what is not wanted any more.
+    over = set(old) - {planned.image.id for planned in work}
+    open_still = [old[image_id] for image_id in over if old[image_id].state in (StepState.PLANNED, StepState.SENT)]
+    journal.done(open_still, plan.adopt)
 
 
 def _carry_out(

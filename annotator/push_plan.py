@@ -111,7 +111,7 @@ def plan_push(
     limit: int | None = None,
     recreate: bool = False,
     shares: PushShares | None = None,
-    left: Sequence[SyncStep] = (),
+    begun: Sequence[SyncStep] = (),
     trials: Mapping[int, CatchTrial] | None = None,
 ) -> PushPlan:
     """Compare what should be there with what is.
@@ -124,7 +124,7 @@ def plan_push(
         limit: at most this many new tasks.
         recreate: plan tasks anew that were deleted over there.
         shares: which of the new tasks are controls or get a second reader.
-        left: steps of a push that was cut, whose decisions hold.
+        begun: steps of a push that was cut, whose decisions hold.
         trials: what is planted in the project, by image; such a task stays as it is.
     """
     shares = shares or PushShares()
@@ -134,7 +134,7 @@ def plan_push(
         key = key_of(task)
         if key:
             there[key].append(task)
-    decided = {step.image_id: step for step in left}
+    decided = {step.image_id: step for step in begun}
     ordered = sorted(images, key=lambda image: (-_score(proposals.get(image.id)), image.id))
     for image in ordered:
         found = there.get(image.key, [])

@@ -25,13 +25,13 @@ class Journal:
     """One sync at work."""
 
     def __init__(
-        self, registry: Registry, connection: ConnectionRecord, sync_id: int, left: Sequence[SyncStep]
+        self, registry: Registry, connection: ConnectionRecord, sync_id: int, begun: Sequence[SyncStep]
     ) -> None:
         self._registry = registry
         self._connection = connection
         self.sync_id = sync_id
-        self.left = tuple(left)
-        """Steps that an earlier process wrote down and did not do."""
+        self.begun = tuple(begun)
+        """Steps of a sync that was cut, which this one goes on with; done ones among them."""
         self._outcome: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
 
     def plan(self, steps: Sequence[SyncStep], trials: Sequence[CatchTrial] = ()) -> list[SyncStep]:
@@ -97,23 +97,23 @@ def journaled(
     owner = _this_process()
     with registry.begin() as tx:
         last = tx.journal.last(connection.id, kind)
-        left: list[SyncStep] = []
+        begun: list[SyncStep] = []
         sync_id = None
         if last is not None and last.status in (SyncStatus.RUNNING, SyncStatus.FAILED):
-            if kind is SyncKind.PUSH and last.status is SyncStatus.RUNNING and is_at_work(last):
+            if kind is SyncKind.PUSH and is_at_work(last):
                 raise SyncBusy(
                     f"another push to this project is at work ({last.owner}, since {last.created_at:%H:%M} UTC); "
                     "wait until it has ended"
                 )
-            left = tx.journal.steps(last.id, states=[StepState.PLANNED, StepState.SENT])
-            if kind is SyncKind.PUSH and left and last.options == dict(options):
+            begun = tx.journal.steps(last.id) if kind is SyncKind.PUSH else []
+            if begun and last.options == dict(options):
                 tx.journal.resume(last.id, owner=owner)
                 sync_id = last.id
-            elif last.status is SyncStatus.FAILED or not is_at_work(last):
+            elif not is_at_work(last):
                 tx.journal.close(last.id, SyncStatus.REPLACED, detail=last.detail)
         if sync_id is None:
-            sync_id, left = tx.journal.open(connection.id, kind, options=options, owner=owner), []
-    journal = Journal(registry, connection, sync_id, left)
+            sync_id, begun = tx.journal.open(connection.id, kind, options=options, owner=owner), []
+    journal = Journal(registry, connection, sync_id, begun)
     try:
         yield journal
     except BaseException as exc:
@@ -126,7 +126,7 @@ def journaled(
 
 def is_at_work(sync: SyncRecord) -> bool:
     """Say whether the process that runs a sync is still there, as far as that can be seen from here."""
-    if datetime.now(UTC) - sync.touched_at > LEASE:
+    if sync.status is not SyncStatus.RUNNING or datetime.now(UTC) - sync.touched_at > LEASE:
         return False
     host, _, number = sync.owner.rpartition(":")
     if host != socket.gethostname() or not number.isdigit():

@@ -58,10 +58,10 @@ def test_a_push_that_was_cut_is_gone_on_with_if_the_same_is_asked_for(registry, 
     cut = fail(registry, connection, {"limit": 2}, *ids)
     with journaled(registry, connection, SyncKind.PUSH, {"limit": 2}) as journal:
         assert journal.sync_id == cut
-        assert [step.image_id for step in journal.left] == ids
-        journal.done(journal.left)
+        assert [step.image_id for step in journal.begun] == ids
+        journal.done(journal.begun)
     with journaled(registry, connection, SyncKind.PUSH, {"limit": 2}) as journal:
-        assert (journal.left, journal.sync_id > cut) == ((), True)
+        assert (journal.begun, journal.sync_id > cut) == ((), True)
 
 
 def test_a_push_that_asks_for_something_else_replaces_one_that_was_cut(registry, connection):
@@ -70,7 +70,7 @@ def test_a_push_that_asks_for_something_else_replaces_one_that_was_cut(registry,
     with registry.read() as tx:
         assert "RuntimeError: cut" in tx.journal.last(connection.id, SyncKind.PUSH).detail
     with journaled(registry, connection, SyncKind.PUSH, {"limit": 5}) as journal:
-        assert journal.left == ()
+        assert journal.begun == ()
     with registry.read() as tx:
         assert [(sync.id, sync.status) for sync in tx.journal.all()] == [
             (journal.sync_id, SyncStatus.FINISHED),
@@ -94,7 +94,7 @@ def test_the_push_of_a_process_that_has_died_is_taken_over(registry, connection)
         dead = tx.journal.open(connection.id, SyncKind.PUSH, options={}, owner=GONE)
         tx.journal.add_steps(dead, steps_for(image_id))
     with journaled(registry, connection, SyncKind.PUSH, {}) as journal:
-        assert (journal.sync_id, len(journal.left)) == (dead, 1)
+        assert (journal.sync_id, len(journal.begun)) == (dead, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Push and pull through a network that breaks, to a real Label Studio: nothing doubled, nothing lost, it completes."""
 
 import os
+import threading
+import time
 
 import pytest
 
@@ -12,7 +14,7 @@ from annotator.labeling import result_from_boxes
 from annotator.phantoms import write_phantoms
 from annotator.pull import pull_reviews
 from annotator.push import push_images
-from annotator.studio import read_account, studio_status
+from annotator.studio import read_account, start_studio, stop_studio, studio_status
 from annotator.tasks import KEY
 from db.integrity import check_registry
 from db.records import Box, LocationStatus, NewProposal
@@ -84,5 +86,68 @@ def test_a_schedule_of_faults(seed, proxy, studio, phantom_folder, tmp_path, mon
         assert len(tx.reviews.all()) == 6
         assert {len(tx.labels.history(image.id)) for image in images[:6]} == {1}
     assert known == [LocationStatus.PRESENT] * 6 + [LocationStatus.UNKNOWN] * 2
+    assert check_registry(registry) == []
+    registry.close()
+
+
+def test_the_server_is_restarted_in_the_middle(proxy, studio, phantom_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("annotator.transport.READ_PAUSE_S", 0.05)
+    monkeypatch.setattr("annotator.sending.WRITE_PAUSE_S", 0.05)
+    monkeypatch.setattr("annotator.sending.CHUNK", 2)
+    registry = create_registry(f"sqlite:///{tmp_path}/r.sqlite3", tmp_path)
+    import_images(registry, phantom_folder, "csv", keep_locations=0)
+    token, url = read_account(studio).token, studio_status(studio).url
+    started: list[threading.Thread] = []
+
+    def restart():
+        stop_studio(studio)
+        start_studio(studio)
+
+    def restart_at(number):
+        first = proxy.requests
+
+        def before(count):
+            if count == first + number:
+                started.append(threading.Thread(target=restart))
+                started[-1].start()
+
+        proxy.before = before
+
+    failed = []
+
+    def until_up(work):
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                return work()
+            except LabelStudioError as exc:
+                failed.append(exc)
+                assert time.monotonic() < deadline
+                time.sleep(1)
+
+    with LabelStudioClient(proxy.url, token) as client, LabelStudioClient(url, token) as direct:
+        proxy.arm(0, count=0, chance=0)
+        connection, _, _ = connect_project(registry, client, title="restarted", media_folder=studio.media)
+        restart_at(8)
+        until_up(lambda: push_images(registry, client, what="partly", media_folder=studio.media))
+        started[-1].join()
+        assert studio_status(studio).url == url
+        with registry.read() as tx:
+            images = tx.images.select()
+        tasks = direct.list_tasks(connection.project_id, with_annotations=False)
+        assert sorted(task["data"][KEY] for task in tasks) == sorted(image.key for image in images)
+        by_key = {task["data"][KEY]: task["id"] for task in tasks}
+        for image in images[:4]:
+            boxes = result_from_boxes([Box(10, 10, 30, 20)], image.width, image.height)
+            direct.create_annotation(by_key[image.key], boxes)
+        restart_at(2)
+        until_up(lambda: pull_reviews(registry, client))
+        started[-1].join()
+        proxy.before = None
+    assert failed, "the restarts were noticed"
+    with registry.read() as tx:
+        assert len(tx.reviews.all()) == 4
+        (push, pull) = sorted(tx.journal.all(), key=lambda sync: sync.id)[:2]
+        assert (push.status, pull.status) == ("finished", "finished")
     assert check_registry(registry) == []
     registry.close()

@@ -8,12 +8,13 @@ from annotator.labeling import result_from_boxes
 from annotator.phantoms import write_phantoms
 from annotator.pull import pull_reviews
 from annotator.push import push_images
-from annotator.reconcile import compare_with_studio
+from annotator.reconcile import PUSH_CUT, compare_with_studio
 from annotator.tasks import KEY
 from db.errors import InvalidArgument
 from db.integrity import check_registry
 from db.records import Box, LocationSource, LocationStatus, NewProposal
 from db.retraction import undo_retraction
+from db.sync_records import StepAction, SyncKind, SyncStatus, SyncStep
 
 pytestmark = pytest.mark.studio
 
@@ -181,3 +182,14 @@ def test_two_people_on_one_task(registry, client, project):
     assert check_registry(registry) == []
     with pytest.raises(InvalidArgument, match=name):
         pull_reviews(registry, client, policy="majorty")
+
+
+def test_a_push_that_was_cut_is_found_and_its_repair_named(registry, client, studio, project):
+    with registry.begin() as tx:
+        connection = tx.connections.current()
+        sync = tx.journal.open(connection.id, SyncKind.PUSH, options={}, owner="nowhere:1")
+        tx.journal.add_steps(sync, [SyncStep(StepAction.CREATE, image_id=3)])
+        tx.journal.close(sync, SyncStatus.FAILED, detail="cut")
+    (found,) = [item for item in compare_with_studio(registry, client) if item.kind == PUSH_CUT]
+    assert [image.id for image in found.images] == [3]
+    assert "1 steps left" in found.detail

@@ -58,6 +58,19 @@ def pull(url: str, root: str, address: str, token: str) -> None:
     registry.close()
 
 
+def push(url: str, root: str, address: str, token: str, media: str) -> None:
+    """Push proposals to a Label Studio, a few in a request, with a limit and shares."""
+    import annotator.sending
+    from annotator.client import LabelStudioClient
+    from annotator.push import push_images
+
+    annotator.sending.CHUNK = 3
+    registry = open_registry(url, Path(root))
+    with LabelStudioClient(address, token) as client:
+        push_images(registry, client, limit=12, control_share=0.3, catch_share=0.2, media_folder=Path(media))
+    registry.close()
+
+
 class Recorded:
     """What a real Label Studio answered a moment ago, without the time that its answers take."""
 

@@ -1,6 +1,8 @@
 """The brush format: lossless, byte for byte what Label Studio's own converter writes, and robust."""
 
 import contextlib
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,3 +73,15 @@ def test_any_bytes_are_a_mask_or_refused(packed):
 def test_a_mask_of_another_size_is_refused():
     with pytest.raises(ValueError, match="24 values of 8 bits, expected 48"):
         decode_brush(encode_brush(np.ones((2, 3), dtype=bool)), 3, 4)
+
+
+def test_golden_bytes_of_a_stroke_painted_in_the_review_page():
+    """Exported by Label Studio 1.23.2: one stroke of the brush from (210, 55) to (270, 55), with smooth edges."""
+    golden = json.loads((Path(__file__).parent / "assets" / "painted.json").read_text())
+    mask_HW = decode_brush(golden["rle"], golden["original_height"], golden["original_width"])
+    rows, columns = np.nonzero(mask_HW)
+    assert (columns.min(), columns.max(), rows.min(), rows.max()) == (207, 272, 52, 57)
+    # 380 pixels are painted in full, twelve more of its edge by half or more.
+    assert mask_HW.sum() == 392
+    assert mask_HW[55, 210:270].all()
+    assert np.array_equal(decode_brush(encode_brush(mask_HW), *mask_HW.shape), mask_HW)
