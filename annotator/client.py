@@ -251,16 +251,13 @@ class LabelStudioClient:
         """Ask for this many people's annotations of a task ("overlap" in Label Studio)."""
         self.http.patch(f"/api/tasks/{task_id}/", {"overlap": count})
 
-    def show_predictions(self, project_id: int, model_version: str) -> None:
-        """Select the model version whose predictions people see, and turn seeing them on."""
-        self.http.write(
-            lambda: self._sdk.projects.update(
-                id=project_id,
-                model_version=model_version,
-                show_collab_predictions=True,
-                request_options=NO_RETRIES,
-            )
+    def show_predictions(self, project_id: int, model_version: str) -> tuple[str | None, bool]:
+        """Select the model version whose predictions people see, and turn seeing them on; returns what is set then."""
+        item = self.http.patch(
+            f"/api/projects/{project_id}/", {"model_version": model_version, "show_collab_predictions": True}
         )
+        with self.http.translated():
+            return item["model_version"], bool(item["show_collab_predictions"])
 
     def shown_predictions(self, project_id: int) -> tuple[str | None, bool]:
         """Return the model version that people see, and whether they see predictions at all."""

@@ -25,6 +25,7 @@ from db.records import (
     ProposalRecord,
     ReviewOutcome,
     Split,
+    TaskLink,
 )
 from db.registry import Registry, Transaction
 from db.sync_records import StepAction, SyncKind, SyncRecord, SyncStatus, SyncStep
@@ -89,7 +90,7 @@ def pull_reviews(
                 journal.done(steps[start : start + CHUNK])
                 task.advance(len(chunk))
         _store_trials(registry, connection, plan)
-        journal.finish(report.counts(), _mark(registry, connection, changed, plan, report))
+        journal.finish(report.counts(), _mark(registry, connection, changed, known, plan, report))
     return report
 
 
@@ -104,11 +105,17 @@ def _usable_mark(tx: Transaction, last: SyncRecord | None, options: Mapping[str,
 
 
 def _mark(
-    registry: Registry, connection: ConnectionRecord, changed: ChangedTasks, plan: PullPlan, report: PullReport
+    registry: Registry,
+    connection: ConnectionRecord,
+    changed: ChangedTasks,
+    known: Known,
+    plan: PullPlan,
+    report: PullReport,
 ) -> dict[str, Any]:
-    """Note how many annotations tasks have, and return where the next pull can begin."""
+    """Note which tasks there are and how many annotations they have; returns where the next pull can begin."""
     new = {int(task["id"]): len(task["annotations"]) for task in changed.tasks}
     with registry.begin() as tx:
+        tx.connections.set_links(connection.id, _unknown_links(changed, known))
         old = tx.connections.annotation_counts(connection.id)
         tx.connections.set_annotation_counts(
             connection.id, {task_id: count for task_id, count in new.items() if old.get(task_id, count) != count}
@@ -122,6 +129,16 @@ def _mark(
         "position": position,
         "gone": report.gone,
     }
+
+
+def _unknown_links(changed: ChangedTasks, known: Known) -> list[TaskLink]:
+    """List tasks of ours that the registry does not know: made for another copy of it, or before it was restored."""
+    links: dict[int, TaskLink] = {}
+    for task in changed.tasks:
+        image = known.images.get(key_of(task) or "")
+        if image is not None and image.id not in known.links:
+            links.setdefault(image.id, TaskLink(image.id, int(task["id"]), None))
+    return list(links.values())
 
 
 def _read(

@@ -1,6 +1,7 @@
 """The work of one push: images to where people can see them, tasks in chunks, predictions, and a look at the result."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -63,6 +64,7 @@ class Sender:
         self._masks = masks
         self._outlines = outlines
         self._buckets: set[tuple[str, str]] | None = None
+        self._keeps_order: bool | None = None
 
     @property
     def _project_id(self) -> int:
@@ -81,10 +83,14 @@ class Sender:
             skipped: filled with images that cannot be read.
         """
         created: list[PlannedTask] = []
-        with self._progress.task("creating tasks", len(planned)) as task:
-            for start in range(0, len(planned), CHUNK):
-                chunk = planned[start : start + CHUNK]
-                addresses = self._addresses(chunk, skipped)
+        chunks = [planned[start : start + CHUNK] for start in range(0, len(planned), CHUNK)]
+        # While the server makes one chunk's tasks, the next chunk's images are brought to where people see them.
+        with self._progress.task("creating tasks", len(planned)) as task, ThreadPoolExecutor(1) as ahead:
+            coming = ahead.submit(self._addresses, chunks[0]) if chunks else None
+            for number, chunk in enumerate(chunks):
+                addresses, unreadable = coming.result() if coming is not None else ({}, [])
+                coming = ahead.submit(self._addresses, chunks[number + 1]) if number + 1 < len(chunks) else None
+                skipped += unreadable
                 ready = [item for item in chunk if item.image.id in addresses]
                 if ready and not created:
                     self._look_at([addresses[item.image.id] for item in ready])
@@ -128,11 +134,14 @@ class Sender:
     def _in_order(self, ids: Sequence[int], keys: Sequence[str]) -> bool:
         """Say whether the ids that the server answered with are those of the tasks that were sent, in their order.
 
-        It numbers them one after the other as they come; so the last one, looked at, speaks for all.
+        It numbers them one after the other as they come. That is looked at once a push; whatever uses an id later looks
+        at the task's key anyway.
         """
-        if len(ids) != len(keys) or list(ids) != sorted(ids):
+        if len(ids) != len(keys) or list(ids) != list(range(ids[0], ids[0] + len(ids))):
             return False
-        return key_of(self._client.get_task(ids[-1])) == keys[-1] and ids[-1] - ids[0] == len(ids) - 1
+        if self._keeps_order is None:
+            self._keeps_order = key_of(self._client.get_task(ids[-1])) == keys[-1]
+        return self._keeps_order
 
     def _task_ids(self) -> dict[str, int]:
         ids: dict[str, int] = {}
@@ -155,8 +164,9 @@ class Sender:
             annotations=known,
         )
 
-    def _addresses(self, chunk: Sequence[PlannedTask], skipped: list[dict[str, Any]]) -> dict[int, str]:
-        """Bring a chunk's images to where people can see them; returns their addresses by image."""
+    def _addresses(self, chunk: Sequence[PlannedTask]) -> tuple[dict[int, str], list[dict[str, Any]]]:
+        """Bring a chunk's images to where people can see them; returns their addresses, and what cannot be read."""
+        skipped: list[dict[str, Any]] = []
         found = {item.image.id: item.step.address for item in chunk if item.step.address is not None}
         uploads: list[tuple[PlannedTask, bytes]] = []
         size = 0
@@ -180,7 +190,7 @@ class Sender:
                 uploads, size = [], 0
             uploads.append((item, content))
             size += len(content)
-        return found | (self._upload(uploads) if uploads else {})
+        return found | (self._upload(uploads) if uploads else {}), skipped
 
     def _upload(self, uploads: Sequence[tuple[PlannedTask, bytes]]) -> dict[int, str]:
         files = {media_name(item.image): content for item, content in uploads}
@@ -246,11 +256,11 @@ class Sender:
         newest = max(sent, key=lambda proposal: (proposal.run_id, -proposal.image_id))
         # With a live backend people see what that answers, which is the newest run's too.
         good = [(newest.run_name, True), (LIVE_TITLE, True)]
-        if self._client.shown_predictions(self._project_id) not in good:
-            self._client.show_predictions(self._project_id, newest.run_name)
+        visible = self._client.shown_predictions(self._project_id)
+        if visible not in good:
+            visible = self._client.show_predictions(self._project_id, newest.run_name)
         task = self._client.get_task(links[newest.image_id].task_id)
-        shown = shows_prediction(task, newest.run_name)
-        if not shown or self._client.shown_predictions(self._project_id) not in good:
+        if not shows_prediction(task, newest.run_name) or visible not in good:
             raise ProjectUnusable(
                 f"the proposals of {newest.run_name} were sent, but project {self._project_id} does not show them: set "
                 f"its model version to {newest.run_name} in Label Studio (Settings, Annotation, Prelabeling)"
