@@ -8,7 +8,9 @@ import base64
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,8 @@ class ProjectTotals:
     """Skips included."""
     changed_at: str | None
     """Time of the last change of any task, by the server's clock; None where there is no task."""
+    asked_at: datetime | None = field(default=None, compare=False)
+    """What the server's clock showed; None where it does not say."""
 
 
 class LabelStudioClient:
@@ -211,22 +215,24 @@ class LabelStudioClient:
 
     def totals(self, project_id: int) -> ProjectTotals:
         """Return how much a project holds and when it changed last, in two short requests."""
-        newest = self.http.get(
-            "/api/tasks/",
-            project=project_id,
-            page=1,
-            page_size=1,
-            fields="task_only",
-            include="id,updated_at",
-            query=json.dumps({"ordering": ["-tasks:updated_at"]}),
-        )
+        query: dict[str, Any] = {
+            "project": project_id,
+            "page": 1,
+            "page_size": 1,
+            "fields": "task_only",
+            "include": "id,updated_at",
+            "query": json.dumps({"ordering": ["-tasks:updated_at"]}),
+        }
+        answer = self.http.read(lambda: self.http.send("GET", "/api/tasks/", params=query))
         counts = self.http.get(f"/api/projects/{project_id}/")
         with self.http.translated():
-            changed = [str(task["updated_at"]) for task in newest["tasks"]]
+            changed = [str(task["updated_at"]) for task in answer.json()["tasks"]]
+            date = answer.headers.get("date")
             return ProjectTotals(
                 tasks=int(counts["task_number"]),
                 annotations=int(counts["total_annotations_number"]) + int(counts["skipped_annotations_number"]),
                 changed_at=changed[0] if changed else None,
+                asked_at=parsedate_to_datetime(date) if date else None,
             )
 
     def import_tasks(self, project_id: int, tasks: Sequence[Mapping[str, Any]]) -> list[int]:

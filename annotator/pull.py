@@ -123,6 +123,7 @@ def _mark(
         position = tx.snapshots.position()
     return {
         "changed_at": changed.totals.changed_at,
+        "since": changed.since,
         "tasks": changed.totals.tasks,
         "annotations": changed.totals.annotations,
         "waiting": plan.waiting,

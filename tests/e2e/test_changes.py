@@ -1,5 +1,6 @@
 """A pull looks at what changed, and never misses anything by that, with a real Label Studio."""
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,12 @@ from tests.e2e.test_reconcile import annotate, status_of, task_of
 pytestmark = pytest.mark.studio
 
 
+@pytest.fixture(autouse=True)
+def _no_overlap(monkeypatch):
+    """What was done two seconds ago counts as old."""
+    monkeypatch.setattr("annotator.changes.OVERLAP", timedelta(0))
+
+
 @pytest.fixture
 def listed(client, monkeypatch):
     """What was listed since: the time given (None for everything) and how many tasks came."""
@@ -28,8 +35,6 @@ def listed(client, monkeypatch):
         return tasks
 
     monkeypatch.setattr(client, "list_tasks", listing)
-    # What was done just now counts as old.
-    monkeypatch.setattr("annotator.changes.OVERLAP", timedelta(0))
     return seen
 
 
@@ -41,6 +46,7 @@ def project(registry, tmp_path, studio, client, request):
     push_images(registry, client, what="partly", media_folder=studio.media)
     for image_id in (1, 2, 3, 4):
         annotate(client, registry, image_id)
+    time.sleep(1.1)  # the server's clock shows seconds
     assert pull_reviews(registry, client).created == 4
     return connection.project_id
 
@@ -49,6 +55,7 @@ def test_only_what_changed_is_listed(registry, client, project, listed):
     assert pull_reviews(registry, client).unchanged == 4
     assert listed == [], "nothing changed, nothing listed"
     new = annotate(client, registry, 5)
+    time.sleep(1.1)
     report = pull_reviews(registry, client)
     assert (report.created, report.unchanged) == (1, 4)
     client.update_annotation(new, result_from_boxes([Box(40, 40, 30, 20)], *size_of(registry, 5)))

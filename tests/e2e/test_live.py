@@ -82,7 +82,7 @@ def test_a_task_is_answered_while_people_work(trained, studio, client, tmp_path)
     push_images(trained, client, what="partly", media_folder=studio.media, control_share=0.0)
     with trained.read() as tx:
         assert tx.proposals.pending() == []
-    process = start(tmp_path, studio, "--json", "serve", "--tau", "0", "--port", "9137", "--attach")
+    process = start(tmp_path, studio, "--json", "serve", "--tau", "0", "--port", "0", "--attach")
     try:
         wait_until(lambda: client.shown_predictions(connection.project_id) == ("partly", True))
         tasks = client.list_tasks(connection.project_id, with_annotations=False)
