@@ -28,7 +28,7 @@ from learner.config import make_config
 from learner.data import examples_from_records, load_framed
 from learner.framing import unit_images
 from learner.loop import epoch_batches, epoch_generator, make_learner, train_epoch
-from learner.network.model import build_model
+from learner.methods import build_model
 from learner.stages import make_stages
 
 ROUNDS = 3

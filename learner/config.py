@@ -19,12 +19,24 @@ ALIASES = MappingProxyType({"lambda": "lambda_"})
 """Names that people type, for fields whose name Python reserves."""
 
 
+SHARES = (
+    "lambda_", "alpha", "alpha_rampup", "tau", "located_share", "location_share", "ignore_low", "ignore_high"
+)  # fmt: skip
+"""Settings that lie from 0 to 1."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
     """Settings of one training; every field is a key of `--set`."""
 
     preset: str = "default"
     """The preset that the settings started from."""
+    method: Literal["lanet", "classifier", "unet", "deeplabv3", "rmtl", "agn"] = "lanet"
+    """lanet: the joint network; the others are the paper's comparison methods."""
+    images: Literal["all", "located"] = "all"
+    """Images that the second stage sees: all, or (without s-SSL) those with a known location."""
+    location_share: float = 1.0
+    """Share of the known locations that a training may use, by class; the rest count as not known, 0 to 1."""
     encoder: str = "resnet18"
     """Any timm encoder that can return features (`features_only`)."""
     weights: str = "imagenet"
@@ -110,7 +122,16 @@ class TrainConfig:
             raise ConfigInvalid("; ".join(problems))
 
     def _problems(self) -> Iterable[str]:
-        for name in ("lambda_", "alpha", "alpha_rampup", "tau", "located_share", "ignore_low", "ignore_high"):
+        for name in (
+            "lambda_",
+            "alpha",
+            "alpha_rampup",
+            "tau",
+            "located_share",
+            "location_share",
+            "ignore_low",
+            "ignore_high",
+        ):
             if not 0 <= getattr(self, name) <= 1:
                 yield f"{_typed(name)} is a share from 0 to 1, got {getattr(self, name)}"
         for name in ("batch_size", "head_channels", "stage2_epochs"):
@@ -128,6 +149,16 @@ class TrainConfig:
             yield f"ignore_low {self.ignore_low} is above ignore_high {self.ignore_high}"
         if self.pseudo == "teacher" and self.ema_decay == 0:
             yield "pseudo=teacher needs ema_decay above 0"
+
+    @property
+    def localizes(self) -> bool:
+        """Say whether the method answers where."""
+        return self.method != "classifier"
+
+    @property
+    def classifies(self) -> bool:
+        """Say whether the method answers what."""
+        return self.method not in ("unet", "deeplabv3")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values, under the names that people type."""

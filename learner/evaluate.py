@@ -19,8 +19,9 @@ from learner.config import TrainConfig, config_from_dict
 from learner.data import Example, FramedData, example_from_new, examples_from_records, load_framed
 from learner.device import choose_device
 from learner.errors import CheckpointIncompatible, DataInvalid
+from learner.methods import build_model
 from learner.metrics import average_precision, classification_metrics, mask_dice, mask_iou
-from learner.network.model import JointNetwork, build_model
+from learner.network.interface import Network
 from learner.predict import Prediction, known_classes, predict
 
 
@@ -29,7 +30,7 @@ class TrainedModel:
     """A run's model, ready to score images."""
 
     run: RunRecord
-    network: JointNetwork
+    network: Network
     config: TrainConfig
     classes: list[str]
     device: torch.device
@@ -125,7 +126,7 @@ def frame_examples(model: TrainedModel, examples: Sequence[Example], *, progress
 
 
 def evaluate_data(
-    network: JointNetwork,
+    network: Network,
     data: FramedData,
     config: TrainConfig,
     classes: Sequence[str],
@@ -134,7 +135,15 @@ def evaluate_data(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Score framed data in the images' own frames."""
-    return measure(list(predict(network, data, config, device, progress=progress)), classes, config.gate)
+    report = measure(list(predict(network, data, config, device, progress=progress)), classes, config.gate)
+    # What a method does not answer is not measured, rather than counted as wrong.
+    if not network.classifies:
+        report["classification"] = dict.fromkeys(report["classification"])
+    if not network.localizes:
+        unmeasured = dict.fromkeys(report["localization"])
+        report["localization"] = unmeasured | {"n": report["localization"]["n"]}
+        report["empty"]["false_positive_rate"] = None
+    return report
 
 
 def measure(predictions: Sequence[Prediction], classes: Sequence[str], gate: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from learner.errors import TrainingDiverged
 from learner.framing import unit_images
 from learner.losses import hybrid_loss, localization_loss, masked_mean, passes_gate, pseudo_mask
 from learner.metrics import classification_metrics
-from learner.network.model import JointNetwork
+from learner.network.interface import Network
 from learner.predict import Evaluating, Normalizer, upsample
 from learner.sampling import plain_batches, two_stream_batches
 from learner.stages import StageConfig
@@ -39,8 +39,8 @@ WARM_UP_SHARE = 0.05
 class Learner:
     """All state of a training that changes while it runs."""
 
-    model: JointNetwork
-    teacher: JointNetwork | None
+    model: Network
+    teacher: Network | None
     """Running average of the model's weights; None where `ema_decay` is 0."""
     optimizer: torch.optim.Optimizer
     config: TrainConfig
@@ -55,16 +55,17 @@ class Learner:
         self.normalize = Normalizer(self.config, self.device)
 
     @property
-    def kept(self) -> JointNetwork:
+    def kept(self) -> Network:
         """The weights that are validated and saved."""
         return self.model if self.teacher is None else self.teacher
 
 
-def make_optimizer(model: JointNetwork, config: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(model: Network, config: TrainConfig) -> torch.optim.Optimizer:
     """Build the optimizer; a pretrained encoder learns at `encoder_lr_factor` times the rate."""
     factor = 1.0 if config.weights == "none" else config.encoder_lr_factor
     encoder = list(model.encoder.parameters())
-    heads = [*model.lanet.parameters(), *model.classifier.parameters()]
+    in_encoder = {id(parameter) for parameter in encoder}
+    heads = [parameter for parameter in model.parameters() if id(parameter) not in in_encoder]
     groups: list[dict[str, Any]] = [
         {"params": encoder, "lr": config.lr * factor, "base_lr": config.lr * factor},
         {"params": heads, "lr": config.lr, "base_lr": config.lr},
@@ -74,7 +75,7 @@ def make_optimizer(model: JointNetwork, config: TrainConfig) -> torch.optim.Opti
     return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
 
 
-def make_learner(model: JointNetwork, config: TrainConfig, device: torch.device) -> Learner:
+def make_learner(model: Network, config: TrainConfig, device: torch.device) -> Learner:
     """Put a model on its device, with its optimizer and, where wanted, its averaged copy."""
     model = model.to(device).to(memory_format=torch.channels_last)
     teacher = copy.deepcopy(model).eval().requires_grad_(False) if config.ema_decay > 0 else None
@@ -134,7 +135,7 @@ def train_epoch(
 def batch_losses(
     learner: Learner, data: FramedData, stage: StageConfig, batch_B: Tensor, generator: Generator
 ) -> dict[str, Tensor]:
-    """Compute the losses of one batch (Eq. 6 in stage 1, Eq. 7 in stage 2)."""
+    """Compute the losses of one batch (Eq. 6 in stage 1, Eq. 7 in stage 2, or the part that a method has)."""
     config, device = learner.config, learner.device
     image_B3SS = unit_images(data.images_N3SS[batch_B], device)
     target_B1SS = data.targets_N1SS[batch_B].to(device).float().div_(255.0)
@@ -152,6 +153,13 @@ def batch_losses(
             return {"loss": masked_mean(localization_loss(logits_B1HW, target_B1SS, dice=dice), known_B)}
         output = learner.model(learner.normalize(seen_B3SS))
     mask_logits_B1HW, class_logits_BK = output.mask_logits_B1HW.float(), output.class_logits_BK.float()
+    classification = (
+        F.cross_entropy(class_logits_BK, class_B, ignore_index=NO_CLASS)
+        if bool((class_B != NO_CLASS).any())
+        else class_logits_BK.sum() * 0
+    )
+    if not stage.localize:
+        return {"loss": classification}
     located = masked_mean(localization_loss(mask_logits_B1HW, target_B1SS, dice=dice), known_B)
     pseudo = mask_logits_B1HW.sum() * 0
     if stage.pseudo != "none":
@@ -159,11 +167,6 @@ def batch_losses(
             learner, stage, weak_B3SS, mask_logits_B1HW, class_logits_BK, ~known_B
         )
         pseudo = masked_mean(localization_loss(mask_logits_B1HW, pseudo_B1HW, valid_B1HW, dice=dice), chosen_B)
-    classification = (
-        F.cross_entropy(class_logits_BK, class_B, ignore_index=NO_CLASS)
-        if bool((class_B != NO_CLASS).any())
-        else class_logits_BK.sum() * 0
-    )
     loss = hybrid_loss(classification, located, pseudo, lambda_=config.lambda_, alpha=_alpha(learner))
     return {
         "loss": loss,
@@ -229,7 +232,7 @@ def validate(learner: Learner, data: FramedData) -> dict[str, float | None]:
     """Measure the kept weights on validation data, in the square and from one view: quick, for choosing an epoch.
 
     Returns:
-        accuracy, auc and dice; None where the data cannot tell.
+        accuracy, auc and dice; None where the data cannot tell, or the method does not answer.
     """
     model, truth, dices = learner.kept, [], []
     probabilities = []
@@ -250,15 +253,18 @@ def validate(learner: Learner, data: FramedData) -> dict[str, float | None]:
     labeled_N = truth_N != NO_CLASS
     measured = classification_metrics(truth_N[labeled_N], probability_NK[labeled_N])
     return {
-        "accuracy": measured["accuracy"],
-        "auc": measured["auc"],
-        "dice": sum(dices) / len(dices) if dices else None,
+        "accuracy": measured["accuracy"] if model.classifies else None,
+        "auc": measured["auc"] if model.classifies else None,
+        "dice": sum(dices) / len(dices) if dices and model.localizes else None,
     }
 
 
 def selection_score(measured: dict[str, float | None], select: str) -> float:
-    """What the best epoch is best in; what cannot be measured counts as nothing."""
-    names = ("accuracy",) if select == "accuracy" else ("dice", "auc")
+    """What the best epoch is best in; what cannot be measured counts as nothing.
+
+    A method that does not classify is chosen by Dice, whatever is asked for.
+    """
+    names = ("accuracy",) if select == "accuracy" and measured["accuracy"] is not None else ("dice", "auc")
     return sum(measured[name] or 0.0 for name in names)
 
 

@@ -20,7 +20,8 @@ from learner.data import Example, FramedData
 from learner.device import precision
 from learner.framing import unframed_mask, unit_images
 from learner.metrics import pairwise_dice
-from learner.network.model import JointNetwork, input_statistics
+from learner.network.interface import Network
+from learner.network.model import input_statistics
 
 GAIN_GAMMAS = (0.8, 1.25)
 
@@ -70,7 +71,7 @@ class Normalizer:
 
 
 def predict(
-    model: JointNetwork,
+    model: Network,
     data: FramedData,
     config: TrainConfig,
     device: torch.device,
@@ -107,7 +108,7 @@ def predict(
             task.advance(len(images_B3SS))
 
 
-def score_views(model: JointNetwork, images_B3SS: Tensor, normalize: Normalizer, *, tta: bool) -> tuple[Tensor, Tensor]:
+def score_views(model: Network, images_B3SS: Tensor, normalize: Normalizer, *, tta: bool) -> tuple[Tensor, Tensor]:
     """Score several views of each image: as it is, and with `tta` mirrored and at two gains.
 
     Returns:

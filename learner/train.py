@@ -38,8 +38,9 @@ from learner.loop import (
     train_epoch,
     validate,
 )
+from learner.methods import build_model
 from learner.network.encoder import load_encoder_weights
-from learner.network.model import build_model
+from learner.shares import hide_locations
 from learner.stages import StageConfig, make_stages
 
 RUNS_FOLDER = "runs"
@@ -111,14 +112,18 @@ def train_model(
     return _finish(job)
 
 
-def select_training_data(registry: Registry) -> TrainingData:
+def select_training_data(registry: Registry, *, localizes: bool = True) -> TrainingData:
     """Choose the records that a training may see, as they are now, and remember them under a snapshot.
 
     That is everything outside test, but for images of the same patient, video or picture as a test image; and images
     without a split are left out if they are related like that to a validation image.
 
+    Args:
+        registry: where the images are.
+        localizes: the method needs to know where something is in some of them.
+
     Raises:
-        DataInvalid: there is no image, or no class.
+        DataInvalid: there is no image, or no class, or (where one is needed) no known location.
     """
     with registry.begin() as tx:
         snapshot = tx.snapshots.take()
@@ -127,10 +132,12 @@ def select_training_data(registry: Registry) -> TrainingData:
         of_test, of_val = leaking_images(tx)
     outside = [image for image in images if image.split is not Split.TEST]
     kept = [image for image in outside if image.id not in of_test | of_val]
-    return _training_data(kept, snapshot, left_out=len(outside) - len(kept))
+    return _training_data(kept, snapshot, localizes=localizes, left_out=len(outside) - len(kept))
 
 
-def select_data_of_run(registry: Registry, run: RunRecord, image_ids: Mapping[str, Sequence[int]]) -> TrainingData:
+def select_data_of_run(
+    registry: Registry, run: RunRecord, image_ids: Mapping[str, Sequence[int]], *, localizes: bool = True
+) -> TrainingData:
     """Choose the records that an interrupted training saw, as they were known then.
 
     Raises:
@@ -151,15 +158,17 @@ def select_data_of_run(registry: Registry, run: RunRecord, image_ids: Mapping[st
             f"{run.name} cannot go on: {len(held_back)} of its images were put into the test split since; train anew "
             "with: partly train"
         )
-    return _training_data(images, snapshot)
+    return _training_data(images, snapshot, localizes=localizes)
 
 
-def _training_data(images: Sequence[ImageRecord], snapshot: SnapshotRecord, *, left_out: int = 0) -> TrainingData:
+def _training_data(
+    images: Sequence[ImageRecord], snapshot: SnapshotRecord, *, localizes: bool, left_out: int = 0
+) -> TrainingData:
     train = [image for image in images if image.split is not Split.VAL]
     val = [image for image in images if image.split is Split.VAL]
     if not train:
         raise DataInvalid("there is no image to train on; register some with: partly import PATH --layout csv")
-    if not any(image.supervision is Supervision.FULLY and image.boxes for image in train):
+    if localizes and not any(image.supervision is Supervision.FULLY and image.boxes for image in train):
         raise DataInvalid(
             "no training image has a known location, so the first stage has nothing to learn from; import some boxes "
             "or masks, or draw some in Label Studio: partly push --partly, then partly pull"
@@ -191,7 +200,10 @@ def _prepare(registry: Registry, config: TrainConfig, *, resume: bool, progress:
         load_encoder_weights(model.encoder, config.weights)
     framed = {
         name: _load(registry, records, data.classes, config, progress, f"decoding {name}")
-        for name, records in (("train", data.train), ("validation", data.val))
+        for name, records in (
+            ("train", hide_locations(data.train, config.location_share, config.seed)),
+            ("validation", data.val),
+        )
     }
     resuming = run is not None
     if run is None:
@@ -223,12 +235,14 @@ def _choose_data(registry: Registry, config: TrainConfig, run: RunRecord | None,
     if run is not None:
         folder = registry.root / RUNS_FOLDER / run.name
         if (folder / f"{LAST}.json").exists():
-            return select_data_of_run(registry, run, load_checkpoint(folder, LAST).description["images"])
-    data = select_training_data(registry)
+            return select_data_of_run(
+                registry, run, load_checkpoint(folder, LAST).description["images"], localizes=config.localizes
+            )
+    data = select_training_data(registry, localizes=config.localizes)
     if not data.val:
         counts = split_images(registry, val=config.val, seed=config.seed)
         progress.say(f"no validation split yet: {counts['val']} images were put into one (see: partly split)")
-        data = select_training_data(registry)
+        data = select_training_data(registry, localizes=config.localizes)
         if not data.val:
             raise DataInvalid("there are too few images to keep any for validation; register more")
     if run is not None and run.snapshot != data.snapshot.hash:
@@ -300,7 +314,7 @@ def _end_epoch(
 ) -> None:
     score = selection_score(measured, job.config.select)
     job.history.append({"stage": stage.number, "epoch": epoch, **losses, "val": measured})
-    if stage.classify and score > job.best.get("score", -1.0):
+    if stage.number == 2 and score > job.best.get("score", -1.0):
         job.best = {"epoch": epoch, "score": score, **measured}
         save_checkpoint(job.folder, BEST, job.learner.kept.state_dict(), _description(job))
     state = {

@@ -4,7 +4,7 @@ Publishes `channels` and `strides` of its levels, finest first; heads need only 
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import timm
 from safetensors.torch import load_file
@@ -15,44 +15,110 @@ from learner.errors import ConfigInvalid, WeightsUnavailable
 WANTED_STRIDES = (4, 8, 16, 32)
 
 
+def create_timm(name: str, *, size: int, pretrained: bool = False, **options: Any) -> Any:
+    """Create a model of timm for images of this side, where the model wants to know it.
+
+    Raises:
+        ConfigInvalid: timm has no such model, or it cannot do what the options ask for.
+    """
+    try:
+        try:
+            return timm.create_model(name, pretrained=pretrained, img_size=size, **options)
+        except TypeError:
+            # Only models of patches and windows are built for a size.
+            return timm.create_model(name, pretrained=pretrained, **options)
+    except (RuntimeError, AttributeError, ValueError, KeyError, AssertionError) as exc:
+        if pretrained:
+            raise
+        near = ", ".join(timm.list_models(f"*{name[:6]}*")[:4])
+        hint = f"; timm has for example {near}" if near else ""
+        raise ConfigInvalid(f"encoder={name} cannot be used as a feature encoder ({exc}){hint}") from exc
+
+
 class Encoder(nn.Module):
     """The paper's FEX (Eq. 1): features f_1..f_n at strides 4, 8, 16 and 32 where the encoder has them."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, size: int = 256) -> None:
         """Build the encoder without weights.
+
+        Args:
+            name: of a timm model.
+            size: side of the images, pixels; a multiple of the patches' size where there are patches.
 
         Raises:
             ConfigInvalid: timm has no such encoder, or it cannot return features.
         """
         super().__init__()
-        try:
-            probe: Any = timm.create_model(name, features_only=True, pretrained=False)
-            strides = list(probe.feature_info.reduction())
-            indices = [strides.index(stride) for stride in WANTED_STRIDES if stride in strides]
-            if len(set(strides)) < 2:
-                # A plain ViT has one scale: its last four blocks are the levels.
-                indices = list(range(len(strides)))[-4:]
-            self.body: Any = timm.create_model(name, features_only=True, pretrained=False, out_indices=tuple(indices))
-        except (RuntimeError, AttributeError, ValueError, KeyError) as exc:
-            near = ", ".join(timm.list_models(f"*{name[:6]}*")[:4])
-            hint = f"; timm has for example {near}" if near else ""
-            raise ConfigInvalid(f"encoder={name} cannot be used as a feature encoder ({exc}){hint}") from exc
-        self.name = name
-        feature_info: Any = self.body.feature_info
-        self.channels: list[int] = list(feature_info.channels())
-        self.strides: list[int] = list(feature_info.reduction())
+        self.name, self.size = name, size
+        strides = list(create_timm(name, size=size, features_only=True).feature_info.reduction())
+        if len(set(strides)) < 2:
+            # A plain ViT has one scale: its last block is made into the levels of a pyramid.
+            self.indices: tuple[int, ...] = (len(strides) - 1,)
+        else:
+            self.indices = tuple(strides.index(stride) for stride in WANTED_STRIDES if stride in strides)
+        self.body: Any = create_timm(name, size=size, features_only=True, out_indices=self.indices)
+        self.body_channels: list[int] = list(self.body.feature_info.channels())
+        self.strides: list[int] = list(self.body.feature_info.reduction())
+        self.channels = list(self.body_channels)
+        self.pyramid: OneScalePyramid | None = None
+        if len(self.indices) == 1:
+            self.pyramid = OneScalePyramid(self.channels[0])
+            self.channels = self.pyramid.channels
+            self.strides = [self.strides[0] * 4 // factor for factor in (16, 8, 4, 2)]
+
+    def pretrained_body(self) -> nn.Module:
+        """Return the same encoder with its ImageNet weights."""
+        body: nn.Module = create_timm(
+            self.name, size=self.size, pretrained=True, features_only=True, out_indices=self.indices
+        )
+        return body
 
     def forward(self, image_B3HW: Tensor) -> list[Tensor]:
         """Return the feature maps BCHW, finest first."""
         features: list[Tensor] = self.body(image_B3HW)
         # Swin and its like answer in BHWC.
-        return [
+        maps = [
             feature if feature.shape[1] == channels else feature.permute(0, 3, 1, 2).contiguous()
-            for feature, channels in zip(features, self.channels, strict=True)
+            for feature, channels in zip(features, self.body_channels, strict=True)
         ]
+        return maps if self.pyramid is None else self.pyramid(maps[0])
 
 
-def load_encoder_weights(encoder: Encoder, weights: str) -> None:
+class OneScalePyramid(nn.Module):
+    """Levels at four strides from one map: enlarged twice, once, as it is, and halved.
+
+    Source: Li et al. 2022, Exploring plain vision transformer backbones for object detection (ViTDet), section 3.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        half, quarter = channels // 2, channels // 4
+        self.channels = [quarter, half, channels, channels]
+        self.twice = nn.Sequential(
+            nn.ConvTranspose2d(channels, half, 2, stride=2),
+            nn.BatchNorm2d(half),
+            nn.GELU(),
+            nn.ConvTranspose2d(half, quarter, 2, stride=2),
+        )
+        self.once = nn.ConvTranspose2d(channels, half, 2, stride=2)
+        self.halved = nn.MaxPool2d(2)
+
+    def forward(self, map_BCHW: Tensor) -> list[Tensor]:
+        """Return four maps, finest first."""
+        return [self.twice(map_BCHW), self.once(map_BCHW), map_BCHW, self.halved(map_BCHW)]
+
+
+class Loadable(Protocol):
+    """An encoder that weights can be loaded into."""
+
+    name: str
+    body: Any
+
+    def pretrained_body(self) -> nn.Module:
+        """Return the same encoder with its ImageNet weights."""
+
+
+def load_encoder_weights(encoder: Loadable, weights: str) -> None:
     """Load encoder weights: `none`, `imagenet` (through timm, from its hub), or a safetensors file.
 
     Raises:
@@ -77,11 +143,9 @@ def load_encoder_weights(encoder: Encoder, weights: str) -> None:
     encoder.body.load_state_dict(fitting, strict=False)
 
 
-def _load_imagenet(encoder: Encoder) -> None:
+def _load_imagenet(encoder: Loadable) -> None:
     try:
-        pretrained = timm.create_model(
-            encoder.name, features_only=True, pretrained=True, out_indices=encoder.body.feature_info.out_indices
-        )
+        pretrained = encoder.pretrained_body()
     except Exception as exc:  # the hub's client raises whatever its transport raises
         raise WeightsUnavailable(
             f"the ImageNet weights of {encoder.name} cannot be fetched from the model hub ({type(exc).__name__}). "

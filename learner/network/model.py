@@ -1,28 +1,18 @@
 """The joint network: encoder -> LA-Net -> classifier, put together from a configuration."""
 
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 
 from learner.config import TrainConfig
 from learner.network.classifier import AttentionClassifier
 from learner.network.encoder import Encoder
+from learner.network.interface import Network, Output
 from learner.network.lanet import PaperHead, TopDownHead
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """What the network says about a batch."""
-
-    mask_logits_B1HW: Tensor
-    """Lesion logits at the head's own resolution."""
-    class_logits_BK: Tensor
-
-
-class JointNetwork(nn.Module):
+class JointNetwork(Network):
     """Classification and localization in one network (paper, Fig. 1)."""
 
     def __init__(self, encoder: Encoder, lanet: nn.Module, classifier: AttentionClassifier) -> None:
@@ -43,13 +33,13 @@ class JointNetwork(nn.Module):
         return logits_B1HW
 
 
-def build_model(config: TrainConfig, num_classes: int) -> JointNetwork:
-    """Build the network that a configuration describes, with random weights.
+def build_joint_network(config: TrainConfig, num_classes: int) -> JointNetwork:
+    """Build the joint network that a configuration describes, with random weights.
 
     Raises:
         ConfigInvalid: the encoder is unknown or cannot return features.
     """
-    encoder = Encoder(config.encoder)
+    encoder = Encoder(config.encoder, size=config.size)
     lanet = (
         PaperHead(encoder.channels, cam=config.cam, sam=config.sam)
         if config.head == "paper"

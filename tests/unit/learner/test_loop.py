@@ -10,7 +10,7 @@ from learner.config import make_config
 from learner.data import Example, FramedData
 from learner.framing import frame_of
 from learner.loop import _alpha, _set_rates, _update_teacher, batch_losses, make_learner, selection_score, validate
-from learner.network.model import build_model
+from learner.methods import build_model
 from learner.stages import make_stages
 
 CPU = torch.device("cpu")

@@ -3,10 +3,10 @@ import torch
 
 from learner.config import make_config
 from learner.errors import ConfigInvalid, WeightsUnavailable
+from learner.methods import build_model
 from learner.network.attention import CBAM, ChannelAttention, SpatialAttention
 from learner.network.classifier import attend_to_mask
 from learner.network.encoder import Encoder, load_encoder_weights
-from learner.network.model import build_model
 
 
 def test_eq_4_by_hand():

@@ -1,0 +1,34 @@
+"""Hides known locations from a training, to see what they are worth; pure."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from db.records import ImageRecord, Supervision
+
+
+def hide_locations(images: Sequence[ImageRecord], share: float, seed: int) -> list[ImageRecord]:
+    """Keep the location labels of a share of the located images, by class, and hide the others'.
+
+    Args:
+        images: to learn from.
+        share: of every class, 0 to 1; at least one of a class is kept unless the share is 0.
+        seed: another seed hides others; the same seed and images hide the same.
+
+    Returns:
+        The same images in the same order; those that are hidden have no label.
+    """
+    if share >= 1:
+        return list(images)
+    by_class: dict[str, list[int]] = defaultdict(list)
+    for image in images:
+        if image.supervision is Supervision.FULLY:
+            by_class[image.class_name or ""].append(image.id)
+    hidden: set[int] = set()
+    for name in sorted(by_class):
+        ids = np.random.default_rng([seed, len(name), *name.encode()]).permutation(sorted(by_class[name])).tolist()
+        hidden.update(ids[math.ceil(share * len(ids)) :])
+    return [replace(image, label=None) if image.id in hidden else image for image in images]
