@@ -1,0 +1,171 @@
+"""The bench use-case: trains every method of a table over seeds, tests each once, and puts the numbers side by side.
+
+A training that was done before with the same settings on the same data is not done again, whichever table asked for
+it; one that was cut goes on. The epoch is chosen on validation; test images are looked at once, after that.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, stdev
+from typing import Any
+
+from db.errors import InvalidArgument
+from db.progress import Progress, SilentProgress
+from db.records import RunRecord, RunStatus, Split
+from db.registry import Registry
+from learner.config import TrainConfig, config_from_dict, make_config
+from learner.errors import DataInvalid
+from learner.evaluate import evaluate_run
+from learner.tables import CLASSIFICATION, TABLES, Row
+from learner.train import RUNS_FOLDER, train_model
+
+TEST = "test"
+BENCH = "bench"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a bench may spend."""
+
+    seeds: int = 3
+    preset: str = "paper"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that hold for every method, over its own."""
+
+
+def run_table(
+    registry: Registry, name: str, budget: Budget, *, dry_run: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Train and test every method of a table.
+
+    Args:
+        registry: where the data is and the runs go.
+        name: `table3` to `table10`, `fig6` to `fig11`.
+        budget: seeds, preset, and settings such as epochs and size.
+        dry_run: only say which trainings there are, and which of them are done.
+        progress: where to show how far it is.
+
+    Returns:
+        table, title, trainings, rows: every row has its method, its runs, and for every metric the mean, half the
+        width of its 95% confidence interval over seeds (None for one seed), and the paper's number where it has one.
+
+    Raises:
+        InvalidArgument: there is no such table, or no seed; DataInvalid: there is no test split.
+        LearnerError: a training failed; what was done stays done.
+    """
+    progress = progress or SilentProgress()
+    if name not in TABLES:
+        raise InvalidArgument(f"there is no {name!r}; the paper has {', '.join(TABLES)}")
+    if budget.seeds < 1:
+        raise InvalidArgument(f"--seeds must be at least 1, got {budget.seeds}")
+    _require_test_split(registry)
+    table = TABLES[name]
+    configs = {row.method: [_config(row, budget, seed) for seed in range(budget.seeds)] for row in table.rows}
+    wanted = [config for of_row in configs.values() for config in of_row]
+    snapshot = _snapshot(registry)
+    left = [config for config in wanted if _finished(registry, config, snapshot) is None]
+    if dry_run:
+        return {
+            "table": name,
+            "title": table.title,
+            "trainings": {"total": len(wanted), "done": len(wanted) - len(left)},
+            "rows": [{"method": row.method, "settings": dict(row.settings)} for row in table.rows],
+        }
+    rows = []
+    for row in table.rows:
+        runs = []
+        for number, config in enumerate(configs[row.method], start=1):
+            progress.say(f"{name}: {row.method}, seed {number} of {budget.seeds}")
+            runs.append(_tested(registry, name, config, progress))
+        rows.append(_summary(row, runs, table.metrics))
+    return {
+        "table": name,
+        "title": table.title,
+        "trainings": {"total": len(wanted), "done": len(wanted)},
+        "rows": rows,
+    }
+
+
+def _config(row: Row, budget: Budget, seed: int) -> TrainConfig:
+    settings = dict(row.settings)
+    factor = settings.pop("size_factor", 1)
+    config = make_config(budget.preset, settings | dict(budget.overrides) | {"seed": seed})
+    return make_config(budget.preset, {**_given(config), "size": config.size * factor}) if factor != 1 else config
+
+
+def _given(config: TrainConfig) -> dict[str, Any]:
+    return {key: value for key, value in config.to_dict().items() if key != "preset"}
+
+
+def _require_test_split(registry: Registry) -> None:
+    with registry.read() as tx:
+        held_back = tx.status.count().splits[Split.TEST]
+    if not held_back:
+        raise DataInvalid("there is no test split to measure on; make one with: partly split --val 0.15 --test 0.2")
+
+
+def _snapshot(registry: Registry) -> str:
+    with registry.begin() as tx:
+        return tx.snapshots.take().hash
+
+
+def _finished(registry: Registry, config: TrainConfig, snapshot: str) -> RunRecord | None:
+    """Find a finished training with the same settings on the same data."""
+    return _same(registry, config, snapshot, RunStatus.FINISHED)
+
+
+def _same(registry: Registry, config: TrainConfig, snapshot: str, status: RunStatus) -> RunRecord | None:
+    with registry.read() as tx:
+        runs = [run for run in tx.runs.all() if run.status is status and run.snapshot == snapshot]
+    for run in reversed(runs):
+        if config_from_dict(run.config) == config:
+            return run
+    return None
+
+
+def _tested(registry: Registry, table: str, config: TrainConfig, progress: Progress) -> RunRecord:
+    """Return a training with these settings that was tested, done now or before."""
+    snapshot = _snapshot(registry)
+    run = _finished(registry, config, snapshot)
+    if run is None:
+        cut = _same(registry, config, snapshot, RunStatus.RUNNING)
+        with registry.read() as tx:
+            newest = next((item for item in reversed(tx.runs.all()) if item.status is RunStatus.RUNNING), None)
+        begun = cut is not None and (registry.root / RUNS_FOLDER / cut.name / "last.json").exists()
+        resume = begun and newest is not None and cut is not None and newest.id == cut.id
+        name = train_model(registry, config, resume=resume, progress=progress)["run"]
+        with registry.begin() as tx:
+            run = tx.runs.get(name)
+            tx.runs.add_metrics(run.id, {BENCH: table})
+            run = tx.runs.get(name)
+    if TEST not in run.metrics:
+        report = evaluate_run(registry, run=run.name, split=Split.TEST, progress=progress)
+        with registry.begin() as tx:
+            tx.runs.add_metrics(run.id, {TEST: report})
+            run = tx.runs.get(run.name)
+    return run
+
+
+def _summary(row: Row, runs: Sequence[RunRecord], metrics: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {"method": row.method, "runs": [run.name for run in runs]}
+    for metric in metrics:
+        part = "classification" if metric in CLASSIFICATION else "localization"
+        values = [run.metrics[TEST][part][metric] for run in runs]
+        known = [float(value) for value in values if value is not None]
+        found[metric] = {
+            "mean": fmean(known) if known else None,
+            "ci95": half_width(known),
+            "n": len(known),
+            "paper": row.paper.get(metric),
+        }
+    return found
+
+
+def half_width(values: Sequence[float]) -> float | None:
+    """Half the width of the 95% confidence interval of a mean (Student's t); None for fewer than two values."""
+    if len(values) < 2:
+        return None
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, len(values) - 1) * stdev(values) / math.sqrt(len(values)))
