@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from annotator.client import LabelStudioClient
-from annotator.errors import ConnectionFailed, IncompleteListing, LabelStudioError
+from annotator.errors import ConnectionFailed, IncompleteListing, LabelStudioError, ProjectUnusable
+from annotator.ml_backend import PRIVATE
 from annotator.pull_plan import PullReport
 from annotator.web import WebServer
 
@@ -66,7 +67,7 @@ def hints_from(
         The address that the server calls.
 
     Raises:
-        PortUnusable: the port cannot be listened on; LabelStudioError: the server does not take the address.
+        PortUnusable: the port cannot be listened on; ProjectUnusable: the server does not take the address.
     """
     # Nobody else knows the path, so nobody else can make this machine pull.
     path = f"/hint/{secrets.token_urlsafe(16)}"
@@ -77,17 +78,21 @@ def hints_from(
 
     with WebServer({("POST", path): heard}, host=host, port=port) as server:
         address = (url or f"http://{host}:{server.port}").rstrip("/") + path
-        made = client.http.post(
-            "/api/webhooks/",
-            {
-                "url": address,
-                "project": project_id,
-                "send_payload": False,
-                "send_for_all_actions": False,
-                "actions": ACTIONS,
-                "is_active": True,
-            },
-        )
+        document = {
+            "url": address,
+            "project": project_id,
+            "send_payload": False,
+            "send_for_all_actions": False,
+            "actions": ACTIONS,
+            "is_active": True,
+        }
+        try:
+            made = client.http.post("/api/webhooks/", document)
+        except LabelStudioError as exc:
+            raise ProjectUnusable(
+                f"Label Studio at {client.url} does not take a webhook to {host}:{server.port} ({exc}). {PRIVATE}; "
+                "without a webhook `partly pull --follow` looks by itself"
+            ) from exc
         try:
             yield address
         finally:

@@ -15,6 +15,11 @@ from annotator.web import Handler
 from db.records import ProposalRecord
 from db.registry import Registry
 
+PRIVATE = (
+    "A Label Studio refuses addresses of private networks unless it is started with SSRF_PROTECTION_ENABLED=false and "
+    "ML_BLOCK_LOCAL_IP=false"
+)
+
 Proposer = Callable[[Iterable[int]], Mapping[int, ProposalRecord]]
 """Takes images by number; returns the current run's proposals, stored, for those that it has one for."""
 
@@ -112,8 +117,7 @@ def attach_backend(
     except LabelStudioError as exc:
         raise ProjectUnusable(
             f"Label Studio at {client.url} does not accept {url} as an ML backend ({exc}); it has to reach this "
-            "machine under that address: name another with --url (a server that refuses addresses of private networks "
-            "takes them when it is started with ML_BLOCK_LOCAL_IP=false)"
+            f"machine under that address: name another with --url. {PRIVATE}"
         ) from exc
     client.show_predictions(project_id, LIVE_TITLE)
 

@@ -199,8 +199,10 @@ def _launch(paths: StudioPaths, account: Account, port: int) -> "subprocess.Pope
             "LABEL_STUDIO_PASSWORD": account.password,
             "LABEL_STUDIO_USER_TOKEN": account.token,
             "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
-            # So that it can ask `partly serve` on this same machine.
+            # So that it can ask `partly serve`, call webhooks, and use a bucket on this same machine. A server that
+            # strangers reach must not; this one listens on 127.0.0.1 alone.
             "ML_BLOCK_LOCAL_IP": "false",
+            "SSRF_PROTECTION_ENABLED": "false",
         }
     )
     command = [str(_script(paths, "label-studio")), "start", "--no-browser", "--internal-host", "127.0.0.1"]

@@ -51,10 +51,7 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioPaths]:
     """A real Label Studio of this test session's own; its (large) environment is shared with the user's."""
     paths = StudioPaths(tmp_path_factory.mktemp("studio"), studio_folders()[1])
-    # Lets it use a bucket on this machine, which a server in the open must not.
-    os.environ["SSRF_PROTECTION_ENABLED"] = "false"
     start_studio(paths)
-    del os.environ["SSRF_PROTECTION_ENABLED"]
     yield paths
     stop_studio(paths)
 
