@@ -17,6 +17,11 @@ def _groups(tx: Transaction) -> dict[int, list[int]]:
     return group_images(tx.images.group_facts(), [(first, second) for first, second, _ in tx.duplicates.pairs()])
 
 
+def group_names(tx: Transaction) -> dict[int, str]:
+    """Name the group of every image: images of one patient, video or picture have the same name."""
+    return {image_id: str(members[0]) for image_id, members in _groups(tx).items()}
+
+
 def _members(groups: Mapping[int, list[int]], ids: Iterable[int]) -> set[int]:
     return {member for image_id in ids for member in groups.get(image_id, ())}
 

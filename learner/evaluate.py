@@ -19,6 +19,7 @@ from learner.config import TrainConfig, config_from_dict
 from learner.data import Example, FramedData, example_from_new, examples_from_records, load_framed
 from learner.device import choose_device
 from learner.errors import CheckpointIncompatible, DataInvalid
+from learner.image_results import image_results, write_results
 from learner.methods import build_model
 from learner.metrics import average_precision, classification_metrics, mask_dice, mask_iou
 from learner.network.interface import Network
@@ -89,7 +90,7 @@ def evaluate_run(
     """Score a run on a split of the registry, or on images that are not registered (and stay so).
 
     On test, images that the run has seen (or another image of their group) are left out: they were put into test
-    after it.
+    after it. What was said about every image of a split is kept beside the checkpoint.
 
     Returns:
         n, classification, localization, empty: see the command line's contract; with the run's name and `left_out`.
@@ -115,7 +116,12 @@ def evaluate_run(
             f"there is no image to score{f': {model.run.name} was trained on all {left_out} of them' * bool(left_out)}"
         )
     data = frame_examples(model, examples, progress=progress)
-    report = evaluate_data(model.network, data, model.config, model.classes, model.device, progress=progress)
+    network = model.network
+    predictions = list(predict(network, data, model.config, model.device, progress=progress))
+    if images is None and model.run.checkpoint is not None:
+        rows = image_results(predictions, model.classes, classifies=network.classifies, localizes=network.localizes)
+        write_results(model.run.checkpoint, split, rows)
+    report = _report(predictions, network, model.config, model.classes)
     return {"run": model.run.name, "left_out": left_out, **report}
 
 
@@ -135,7 +141,14 @@ def evaluate_data(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Score framed data in the images' own frames."""
-    report = measure(list(predict(network, data, config, device, progress=progress)), classes, config.gate)
+    predictions = list(predict(network, data, config, device, progress=progress))
+    return _report(predictions, network, config, classes)
+
+
+def _report(
+    predictions: Sequence[Prediction], network: Network, config: TrainConfig, classes: Sequence[str]
+) -> dict[str, Any]:
+    report = measure(predictions, classes, config.gate)
     # What a method does not answer is not measured, rather than counted as wrong.
     if not network.classifies:
         report["classification"] = dict.fromkeys(report["classification"])

@@ -11,12 +11,15 @@ from statistics import fmean, stdev
 from typing import Any
 
 from db.errors import InvalidArgument
+from db.leaks import group_names
 from db.progress import Progress, SilentProgress
 from db.records import RunRecord, RunStatus, Split
 from db.registry import Registry
+from learner.comparison import against, interval, values_by_image
 from learner.config import TrainConfig, config_from_dict, make_config
 from learner.errors import DataInvalid
 from learner.evaluate import evaluate_run
+from learner.image_results import PER_IMAGE, read_results
 from learner.tables import CLASSIFICATION, TABLES, Row
 from learner.train import RUNS_FOLDER, train_model
 
@@ -47,8 +50,10 @@ def run_table(
         progress: where to show how far it is.
 
     Returns:
-        table, title, trainings, rows: every row has its method, its runs, and for every metric the mean, half the
-        width of its 95% confidence interval over seeds (None for one seed), and the paper's number where it has one.
+        table, title, trainings, reference, rows: every row has its method, its runs, and for every metric the mean,
+        half the width of its 95% confidence interval over seeds (None for one seed), the paper's number where it has
+        one, and, where the metric is a mean over images, its interval over groups of test images (`over_images`) and
+        the p-value of its difference from the reference, which is the last row (paired, after Holm).
 
     Raises:
         InvalidArgument: there is no such table, or no seed; DataInvalid: there is no test split.
@@ -72,19 +77,43 @@ def run_table(
             "trainings": {"total": len(wanted), "done": len(wanted) - len(left)},
             "rows": [{"method": row.method, "settings": dict(row.settings)} for row in table.rows],
         }
-    rows = []
+    rows: list[dict[str, Any]] = []
+    tested: dict[str, list[RunRecord]] = {}
     for row in table.rows:
         runs = []
         for number, config in enumerate(configs[row.method], start=1):
             progress.say(f"{name}: {row.method}, seed {number} of {budget.seeds}")
             runs.append(_tested(registry, name, config, progress))
         rows.append(_summary(row, runs, table.metrics))
+        tested[row.method] = runs
+    _compare(registry, rows, tested, table.metrics)
     return {
         "table": name,
         "title": table.title,
         "trainings": {"total": len(wanted), "done": len(wanted)},
+        "reference": table.rows[-1].method,
         "rows": rows,
     }
+
+
+def _compare(
+    registry: Registry, rows: list[dict[str, Any]], tested: Mapping[str, Sequence[RunRecord]], metrics: Sequence[str]
+) -> None:
+    """Add intervals over groups of images, and tests against the last row."""
+    with registry.read() as tx:
+        groups = group_names(tx)
+    results = {
+        method: [read_results(run.checkpoint, TEST) or [] for run in runs if run.checkpoint is not None]
+        for method, runs in tested.items()
+    }
+    for metric in metrics:
+        if metric not in PER_IMAGE:
+            continue
+        values = {method: values_by_image(runs, metric) for method, runs in results.items()}
+        p_values = against(values, rows[-1]["method"], groups)
+        for row in rows:
+            row[metric]["over_images"] = interval(values[row["method"]], groups) if values[row["method"]] else None
+            row[metric]["p"] = p_values[row["method"]]
 
 
 def _config(row: Row, budget: Budget, seed: int) -> TrainConfig:
@@ -139,7 +168,8 @@ def _tested(registry: Registry, table: str, config: TrainConfig, progress: Progr
             run = tx.runs.get(name)
             tx.runs.add_metrics(run.id, {BENCH: table})
             run = tx.runs.get(name)
-    if TEST not in run.metrics:
+    written = run.checkpoint is not None and read_results(run.checkpoint, TEST) is not None
+    if TEST not in run.metrics or not written:
         report = evaluate_run(registry, run=run.name, split=Split.TEST, progress=progress)
         with registry.begin() as tx:
             tx.runs.add_metrics(run.id, {TEST: report})

@@ -9,6 +9,9 @@ from cli.commands.data import DryRun
 from cli.commands.models import Preset
 from cli.context import Workspace
 
+STARS = ((0.001, " ***"), (0.01, " **"), (0.05, " *"))
+"""What a p-value below each limit is marked with."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
@@ -53,8 +56,9 @@ def bench(
 
 
 def _cell(value: dict[str, Any]) -> str:
-    """Write a mean with its interval, and the paper's number in brackets."""
+    """Write a mean with its interval over seeds, stars for p against the last row, the paper's number in brackets."""
     if value["mean"] is None:
         return "-"
     text = f"{value['mean']:.3f}" + (f" ± {value['ci95']:.3f}" if value["ci95"] is not None else "")
+    text += next((stars for limit, stars in STARS if (value.get("p") or 1.0) < limit), "")
     return text + (f" [{value['paper']:.3f}]" if value["paper"] is not None else "")

@@ -79,7 +79,7 @@ def end(process):
 
 def test_a_task_is_answered_while_people_work(trained, studio, client, tmp_path):
     connection, _, _ = connect_project(trained, client, title="live", media_folder=studio.media)
-    push_images(trained, client, what="partly", media_folder=studio.media, control_share=0.0)
+    push_images(trained, client, what="partly", media_folder=studio.media, limit=6)
     with trained.read() as tx:
         assert tx.proposals.pending() == []
     process = start(tmp_path, studio, "--json", "serve", "--tau", "0", "--port", "0", "--attach")
@@ -96,7 +96,7 @@ def test_a_task_is_answered_while_people_work(trained, studio, client, tmp_path)
         with trained.read() as tx:
             stored = {tx.images.get(item.image_id).key: item for item in tx.proposals.pending()}
         assert set(stored) == set(shown), "what people see is in the registry"
-        assert push_images(trained, client, what="partly", media_folder=studio.media).updated == 0
+        assert push_images(trained, client, what="proposals", media_folder=studio.media).updated == 0
         assert client.shown_predictions(connection.project_id) == ("partly", True)
         key, found = next(iter(shown.items()))
         task_id = next(int(task["id"]) for task in tasks if task["data"][KEY] == key)

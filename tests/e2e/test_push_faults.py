@@ -1,6 +1,7 @@
 """kill -9 in a push to a real Label Studio: the same command again finishes what was begun, and nothing is doubled."""
 
 import multiprocessing
+import os
 import shutil
 
 import numpy as np
@@ -20,7 +21,7 @@ from tests.faults.test_kill import SEED, run, struck
 
 pytestmark = pytest.mark.studio
 
-MOMENTS = 10
+MOMENTS = int(os.environ.get("PARTLY_PUSH_KILLS", "5"))
 
 
 @pytest.fixture(scope="module")
@@ -94,5 +95,5 @@ def test_kill_in_a_push(processes, tmp_path, studio):
             if not done:
                 run(processes, *job)
         assert outcome(project_id) == expected
-    assert cut > MOMENTS / 4
+    assert cut >= MOMENTS / 4
     client.close()

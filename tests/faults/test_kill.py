@@ -61,13 +61,13 @@ def facts(registry):
 
 def test_kill_in_an_import(processes, tmp_path):
     folder = tmp_path / "phantoms"
-    write_phantoms(folder, 60, seed=1)
+    write_phantoms(folder, 36, seed=1)
     whole_root = tmp_path / "whole"
     whole_root.mkdir()
     url, whole = workers.make_registry(whole_root)
     run(processes, workers.import_set, url, str(whole_root), str(folder))
     expected = facts(whole)
-    assert len(expected[0]) == 60
+    assert len(expected[0]) == 36
     root = tmp_path / "cut"
     root.mkdir()
     _, empty = workers.make_registry(root, "empty.sqlite3")
@@ -115,7 +115,7 @@ def test_kill_in_a_retraction(processes, tmp_path):
     from tests.builders import add_images, new_image, present
 
     url, registry = workers.make_registry(tmp_path, "full.sqlite3")
-    ids = add_images(registry, *(new_image(f"{n}.png") for n in range(3000)))
+    ids = add_images(registry, *(new_image(f"{n}.png") for n in range(1500)))
     from db.records import LocationSource, NewLabel
 
     with registry.begin() as tx:

@@ -44,6 +44,12 @@ def test_a_table_is_trained_once_tested_and_shared(filled):
         assert 0 <= row["iou"]["mean"] <= 1
         assert row["iou"]["ci95"] >= 0
         assert (row["iou"]["n"], row["iou"]["paper"]) == (2, None)
+        low, high = row["iou"]["over_images"]
+        assert low <= row["iou"]["mean"] <= high
+        assert row["iou"]["p"] is None or 0 < row["iou"]["p"] <= 1
+        assert "p" not in row["ap50"]
+    assert result["reference"] == result["rows"][-1]["method"]
+    assert result["rows"][-1]["iou"]["p"] is None
     assert run_table(filled, "table10", budget) == result
     table9 = run_table(filled, "table9", budget)
     assert len(runs_of(filled)) == 2 * 4, "another table of the same trainings"
