@@ -83,7 +83,9 @@ def pull_reviews(
     with journaled(registry, connection, SyncKind.PULL, options) as journal:
         steps = journal.plan([_step(planned) for planned in plan.reviews])
         _withdraw(registry, connection, withdrawn)
-        with (progress or SilentProgress()).task("storing reviews", len(plan.reviews)) as task:
+        # No bar for nothing.
+        shown = progress if progress is not None and plan.reviews else SilentProgress()
+        with shown.task("storing reviews", len(plan.reviews)) as task:
             for start in range(0, len(plan.reviews), CHUNK):
                 chunk = plan.reviews[start : start + CHUNK]
                 report.contested += _store(registry, connection, chunk, known, policy, change_test=change_test)

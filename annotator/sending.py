@@ -83,13 +83,16 @@ class Sender:
             skipped: filled with images that cannot be read.
         """
         created: list[PlannedTask] = []
+        if not planned:
+            return created
         chunks = [planned[start : start + CHUNK] for start in range(0, len(planned), CHUNK)]
         # While the server makes one chunk's tasks, the next chunk's images are brought to where people see them.
         with self._progress.task("creating tasks", len(planned)) as task, ThreadPoolExecutor(1) as ahead:
-            coming = ahead.submit(self._addresses, chunks[0]) if chunks else None
+            coming = ahead.submit(self._addresses, chunks[0])
             for number, chunk in enumerate(chunks):
-                addresses, unreadable = coming.result() if coming is not None else ({}, [])
-                coming = ahead.submit(self._addresses, chunks[number + 1]) if number + 1 < len(chunks) else None
+                addresses, unreadable = coming.result()
+                if number + 1 < len(chunks):
+                    coming = ahead.submit(self._addresses, chunks[number + 1])
                 skipped += unreadable
                 ready = [item for item in chunk if item.image.id in addresses]
                 if ready and not created:

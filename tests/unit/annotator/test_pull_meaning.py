@@ -1,11 +1,13 @@
+from dataclasses import replace
+
 import pytest
 
 from annotator.labeling import CANNOT_TELL, NO_LESION, result_from_boxes, result_from_verdict
 from annotator.meaning import NoStatement, interpret_annotation
 from annotator.pull_plan import Known, plan_pull
 from annotator.tasks import KEY
-from db.records import Box, LocationStatus, ReviewOutcome
-from tests.builders import image_record, proposal_record
+from db.records import Box, LocationSource, LocationStatus, ReviewOutcome
+from tests.builders import image_record, label_record, proposal_record
 
 IMAGE = image_record(id=7, width=200, height=100)
 PROPOSED = Box(20, 10, 40, 30)
@@ -114,3 +116,16 @@ def test_a_proposal_is_judged_against_the_prediction_it_started_from():
     plan = plan_pull([task], known(proposals={5: PROPOSAL, 6: newer}))
     assert plan.reviews[0].review.outcome is ReviewOutcome.ACCEPTED
     assert plan.reviews[0].review.proposal_id == PROPOSAL.id
+
+
+def test_a_label_changed_here_and_there_is_a_conflict_and_the_word_over_there_is_planned():
+    imported_since = image_record(id=7, width=200, height=100, label=label_record(Box(1, 2, 30, 40)))
+    task = {"id": 4, "data": {KEY: IMAGE.key}, "annotations": [annotation(drawn(PROPOSED), updated_at="t2")]}
+    fresh = known(images={IMAGE.key: imported_since})
+    assert [planned.is_conflict for planned in plan_pull([task], fresh).reviews] == [False]
+    again = known(images={IMAGE.key: imported_since}, versions={1: "t1"})
+    (planned,) = plan_pull([task], again).reviews
+    assert (planned.is_update, planned.is_conflict, planned.task_id) == (True, True, 4)
+    theirs = replace(imported_since, label=label_record(Box(1, 2, 30, 40), source=LocationSource.DRAWN))
+    (planned,) = plan_pull([task], known(images={IMAGE.key: theirs}, versions={1: "t1"})).reviews
+    assert planned.is_conflict is False
