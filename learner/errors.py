@@ -5,7 +5,8 @@ LearnerError
 ├── DataInvalid               the registered data cannot be trained on or scored
 ├── WeightsUnavailable        pretrained weights that cannot be had, or do not fit
 ├── CheckpointIncompatible    a checkpoint that is missing, damaged or from another configuration
-└── TrainingDiverged          a loss that is not finite; nothing was stepped on it
+├── TrainingDiverged          a loss that is not finite; nothing was stepped on it
+└── OutOfMemory               a batch that the device's memory does not hold
 """
 
 
@@ -31,3 +32,7 @@ class CheckpointIncompatible(LearnerError):
 
 class TrainingDiverged(LearnerError):
     """The loss is not finite; the step was not taken."""
+
+
+class OutOfMemory(LearnerError):
+    """A batch does not fit into the device's memory; the message names a smaller one."""

@@ -24,7 +24,7 @@ from learner.checkpoint import BEST, LAST, delete_checkpoint, load_checkpoint, s
 from learner.config import TrainConfig, config_from_dict
 from learner.data import FramedData, examples_from_records, load_framed
 from learner.device import choose_device
-from learner.errors import CheckpointIncompatible, DataInvalid, LearnerError
+from learner.errors import CheckpointIncompatible, DataInvalid, LearnerError, OutOfMemory
 from learner.evaluate import evaluate_data
 from learner.loop import (
     Learner,
@@ -100,16 +100,26 @@ def train_model(
 
     Raises:
         DataInvalid: there is nothing to train on; WeightsUnavailable: the encoder's weights cannot be had;
-        TrainingDiverged: the loss stopped being finite; CheckpointIncompatible: the run cannot be resumed.
+        TrainingDiverged: the loss stopped being finite; OutOfMemory: the batch is too large;
+        CheckpointIncompatible: the run cannot be resumed.
     """
     job = _prepare(registry, config, resume=resume, progress=progress or SilentProgress())
     try:
         _fit(job)
-    except LearnerError as exc:
+    except (LearnerError, torch.cuda.OutOfMemoryError) as exc:
+        error = exc if isinstance(exc, LearnerError) else _out_of_memory(job.config)
         with registry.begin() as tx:
-            tx.runs.finish(job.run.id, RunStatus.FAILED, {"error": str(exc)})
-        raise
+            tx.runs.finish(job.run.id, RunStatus.FAILED, {"error": str(error)})
+        raise error from exc
     return _finish(job)
+
+
+def _out_of_memory(config: TrainConfig) -> OutOfMemory:
+    smaller = max(1, config.batch_size // 2)
+    return OutOfMemory(
+        f"the device's memory does not hold {config.batch_size} images of {config.size} px a step; try "
+        f"--set batch_size={smaller}" + (f" or --set size={config.size // 2}" if config.size >= 128 else "")
+    )
 
 
 def select_training_data(registry: Registry, *, localizes: bool = True) -> TrainingData:

@@ -13,7 +13,7 @@ from db.registry import create_registry
 from db.splitting import split_images
 from learner.checkpoint import load_checkpoint
 from learner.config import make_config
-from learner.errors import CheckpointIncompatible, DataInvalid, LearnerError, TrainingDiverged
+from learner.errors import CheckpointIncompatible, DataInvalid, LearnerError, OutOfMemory, TrainingDiverged
 from learner.evaluate import evaluate_run
 from learner.overlays import draw_proposals
 from learner.propose import propose_locations
@@ -258,3 +258,15 @@ def test_a_damaged_checkpoint_is_refused(filled):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"sha256": "0"}))
     with pytest.raises(LearnerError, match="damaged"):
         evaluate_run(filled)
+
+
+def test_a_batch_that_does_not_fit_names_a_smaller_one(filled, monkeypatch):
+    def full(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("learner.train.train_epoch", full)
+    with pytest.raises(OutOfMemory, match="batch_size=4") as caught:
+        train_model(filled, tiny(size=128))
+    assert "size=64" in str(caught.value)
+    with filled.read() as tx:
+        assert tx.runs.all()[-1].status is RunStatus.FAILED
