@@ -40,6 +40,7 @@ def register(app: typer.Typer) -> None:
     command(app, "evaluate")(evaluate)
     command(app, "propose")(propose)
     command(app, "runs")(runs)
+    command(app, "report")(report)
 
 
 def train(
@@ -168,3 +169,32 @@ def runs(work: Workspace) -> None:
         rows.append((record.name, record.preset, str(record.status), begun, auc, iou, snapshot[:12]))
     titles = ("run", "preset", "status", "begun", "auc", "iou", "snapshot")
     work.output.document({"runs": [dict(zip(titles, row, strict=True)) for row in rows]}, (titles, rows))
+
+
+def report(
+    work: Workspace,
+    run: Run = None,
+    split: Annotated[
+        ScoredSplit | None, typer.Option(help="Which images; by default test, or validation where there is none.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the page; by default reports/RUN.")
+    ] = None,
+) -> None:
+    """Write an HTML page about a run: its numbers, curves, and the images it did best and worst on."""
+    from db.records import Split
+    from learner.report import write_report
+
+    with work.registry.read() as tx:
+        name = (tx.runs.get(run) if run is not None else tx.runs.latest()).name
+    folder = out if out is not None else work.settings.root / "reports" / name
+    chosen = Split(split.value) if split is not None else None
+    written = write_report(work.registry, folder, run=name, split=chosen, progress=work.progress)
+    document = {
+        "page": str(written.page),
+        "run": written.run,
+        "split": written.split,
+        "n": written.n,
+        "figures": written.figures,
+    }
+    work.output.document(document, (("", ""), [(key, document[key]) for key in ("page", "run", "split", "n")]))

@@ -1,0 +1,105 @@
+"""Figures of a run, as SVG files. The one place that knows matplotlib; nothing is shown on a screen.
+
+Shape legend: N images, K classes.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
+
+BINS = 20
+
+
+def plot_history(history: Sequence[Mapping[str, Any]], out: Path) -> Path:
+    """Draw losses and validation metrics over the epochs of both stages."""
+    figure, (losses, metrics) = _figure(2)
+    epochs = range(1, len(history) + 1)
+    for name in ("loss", "classification", "localization", "pseudo"):
+        values = [entry.get(name) for entry in history]
+        if any(value is not None for value in values):
+            losses.plot(epochs, [np.nan if value is None else value for value in values], label=name)
+    for name in ("accuracy", "auc", "dice"):
+        values = [(entry.get("val") or {}).get(name) for entry in history]
+        if any(value is not None for value in values):
+            metrics.plot(epochs, [np.nan if value is None else value for value in values], label=name)
+    first_of_two = next((n for n, entry in enumerate(history, start=1) if entry["stage"] == 2), None)
+    for axes, title in ((losses, "training losses"), (metrics, "validation, in the square, one view")):
+        if first_of_two is not None and first_of_two > 1:
+            axes.axvline(first_of_two - 0.5, color="grey", linewidth=0.8, linestyle=":")
+        axes.set(title=title, xlabel="epoch (both stages)")
+        if axes.lines:
+            axes.legend(fontsize=8)
+    return _save(figure, out)
+
+
+def plot_confusion(truth_N: Sequence[str], predicted_N: Sequence[str], classes: Sequence[str], out: Path) -> Path:
+    """Draw the confusion matrix, counts and shares of each true class."""
+    counts_KK = confusion_matrix(truth_N, predicted_N, labels=list(classes))
+    shares_KK = counts_KK / np.maximum(counts_KK.sum(axis=1, keepdims=True), 1)
+    figure, (axes,) = _figure(1)
+    axes.imshow(shares_KK, vmin=0, vmax=1, cmap="Blues")
+    for row, column in np.ndindex(*counts_KK.shape):
+        share = shares_KK[row, column]
+        axes.text(
+            column, row, f"{counts_KK[row, column]}\n{share:.0%}", ha="center", va="center", fontsize=9,
+            color="white" if share > 0.5 else "black",
+        )  # fmt: skip
+    axes.set(title="confusion", xlabel="predicted", ylabel="known")
+    axes.set_xticks(range(len(classes)), classes)
+    axes.set_yticks(range(len(classes)), classes)
+    return _save(figure, out)
+
+
+def plot_curves(
+    truth_N: Sequence[str], probability_NK: NDArray[np.floating], classes: Sequence[str], out: Path
+) -> Path:
+    """Draw ROC and precision over recall, one class against the others."""
+    figure, (roc, pr) = _figure(2)
+    known_N = np.asarray(truth_N)
+    for index, name in enumerate(classes):
+        is_class_N = known_N == name
+        if is_class_N.all() or not is_class_N.any():
+            continue
+        wrong, right, _ = roc_curve(is_class_N, probability_NK[:, index])
+        precision, recall, _ = precision_recall_curve(is_class_N, probability_NK[:, index])
+        roc.plot(wrong, right, label=name)
+        pr.plot(recall, precision, label=name)
+    roc.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
+    roc.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate")
+    pr.set(title="precision over recall", xlabel="recall", ylabel="precision", ylim=(0, 1.02))
+    for axes in (roc, pr):
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=8)
+    return _save(figure, out)
+
+
+def plot_ious(ious: Sequence[float], out: Path) -> Path:
+    """Draw how many located images have which box IoU; a miss is 0."""
+    figure, (axes,) = _figure(1)
+    axes.hist(ious, bins=np.linspace(0, 1, BINS + 1).tolist(), color="#ff8c00", edgecolor="white")
+    axes.axvline(float(np.mean(ious)), color="black", linewidth=1, label=f"mean {np.mean(ious):.3f}")
+    axes.set(title="box IoU of located images", xlabel="IoU", ylabel="images")
+    axes.legend(fontsize=8)
+    return _save(figure, out)
+
+
+def _figure(count: int) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    # Without pyplot there is no state and no window.
+    figure = Figure(figsize=(5.2 * count, 3.8), layout="constrained")
+    axes = figure.subplots(1, count, squeeze=False)[0]
+    return figure, tuple(axes)
+
+
+def _save(figure: Any, out: Path) -> Path:
+    from matplotlib import rc_context
+
+    # Ids drawn from the content, and no date: the same numbers give the same file.
+    with rc_context({"svg.hashsalt": "partly"}):
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return out
