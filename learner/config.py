@@ -83,6 +83,8 @@ class TrainConfig:
     """What a box without a mask is filled with."""
     loss: Literal["bce_dice", "bce"] = "bce_dice"
     """Localization loss: two-sided cross-entropy (paper), or with soft Dice."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: the class loss weighs every class alike, however many images it has."""
     lambda_: float = 0.5
     """Weight of the class loss against the localization loss (Eq. 7), 0 to 1."""
     alpha: float = 0.5

@@ -49,6 +49,8 @@ class Learner:
     """Steps taken in the current stage."""
     total_steps: int = 1
     """Steps that the current stage will take."""
+    class_weight_K: Tensor | None = None
+    """Weights of the classes in their loss; None: each image weighs the same."""
     normalize: Normalizer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -154,7 +156,7 @@ def batch_losses(
         output = learner.model(learner.normalize(seen_B3SS))
     mask_logits_B1HW, class_logits_BK = output.mask_logits_B1HW.float(), output.class_logits_BK.float()
     classification = (
-        F.cross_entropy(class_logits_BK, class_B, ignore_index=NO_CLASS)
+        F.cross_entropy(class_logits_BK, class_B, weight=learner.class_weight_K, ignore_index=NO_CLASS)
         if bool((class_B != NO_CLASS).any())
         else class_logits_BK.sum() * 0
     )

@@ -75,6 +75,23 @@ def pseudo_mask(probability_B1HW: Tensor, *, low: float = 0.5, high: float = 0.5
     return mask_B1HW, valid_B1HW
 
 
+def balanced_weights(class_N: Tensor, num_classes: int) -> Tensor:
+    """Weights that make every class count alike: N / (K n_k), 0 for a class without an image.
+
+    Args:
+        class_N: class indices; negative where the class is not known.
+        num_classes: K.
+
+    Returns:
+        float K.
+
+    Source: King and Zeng 2001, Logistic regression in rare events data; scikit-learn's "balanced".
+    """
+    counts_K = torch.bincount(class_N[class_N >= 0], minlength=num_classes).float()
+    present_K = counts_K > 0
+    return torch.where(present_K, counts_K.sum() / (present_K.sum() * counts_K.clamp_min(1.0)), 0.0)
+
+
 def passes_gate(class_probability_BK: Tensor, tau: float) -> Tensor:
     """The condition P_cls > tau of Eq. 7, on the most probable class; exactly tau does not pass.
 

@@ -38,6 +38,7 @@ from learner.loop import (
     train_epoch,
     validate,
 )
+from learner.losses import balanced_weights
 from learner.methods import build_model
 from learner.network.encoder import load_encoder_weights
 from learner.shares import hide_locations
@@ -236,6 +237,8 @@ def _prepare(registry: Registry, config: TrainConfig, *, resume: bool, progress:
         val=framed["validation"],
         progress=progress,
     )
+    if config.class_weights == "balanced":
+        job.learner.class_weight_K = balanced_weights(job.train.class_N, len(data.classes)).to(device)
     if resuming and (folder / f"{LAST}.json").exists():
         _restore(job)
     return job

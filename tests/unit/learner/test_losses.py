@@ -2,10 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from learner.losses import (
+    balanced_weights,
     dice_loss,
     hybrid_loss,
     localization_loss,
@@ -84,3 +88,19 @@ def test_a_mean_over_nothing_is_zero_with_a_gradient():
     assert mean.item() == 0
     assert values.grad.tolist() == [0, 0]
     assert masked_mean(values, torch.tensor([False, True])).item() == 2
+
+
+def test_balanced_weights_by_hand():
+    # Four images of two present classes: 4 / (2 * 3) and 4 / (2 * 1); the third class has none.
+    weights = balanced_weights(torch.tensor([0, 0, 0, 1, -100]), 3)
+    assert weights.tolist() == pytest.approx([2 / 3, 2.0, 0.0])
+
+
+@given(st.lists(st.integers(0, 3), min_size=4, max_size=60))
+def test_balanced_weights_are_those_of_scikit_learn(indices):
+    from sklearn.utils.class_weight import compute_class_weight
+
+    present = sorted(set(indices))
+    expected = compute_class_weight("balanced", classes=np.array(present), y=np.array(indices))
+    found = balanced_weights(torch.tensor(indices), 4)
+    assert found[present].tolist() == pytest.approx(expected.tolist())
