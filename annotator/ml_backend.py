@@ -10,7 +10,7 @@ from typing import Any
 
 from annotator.client import LabelStudioClient
 from annotator.errors import LabelStudioError, ProjectUnusable
-from annotator.tasks import CONTROL, LIVE_TITLE, image_ids_of, key_of, prediction_of
+from annotator.tasks import CONTROL, LIVE_TITLE, image_ids_of, image_of, prediction_of
 from annotator.web import Handler
 from db.records import ProposalRecord
 from db.registry import Registry
@@ -74,14 +74,14 @@ class MlBackend:
         asked = {
             image.id
             for task in tasks
-            if (image := images.get(key_of(task) or "")) is not None
+            if (image := image_of(task, images)) is not None
             and image.id not in blind
             and not (task.get("data") or {}).get(CONTROL)
         }
         proposals = self._propose(asked) if asked else {}
         results: list[list[dict[str, Any]]] = []
         for task in tasks:
-            image = images.get(key_of(task) or "")
+            image = image_of(task, images)
             proposal = proposals.get(image.id) if image is not None else None
             if image is None or proposal is None:
                 results.append([])

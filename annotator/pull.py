@@ -12,8 +12,8 @@ from annotator.client import LabelStudioClient
 from annotator.meaning import SOURCES
 from annotator.pull_plan import Known, PlannedReview, PullPlan, PullReport, parent_version, plan_pull
 from annotator.resolution import LATEST, check_policy, settle_images
-from annotator.syncing import journaled
-from annotator.tasks import image_ids_of, key_of
+from annotator.syncing import counts_of, journaled
+from annotator.tasks import image_ids_of, image_of, key_of
 from db.progress import Progress, SilentProgress
 from db.records import (
     ConnectionRecord,
@@ -92,7 +92,7 @@ def pull_reviews(
                 journal.done(steps[start : start + CHUNK])
                 task.advance(len(chunk))
         _store_trials(registry, connection, plan)
-        journal.finish(report.counts(), _mark(registry, connection, changed, known, plan, report))
+        journal.finish(counts_of(report), _mark(registry, connection, changed, known, plan, report))
     return report
 
 
@@ -138,7 +138,7 @@ def _unknown_links(changed: ChangedTasks, known: Known) -> list[TaskLink]:
     """List tasks of ours that the registry does not know: made for another copy of it, or before it was restored."""
     links: dict[int, TaskLink] = {}
     for task in changed.tasks:
-        image = known.images.get(key_of(task) or "")
+        image = image_of(task, known.images)
         if image is not None and image.id not in known.links:
             links.setdefault(image.id, TaskLink(image.id, int(task["id"]), None))
     return list(links.values())
@@ -226,7 +226,7 @@ def _earlier_proposals(
     """Find the proposals that annotations started from, where a newer one has been sent since."""
     wanted: dict[str, set[int]] = {}
     for task in tasks:
-        image = images.get(key_of(task) or "")
+        image = image_of(task, images)
         for annotation in task.get("annotations") or []:
             version = parent_version(task, annotation)
             if image is not None and version is not None:
@@ -259,7 +259,7 @@ def _withdrawn(
     standing: set[int] = set()
     listed: dict[int, ImageRecord] = {}
     for task in tasks:
-        image = images.get(key_of(task) or "")
+        image = image_of(task, images)
         if image is not None:
             listed[image.id] = image
             annotations = task.get("annotations") or []

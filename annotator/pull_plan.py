@@ -1,11 +1,11 @@
 """What a pull is to store: compares the annotations in Label Studio with what was pulled before; pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from annotator.meaning import NoStatement, interpret_annotation, interpret_trial
-from annotator.tasks import is_as_sent, key_of
+from annotator.tasks import image_of, is_as_sent, key_of
 from db.records import ImageRecord, LocationSource, NewReview, ProposalRecord, Split, TaskLink
 from db.sync_records import CatchReview, CatchTrial
 
@@ -35,11 +35,6 @@ class PullReport:
     contested: list[int] = field(default_factory=list)
     """Images on which people disagree so that the policy finds no word that holds; their location is not known."""
     plan: list[dict[str, Any]] = field(default_factory=list)
-
-    def counts(self) -> dict[str, int]:
-        """Return the numbers alone."""
-        named = {item.name: getattr(self, item.name) for item in fields(self)}
-        return {name: value for name, value in named.items() if isinstance(value, int)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +94,7 @@ def plan_pull(
     for task in tasks:
         key = key_of(task)
         annotations = list(task.get("annotations") or [])
-        image = known.images.get(key or "")
+        image = image_of(task, known.images)
         if image is None:
             if annotations:
                 plan.waiting |= key is not None

@@ -6,22 +6,18 @@ down first (`annotator.syncing`), and a request whose answer never came is follo
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from annotator.catch_trials import plan_trials
 from annotator.client import LabelStudioClient
-from annotator.connect import MEDIA_LOCAL
-from annotator.errors import ProjectUnusable
 from annotator.labeling import has_mask_tools
-from annotator.media import place_media
 from annotator.push_plan import PushPlan, PushShares, plan_push
 from annotator.sending import Sender
-from annotator.syncing import Journal, journaled
+from annotator.syncing import Journal, counts_of, journaled
 from annotator.tasks import key_of
-from db.errors import ImageUnreadable, InvalidArgument
+from db.errors import InvalidArgument
 from db.progress import Progress, SilentProgress
 from db.records import ConnectionRecord, ImageRecord, ProposalRecord, Split, Supervision, TaskLink
 from db.registry import Registry, Transaction
@@ -52,11 +48,6 @@ class PushReport:
     """It went on with a push that was cut."""
     skipped: list[dict[str, Any]] = field(default_factory=list)
     plan: list[dict[str, Any]] = field(default_factory=list)
-
-    def counts(self) -> dict[str, int]:
-        """Return the numbers alone."""
-        named = {item.name: getattr(self, item.name) for item in fields(self)}
-        return {name: value for name, value in named.items() if isinstance(value, int)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +153,8 @@ def push_images(
         sender = Sender(
             registry, client, connection, journal, progress or SilentProgress(), media_folder, masks, outlines=outlines
         )
-        _carry_out(sender, plan, state, connection, media_folder, report)
-        journal.finish(report.counts())
+        _carry_out(sender, plan, state, report)
+        journal.finish(counts_of(report))
     return report
 
 
@@ -281,19 +272,10 @@ def _carry_out(
     sender: Sender,
     plan: PushPlan,
     state: _State,
-    connection: ConnectionRecord,
-    media_folder: Path | None,
     report: PushReport,
 ) -> None:
     made_anew = {planned.image.id for planned in plan.create} | {image.id for image in plan.gone}
-    if connection.media == MEDIA_LOCAL:
-        if media_folder is None:
-            raise ProjectUnusable("the connected server is not the local one any more; connect again")
-        for image in state.images:
-            if image.id not in made_anew:
-                # Images of existing tasks that were lost where the local server serves them.
-                with suppress(ImageUnreadable):
-                    place_media(image, media_folder)
+    sender.restore_media([image for image in state.images if image.id not in made_anew])
     sender.set_readers(plan.readers)
     created = sender.create(plan.create, report.skipped)
     report.created = len(created)

@@ -9,7 +9,7 @@ from annotator.client import LabelStudioClient
 from annotator.labeling import config_problem
 from annotator.pull_plan import SAID_THERE
 from annotator.syncing import is_at_work
-from annotator.tasks import KEY, LIVE_TITLE, image_ids_of, is_as_sent, key_of
+from annotator.tasks import KEY, LIVE_TITLE, image_ids_of, image_of, is_as_sent, key_of
 from db.records import ImageRecord, TaskLink
 from db.registry import Registry
 from db.sync_records import StepState, SyncKind
@@ -149,7 +149,7 @@ def _annotation_differences(
     there: set[int] = set()
     listed: dict[int, int] = {}
     for task in tasks:
-        image = known.get(key_of(task) or "")
+        image = image_of(task, known)
         if image is None:
             continue
         listed[image.id] = int(task["id"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -69,6 +70,18 @@ class Sender:
     @property
     def _project_id(self) -> int:
         return self._connection.project_id
+
+    def restore_media(self, images: Sequence[ImageRecord]) -> None:
+        """Put images of existing tasks back that were lost where the local server serves them.
+
+        Raises:
+            ProjectUnusable: the connected server is not the local one any more.
+        """
+        if self._connection.media == MEDIA_LOCAL:
+            folder = self._served_folder()
+            for image in images:
+                with suppress(ImageUnreadable):
+                    place_media(image, folder)
 
     def set_readers(self, wanted: Sequence[tuple[int, int]]) -> None:
         """Ask for as many people as a task is to have; one request each, the server has none for many."""
@@ -201,11 +214,14 @@ class Sender:
         self._journal.keep_addresses({item.step.ordinal: by_name[media_name(item.image)] for item, _ in uploads})
         return {item.image.id: by_name[media_name(item.image)] for item, _ in uploads}
 
-    def _placed(self, image: ImageRecord) -> str:
+    def _served_folder(self) -> Path:
         if self._media_folder is None:
             raise ProjectUnusable("the connected server is not the local one any more; connect again")
-        file = place_media(image, self._media_folder)
-        return "/data/local-files/?d=" + quote(f"{self._media_folder.name}/{file.name}")
+        return self._media_folder
+
+    def _placed(self, image: ImageRecord) -> str:
+        folder = self._served_folder()
+        return "/data/local-files/?d=" + quote(f"{folder.name}/{place_media(image, folder).name}")
 
     def _buckets_for(self, image: ImageRecord) -> set[tuple[str, str]]:
         """Return the buckets that the project has a storage for; asked once, if an image lies in one at all."""

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -42,7 +43,8 @@ class Journal:
 
     def sent(self, steps: Sequence[SyncStep]) -> None:
         """Note that a request is about to be sent."""
-        self._mark(steps, StepState.SENT)
+        with self._registry.begin() as tx:
+            tx.journal.mark_steps(self.sync_id, [step.ordinal for step in steps], StepState.SENT)
 
     def skipped(self, step: SyncStep, why: str) -> None:
         """Note that a step cannot be done."""
@@ -61,10 +63,6 @@ class Journal:
             with self._registry.begin() as tx:
                 tx.journal.set_addresses(self.sync_id, addresses)
 
-    def _mark(self, steps: Sequence[SyncStep], state: StepState) -> None:
-        with self._registry.begin() as tx:
-            tx.journal.mark_steps(self.sync_id, [step.ordinal for step in steps], state)
-
     def finish(self, counts: Mapping[str, Any], mark: Mapping[str, Any] | None = None) -> None:
         """Say what came of it; stored when the sync ends without an error."""
         self._outcome = (dict(counts), dict(mark or {}))
@@ -77,6 +75,12 @@ class Journal:
             else:
                 why = f"{type(error).__name__}: {error}"[:1000]
                 tx.journal.close(self.sync_id, SyncStatus.FAILED, detail=why)
+
+
+def counts_of(report: Any) -> dict[str, int]:
+    """Return the numbers alone of a report, which is a dataclass."""
+    named = {item.name: getattr(report, item.name) for item in fields(report)}
+    return {name: value for name, value in named.items() if isinstance(value, int)}
 
 
 @contextmanager

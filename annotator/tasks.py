@@ -24,6 +24,16 @@ def key_of(task: Mapping[str, Any]) -> str | None:
     return str(key) if key else None
 
 
+def image_of(task: Mapping[str, Any], images: Mapping[str, ImageRecord]) -> ImageRecord | None:
+    """Return the image that a task is of, None where the task is not ours or its image is not among these.
+
+    Args:
+        task: as the server lists it.
+        images: by key.
+    """
+    return images.get(key_of(task) or "")
+
+
 def image_ids_of(tasks: Iterable[Mapping[str, Any]]) -> list[int]:
     """Return the numbers of the images that tasks are of, as far as their keys are of our form."""
     numbers = ((key_of(task) or "").partition("-")[0] for task in tasks)

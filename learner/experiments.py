@@ -68,13 +68,13 @@ def run_table(
     table = TABLES[name]
     configs = {row.method: [_config(row, budget, seed) for seed in range(budget.seeds)] for row in table.rows}
     wanted = [config for of_row in configs.values() for config in of_row]
-    snapshot = _snapshot(registry)
-    left = [config for config in wanted if _finished(registry, config, snapshot) is None]
     if dry_run:
+        snapshot = _snapshot(registry)
+        done = sum(_same(registry, config, snapshot, RunStatus.FINISHED) is not None for config in wanted)
         return {
             "table": name,
             "title": table.title,
-            "trainings": {"total": len(wanted), "done": len(wanted) - len(left)},
+            "trainings": {"total": len(wanted), "done": done},
             "rows": [{"method": row.method, "settings": dict(row.settings)} for row in table.rows],
         }
     rows: list[dict[str, Any]] = []
@@ -139,12 +139,8 @@ def _snapshot(registry: Registry) -> str:
         return tx.snapshots.take().hash
 
 
-def _finished(registry: Registry, config: TrainConfig, snapshot: str) -> RunRecord | None:
-    """Find a finished training with the same settings on the same data."""
-    return _same(registry, config, snapshot, RunStatus.FINISHED)
-
-
 def _same(registry: Registry, config: TrainConfig, snapshot: str, status: RunStatus) -> RunRecord | None:
+    """Find the newest training of a status with the same settings on the same data."""
     with registry.read() as tx:
         runs = [run for run in tx.runs.all() if run.status is status and run.snapshot == snapshot]
     for run in reversed(runs):
@@ -156,7 +152,7 @@ def _same(registry: Registry, config: TrainConfig, snapshot: str, status: RunSta
 def _tested(registry: Registry, table: str, config: TrainConfig, progress: Progress) -> RunRecord:
     """Return a training with these settings that was tested, done now or before."""
     snapshot = _snapshot(registry)
-    run = _finished(registry, config, snapshot)
+    run = _same(registry, config, snapshot, RunStatus.FINISHED)
     if run is None:
         cut = _same(registry, config, snapshot, RunStatus.RUNNING)
         with registry.read() as tx:

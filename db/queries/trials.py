@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.queries.bulk import insert_rows
@@ -99,7 +99,7 @@ class TrialQueries:
 
     def count(self) -> int:
         """Return how many proposals were planted, in all projects."""
-        return len(list(self._session.scalars(select(TrialRow.id))))
+        return self._session.scalar(select(func.count()).select_from(TrialRow)) or 0
 
 
 def _numbers(boxes: Sequence[Box]) -> list[list[float]]:
