@@ -36,7 +36,7 @@ class TrainConfig:
     images: Literal["all", "located"] = "all"
     """Images that the second stage sees: all, or (without s-SSL) those with a known location."""
     location_share: float = 1.0
-    """Share of the known locations that a training may use, by class; the rest count as not known, 0 to 1."""
+    """Share of the known locations that learning and choosing the epoch may use, by class, 0 to 1."""
     encoder: str = "resnet18"
     """Any timm encoder that can return features (`features_only`)."""
     weights: str = "imagenet"
@@ -124,16 +124,7 @@ class TrainConfig:
             raise ConfigInvalid("; ".join(problems))
 
     def _problems(self) -> Iterable[str]:
-        for name in (
-            "lambda_",
-            "alpha",
-            "alpha_rampup",
-            "tau",
-            "located_share",
-            "location_share",
-            "ignore_low",
-            "ignore_high",
-        ):
+        for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 yield f"{_typed(name)} is a share from 0 to 1, got {getattr(self, name)}"
         for name in ("batch_size", "head_channels", "stage2_epochs"):

@@ -6,7 +6,7 @@ it; one that was cut goes on. The epoch is chosen on validation; test images are
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 from typing import Any
 
@@ -44,7 +44,7 @@ def run_table(
 
     Args:
         registry: where the data is and the runs go.
-        name: `table3` to `table10`, `fig6` to `fig11`.
+        name: `table3` to `table10`, `fig6` to `fig11`, or one of `overview`, `modules`, `shares`.
         budget: seeds, preset, and settings such as epochs and size.
         dry_run: only say which trainings there are, and which of them are done.
         progress: where to show how far it is.
@@ -118,13 +118,11 @@ def _compare(
 
 def _config(row: Row, budget: Budget, seed: int) -> TrainConfig:
     settings = dict(row.settings)
-    factor = settings.pop("size_factor", 1)
-    config = make_config(budget.preset, settings | dict(budget.overrides) | {"seed": seed})
-    return make_config(budget.preset, {**_given(config), "size": config.size * factor}) if factor != 1 else config
-
-
-def _given(config: TrainConfig) -> dict[str, Any]:
-    return {key: value for key, value in config.to_dict().items() if key != "preset"}
+    factor, preset = settings.pop("size_factor", 1), settings.pop("preset", budget.preset)
+    # A share of locations is what a row is about; everything else that was asked for holds for every row.
+    overrides = {key: value for key, value in budget.overrides.items() if key not in {"location_share"} & set(settings)}
+    config = make_config(preset, settings | overrides | {"seed": seed})
+    return replace(config, size=config.size * factor)
 
 
 def _require_test_split(registry: Registry) -> None:

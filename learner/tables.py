@@ -1,5 +1,7 @@
 """The paper's tables and figures as data: which methods, with which settings, beside which of its own numbers.
 
+Three more are ours (overview, modules, shares): small enough for two cores, with classes and places side by side.
+
 The paper's numbers are means over three trainings on its own split of BUSI (about a fifth of whose test images have a
 near-duplicate in training), 256 px, 100 epochs, ImageNet weights: something to look at, not to be compared with.
 """
@@ -138,8 +140,29 @@ SIZES = tuple(
     for word, factor in (("the given", 1), ("twice the", 2))
 )
 
+BOTH = ("accuracy", "f1", "auc", "iou", "dice", "ap50", "mask_iou", "mask_dice")
+OVERVIEW = (
+    Row("paper", {"preset": "paper", "encoder": R18}),
+    Row("R18 alone", {"method": "classifier", "encoder": R18}),
+    Row("U-Net", {"method": "unet", "encoder": R18}),
+    Row("RMTL", {"method": "rmtl", "encoder": R18}),
+    Row("default", {"encoder": R18}),
+)
+SWITCHES = (
+    *(Row(f"without {part.upper()}", {"encoder": R18, part: False}) for part in ("cam", "sam", "mam")),
+    Row("without s-SSL", {"encoder": R18, "pseudo": "none"}),
+    Row("default", {"encoder": R18}),
+)
+LOCATION_SHARES = tuple(
+    Row(f"{round(100 * share)}% of the locations", {"encoder": R18, "location_share": share})
+    for share in (0.25, 0.5, 0.75, 1.0)
+)
+
 TABLES: MappingProxyType[str, Table] = MappingProxyType(
     {
+        "overview": Table("Both presets and single methods, classes and places", BOTH, OVERVIEW),
+        "modules": Table("Parts of the method, one left out at a time, classes and places", BOTH, SWITCHES),
+        "shares": Table("Share of location labels, classes and places", BOTH, LOCATION_SHARES),
         "table3": Table(
             "Classification, partly-labeled data", CLASSIFICATION, (*CLASSIFIERS, *MULTI_TASK, *LANETS_LOCATED, *LANETS)
         ),

@@ -210,11 +210,16 @@ def _prepare(registry: Registry, config: TrainConfig, *, resume: bool, progress:
             progress.say(f"loading the ImageNet weights of {config.encoder} (fetched once from the model hub)")
         load_encoder_weights(model.encoder, config.weights)
     framed = {
-        name: _load(registry, records, data.classes, config, progress, f"decoding {name}")
-        for name, records in (
-            ("train", hide_locations(data.train, config.location_share, config.seed)),
-            ("validation", data.val),
+        name: _load(
+            registry,
+            # Choosing the epoch is a part of training, so it sees no more locations than learning does.
+            hide_locations(records, config.location_share, config.seed),
+            data.classes,
+            config,
+            progress,
+            f"decoding {name}",
         )
+        for name, records in (("train", data.train), ("validation", data.val))
     }
     resuming = run is not None
     if run is None:

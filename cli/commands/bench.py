@@ -20,7 +20,9 @@ def register(app: typer.Typer) -> None:
 
 def bench(
     work: Workspace,
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="table3 to table10, fig6 to fig11.")],
+    table: Annotated[
+        str, typer.Argument(metavar="TABLE", help="table3-table10, fig6-fig11, overview, modules, shares.")
+    ],
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs of each stage.")] = None,
     size: Annotated[int | None, typer.Option(metavar="N", help="Side of the images, pixels.")] = None,
     seeds: Annotated[int, typer.Option(metavar="N", help="Trainings of every method.")] = 3,
