@@ -24,10 +24,12 @@ from annotator.phantoms import write_phantoms
 from db.progress import SilentProgress
 from db.registry import create_registry
 from learner.augment import augment_strongly, augment_weakly
+from learner.chance import Chance
 from learner.config import make_config
 from learner.data import examples_from_records, load_framed
 from learner.framing import unit_images
-from learner.loop import epoch_batches, epoch_generator, make_learner, train_epoch
+from learner.learner_state import make_learner
+from learner.loop import epoch_batches, epoch_generator, train_epoch
 from learner.methods import build_model
 from learner.stages import make_stages
 
@@ -110,8 +112,9 @@ def augmentation_share() -> float:
 
     def augment() -> None:
         for _ in range(5):
-            weak, _ = augment_weakly(unit, target, generator, kind="ultrasound")
-            augment_strongly(weak, generator)
+            chance = Chance(generator, len(unit))
+            weak, _ = augment_weakly(unit, target, chance, kind="ultrasound")
+            augment_strongly(weak, chance)
 
     def step() -> None:
         for _ in range(5):

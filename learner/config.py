@@ -63,6 +63,8 @@ class TrainConfig:
     """Epochs of the second stage: everything, all images."""
     batch_size: int = 16
     """Images a step."""
+    accumulate: int = 1
+    """Parts that a batch is worked through in, one after the other, where memory does not hold it at once."""
     batches: Literal["two_stream", "plain"] = "two_stream"
     """two_stream: a fixed share of each batch has a known location; plain: as it comes (paper)."""
     located_share: float = 0.5
@@ -111,12 +113,21 @@ class TrainConfig:
     """Average four views (as is, mirrored, two gains) when scoring; their agreement is the proposals' score."""
     val: float = 0.15
     """Share put into validation where the registry has no validation split yet."""
+    folds: int = 0
+    """Parts that all images outside test are cut into, groups whole; 0: the registry's validation split counts."""
+    fold: int = 0
+    """Which of these parts chooses the epoch, from 0; the others are learned from."""
     seed: int = 0
     """Of everything random."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     amp: Literal["auto", "on", "off"] = "auto"
     """Mixed precision (bfloat16); auto: on GPUs."""
+
+    track: Literal["none", "tensorboard", "mlflow"] = "none"
+    """Where curves can be watched while it trains: TensorBoard (files beside the run) or MLflow."""
+    compile: bool = False
+    """Compile the network (torch.compile): slow to start, faster afterwards, mostly on GPUs."""
 
     def __post_init__(self) -> None:
         problems = list(self._problems())
@@ -127,11 +138,13 @@ class TrainConfig:
         for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 yield f"{_typed(name)} is a share from 0 to 1, got {getattr(self, name)}"
-        for name in ("batch_size", "head_channels", "stage2_epochs"):
+        for name in ("batch_size", "head_channels", "stage2_epochs", "accumulate"):
             if getattr(self, name) < 1:
                 yield f"{name} must be at least 1, got {getattr(self, name)}"
         if self.size < 32:
             yield f"size must be at least 32 px, got {self.size}"
+        if self.folds and (self.folds < 2 or not 0 <= self.fold < self.folds):
+            yield f"folds is 0 or at least 2, and fold lies from 0 to folds - 1; got {self.folds} and {self.fold}"
         if self.stage1_epochs < 0:
             yield f"stage1_epochs must not be negative, got {self.stage1_epochs}"
         if not self.lr > 0 or not self.encoder_lr_factor > 0:

@@ -6,7 +6,7 @@ Shape legend: N images, S side of the square.
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -80,9 +80,34 @@ class FramedData:
     """int64, `NO_CLASS` where it is not known."""
     unreadable: list[str] = field(default_factory=list)
     """Files that could not be read any more, with the reason; they are left out above."""
+    positions: list[int] = field(default_factory=list)
+    """Where each of these images was among those that were asked for."""
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    def select(self, indices: Sequence[int]) -> "FramedData":
+        """Return some of the images; they share memory with these where all are wanted."""
+        if len(indices) == len(self):
+            return replace(self, positions=list(range(len(self))))
+        chosen = torch.tensor(indices, dtype=torch.int64)
+        return FramedData(
+            [self.examples[n] for n in indices],
+            [self.frames[n] for n in indices],
+            self.images_N3SS[chosen],
+            self.targets_N1SS[chosen],
+            self.known_N[chosen],
+            self.class_N[chosen],
+            positions=list(indices),
+        )
+
+    def move_to(self, device: torch.device) -> None:
+        """Keep the squares on a GPU if they fill less than a quarter of what is free there."""
+        if device.type != "cuda":
+            return
+        free, _ = torch.cuda.mem_get_info(device)
+        if self.images_N3SS.nbytes + self.targets_N1SS.nbytes < free / 4:
+            self.images_N3SS, self.targets_N1SS = self.images_N3SS.to(device), self.targets_N1SS.to(device)
 
 
 def load_framed(
@@ -145,6 +170,7 @@ def load_framed(
         known_N=torch.tensor([example.location is not None for example in kept], dtype=torch.bool),
         class_N=torch.tensor([index.get(example.class_name or "", NO_CLASS) for example in kept], dtype=torch.int64),
         unreadable=unreadable,
+        positions=good,
     )
 
 

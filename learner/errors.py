@@ -6,7 +6,8 @@ LearnerError
 ├── WeightsUnavailable        pretrained weights that cannot be had, or do not fit
 ├── CheckpointIncompatible    a checkpoint that is missing, damaged or from another configuration
 ├── TrainingDiverged          a loss that is not finite; nothing was stepped on it
-└── OutOfMemory               a batch that the device's memory does not hold
+├── OutOfMemory               a batch that the device's memory does not hold
+└── CompilationFailed         torch.compile does not work on this machine
 """
 
 
@@ -36,3 +37,7 @@ class TrainingDiverged(LearnerError):
 
 class OutOfMemory(LearnerError):
     """A batch does not fit into the device's memory; the message names a smaller one."""
+
+
+class CompilationFailed(LearnerError):
+    """torch.compile does not work on this machine, or for this network."""

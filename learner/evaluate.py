@@ -5,25 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from db.images import mask_from_png
 from db.leaks import relatives
 from db.progress import Progress
 from db.records import NewImage, RunRecord, Split
-from db.regions import boxes_dice, boxes_iou
 from db.registry import Registry
 from learner.checkpoint import load_checkpoint
 from learner.config import TrainConfig, config_from_dict
 from learner.data import Example, FramedData, example_from_new, examples_from_records, load_framed
-from learner.device import choose_device
 from learner.errors import CheckpointIncompatible, DataInvalid
-from learner.image_results import image_results, write_results
+from learner.image_results import Rows, score_rows, write_results
 from learner.methods import build_model
-from learner.metrics import average_precision, classification_metrics, mask_dice, mask_iou
 from learner.network.interface import Network
-from learner.predict import Prediction, known_classes, predict
+from learner.processes import Processes
+from learner.summaries import summarize_results
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +35,13 @@ class TrainedModel:
     """Numbers of the images that it learned from or was chosen by."""
 
 
-def open_run(registry: Registry, run: str | None = None, *, device: str | None = None) -> TrainedModel:
+def open_run(registry: Registry, run: str | None = None, *, processes: Processes | None = None) -> TrainedModel:
     """Load a run's model.
 
     Args:
         registry: where the run is.
         run: its name, None for the newest finished one.
-        device: where to compute, None for what the run was configured with.
+        processes: those that share the work.
 
     Raises:
         NotFound: there is no such run; CheckpointIncompatible: its checkpoint is missing or damaged.
@@ -56,10 +52,10 @@ def open_run(registry: Registry, run: str | None = None, *, device: str | None =
         raise CheckpointIncompatible(
             f"{record.name} has not finished, so it has no checkpoint; see: partly train --resume"
         )
-    return load_model(record, record.checkpoint, device=device)
+    return load_model(record, record.checkpoint, processes or Processes())
 
 
-def load_model(record: RunRecord, folder: Path, *, device: str | None = None) -> TrainedModel:
+def load_model(record: RunRecord, folder: Path, processes: Processes) -> TrainedModel:
     """Build a run's model from its checkpoint folder.
 
     Raises:
@@ -73,7 +69,7 @@ def load_model(record: RunRecord, folder: Path, *, device: str | None = None) ->
         network.load_state_dict(checkpoint.tensors)
     except RuntimeError as exc:
         raise CheckpointIncompatible(f"{folder}: the weights do not fit the configuration beside them") from exc
-    chosen = choose_device(device or (config.device if config.device == "cpu" else "auto"))
+    chosen = processes.device(config.device if config.device == "cpu" else "auto")
     placed = network.to(chosen).to(memory_format=torch.channels_last)
     seen = frozenset(key for ids in checkpoint.description.get("images", {}).values() for key in ids)
     return TrainedModel(record, placed.eval(), config, classes, chosen, seen)
@@ -85,6 +81,7 @@ def evaluate_run(
     run: str | None = None,
     split: Split = Split.TEST,
     images: Sequence[NewImage] | None = None,
+    processes: Processes | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Score a run on a split of the registry, or on images that are not registered (and stay so).
@@ -98,7 +95,8 @@ def evaluate_run(
     Raises:
         DataInvalid: there is no image to score; NotFound, CheckpointIncompatible: the run cannot be used.
     """
-    model = open_run(registry, run)
+    processes = processes or Processes()
+    model = open_run(registry, run, processes=processes)
     left_out = 0
     if images is not None:
         examples = [example_from_new(image) for image in images]
@@ -115,90 +113,32 @@ def evaluate_run(
         raise DataInvalid(
             f"there is no image to score{f': {model.run.name} was trained on all {left_out} of them' * bool(left_out)}"
         )
-    data = frame_examples(model, examples, progress=progress)
-    network = model.network
-    predictions = list(predict(network, data, model.config, model.device, progress=progress))
-    if images is None and model.run.checkpoint is not None:
-        rows = image_results(predictions, model.classes, classifies=network.classifies, localizes=network.localizes)
+    rows = score_examples(model, examples, processes, progress)
+    if images is None and model.run.checkpoint is not None and processes.is_first:
         write_results(model.run.checkpoint, split, rows)
-    report = _report(predictions, network, model.config, model.classes)
-    return {"run": model.run.name, "left_out": left_out, **report}
+    return {"run": model.run.name, "left_out": left_out, **summarize_results(rows, model.classes)}
 
 
-def frame_examples(model: TrainedModel, examples: Sequence[Example], *, progress: Progress | None) -> FramedData:
-    """Decode images for a model."""
-    config = model.config
-    return load_framed(examples, model.classes, size=config.size, framing=config.framing, progress=progress)
+def score_examples(
+    model: TrainedModel, examples: Sequence[Example], processes: Processes, progress: Progress | None
+) -> Rows:
+    """Decode and score images, each process its share; all get everybody's rows, in the order of the images."""
+    data = frame_share(model, examples, processes, progress)
+    rows = score_rows(model.network, data, model.config, model.classes, model.device, progress)
+    return processes.gather(zip(data.positions, rows, strict=True))
 
 
-def evaluate_data(
-    network: Network,
-    data: FramedData,
-    config: TrainConfig,
-    classes: Sequence[str],
-    device: torch.device,
-    *,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Score framed data in the images' own frames."""
-    predictions = list(predict(network, data, config, device, progress=progress))
-    return _report(predictions, network, config, classes)
-
-
-def _report(
-    predictions: Sequence[Prediction], network: Network, config: TrainConfig, classes: Sequence[str]
-) -> dict[str, Any]:
-    report = measure(predictions, classes, config.gate)
-    # What a method does not answer is not measured, rather than counted as wrong.
-    if not network.classifies:
-        report["classification"] = dict.fromkeys(report["classification"])
-    if not network.localizes:
-        unmeasured = dict.fromkeys(report["localization"])
-        report["localization"] = unmeasured | {"n": report["localization"]["n"]}
-        report["empty"]["false_positive_rate"] = None
-    return report
-
-
-def measure(predictions: Sequence[Prediction], classes: Sequence[str], gate: str) -> dict[str, Any]:
-    """Turn predictions into the report that `partly evaluate` prints.
-
-    Localization counts the images with a known lesion, a miss as 0; images known to be empty are counted apart.
-    """
-    known = known_classes([prediction.example for prediction in predictions], classes)
-    truth_N = np.array([index for index in known if index is not None], dtype=np.int64)
-    rows = [p.class_probability_K for p, index in zip(predictions, known, strict=True) if index is not None]
-    probability_NK = np.stack(rows) if rows else np.zeros((0, len(classes)))
-    located = [p for p in predictions if p.example.location is not None and p.example.location.boxes]
-    empty = [p for p in predictions if p.example.location is not None and not p.example.location.boxes]
-    return {
-        "n": len(predictions),
-        "classification": classification_metrics(truth_N, probability_NK),
-        "localization": _localization(located, classes, gate),
-        "empty": {
-            "n": len(empty),
-            "false_positive_rate": sum(bool(p.boxes) for p in empty) / len(empty) if empty else None,
-        },
-    }
-
-
-def _localization(located: Sequence[Prediction], classes: Sequence[str], gate: str) -> dict[str, Any]:
-    truths = [p.example.location.boxes for p in located if p.example.location is not None]
-    known = known_classes([p.example for p in located], classes)
-    scores = [p.score(gate, index) for p, index in zip(located, known, strict=True)]
-    masks = [
-        (p.mask_HW, mask_from_png(p.example.location.mask_png))
-        for p in located
-        if p.example.location is not None and p.example.location.mask_png is not None
-    ]
-    return {
-        "n": len(located),
-        "iou": _mean([boxes_iou(p.boxes, truth) for p, truth in zip(located, truths, strict=True)]),
-        "dice": _mean([boxes_dice(p.boxes, truth) for p, truth in zip(located, truths, strict=True)]),
-        "ap50": average_precision(truths, [p.boxes for p in located], scores),
-        "mask_iou": _mean([mask_iou(found, truth) for found, truth in masks]),
-        "mask_dice": _mean([mask_dice(found, truth) for found, truth in masks]),
-    }
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if len(values) else None
+def frame_share(
+    model: TrainedModel, examples: Sequence[Example], processes: Processes, progress: Progress | None
+) -> FramedData:
+    """Decode this process's share of images for a model; `positions` are those among all images."""
+    config, mine = model.config, processes.share(range(len(examples)))
+    data = load_framed(
+        [examples[position] for position in mine],
+        model.classes,
+        size=config.size,
+        framing=config.framing,
+        progress=progress,
+    )
+    data.positions = [mine[position] for position in data.positions]
+    return data

@@ -8,6 +8,7 @@ from db.progress import Progress, SilentProgress
 from db.records import ProposalRecord, Split, Supervision
 from db.registry import Registry
 from learner.evaluate import TrainedModel, open_run
+from learner.processes import Processes
 from learner.propose import choose_tau, score_images, to_proposal
 
 
@@ -53,7 +54,7 @@ class LiveProposer:
     def _load(self) -> _Loaded:
         model = open_run(self._registry, self._run)
         gate = model.config.gate
-        threshold, _ = choose_tau(self._registry, model, gate, self._tau, SilentProgress())
+        threshold, _ = choose_tau(self._registry, model, gate, self._tau, Processes(), SilentProgress())
         return _Loaded(model, gate, threshold)
 
     def current_run(self) -> str:
@@ -86,11 +87,11 @@ class LiveProposer:
                 images = tx.images.select(
                     splits=[Split.TRAIN, Split.VAL, None], supervision=Supervision.PARTLY, ids=left
                 )
-            scored = score_images(self._registry, loaded.model, images, loaded.gate, SilentProgress())
-            passing = [item for item in scored if item.score > loaded.tau and item.prediction.boxes]
+            scored = score_images(self._registry, loaded.model, images, loaded.gate, Processes(), SilentProgress())
+            passing = [item for item in scored if item.score > loaded.tau and item.boxes]
             self._asked_nothing |= {item.image.id for item in scored} - {item.image.id for item in passing}
             if passing:
-                new = [to_proposal(item, loaded.model) for item in passing]
+                new = [to_proposal(item) for item in passing]
                 with self._registry.begin() as tx:
                     tx.proposals.add(new, run_id=run_id, tau=loaded.tau, gate=loaded.gate)
                     stored = tx.proposals.of_run(run_id, [item.image_id for item in new])

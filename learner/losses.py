@@ -101,10 +101,15 @@ def passes_gate(class_probability_BK: Tensor, tau: float) -> Tensor:
     return class_probability_BK.amax(dim=1) > tau
 
 
-def masked_mean(values_B: Tensor, chosen_B: Tensor) -> Tensor:
-    """Mean over the chosen images; 0 (with a gradient of 0) where none is chosen."""
-    weight_B = chosen_B.to(values_B.dtype)
-    return (values_B * weight_B).sum() / weight_B.sum().clamp_min(1.0)
+def chosen_mean(values_B: Tensor, chosen_B: Tensor, count: float) -> Tensor:
+    """Sum of the chosen images' values over how many there are in the whole batch; 0 where there is none.
+
+    Args:
+        values_B: of the images at hand.
+        chosen_B: bool, which of them count.
+        count: images of the whole batch that count, however it is split.
+    """
+    return (values_B * chosen_B.to(values_B.dtype)).sum() / max(count, 1.0)
 
 
 def hybrid_loss(

@@ -7,14 +7,13 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
 from db.records import Box
-from db.regions import boxes_iou
 
 Floats = NDArray[np.floating]
-RECALL_STEPS = np.linspace(0, 1, 101)
 
 
 def classification_metrics(truth_N: NDArray[np.integer], probability_NK: Floats) -> dict[str, float | None]:
@@ -79,37 +78,40 @@ def average_precision(
     *,
     iou: float = 0.5,
 ) -> float | None:
-    """AP of boxes at one IoU threshold, interpolated at 101 recalls as in COCO.
+    """AP of boxes at one IoU threshold, interpolated at 101 recalls as in COCO (torchmetrics, pycocotools).
 
     Args:
         truths: known boxes of each image.
-        predictions: predicted boxes of each image.
+        predictions: predicted boxes of each image, of which at most 100 count.
         scores: one score an image, shared by its boxes.
         iou: a prediction is right if it overlaps a box nobody else has taken at least this much.
 
     Returns:
         0 to 1; None where there is nothing to find.
     """
-    total = sum(len(boxes) for boxes in truths)
-    if not total:
+    if not any(truths):
         return None
-    hits: list[bool] = []
-    for image in sorted(range(len(truths)), key=lambda n: -scores[n]):
-        free = list(truths[image])
-        for box in predictions[image]:
-            overlaps = [boxes_iou([box], [truth]) for truth in free]
-            best = int(np.argmax(overlaps)) if overlaps else -1
-            hit = best >= 0 and overlaps[best] >= iou
-            hits.append(hit)
-            if hit:
-                free.pop(best)
-    if not hits:
-        return 0.0
-    found = np.cumsum(hits)
-    precision = found / np.arange(1, len(hits) + 1)
-    precision = np.maximum.accumulate(precision[::-1])[::-1]
-    first = np.searchsorted(found / total, RECALL_STEPS - 1e-12)
-    return float(np.mean(np.append(precision, 0.0)[np.minimum(first, len(precision))]))
+    # Loads slowly, and only reports need it.
+    from torchmetrics.detection import MeanAveragePrecision
+
+    metric = MeanAveragePrecision(box_format="xywh", iou_thresholds=[iou])
+    metric.warn_on_many_detections = False
+    metric.update(
+        [
+            {"boxes": _boxes(boxes), "labels": _ones(boxes), "scores": torch.full((len(boxes),), float(score))}
+            for boxes, score in zip(predictions, scores, strict=True)
+        ],
+        [{"boxes": _boxes(boxes), "labels": _ones(boxes)} for boxes in truths],
+    )
+    return float(metric.compute()["map"])
+
+
+def _boxes(boxes: Sequence[Box]) -> torch.Tensor:
+    return torch.tensor([[box.x, box.y, box.width, box.height] for box in boxes]).reshape(-1, 4)
+
+
+def _ones(boxes: Sequence[Box]) -> torch.Tensor:
+    return torch.ones(len(boxes), dtype=torch.int64)
 
 
 def pairwise_dice(masks_VHW: NDArray[np.bool_]) -> float:

@@ -4,28 +4,32 @@ A proposal is a suggestion for a person. Nothing here makes a label.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from db.errors import InvalidArgument
 from db.progress import Progress, SilentProgress
-from db.records import ImageRecord, NewProposal, Split, Supervision
+from db.records import Box, ImageRecord, NewProposal, Split, Supervision
 from db.regions import boxes_iou
 from db.registry import Registry
 from learner.calibration import CertifiedTau, boxes_needed, certify_tau
 from learner.data import examples_from_records
-from learner.evaluate import TrainedModel, frame_examples, open_run
-from learner.predict import Prediction, known_classes, predict
+from learner.evaluate import TrainedModel, frame_share, open_run
+from learner.predict import known_classes, predict
+from learner.processes import Processes
 
 CORRECT_IOU = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A prediction with what it is gated by."""
+    """What a model says about an image, with what that is gated by."""
 
     image: ImageRecord
-    prediction: Prediction
+    boxes: tuple[Box, ...]
+    class_name: str
+    class_probability: float
     score: float
 
 
@@ -37,6 +41,7 @@ def propose_locations(
     gate: str | None = None,
     budget: int | None = None,
     dry_run: bool = False,
+    processes: Processes | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Score the partly-labeled images outside test, and store the locations that pass the gate.
@@ -48,6 +53,7 @@ def propose_locations(
         gate: `class` or `agreement`, None for the run's own.
         budget: at most this many, surest first.
         dry_run: score, but store nothing.
+        processes: those that share the work; the first one stores.
         progress: where to show how far it is.
 
     Returns:
@@ -57,24 +63,23 @@ def propose_locations(
         InvalidArgument: tau, gate or budget is out of range.
         NotFound, CheckpointIncompatible: the run cannot be used.
     """
-    progress = progress or SilentProgress()
+    processes, progress = processes or Processes(), progress or SilentProgress()
     if budget is not None and budget < 1:
         raise InvalidArgument(f"--budget must be at least 1, got {budget}")
-    model = open_run(registry, run)
+    model = open_run(registry, run, processes=processes)
     gate = gate or model.config.gate
     if gate not in ("class", "agreement"):
         raise InvalidArgument(f"--gate is class or agreement, got {gate!r}")
-    threshold, certified = choose_tau(registry, model, gate, tau, progress)
+    threshold, certified = choose_tau(registry, model, gate, tau, processes, progress)
     with registry.read() as tx:
         images = tx.images.select(splits=[Split.TRAIN, Split.VAL, None], supervision=Supervision.PARTLY)
-    scored = score_images(registry, model, images, gate, progress)
-    passing = [item for item in scored if item.score > threshold and item.prediction.boxes]
+    scored = score_images(registry, model, images, gate, processes, progress)
+    passing = [item for item in scored if item.score > threshold and item.boxes]
     passing.sort(key=lambda item: (-item.score, item.image.id))
     passing = passing[:budget]
-    proposals = [to_proposal(item, model) for item in passing]
+    proposals = [to_proposal(item) for item in passing]
     if not dry_run and proposals:
-        with registry.begin() as tx:
-            tx.proposals.add(proposals, run_id=model.run.id, tau=threshold, gate=gate)
+        processes.first(lambda: _store(registry, proposals, model, threshold, gate))
     result: dict[str, Any] = {
         "run": model.run.name,
         "tau": threshold if math.isfinite(threshold) else None,
@@ -94,8 +99,18 @@ def propose_locations(
     return result
 
 
+def _store(registry: Registry, proposals: Sequence[NewProposal], model: TrainedModel, tau: float, gate: str) -> None:
+    with registry.begin() as tx:
+        tx.proposals.add(proposals, run_id=model.run.id, tau=tau, gate=gate)
+
+
 def choose_tau(
-    registry: Registry, model: TrainedModel, gate: str, tau: float | str | None, progress: Progress
+    registry: Registry,
+    model: TrainedModel,
+    gate: str,
+    tau: float | str | None,
+    processes: Processes,
+    progress: Progress,
 ) -> tuple[float, CertifiedTau | None]:
     """Work out the threshold that a run's proposals have to pass.
 
@@ -107,7 +122,7 @@ def choose_tau(
     """
     wanted = model.config.tau if tau is None else tau
     if wanted == "auto":
-        certified = _certify(registry, model, gate, progress)
+        certified = _certify(registry, model, gate, processes, progress)
         return certified.tau, certified
     threshold = float(wanted)
     if not 0 <= threshold <= 1:
@@ -130,23 +145,34 @@ def parse_tau(text: str | None) -> float | str | None:
 
 
 def score_images(
-    registry: Registry, model: TrainedModel, images: list[ImageRecord], gate: str, progress: Progress
+    registry: Registry,
+    model: TrainedModel,
+    images: list[ImageRecord],
+    gate: str,
+    processes: Processes,
+    progress: Progress,
 ) -> list[Scored]:
     """Run a model on images and score what it finds by a gate; images that cannot be read are left out."""
     if not images:
         return []
     with registry.read() as tx:
         examples = examples_from_records(tx, images)
-    data = frame_examples(model, examples, progress=progress)
+    data = frame_share(model, examples, processes, progress)
     for problem in data.unreadable:
         progress.say(f"left out: {problem}")
-    by_id = {image.id: image for image in images}
     known = known_classes(data.examples, model.classes)
     predictions = predict(model.network, data, model.config, model.device, progress=progress)
-    return [
-        Scored(by_id[prediction.example.image_id or 0], prediction, prediction.score(gate, index))
-        for prediction, index in zip(predictions, known, strict=True)
+    scored = [
+        Scored(
+            images[position],
+            prediction.boxes,
+            model.classes[prediction.class_index],
+            float(prediction.class_probability_K[prediction.class_index]),
+            prediction.score(gate, index),
+        )
+        for position, prediction, index in zip(data.positions, predictions, known, strict=True)
     ]
+    return processes.gather(zip(data.positions, scored, strict=True))
 
 
 def _item(item: Scored, proposal: NewProposal) -> dict[str, Any]:
@@ -160,25 +186,25 @@ def _item(item: Scored, proposal: NewProposal) -> dict[str, Any]:
     }
 
 
-def to_proposal(item: Scored, model: TrainedModel) -> NewProposal:
+def to_proposal(item: Scored) -> NewProposal:
     """Write what a model found as a proposal."""
-    prediction = item.prediction
-    index = prediction.class_index
     return NewProposal(
         image_id=item.image.id,
-        class_name=model.classes[index],
-        class_probability=float(prediction.class_probability_K[index]),
+        class_name=item.class_name,
+        class_probability=item.class_probability,
         score=min(1.0, item.score),
-        boxes=prediction.boxes,
+        boxes=item.boxes,
     )
 
 
-def _certify(registry: Registry, model: TrainedModel, gate: str, progress: Progress) -> CertifiedTau:
+def _certify(
+    registry: Registry, model: TrainedModel, gate: str, processes: Processes, progress: Progress
+) -> CertifiedTau:
     with registry.read() as tx:
         images = tx.images.select(splits=[Split.VAL], supervision=Supervision.FULLY)
-    scored = score_images(registry, model, images, gate, progress)
-    found = [item for item in scored if item.prediction.boxes]
-    correct = [boxes_iou(item.prediction.boxes, item.image.boxes) >= CORRECT_IOU for item in found]
+    scored = score_images(registry, model, images, gate, processes, progress)
+    found = [item for item in scored if item.boxes]
+    correct = [boxes_iou(item.boxes, item.image.boxes) >= CORRECT_IOU for item in found]
     certified = certify_tau([item.score for item in found], correct)
     if not certified.is_certified:
         needed = boxes_needed(certified.precision, certified.delta)

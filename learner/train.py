@@ -1,67 +1,42 @@
 """The training use-case: set up, run the two stages, keep the best epoch on validation, record the run.
 
-    train_model -> _prepare (config, data, model, run) -> _fit (stages, epochs) -> _finish (metrics, registry)
+    train_model -> _plan (config, data, run) -> _prepare (images, model) -> _fit (stages, epochs) -> _finish (metrics)
 
-Nothing is trained on an image of the test split: test images are never even listed here.
+Nothing is trained on an image of the test split: test images are never even listed here. Of several processes the
+first alone decides and writes; see learner/processes.py.
 """
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from db.errors import NotFound
-from db.leaks import leaking_images
 from db.progress import Progress, SilentProgress
-from db.records import ImageRecord, RunRecord, RunStatus, SnapshotRecord, Split, Supervision
+from db.records import ImageRecord, RunRecord, RunStatus
 from db.registry import Registry
 from db.splitting import split_images
 from learner.checkpoint import BEST, LAST, delete_checkpoint, load_checkpoint, save_checkpoint
 from learner.config import TrainConfig, config_from_dict
 from learner.data import FramedData, examples_from_records, load_framed
-from learner.device import choose_device
-from learner.errors import CheckpointIncompatible, DataInvalid, LearnerError, OutOfMemory
-from learner.evaluate import evaluate_data
-from learner.loop import (
-    Learner,
-    epoch_batches,
-    epoch_generator,
-    learner_tensors,
-    make_learner,
-    make_optimizer,
-    restore_learner,
-    selection_score,
-    train_epoch,
-    validate,
-)
+from learner.errors import CheckpointIncompatible, CompilationFailed, DataInvalid, LearnerError, OutOfMemory
+from learner.image_results import score_rows
+from learner.learner_state import Learner, learner_tensors, make_learner, make_optimizer, restore_learner
+from learner.loop import epoch_batches, epoch_generator, selection_score, train_epoch, validate
 from learner.losses import balanced_weights
 from learner.methods import build_model
 from learner.network.encoder import load_encoder_weights
+from learner.processes import Processes
 from learner.shares import hide_locations
 from learner.stages import StageConfig, make_stages
+from learner.summaries import summarize_results
+from learner.tracking import Tracker, open_tracker
+from learner.training_data import TrainingData, select_data_of_run, select_training_data
 
 RUNS_FOLDER = "runs"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingData:
-    """Records that a training may see, and what they are called together."""
-
-    train: list[ImageRecord]
-    val: list[ImageRecord]
-    classes: list[str]
-    snapshot: SnapshotRecord
-    left_out: int = 0
-    """Images that belong to a group that is held back."""
-
-    @property
-    def image_ids(self) -> dict[str, list[int]]:
-        """Numbers of the images to learn from, and of those to choose the epoch by."""
-        return {"train": [image.id for image in self.train], "val": [image.id for image in self.val]}
 
 
 @dataclass(slots=True)
@@ -77,6 +52,8 @@ class Job:
     train: FramedData
     val: FramedData
     progress: Progress
+    processes: Processes
+    tracker: Tracker
     seconds: float = 0.0
     images_seen: int = 0
     start_stage: int = 1
@@ -85,8 +62,25 @@ class Job:
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the first process has decided."""
+
+    config: TrainConfig
+    data: TrainingData
+    run: RunRecord | None
+    """That goes on; None for a new one."""
+    goes_on: bool = False
+    """An epoch of it was done before."""
+
+
 def train_model(
-    registry: Registry, config: TrainConfig, *, resume: bool = False, progress: Progress | None = None
+    registry: Registry,
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    processes: Processes | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train on everything that is registered outside test, and record the run.
 
@@ -94,6 +88,7 @@ def train_model(
         registry: where the data is and the run goes.
         config: what to do; with `resume`, the interrupted run's own configuration counts instead.
         resume: go on with the newest interrupted run.
+        processes: those that share the work; a batch is split over them, and means the same however many they are.
         progress: where to show loss, speed and time left.
 
     Returns:
@@ -102,95 +97,36 @@ def train_model(
     Raises:
         DataInvalid: there is nothing to train on; WeightsUnavailable: the encoder's weights cannot be had;
         TrainingDiverged: the loss stopped being finite; OutOfMemory: the batch is too large;
-        CheckpointIncompatible: the run cannot be resumed.
+        CheckpointIncompatible: the run cannot be resumed; CompilationFailed: the network cannot be compiled.
     """
-    job = _prepare(registry, config, resume=resume, progress=progress or SilentProgress())
+    processes, progress = processes or Processes(), progress or SilentProgress()
+    plan = processes.first(lambda: _plan(registry, config, resume=resume, progress=progress))
+    job = _prepare(registry, plan, processes, progress)
     try:
         _fit(job)
-    except (LearnerError, torch.cuda.OutOfMemoryError) as exc:
-        error = exc if isinstance(exc, LearnerError) else _out_of_memory(job.config)
+    except (LearnerError, torch.cuda.OutOfMemoryError, torch._dynamo.exc.TorchDynamoException) as exc:
+        error = _translated(exc, plan.config)
         with registry.begin() as tx:
             tx.runs.finish(job.run.id, RunStatus.FAILED, {"error": str(error)})
         raise error from exc
     return _finish(job)
 
 
-def _out_of_memory(config: TrainConfig) -> OutOfMemory:
+def _translated(exc: Exception, config: TrainConfig) -> LearnerError:
+    if isinstance(exc, LearnerError):
+        return exc
+    if not isinstance(exc, torch.cuda.OutOfMemoryError):
+        reason = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
+        return CompilationFailed(f"torch.compile does not work here ({reason}); train with: --set compile=false")
     smaller = max(1, config.batch_size // 2)
     return OutOfMemory(
         f"the device's memory does not hold {config.batch_size} images of {config.size} px a step; try "
-        f"--set batch_size={smaller}" + (f" or --set size={config.size // 2}" if config.size >= 128 else "")
+        f"--set accumulate={2 * config.accumulate} (the same batch in parts), --set batch_size={smaller}"
+        + (f" or --set size={config.size // 2}" if config.size >= 128 else "")
     )
 
 
-def select_training_data(registry: Registry, *, localizes: bool = True) -> TrainingData:
-    """Choose the records that a training may see, as they are now, and remember them under a snapshot.
-
-    That is everything outside test, but for images of the same patient, video or picture as a test image; and images
-    without a split are left out if they are related like that to a validation image.
-
-    Args:
-        registry: where the images are.
-        localizes: the method needs to know where something is in some of them.
-
-    Raises:
-        DataInvalid: there is no image, or no class, or (where one is needed) no known location.
-    """
-    with registry.begin() as tx:
-        snapshot = tx.snapshots.take()
-    with registry.read() as tx:
-        images = tx.snapshots.images_at(snapshot.position)
-        of_test, of_val = leaking_images(tx)
-    outside = [image for image in images if image.split is not Split.TEST]
-    kept = [image for image in outside if image.id not in of_test | of_val]
-    return _training_data(kept, snapshot, localizes=localizes, left_out=len(outside) - len(kept))
-
-
-def select_data_of_run(
-    registry: Registry, run: RunRecord, image_ids: Mapping[str, Sequence[int]], *, localizes: bool = True
-) -> TrainingData:
-    """Choose the records that an interrupted training saw, as they were known then.
-
-    Raises:
-        CheckpointIncompatible: its snapshot cannot be read, or one of its images was put into test since.
-    """
-    wanted = {image_id for ids in image_ids.values() for image_id in ids}
-    with registry.read() as tx:
-        try:
-            snapshot = tx.snapshots.get(run.snapshot)
-        except NotFound as exc:
-            raise CheckpointIncompatible(
-                f"{run.name} cannot go on: what it was trained on cannot be read any more; train anew: partly train"
-            ) from exc
-        images = tx.snapshots.images_at(snapshot.position, wanted)
-        held_back = [key for key, split in tx.images.splits().items() if split is Split.TEST and key in wanted]
-    if held_back:
-        raise CheckpointIncompatible(
-            f"{run.name} cannot go on: {len(held_back)} of its images were put into the test split since; train anew "
-            "with: partly train"
-        )
-    return _training_data(images, snapshot, localizes=localizes)
-
-
-def _training_data(
-    images: Sequence[ImageRecord], snapshot: SnapshotRecord, *, localizes: bool, left_out: int = 0
-) -> TrainingData:
-    train = [image for image in images if image.split is not Split.VAL]
-    val = [image for image in images if image.split is Split.VAL]
-    if not train:
-        raise DataInvalid("there is no image to train on; register some with: partly import PATH --layout csv")
-    if localizes and not any(image.supervision is Supervision.FULLY and image.boxes for image in train):
-        raise DataInvalid(
-            "no training image has a known location, so the first stage has nothing to learn from; import some boxes "
-            "or masks, or draw some in Label Studio: partly push --partly, then partly pull"
-        )
-    classes = sorted({image.class_name for image in [*train, *val] if image.class_name is not None})
-    if not classes:
-        raise DataInvalid("no training image has a class; import them with a class column or from class folders")
-    return TrainingData(train, val, classes, snapshot, left_out)
-
-
-def _prepare(registry: Registry, config: TrainConfig, *, resume: bool, progress: Progress) -> Job:
+def _plan(registry: Registry, config: TrainConfig, *, resume: bool, progress: Progress) -> Plan:
     run: RunRecord | None = None
     if resume:
         with registry.read() as tx:
@@ -202,65 +138,32 @@ def _prepare(registry: Registry, config: TrainConfig, *, resume: bool, progress:
             f"left out: {data.left_out} images of the same patient, video or picture as an image that is held back "
             "(see: partly doctor)"
         )
-    device = choose_device(config.device)
-    torch.manual_seed(config.seed)
-    model = build_model(config, len(data.classes))
-    if run is None:
-        if config.weights == "imagenet":
-            progress.say(f"loading the ImageNet weights of {config.encoder} (fetched once from the model hub)")
-        load_encoder_weights(model.encoder, config.weights)
-    framed = {
-        name: _load(
-            registry,
-            # Choosing the epoch is a part of training, so it sees no more locations than learning does.
-            hide_locations(records, config.location_share, config.seed),
-            data.classes,
-            config,
-            progress,
-            f"decoding {name}",
+    return Plan(config, data, run, goes_on=run is not None and _has_epochs(registry, run))
+
+
+def _start_run(registry: Registry, config: TrainConfig, data: TrainingData) -> RunRecord:
+    with registry.begin() as tx:
+        return tx.runs.start(
+            preset=config.preset,
+            config=config.to_dict(),
+            snapshot=data.snapshot.hash,
+            image_ids=[image.id for image in (*data.train, *data.val)],
         )
-        for name, records in (("train", data.train), ("validation", data.val))
-    }
-    resuming = run is not None
-    if run is None:
-        with registry.begin() as tx:
-            run = tx.runs.start(
-                preset=config.preset,
-                config=config.to_dict(),
-                snapshot=data.snapshot.hash,
-                image_ids=[image.id for image in (*data.train, *data.val)],
-            )
-    folder = registry.root / RUNS_FOLDER / run.name
-    job = Job(
-        registry=registry,
-        run=run,
-        folder=folder,
-        config=config,
-        data=data,
-        learner=make_learner(model, config, device),
-        train=framed["train"],
-        val=framed["validation"],
-        progress=progress,
-    )
-    if config.class_weights == "balanced":
-        job.learner.class_weight_K = balanced_weights(job.train.class_N, len(data.classes)).to(device)
-    if resuming and (folder / f"{LAST}.json").exists():
-        _restore(job)
-    return job
+
+
+def _has_epochs(registry: Registry, run: RunRecord) -> bool:
+    return (registry.root / RUNS_FOLDER / run.name / f"{LAST}.json").exists()
 
 
 def _choose_data(registry: Registry, config: TrainConfig, run: RunRecord | None, progress: Progress) -> TrainingData:
-    if run is not None:
-        folder = registry.root / RUNS_FOLDER / run.name
-        if (folder / f"{LAST}.json").exists():
-            return select_data_of_run(
-                registry, run, load_checkpoint(folder, LAST).description["images"], localizes=config.localizes
-            )
-    data = select_training_data(registry, localizes=config.localizes)
+    if run is not None and _has_epochs(registry, run):
+        images = load_checkpoint(registry.root / RUNS_FOLDER / run.name, LAST).description["images"]
+        return select_data_of_run(registry, run, images, config)
+    data = select_training_data(registry, config)
     if not data.val:
         counts = split_images(registry, val=config.val, seed=config.seed)
         progress.say(f"no validation split yet: {counts['val']} images were put into one (see: partly split)")
-        data = select_training_data(registry, localizes=config.localizes)
+        data = select_training_data(registry, config)
         if not data.val:
             raise DataInvalid("there are too few images to keep any for validation; register more")
     if run is not None and run.snapshot != data.snapshot.hash:
@@ -271,6 +174,42 @@ def _choose_data(registry: Registry, config: TrainConfig, run: RunRecord | None,
     return data
 
 
+def _prepare(registry: Registry, plan: Plan, processes: Processes, progress: Progress) -> Job:
+    config, data = plan.config, plan.data
+    device = processes.device(config.device)
+    torch.manual_seed(config.seed)
+    model = build_model(config, len(data.classes))
+    if not plan.goes_on:
+        if config.weights == "imagenet":
+            progress.say(f"loading the ImageNet weights of {config.encoder} (fetched once from the model hub)")
+        # One process fetches them; when the gradients are joined, the others get its weights.
+        processes.first(lambda: load_encoder_weights(model.encoder, config.weights))
+    train = _load(registry, data.train, data.classes, config, progress, "decoding train")
+    val = _load(registry, data.val, data.classes, config, progress, "decoding validation")
+    for framed in (train, val):
+        framed.move_to(device)
+    run = plan.run or processes.first(lambda: _start_run(registry, config, data))
+    folder = registry.root / RUNS_FOLDER / run.name
+    job = Job(
+        registry=registry,
+        run=run,
+        folder=folder,
+        config=config,
+        data=data,
+        learner=make_learner(model, config, device, processes),
+        train=train,
+        val=val,
+        progress=progress,
+        processes=processes,
+        tracker=open_tracker(config if processes.is_first else None, folder, run.name),
+    )
+    if config.class_weights == "balanced":
+        job.learner.class_weight_K = balanced_weights(job.train.class_N, len(data.classes)).to(device)
+    if plan.goes_on:
+        _restore(job)
+    return job
+
+
 def _load(
     registry: Registry,
     records: Sequence[ImageRecord],
@@ -279,8 +218,10 @@ def _load(
     progress: Progress,
     name: str,
 ) -> FramedData:
+    # Choosing the epoch is a part of training, so it sees no more locations than learning does.
+    shown = hide_locations(records, config.location_share, config.seed)
     with registry.read() as tx:
-        examples = examples_from_records(tx, records)
+        examples = examples_from_records(tx, shown)
     data = load_framed(
         examples,
         classes,
@@ -312,7 +253,7 @@ def _fit(job: Job) -> None:
             task.advance((first - 1) * images)
             for epoch in range(first, stage.epochs + 1):
                 started = time.perf_counter()
-                generator = epoch_generator(job.config, stage, epoch)
+                generator = epoch_generator(job.config, stage, epoch, job.processes.number)
                 batches = epoch_batches(job.train, stage, job.config, generator)
                 losses = train_epoch(job.learner, job.train, stage, batches, generator, task)
                 measured = validate(job.learner, job.val)
@@ -332,8 +273,13 @@ def _end_epoch(
 ) -> None:
     score = selection_score(measured, job.config.select)
     job.history.append({"stage": stage.number, "epoch": epoch, **losses, "val": measured})
-    if stage.number == 2 and score > job.best.get("score", -1.0):
+    job.tracker.log(len(job.history), losses | {f"val/{name}": value for name, value in measured.items()})
+    is_best = stage.number == 2 and score > job.best.get("score", -1.0)
+    if is_best:
         job.best = {"epoch": epoch, "score": score, **measured}
+    if not job.processes.is_first:
+        return
+    if is_best:
         save_checkpoint(job.folder, BEST, job.learner.kept.state_dict(), _description(job))
     state = {
         "stage": stage.number,
@@ -372,22 +318,26 @@ def _restore(job: Job) -> None:
 
 
 def _finish(job: Job) -> dict[str, Any]:
+    # The others may read only what the first has written.
+    job.processes.first(lambda: None)
     best = load_checkpoint(job.folder, BEST)
     job.learner.kept.load_state_dict(best.tensors)
-    report = evaluate_data(
-        job.learner.kept, job.val, job.config, job.data.classes, job.learner.device, progress=job.progress
-    )
+    val = job.val.select(job.processes.share(range(len(job.val))))
+    mine = score_rows(job.learner.kept, val, job.config, job.data.classes, job.learner.device, job.progress)
+    rows = job.processes.gather(zip(val.positions, mine, strict=True))
     metrics = {
         "epochs": len(job.history),
         "best": job.best,
-        "val": report,
+        "val": summarize_results(rows, job.data.classes),
         "seconds": round(job.seconds, 3),
         "images_per_second": round(job.images_seen / job.seconds, 2) if job.seconds else 0.0,
     }
-    description = _description(job, metrics) | {"history": job.history}
-    save_checkpoint(job.folder, BEST, best.tensors, description)
-    with job.registry.begin() as tx:
-        tx.runs.set_checkpoint(job.run.id, job.folder)
-        tx.runs.finish(job.run.id, RunStatus.FINISHED, metrics)
-    delete_checkpoint(job.folder, LAST)
+    if job.processes.is_first:
+        description = _description(job, metrics) | {"history": job.history}
+        save_checkpoint(job.folder, BEST, best.tensors, description)
+        with job.registry.begin() as tx:
+            tx.runs.set_checkpoint(job.run.id, job.folder)
+            tx.runs.finish(job.run.id, RunStatus.FINISHED, metrics)
+        delete_checkpoint(job.folder, LAST)
+    job.tracker.finish(metrics)
     return {"run": job.run.name, **metrics, "checkpoint": str(job.folder)}

@@ -3,10 +3,12 @@
 import pytest
 import torch
 
+from learner.batch_losses import batch_losses
 from learner.config import make_config
 from learner.data import FramedData
 from learner.errors import ConfigInvalid
-from learner.loop import batch_losses, epoch_batches, epoch_generator, make_learner
+from learner.learner_state import make_learner
+from learner.loop import epoch_batches, epoch_generator
 from learner.methods import METHODS, build_model
 from learner.network.encoder import Encoder, load_encoder_weights
 from learner.stages import make_stages

@@ -17,7 +17,8 @@ from learner.errors import CheckpointIncompatible, DataInvalid, LearnerError, Ou
 from learner.evaluate import evaluate_run
 from learner.overlays import draw_proposals
 from learner.propose import propose_locations
-from learner.train import select_training_data, train_model
+from learner.train import train_model
+from learner.training_data import select_training_data
 from tests.builders import present
 
 TINY = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, "head_channels": 8, "device": "cpu"}
@@ -44,7 +45,7 @@ def test_both_presets_train_evaluate_and_propose(filled, tmp_path, preset):
     with filled.read() as tx:
         run = tx.runs.latest()
         test_ids = {image.id for image in tx.images.select(splits=[Split.TEST])}
-        data = select_training_data(filled)
+        data = select_training_data(filled, tiny())
     assert run.snapshot == data.snapshot.hash
     description = load_checkpoint(run.checkpoint).description
     assert description["classes"] == ["benign", "malignant", "normal"]
@@ -174,7 +175,7 @@ def test_a_run_cannot_go_on_with_an_image_that_was_put_into_test(filled, monkeyp
         train_model(filled, tiny())
     with filled.begin() as tx:
         tx.images.set_splits({tx.images.select(splits=[Split.TRAIN])[0].id: Split.TEST})
-    with pytest.raises(CheckpointIncompatible, match="put into the test split"):
+    with pytest.raises(CheckpointIncompatible, match="in the test split"):
         train_model(filled, tiny(), resume=True)
 
 
@@ -184,7 +185,7 @@ def test_relatives_of_test_images_are_not_trained_on_and_seen_test_images_not_sc
         test = tx.images.select(splits=[Split.TEST])
         tx.images.set_facts(test[0].id, class_name=test[0].class_name, group="patient", split=Split.TEST)
         tx.images.set_facts(train[0].id, class_name=train[0].class_name, group="patient", split=Split.TRAIN)
-    data = select_training_data(filled)
+    data = select_training_data(filled, tiny())
     assert data.left_out == 1
     assert train[0].id not in {image.id for image in data.train}
     train_model(filled, tiny())
@@ -210,7 +211,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(filled, monkeypatch):
     stepped = []
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, *a: stepped.append(1) or real(self, *a))
     monkeypatch.setattr(
-        "learner.loop.localization_loss", lambda logits, *a, **k: logits.mean(dim=(1, 2, 3)) * torch.nan
+        "learner.batch_losses.localization_loss", lambda logits, *a, **k: logits.mean(dim=(1, 2, 3)) * torch.nan
     )
     with pytest.raises(TrainingDiverged, match="stage 1, step 1"):
         train_model(filled, tiny())

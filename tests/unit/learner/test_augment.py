@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from learner.augment import augment_strongly, augment_weakly
+from learner.chance import Chance
 
 
 def batch(count=4, side=32):
@@ -13,7 +14,7 @@ def batch(count=4, side=32):
 @pytest.mark.parametrize("kind", ["paper", "ultrasound"])
 def test_image_and_target_move_together(kind):
     image, target = batch(16)
-    moved, mask = augment_weakly(image, target, torch.Generator().manual_seed(0), kind=kind)
+    moved, mask = augment_weakly(image, target, Chance(torch.Generator().manual_seed(0), len(image)), kind=kind)
     inside, outside = mask > 0.99, mask < 0.01
     assert inside.any()
     for n in range(16):
@@ -24,7 +25,7 @@ def test_image_and_target_move_together(kind):
 
 def test_the_strong_view_changes_the_look_and_nothing_else():
     image, _ = batch()
-    strong = augment_strongly(image, torch.Generator().manual_seed(0))
+    strong = augment_strongly(image, Chance(torch.Generator().manual_seed(0), len(image)))
     assert strong.shape == image.shape
     assert 0 <= float(strong.min()) <= float(strong.max()) <= 1
     assert not torch.allclose(strong, image)
@@ -33,6 +34,7 @@ def test_the_strong_view_changes_the_look_and_nothing_else():
 def test_the_same_generator_gives_the_same_numbers():
     image, target = batch()
     first, second = (
-        augment_weakly(image, target, torch.Generator().manual_seed(5), kind="ultrasound") for _ in range(2)
+        augment_weakly(image, target, Chance(torch.Generator().manual_seed(5), len(image)), kind="ultrasound")
+        for _ in range(2)
     )
     assert torch.equal(first[0], second[0])

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from learner.batch_losses import _alpha, batch_losses
 from learner.config import make_config
 from learner.data import Example, FramedData
 from learner.framing import frame_of
-from learner.loop import _alpha, _set_rates, _update_teacher, batch_losses, make_learner, selection_score, validate
+from learner.learner_state import make_learner, set_rates, update_teacher
+from learner.loop import selection_score, validate
 from learner.methods import build_model
 from learner.stages import make_stages
 
@@ -103,7 +105,7 @@ def test_the_teacher_is_a_running_average():
     with torch.no_grad():
         parameter.add_(1.0)
     learner.steps = 1000
-    _update_teacher(learner)
+    update_teacher(learner)
     after = dict(learner.teacher.named_parameters())[name]
     assert torch.allclose(after, before + 0.1, atol=1e-6)
 
@@ -114,7 +116,7 @@ def test_the_rate_warms_up_and_falls():
     rates = []
     for step in (0, 5, 50, 100):
         learner.steps = step
-        _set_rates(learner)
+        set_rates(learner)
         rates.append(learner.optimizer.param_groups[1]["lr"])
     assert rates[0] == pytest.approx(0.1 / 5)
     assert rates[1] > rates[2] > rates[3]

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from learner.losses import (
     balanced_weights,
+    chosen_mean,
     dice_loss,
     hybrid_loss,
     localization_loss,
     mask_cross_entropy,
-    masked_mean,
     passes_gate,
     pseudo_mask,
 )
@@ -83,11 +83,11 @@ def test_eq_7_gate_on_both_sides_of_tau():
 
 def test_a_mean_over_nothing_is_zero_with_a_gradient():
     values = torch.tensor([1.0, 2.0], requires_grad=True)
-    mean = masked_mean(values, torch.tensor([False, False]))
+    mean = chosen_mean(values, torch.tensor([False, False]), 0)
     mean.backward()
     assert mean.item() == 0
     assert values.grad.tolist() == [0, 0]
-    assert masked_mean(values, torch.tensor([False, True])).item() == 2
+    assert chosen_mean(values, torch.tensor([False, True]), 1).item() == 2
 
 
 def test_balanced_weights_by_hand():

@@ -1,11 +1,13 @@
-"""Eq. 8, AUC and AP50 against numbers worked out by hand."""
+"""Eq. 8, AUC and AP50 against numbers worked out by hand, and against other implementations on random input."""
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import f1_score, jaccard_score
 
 from db.records import Box
+from db.regions import boxes_iou
 from learner.metrics import (
     average_precision,
     classification_metrics,
@@ -98,3 +100,77 @@ def test_views_agree_by_their_mean_dice():
     b = np.array([[1, 0, 0, 0]], dtype=bool)
     assert pairwise_dice(np.stack([a, a, b])) == pytest.approx((1 + 2 / 3 + 2 / 3) / 3)
     assert pairwise_dice(np.stack([a & False, a])) == 0
+
+
+def boxes():
+    sides = st.integers(1, 12)
+    corner = st.integers(0, 12)
+    return st.lists(st.builds(Box, corner, corner, sides, sides), max_size=3)
+
+
+def ap_in_plain_python(truths, predictions, scores, iou):
+    total = sum(map(len, truths))
+    hits = []
+    for image in sorted(range(len(truths)), key=lambda n: -scores[n]):
+        free = list(truths[image])
+        for box in predictions[image]:
+            overlaps = [boxes_iou([box], [truth]) for truth in free]
+            best = int(np.argmax(overlaps)) if overlaps else -1
+            hits.append(best >= 0 and overlaps[best] >= iou)
+            if hits[-1]:
+                free.pop(best)
+    if not hits:
+        return 0.0
+    found = np.cumsum(hits)
+    precision = np.maximum.accumulate((found / np.arange(1, len(hits) + 1))[::-1])[::-1]
+    first = np.searchsorted(found / total, np.linspace(0, 1, 101) - 1e-12)
+    return float(np.mean(np.append(precision, 0.0)[np.minimum(first, len(precision))]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(boxes(), boxes()), min_size=1, max_size=5), st.randoms(use_true_random=False))
+def test_ap50_agrees_with_a_plain_implementation(images, random):
+    truths, predictions = zip(*images, strict=True)
+    # Half-way overlaps and ties depend on rounding and on order; scores differ, and the limit lies between fractions.
+    scores = random.sample([n / 10 for n in range(10)], len(images))
+    found = average_precision(truths, predictions, scores, iou=0.4987)
+    if not any(truths):
+        assert found is None
+    elif max(map(len, truths)) <= 1:
+        assert found == pytest.approx(ap_in_plain_python(truths, predictions, scores, 0.4987), abs=1e-6)
+    else:
+        assert 0 <= found <= 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=30))
+def test_classification_agrees_with_a_plain_implementation(pairs):
+    truth, said = (np.array(values) for values in zip(*pairs, strict=True))
+    found = classification_metrics(truth, one_hot(said, 3))
+    present = sorted(set(truth.tolist()))
+    right = {k: int(((truth == k) & (said == k)).sum()) for k in present}
+    recall = [right[k] / (truth == k).sum() for k in present]
+    precision = [right[k] / max(1, (said == k).sum()) for k in present]
+    f1 = [2 * right[k] / ((truth == k).sum() + (said == k).sum()) for k in present]
+    assert found["accuracy"] == pytest.approx((truth == said).mean())
+    assert [found[name] for name in ("precision", "recall", "f1")] == pytest.approx(
+        [np.mean(values) for values in (precision, recall, f1)]
+    )
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), min_size=2, max_size=30))
+def test_auc_agrees_with_counting_pairs(pairs):
+    truth, score = (np.array(values) for values in zip(*pairs, strict=True))
+    found = roc_auc(truth.astype(int), np.stack([1 - score / 4, score / 4], axis=1))
+    above, below = score[truth], score[~truth]
+    if not len(above) or not len(below):
+        assert found is None
+        return
+    order = above[:, None] - below[None, :]
+    assert found == pytest.approx(((order > 0).sum() + 0.5 * (order == 0).sum()) / order.size)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
+def test_masks_agree_with_scikit_learn(pixels):
+    a, b = (np.array(values)[None] for values in zip(*pixels, strict=True))
+    assert mask_iou(a, b) == pytest.approx(jaccard_score(a[0], b[0], zero_division=1.0))
+    assert mask_dice(a, b) == pytest.approx(f1_score(a[0], b[0], zero_division=1.0))

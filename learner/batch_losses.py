@@ -1,0 +1,169 @@
+"""What one batch costs: its images are augmented, and the losses of a stage are worked out on them.
+
+A batch may be split over processes, and in each of them into parts that fit into memory; what its losses are divided
+by is counted over the whole batch.
+
+Shape legend: B batch or the share of it that is at hand, K classes, S side of the square, H W of a mask.
+"""
+
+import itertools
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from learner.augment import augment_strongly, augment_weakly
+from learner.chance import Chance
+from learner.data import NO_CLASS, FramedData
+from learner.device import precision
+from learner.framing import unit_images
+from learner.learner_state import Learner
+from learner.losses import chosen_mean, hybrid_loss, localization_loss, passes_gate, pseudo_mask
+from learner.stages import StageConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """Images of a batch as the networks see them, with what is known and what their losses are divided by."""
+
+    weak_B3SS: Tensor
+    seen_B3SS: Tensor
+    """What the trained network sees: for images that the teacher answers for, the hard view."""
+    target_B1SS: Tensor
+    known_B: Tensor
+    """bool: the location is known."""
+    class_B: Tensor
+    pseudo_B: Tensor
+    """bool: a pseudo mask may teach."""
+    located: float
+    """Images of the whole batch with a known location."""
+    pseudo: float
+    """Images of the whole batch that a pseudo mask may teach."""
+    class_weight: float
+    """Sum of the class weights of the whole batch's images."""
+    share: float = 1.0
+    """Share of this process's images that these are."""
+
+    def split(self, parts: int) -> list["Views"]:
+        """Cut into parts, as even as can be."""
+        count = len(self.known_B)
+        edges = np.linspace(0, count, parts + 1).round().astype(int).tolist()
+        tensors = [item.name for item in fields(self) if isinstance(getattr(self, item.name), Tensor)]
+        return [
+            replace(self, share=(end - start) / count, **{name: getattr(self, name)[start:end] for name in tensors})
+            for start, end in itertools.pairwise(edges)
+        ]
+
+
+def make_views(learner: Learner, data: FramedData, stage: StageConfig, batch_B: Tensor, generator: Generator) -> Views:
+    """Augment this process's share of a batch."""
+    config, device = learner.config, learner.device
+    rows_B = torch.tensor(learner.processes.share(range(len(batch_B))), dtype=torch.int64)
+    # A process without a share must take part all the same; what it does then counts nothing.
+    counts = bool(len(rows_B))
+    rows_B = rows_B if counts else torch.zeros(1, dtype=torch.int64)
+    chance = Chance(generator, len(batch_B), rows_B if learner.processes.count > 1 else None)
+    chosen_B = batch_B[rows_B]
+    image_B3SS = unit_images(data.images_N3SS[chosen_B], device)
+    target_B1SS = data.targets_N1SS[chosen_B].to(device).float().div_(255.0)
+    known_B, class_B = data.known_N[chosen_B].to(device), data.class_N[chosen_B].to(device)
+    weak_B3SS, target_B1SS = augment_weakly(image_B3SS, target_B1SS, chance, kind=config.augmentation)
+    seen_B3SS = weak_B3SS
+    if stage.pseudo == "teacher":
+        strong_B3SS = augment_strongly(weak_B3SS, chance)
+        seen_B3SS = torch.where(known_B[:, None, None, None], weak_B3SS, strong_B3SS)
+    classes_B, known_in_all = data.class_N[batch_B], float(data.known_N[batch_B].sum())
+    labeled_B = classes_B[classes_B != NO_CLASS]
+    weight_K = learner.class_weight_K
+    return Views(
+        weak_B3SS,
+        seen_B3SS,
+        target_B1SS,
+        known_B & counts,
+        class_B if counts else torch.full_like(class_B, NO_CLASS),
+        ~known_B & counts,
+        located=known_in_all,
+        pseudo=len(batch_B) - known_in_all,
+        class_weight=float(len(labeled_B) if weight_K is None else weight_K.cpu()[labeled_B].sum()),
+    )
+
+
+def batch_losses(
+    learner: Learner, data: FramedData, stage: StageConfig, batch_B: Tensor, generator: Generator
+) -> dict[str, Tensor]:
+    """Compute the losses of one batch (Eq. 6 in stage 1, Eq. 7 in stage 2, or the part that a method has).
+
+    Of several processes each returns its part of the sum.
+    """
+    return view_losses(learner, stage, make_views(learner, data, stage, batch_B, generator))
+
+
+def view_losses(learner: Learner, stage: StageConfig, views: Views) -> dict[str, Tensor]:
+    """Compute what some views of a batch add to its losses."""
+    config = learner.config
+    dice = config.loss == "bce_dice"
+    with precision(config, learner.device):
+        mask_logits_B1HW, class_logits_BK = learner.trained(learner.normalize(views.seen_B3SS), stage.classify)
+    mask_logits_B1HW = mask_logits_B1HW.float()
+    if stage.localize:
+        loss_B = localization_loss(mask_logits_B1HW, views.target_B1SS, dice=dice)
+        located = chosen_mean(loss_B, views.known_B, views.located)
+    if not stage.classify:
+        return {"loss": located}
+    class_logits_BK = class_logits_BK.float()
+    classification = (
+        F.cross_entropy(
+            class_logits_BK, views.class_B, weight=learner.class_weight_K, ignore_index=NO_CLASS, reduction="sum"
+        )
+        / views.class_weight
+        if views.class_weight
+        else class_logits_BK.sum() * 0
+    )
+    if not stage.localize:
+        return {"loss": classification}
+    pseudo = mask_logits_B1HW.sum() * 0
+    if stage.pseudo != "none":
+        pseudo_B1HW, valid_B1HW, passing_B = _pseudo_labels(learner, stage, views, mask_logits_B1HW, class_logits_BK)
+        loss_B = localization_loss(mask_logits_B1HW, pseudo_B1HW, valid_B1HW, dice=dice)
+        pseudo = chosen_mean(loss_B, views.pseudo_B & passing_B, _passing(learner, views, passing_B))
+    loss = hybrid_loss(classification, located, pseudo, lambda_=config.lambda_, alpha=_alpha(learner))
+    return {
+        "loss": loss,
+        "classification": classification.detach(),
+        "localization": located.detach(),
+        "pseudo": pseudo.detach(),
+    }
+
+
+@torch.no_grad()
+def _pseudo_labels(
+    learner: Learner, stage: StageConfig, views: Views, mask_logits_B1HW: Tensor, class_logits_BK: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Make pseudo masks, and say which images pass the gate."""
+    config = learner.config
+    if stage.pseudo == "teacher" and learner.teacher is not None:
+        with precision(config, learner.device):
+            answer = learner.teacher(learner.normalize(views.weak_B3SS))
+        mask_logits_B1HW, class_logits_BK = answer.mask_logits_B1HW.float(), answer.class_logits_BK.float()
+    mask_B1HW, valid_B1HW = pseudo_mask(torch.sigmoid(mask_logits_B1HW), low=config.ignore_low, high=config.ignore_high)
+    if config.pseudo_gate == "class":
+        return mask_B1HW, valid_B1HW, passes_gate(class_logits_BK.softmax(dim=1), config.tau)
+    return mask_B1HW, valid_B1HW, torch.ones_like(views.pseudo_B)
+
+
+def _passing(learner: Learner, views: Views, passing_B: Tensor) -> float:
+    """Count the images whose pseudo mask teaches, over the whole batch.
+
+    Who passes the gate is known only when a part has been seen, so of a batch in parts each part has its own mean.
+    """
+    if learner.config.pseudo_gate == "none":
+        return views.pseudo
+    passing = learner.processes.sum((views.pseudo_B & passing_B).sum()).item()
+    return passing / views.share
+
+
+def _alpha(learner: Learner) -> float:
+    ramp_steps = learner.config.alpha_rampup * learner.total_steps
+    return learner.config.alpha * min(1.0, (learner.steps + 1) / ramp_steps if ramp_steps else 1.0)
