@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from annotator.studio import StudioPaths
     from db.progress import Progress
     from db.registry import Registry
+    from learner.processes import Processes
 
 TOKEN_VARIABLE = "PARTLY_LABEL_STUDIO_TOKEN"
 KEYRING_SERVICE = "partly label studio"
@@ -62,6 +63,22 @@ class Workspace:
     def progress(self) -> "Progress":
         """Return what long work reports to."""
         return self.output.progress()
+
+    def processes(self, device: str, devices: int | None, num_nodes: int) -> "Processes":
+        """Start or join the processes that share a command's work; only the first of them speaks.
+
+        torchrun says how many it has started; everybody else has to ask for them.
+        """
+        # torch warns on every process that stage 2 has no unused parameters; it reads this when it is loaded.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+        from learner.processes import start_processes
+
+        started = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        nodes = max(num_nodes, int(os.environ.get("WORLD_SIZE", "1")) // started if started > 1 else 1)
+        processes = start_processes(device, devices=devices or started, num_nodes=nodes)
+        if not processes.is_first:
+            self.output.mute()
+        return processes
 
     @cached_property
     def studio(self) -> "StudioPaths":

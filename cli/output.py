@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from db.progress import Progress, Task
+from db.progress import Progress, SilentProgress, Task
 
 Rows = Sequence[Sequence[object]]
 
@@ -17,6 +17,11 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
+        self._muted = False
+
+    def mute(self) -> None:
+        """Say nothing any more: another process speaks for this one."""
+        self._muted = True
 
     def document(self, document: Mapping[str, Any], *tables: tuple[Sequence[str], Rows]) -> None:
         """Print a command's outcome: the document with --json, else the tables.
@@ -25,6 +30,8 @@ class Output:
             document: the contract's keys.
             tables: for people: column titles and rows.
         """
+        if self._muted:
+            return
         if self.as_json:
             print(json.dumps(_finite(document), indent=2, ensure_ascii=False))
             return
@@ -33,16 +40,17 @@ class Output:
 
     def line(self, text: str) -> None:
         """Print a line for people; nothing with --json."""
-        if not self.as_json:
+        if not self.as_json and not self._muted:
             print(text)
 
     def remark(self, text: str) -> None:
         """Print a line that is not part of the outcome."""
-        print(text, file=sys.stderr)
+        if not self._muted:
+            print(text, file=sys.stderr)
 
     def progress(self) -> Progress:
         """Return what long work reports to."""
-        return RichProgress()
+        return SilentProgress() if self._muted else RichProgress()
 
 
 def print_table(titles: Sequence[str], rows: Rows) -> None:

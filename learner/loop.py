@@ -57,7 +57,7 @@ def train_epoch(
     for batch_B in batches:
         set_rates(learner)
         learner.optimizer.zero_grad(set_to_none=True)
-        losses = _add_gradients(learner, data, stage, batch_B, generator)
+        losses = add_gradients(learner, data, stage, batch_B, generator)
         if not math.isfinite(losses["loss"]):
             parts = ", ".join(f"{name} {value:g}" for name, value in losses.items())
             raise TrainingDiverged(
@@ -75,7 +75,7 @@ def train_epoch(
     return {name: value / images for name, value in totals.items()}
 
 
-def _add_gradients(
+def add_gradients(
     learner: Learner, data: FramedData, stage: StageConfig, batch_B: Tensor, generator: Generator
 ) -> dict[str, float]:
     """Work out the gradients of a batch, part by part, and return its losses."""

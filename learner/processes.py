@@ -5,6 +5,7 @@ it is brought together again in the order of the images, so that nothing depends
 """
 
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
@@ -155,8 +156,10 @@ def start_processes(device: str = "auto", *, devices: int = 1, num_nodes: int = 
     from lightning_fabric import Fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
 
-    # In stage 1 the classifier has no part in the loss. Batch statistics are shared, so buffers are equal anyway.
-    strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+    # It announces every process; who wants to know finds it in their log at level INFO.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    # In stage 1 the classifier has no part in the loss.
+    strategy = DDPStrategy(find_unused_parameters=True)
     try:
         fabric = Fabric(accelerator=kind.type, devices=devices, num_nodes=num_nodes, strategy=strategy)
         fabric.launch()

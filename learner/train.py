@@ -22,7 +22,14 @@ from db.splitting import split_images
 from learner.checkpoint import BEST, LAST, delete_checkpoint, load_checkpoint, save_checkpoint
 from learner.config import TrainConfig, config_from_dict
 from learner.data import FramedData, examples_from_records, load_framed
-from learner.errors import CheckpointIncompatible, CompilationFailed, DataInvalid, LearnerError, OutOfMemory
+from learner.errors import (
+    CheckpointIncompatible,
+    CompilationFailed,
+    DataInvalid,
+    LearnerError,
+    OutOfMemory,
+    TrainingDiverged,
+)
 from learner.image_results import score_rows
 from learner.learner_state import Learner, learner_tensors, make_learner, make_optimizer, restore_learner
 from learner.loop import epoch_batches, epoch_generator, selection_score, train_epoch, validate
@@ -105,6 +112,9 @@ def train_model(
     try:
         _fit(job)
     except (LearnerError, torch.cuda.OutOfMemoryError, torch._dynamo.exc.TorchDynamoException) as exc:
+        if isinstance(exc, TrainingDiverged) and not processes.is_first:
+            # It did so in all of them; the first one says it.
+            raise SystemExit(0) from exc
         error = _translated(exc, plan.config)
         with registry.begin() as tx:
             tx.runs.finish(job.run.id, RunStatus.FAILED, {"error": str(error)})

@@ -13,6 +13,12 @@ from cli.context import Workspace
 Run = Annotated[str | None, typer.Option("--run", metavar="R", help="A run such as run-1; by default the newest.")]
 
 
+Devices = Annotated[
+    int | None, typer.Option(metavar="N", help="Processes on this machine, one a GPU where there are GPUs.")
+]
+Nodes = Annotated[int, typer.Option(metavar="M", help="Machines that share the work; each runs the same command.")]
+
+
 class Preset(StrEnum):
     """Starting points of a configuration."""
 
@@ -54,6 +60,8 @@ def train(
     ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="A TOML file of settings.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest interrupted run.")] = False,
+    devices: Devices = None,
+    num_nodes: Nodes = 1,
     dry_run: DryRun = False,
 ) -> None:
     """Train in two stages on everything outside test, and keep the best epoch on validation."""
@@ -72,9 +80,10 @@ def train(
             (("setting", "value"), list(configured.to_dict().items())),
         )
         return
-    from learner.train import train_model
+    with work.processes(configured.device, devices, num_nodes) as processes:
+        from learner.train import train_model
 
-    result = train_model(work.registry, configured, resume=resume, progress=work.progress)
+        result = train_model(work.registry, configured, resume=resume, processes=processes, progress=work.progress)
     work.output.document(result, (("", ""), _training_rows(result)))
 
 
@@ -99,10 +108,11 @@ def evaluate(
         typer.Option(metavar="PATH", help="Score a data set that is not registered, and never will be by this."),
     ] = None,
     layout: Annotated[Layout, typer.Option(help="Layout of --data.")] = Layout.CSV,
+    devices: Devices = None,
+    num_nodes: Nodes = 1,
 ) -> None:
     """Score a run: classification, localization, and images that are known to be empty."""
     from db.records import Split
-    from learner.evaluate import evaluate_run
 
     images = None
     if data is not None:
@@ -111,7 +121,17 @@ def evaluate(
         images, refused = open_data_set(data, layout.value, progress=work.progress)
         for refusal in refused:
             work.output.remark(f"left out: {refusal.file}: {refusal.reason}")
-    report = evaluate_run(work.registry, run=run, split=Split(split.value), images=images, progress=work.progress)
+    with work.processes("auto", devices, num_nodes) as processes:
+        from learner.evaluate import evaluate_run
+
+        report = evaluate_run(
+            work.registry,
+            run=run,
+            split=Split(split.value),
+            images=images,
+            processes=processes,
+            progress=work.progress,
+        )
     if report["left_out"]:
         work.output.remark(
             f"left out: {report['left_out']} test images that {report['run']} or a copy of them was shown"
@@ -130,21 +150,25 @@ def propose(
     picture: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw the surest proposals over their images.")
     ] = None,
+    devices: Devices = None,
+    num_nodes: Nodes = 1,
     dry_run: DryRun = False,
 ) -> None:
     """Suggest locations for partly-labeled images; only those above tau are stored, for a person to review."""
-    from learner.propose import parse_tau, propose_locations
+    with work.processes("auto", devices, num_nodes) as processes:
+        from learner.propose import parse_tau, propose_locations
 
-    result = propose_locations(
-        work.registry,
-        run=run,
-        tau=parse_tau(tau),
-        gate=gate.value if gate is not None else None,
-        budget=budget,
-        dry_run=dry_run,
-        progress=work.progress,
-    )
-    if picture is not None and result["items"]:
+        result = propose_locations(
+            work.registry,
+            run=run,
+            tau=parse_tau(tau),
+            gate=gate.value if gate is not None else None,
+            budget=budget,
+            dry_run=dry_run,
+            processes=processes,
+            progress=work.progress,
+        )
+    if picture is not None and result["items"] and processes.is_first:
         from learner.overlays import draw_proposals
 
         work.output.remark(f"drawn: {draw_proposals(result, picture)}")

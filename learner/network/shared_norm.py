@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from timm.layers import BatchNormAct2d, convert_sync_batchnorm
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+from torch.autograd.function import FunctionCtx
 
 
 def share_batch_norm(network: nn.Module, device: torch.device) -> Any:
@@ -47,13 +47,29 @@ class _SharedNormAct(BatchNormAct2d):  # type: ignore[misc]
         return self.act(self.drop(_normalise(self, input_BCHW)))  # type: ignore[no-any-return]
 
 
+class _Sum(torch.autograd.Function):
+    """Adds up over the processes; so does the gradient, since every process's loss depends on every share."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, values: Tensor) -> Tensor:
+        """Sum a tensor over the processes."""
+        total = values.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        """Sum its gradient over the processes."""
+        return _Sum.forward(ctx, gradient)
+
+
 def _normalise(norm: nn.BatchNorm2d, input_BCHW: Tensor) -> Tensor:
     count = torch.tensor([input_BCHW.numel() / input_BCHW.shape[1]], dtype=input_BCHW.dtype)
     torch.distributed.all_reduce(count)
     # The mean first and then the squares around it: their difference would lose digits.
-    mean_C = all_reduce(input_BCHW.sum(dim=(0, 2, 3))) / count
+    mean_C: Tensor = _Sum.apply(input_BCHW.sum(dim=(0, 2, 3))) / count
     centred_BCHW = input_BCHW - mean_C[:, None, None]
-    variance_C = all_reduce(centred_BCHW.square().sum(dim=(0, 2, 3))) / count
+    variance_C: Tensor = _Sum.apply(centred_BCHW.square().sum(dim=(0, 2, 3))) / count
     if norm.track_running_stats and norm.running_mean is not None and norm.running_var is not None:
         with torch.no_grad():
             if norm.num_batches_tracked is not None:
