@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from learner.image_results import PER_IMAGE
-from learner.statistics import group_bootstrap, holm, paired_bootstrap
+from learner.statistics import group_bootstrap, holm, mcnemar, paired_bootstrap
 
 Results = Sequence[Mapping[str, Any]]
 """Of one run: rows as `image_results` writes them."""
@@ -55,3 +55,34 @@ def against(
     tested = [name for name, p in found.items() if p is not None]
     adjusted = holm([p for name in tested if (p := found[name]) is not None])
     return found | dict(zip(tested, adjusted, strict=True))
+
+
+def compare_runs(first: Results, second: Results, groups: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Compare two runs on the images that both answered for.
+
+    Args:
+        first: rows of one run.
+        second: rows of the other.
+        groups: the group that every image belongs to.
+
+    Returns:
+        For every metric that is a mean over images: metric, n, first, second, test (McNemar's for right and wrong, the
+        paired bootstrap over groups for the others), p after Holm.
+    """
+    found: list[dict[str, Any]] = []
+    for metric in PER_IMAGE:
+        ours, theirs = values_by_image([first], metric), values_by_image([second], metric)
+        ids = sorted(set(ours) & set(theirs))
+        if not ids:
+            continue
+        a, b = [ours[key] for key in ids], [theirs[key] for key in ids]
+        p: float | None
+        if metric == "accuracy":
+            test, p = "McNemar", mcnemar([value > 0 for value in a], [value > 0 for value in b])
+        else:
+            test, p = "paired bootstrap", paired_bootstrap(a, b, [groups[key] for key in ids])
+        if p is not None:
+            found.append({"metric": metric, "n": len(ids), "first": fmean(a), "second": fmean(b), "test": test, "p": p})
+    for line, p_value in zip(found, holm([line["p"] for line in found]), strict=True):
+        line["p"] = p_value
+    return found

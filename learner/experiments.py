@@ -20,11 +20,15 @@ from learner.config import TrainConfig, config_from_dict, make_config
 from learner.errors import DataInvalid
 from learner.evaluate import evaluate_run
 from learner.image_results import PER_IMAGE, read_results
+from learner.plots import plot_table
+from learner.summaries import mean
 from learner.tables import CLASSIFICATION, TABLES, Row
 from learner.train import RUNS_FOLDER, train_model
 
 TEST = "test"
 BENCH = "bench"
+FIGURES = "bench"
+"""Folder in the project for the tables' figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class Budget:
     """What a bench may spend."""
 
     seeds: int = 3
+    folds: int = 0
+    """Parts that the images outside test are cut into; each chooses the epoch of one training a seed. 0: none."""
     preset: str = "paper"
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings that hold for every method, over its own."""
@@ -45,15 +51,16 @@ def run_table(
     Args:
         registry: where the data is and the runs go.
         name: `table3` to `table10`, `fig6` to `fig11`, or one of `overview`, `modules`, `shares`.
-        budget: seeds, preset, and settings such as epochs and size.
+        budget: seeds, folds, preset, and settings such as epochs and size.
         dry_run: only say which trainings there are, and which of them are done.
         progress: where to show how far it is.
 
     Returns:
         table, title, trainings, reference, rows: every row has its method, its runs, and for every metric the mean,
-        half the width of its 95% confidence interval over seeds (None for one seed), the paper's number where it has
+        half the width of its 95% confidence interval over trainings (None for one), the paper's number where it has
         one, and, where the metric is a mean over images, its interval over groups of test images (`over_images`) and
-        the p-value of its difference from the reference, which is the last row (paired, after Holm).
+        the p-value of its difference from the reference, which is the last row (paired, after Holm); `strata` has
+        the means by class and by size of the lesion. `figure` is an SVG file of all that, beside the paper's numbers.
 
     Raises:
         InvalidArgument: there is no such table, or no seed; DataInvalid: there is no test split.
@@ -66,7 +73,7 @@ def run_table(
         raise InvalidArgument(f"--seeds must be at least 1, got {budget.seeds}")
     _require_test_split(registry)
     table = TABLES[name]
-    configs = {row.method: [_config(row, budget, seed) for seed in range(budget.seeds)] for row in table.rows}
+    configs = {row.method: _configs(row, budget) for row in table.rows}
     wanted = [config for of_row in configs.values() for config in of_row]
     if dry_run:
         snapshot = _snapshot(registry)
@@ -82,16 +89,20 @@ def run_table(
     for row in table.rows:
         runs = []
         for number, config in enumerate(configs[row.method], start=1):
-            progress.say(f"{name}: {row.method}, seed {number} of {budget.seeds}")
+            progress.say(f"{name}: {row.method}, training {number} of {len(configs[row.method])}")
             runs.append(_tested(registry, name, config, progress))
         rows.append(_summary(row, runs, table.metrics))
         tested[row.method] = runs
     _compare(registry, rows, tested, table.metrics)
+    figure = registry.root / FIGURES / f"{name}.svg"
+    figure.parent.mkdir(exist_ok=True)
+    plot_table(table.title, rows, table.metrics, figure)
     return {
         "table": name,
         "title": table.title,
         "trainings": {"total": len(wanted), "done": len(wanted)},
         "reference": table.rows[-1].method,
+        "figure": str(figure),
         "rows": rows,
     }
 
@@ -116,12 +127,18 @@ def _compare(
             row[metric]["p"] = p_values[row["method"]]
 
 
-def _config(row: Row, budget: Budget, seed: int) -> TrainConfig:
+def _configs(row: Row, budget: Budget) -> list[TrainConfig]:
+    """List the trainings of a row: every seed, and of every seed every fold."""
+    folds = range(budget.folds) if budget.folds else [0]
+    return [_config(row, budget, seed, fold) for seed in range(budget.seeds) for fold in folds]
+
+
+def _config(row: Row, budget: Budget, seed: int, fold: int) -> TrainConfig:
     settings = dict(row.settings)
     factor, preset = settings.pop("size_factor", 1), settings.pop("preset", budget.preset)
     # A share of locations is what a row is about; everything else that was asked for holds for every row.
     overrides = {key: value for key, value in budget.overrides.items() if key not in {"location_share"} & set(settings)}
-    config = make_config(preset, settings | overrides | {"seed": seed})
+    config = make_config(preset, settings | overrides | {"seed": seed, "folds": budget.folds, "fold": fold})
     return replace(config, size=config.size * factor)
 
 
@@ -162,7 +179,7 @@ def _tested(registry: Registry, table: str, config: TrainConfig, progress: Progr
             run = tx.runs.get(name)
             tx.runs.add_metrics(run.id, {BENCH: table})
             run = tx.runs.get(name)
-    written = run.checkpoint is not None and read_results(run.checkpoint, TEST) is not None
+    written = run.checkpoint is not None and bool(read_results(run.checkpoint, TEST))
     if TEST not in run.metrics or not written:
         report = evaluate_run(registry, run=run.name, split=Split.TEST, progress=progress)
         with registry.begin() as tx:
@@ -183,7 +200,19 @@ def _summary(row: Row, runs: Sequence[RunRecord], metrics: Sequence[str]) -> dic
             "n": len(known),
             "paper": row.paper.get(metric),
         }
+    found["strata"] = _mean_strata([run.metrics[TEST]["strata"] for run in runs if "strata" in run.metrics[TEST]])
     return found
+
+
+def _mean_strata(strata: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Average every number of every stratum over trainings."""
+    return {
+        kind: {
+            name: {key: mean(one[kind][name][key] for one in strata) for key in values}
+            for name, values in members.items()
+        }
+        for kind, members in (strata[0] if strata else {}).items()
+    }
 
 
 def half_width(values: Sequence[float]) -> float | None:

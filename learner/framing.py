@@ -83,6 +83,13 @@ def framed_box(box: Box, frame: Frame) -> Box:
     )
 
 
+def unframed(values_SS: Tensor, frame: Frame) -> Tensor:
+    """Bring values of a square back to the image's own size, float HW."""
+    inner = values_SS[frame.top : frame.top + frame.inner_height, frame.left : frame.left + frame.inner_width].float()
+    full = F.interpolate(inner[None, None], size=(frame.height, frame.width), mode="bilinear", align_corners=False)
+    return full[0, 0].cpu()
+
+
 def unframed_mask(probability_SS: Tensor, frame: Frame, threshold: float = 0.5) -> NDArray[np.bool_]:
     """Turn a square of probabilities into a mask of the image's own size.
 
@@ -94,11 +101,7 @@ def unframed_mask(probability_SS: Tensor, frame: Frame, threshold: float = 0.5) 
     Returns:
         bool HW in the upright image's size.
     """
-    inner = probability_SS[
-        frame.top : frame.top + frame.inner_height, frame.left : frame.left + frame.inner_width
-    ].float()
-    full = F.interpolate(inner[None, None], size=(frame.height, frame.width), mode="bilinear", align_corners=False)
-    mask_HW: NDArray[np.bool_] = (full[0, 0] > threshold).cpu().numpy()
+    mask_HW: NDArray[np.bool_] = (unframed(probability_SS, frame) > threshold).numpy()
     return mask_HW
 
 

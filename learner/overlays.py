@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from db.files import ImageFile
@@ -14,6 +16,7 @@ from db.records import Box
 
 PROPOSED = (255, 140, 0)
 TRUE = (60, 220, 90)
+OTHER = (80, 160, 255)
 CAPTION_HEIGHT_PX = 22
 MARGIN_PX = 6
 
@@ -26,10 +29,12 @@ class Panel:
     caption: str
     proposed: tuple[Box, ...] = ()
     truth: tuple[Box, ...] = ()
+    other: tuple[Box, ...] = ()
+    """What another run said."""
 
 
 def draw_page(panels: Sequence[Panel], out: Path, *, columns: int = 4, cell_px: int = 260, title: str = "") -> Path:
-    """Draw images with their boxes, proposals in orange and the truth in green, and save the page.
+    """Draw images with their boxes, proposals in orange, the truth in green, another run in blue, and save the page.
 
     Args:
         panels: the images.
@@ -60,6 +65,41 @@ def draw_page(panels: Sequence[Panel], out: Path, *, columns: int = 4, cell_px: 
     return out
 
 
+@dataclass(frozen=True, slots=True)
+class HeatPanel:
+    """One image with what a model looked at."""
+
+    image_HW3: NDArray[np.uint8]
+    heat_HW: NDArray[np.floating]
+    """0 to 1."""
+    caption: str
+    said: tuple[Box, ...] = ()
+    truth: tuple[Box, ...] = ()
+
+
+def draw_heat(panel: HeatPanel, out: Path, *, cell_px: int = 360) -> Path:
+    """Draw an image with its boxes beside the same image under its heat, and save the picture."""
+    from matplotlib import colormaps
+
+    colour_HW3 = colormaps["inferno"](panel.heat_HW)[..., :3] * 255
+    # Cold places show the image, hot ones the colour.
+    share_HW1 = 0.25 + 0.5 * panel.heat_HW[..., None]
+    mixed_HW3 = (panel.image_HW3 * (1 - share_HW1) + colour_HW3 * share_HW1).astype(np.uint8)
+    left = _fit(panel.image_HW3, panel.truth, panel.said, cell_px)
+    right = _fit(mixed_HW3, panel.truth, panel.said, cell_px)
+    page = Image.new(
+        "RGB", (2 * left.width + 3 * MARGIN_PX, left.height + CAPTION_HEIGHT_PX + 2 * MARGIN_PX), (24, 24, 28)
+    )
+    page.paste(left, (MARGIN_PX, MARGIN_PX))
+    page.paste(right, (left.width + 2 * MARGIN_PX, MARGIN_PX))
+    ImageDraw.Draw(page).text(
+        (MARGIN_PX, left.height + MARGIN_PX + 4), panel.caption, fill=(220, 220, 220), font=ImageFont.load_default(13)
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    page.save(out)
+    return out
+
+
 def draw_proposals(result: Mapping[str, Any], out: Path, *, count: int = 12) -> Path:
     """Draw the surest proposals of what `propose_locations` returned."""
     panels = [
@@ -75,11 +115,17 @@ def draw_proposals(result: Mapping[str, Any], out: Path, *, count: int = 12) -> 
 
 def draw_boxes(panel: Panel, cell_px: int) -> Image.Image:
     """Draw one image with its boxes, fitted into a square of `cell_px`."""
-    image = Image.fromarray(read_image(panel.path))
+    return _fit(read_image(panel.path), panel.truth, panel.proposed, cell_px, panel.other)
+
+
+def _fit(
+    image_HW3: NDArray[np.uint8], truth: Sequence[Box], said: Sequence[Box], cell_px: int, other: Sequence[Box] = ()
+) -> Image.Image:
+    image = Image.fromarray(image_HW3)
     scale = cell_px / max(image.size)
     image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     draw = ImageDraw.Draw(image)
-    for boxes, colour, width in ((panel.truth, TRUE, 2), (panel.proposed, PROPOSED, 3)):
+    for boxes, colour, width in ((truth, TRUE, 2), (other, OTHER, 3), (said, PROPOSED, 3)):
         for box in boxes:
             corners = (box.x, box.y, box.x + box.width, box.y + box.height)
             draw.rectangle([value * scale for value in corners], outline=colour, width=width)

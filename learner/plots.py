@@ -87,11 +87,30 @@ def plot_ious(ious: Sequence[float], out: Path) -> Path:
     return _save(figure, out)
 
 
-def _figure(count: int) -> tuple[Any, Any]:
+def plot_table(title: str, rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], out: Path) -> Path:
+    """Draw a bench's methods: means with their intervals over trainings, and the paper's own numbers as crosses."""
+    figure, panels = _figure(len(metrics), width=3.2, height=1.2 + 0.32 * len(rows))
+    places = list(range(len(rows)))[::-1]
+    for axes, metric in zip(panels, metrics, strict=True):
+        for place, row in zip(places, rows, strict=True):
+            value = row[metric]
+            if value["mean"] is not None:
+                axes.errorbar(value["mean"], place, xerr=value["ci95"] or 0.0, fmt="o", color="#ff8c00", capsize=3)
+            if value["paper"] is not None:
+                axes.plot(value["paper"], place, "x", color="grey")
+        axes.set(title=metric, xlim=(0, 1.02), ylim=(-0.6, len(rows) - 0.4))
+        axes.set_yticks(places, [row["method"] for row in rows] if axes is panels[0] else [""] * len(rows), fontsize=8)
+        axes.grid(axis="x", linewidth=0.3)
+    note = "; x: the paper, its own split" if any(row[m]["paper"] is not None for row in rows for m in metrics) else ""
+    figure.suptitle(f"{title} (mean, 95% interval over trainings{note})", fontsize=10)
+    return _save(figure, out)
+
+
+def _figure(count: int, *, width: float = 5.2, height: float = 3.8) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
     # Without pyplot there is no state and no window.
-    figure = Figure(figsize=(5.2 * count, 3.8), layout="constrained")
+    figure = Figure(figsize=(width * count, height), layout="constrained")
     axes = figure.subplots(1, count, squeeze=False)[0]
     return figure, tuple(axes)
 

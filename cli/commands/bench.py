@@ -25,7 +25,10 @@ def bench(
     ],
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs of each stage.")] = None,
     size: Annotated[int | None, typer.Option(metavar="N", help="Side of the images, pixels.")] = None,
-    seeds: Annotated[int, typer.Option(metavar="N", help="Trainings of every method.")] = 3,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Trainings of every method, and of every fold.")] = 3,
+    folds: Annotated[
+        int, typer.Option(metavar="K", help="Train on K parts of the images outside test, each once for validation.")
+    ] = 0,
     weights: Annotated[
         str | None, typer.Option(metavar="imagenet|none|FILE", help="Encoder weights to start from.")
     ] = None,
@@ -43,7 +46,7 @@ def bench(
     overrides |= {name: value for name, value in (("epochs", epochs), ("size", size)) if value is not None}
     if weights is not None:
         overrides["weights"] = weights
-    budget = Budget(seeds=seeds, preset=preset.value, overrides=overrides)
+    budget = Budget(seeds=seeds, folds=folds, preset=preset.value, overrides=overrides)
     result = run_table(work.registry, table, budget, dry_run=dry_run, progress=work.progress)
     work.output.line(
         f"{result['title']}: {result['trainings']['done']} of {result['trainings']['total']} trainings done"
@@ -52,9 +55,10 @@ def bench(
         rows = [(row["method"], ", ".join(f"{k}={v}" for k, v in row["settings"].items())) for row in result["rows"]]
         work.output.document(result | {"dry_run": True}, (("method", "settings"), rows))
         return
-    metrics = [key for key in result["rows"][0] if key not in ("method", "runs")]
+    metrics = [key for key in result["rows"][0] if key not in ("method", "runs", "strata")]
     rows = [(row["method"], *(_cell(row[metric]) for metric in metrics)) for row in result["rows"]]
     work.output.document(result, (("method", *metrics), rows))
+    work.output.line(f"figure: {result['figure']}")
 
 
 def _cell(value: dict[str, Any]) -> str:

@@ -33,6 +33,13 @@ class ScoredSplit(StrEnum):
     VAL = "val"
 
 
+class Target(StrEnum):
+    """What Grad-CAM can be asked about."""
+
+    CLASS = "class"
+    LESION = "lesion"
+
+
 class Gate(StrEnum):
     """What proposals are gated by."""
 
@@ -47,6 +54,7 @@ def register(app: typer.Typer) -> None:
     command(app, "propose")(propose)
     command(app, "runs")(runs)
     command(app, "report")(report)
+    command(app, "explain")(explain)
 
 
 def train(
@@ -201,6 +209,9 @@ def report(
     split: Annotated[
         ScoredSplit | None, typer.Option(help="Which images; by default test, or validation where there is none.")
     ] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="R", help="Another run to compare it with, on the same images.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for the page; by default reports/RUN.")
     ] = None,
@@ -213,7 +224,7 @@ def report(
         name = (tx.runs.get(run) if run is not None else tx.runs.latest()).name
     folder = out if out is not None else work.settings.root / "reports" / name
     chosen = Split(split.value) if split is not None else None
-    written = write_report(work.registry, folder, run=name, split=chosen, progress=work.progress)
+    written = write_report(work.registry, folder, run=name, split=chosen, against=against, progress=work.progress)
     document = {
         "page": str(written.page),
         "run": written.run,
@@ -222,3 +233,43 @@ def report(
         "figures": written.figures,
     }
     work.output.document(document, (("", ""), [(key, document[key]) for key in ("page", "run", "split", "n")]))
+
+
+def explain(
+    work: Workspace,
+    run: Run = None,
+    split: Annotated[
+        ScoredSplit | None, typer.Option(help="Whose images; by default test, or validation where there is none.")
+    ] = None,
+    image: Annotated[list[int] | None, typer.Option(metavar="N", help="This image instead; may be repeated.")] = None,
+    target: Annotated[Target, typer.Option(help="What to explain.")] = Target.CLASS,
+    layer: Annotated[str | None, typer.Option(metavar="NAME", help="By default the encoder's last map.")] = None,
+    list_layers: Annotated[bool, typer.Option("--list-layers", help="Print the layers there are.")] = False,
+    limit: Annotated[int, typer.Option(metavar="N", help="At most so many images.")] = 12,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the pictures; by default explanations/RUN.")
+    ] = None,
+) -> None:
+    """Draw where a model looks (Grad-CAM) when it names a class or draws a lesion."""
+    from db.records import Split
+    from learner.explain import explain_images
+
+    with work.registry.read() as tx:
+        name = (tx.runs.get(run) if run is not None else tx.runs.latest()).name
+    result = explain_images(
+        work.registry,
+        out if out is not None else work.settings.root / "explanations" / name,
+        run=name,
+        split=Split(split.value) if split is not None else None,
+        image_ids=image or (),
+        target=target.value,
+        layer=layer,
+        limit=0 if list_layers else limit,
+        progress=work.progress,
+    )
+    pictures = [(item["image"], item["class"], item["predicted"], item["picture"]) for item in result["items"]]
+    tables = ((("layer",), [(item,) for item in result["layers"]]),) if list_layers else (
+        (("", ""), [(key, result[key]) for key in ("run", "target", "layer")]),
+        (("image", "class", "predicted", "picture"), pictures),
+    )  # fmt: skip
+    work.output.document(result, *tables)

@@ -65,6 +65,8 @@ class Encoder(nn.Module):
             self.pyramid = OneScalePyramid(self.channels[0])
             self.channels = self.pyramid.channels
             self.strides = [self.strides[0] * 4 // factor for factor in (16, 8, 4, 2)]
+        # Does nothing: a place to look at each level, whatever the encoder's own modules answer with.
+        self.levels = nn.ModuleList(nn.Identity() for _ in self.channels)
 
     def pretrained_body(self) -> nn.Module:
         """Return the same encoder with its ImageNet weights."""
@@ -81,7 +83,8 @@ class Encoder(nn.Module):
             feature if feature.shape[1] == channels else feature.permute(0, 3, 1, 2).contiguous()
             for feature, channels in zip(features, self.body_channels, strict=True)
         ]
-        return maps if self.pyramid is None else self.pyramid(maps[0])
+        maps = maps if self.pyramid is None else self.pyramid(maps[0])
+        return [level(feature) for level, feature in zip(self.levels, maps, strict=True)]
 
 
 class OneScalePyramid(nn.Module):

@@ -1,0 +1,60 @@
+"""Grad-CAM: what speaks for a class or a lesion, at any layer with maps."""
+
+import pytest
+import torch
+from PIL import Image
+from test_training import tiny
+
+from annotator.import_images import import_images
+from db.errors import InvalidArgument
+from db.splitting import split_images
+from learner.errors import DataInvalid
+from learner.explain import default_layer, explain_images, list_layers
+from learner.methods import build_model
+from learner.train import train_model
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def trained(registry, phantoms):
+    import_images(registry, phantoms, "csv", keep_locations=0.6)
+    split_images(registry, val=0.2, test=0.3)
+    train_model(registry, tiny(epochs=1, size=64))
+    return registry
+
+
+def test_pictures_for_classes_and_lesions_at_chosen_layers(trained, tmp_path):
+    of_class = explain_images(trained, tmp_path, limit=2)
+    assert (of_class["layer"], len(of_class["items"])) == ("encoder.levels.3", 2)
+    finer = "encoder.levels.0"
+    of_lesion = explain_images(
+        trained, tmp_path, target="lesion", layer=finer, image_ids=[of_class["items"][0]["image"]]
+    )
+    assert (of_lesion["layer"], len(of_lesion["items"])) == (finer, 1)
+    first, second = (Image.open(done["items"][0]["picture"]) for done in (of_class, of_lesion))
+    assert first.size == second.size
+    assert first.tobytes() != second.tobytes()
+    assert finer in of_class["layers"]
+
+
+def test_what_cannot_be_explained_is_said(trained, tmp_path):
+    with pytest.raises(InvalidArgument, match="--list-layers"):
+        explain_images(trained, tmp_path, layer="classifier")
+    with pytest.raises(InvalidArgument, match="class, lesion"):
+        explain_images(trained, tmp_path, target="patient")
+    with pytest.raises(DataInvalid):
+        explain_images(trained, tmp_path, image_ids=[9999])
+    train_model(trained, tiny(epochs=1, method="classifier"))
+    with pytest.raises(InvalidArgument, match="can be asked about: class"):
+        explain_images(trained, tmp_path, run="run-2", target="lesion")
+
+
+@pytest.mark.parametrize("encoder", ["resnet10t", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+def test_every_encoder_has_a_place_to_look_at(encoder):
+    network = build_model(tiny(encoder=encoder, size=64), 2)
+    layers = list_layers(network, 64, CPU)
+    assert default_layer(layers, "class") == "encoder.levels.3"
+    assert default_layer(layers, "lesion") in layers
+    with pytest.raises(InvalidArgument, match="tokens"):
+        default_layer({}, "class")
