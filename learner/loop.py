@@ -80,9 +80,9 @@ def add_gradients(
 ) -> dict[str, float]:
     """Work out the gradients of a batch, part by part, and return its losses."""
     views = make_views(learner, data, stage, batch_B, generator)
-    # As many in every process, since they wait for each other in each part.
+    # As many in every process, since they wait for each other in each part; two images in each, for their statistics.
     smallest_share = len(batch_B) // learner.processes.count
-    parts = views.split(max(1, min(learner.config.accumulate, smallest_share)))
+    parts = views.split(max(1, min(learner.config.accumulate, smallest_share // 2)))
     totals: dict[str, Tensor] = {}
     for number, part in enumerate(parts, start=1):
         last = number == len(parts)

@@ -5,7 +5,12 @@ from torch import Generator, Tensor
 
 
 def plain_batches(indices_N: Tensor, batch_size: int, generator: Generator) -> list[Tensor]:
-    """Shuffle images into batches; a last batch of one joins its neighbour, for batch normalisation's sake."""
+    """Shuffle images into batches; none has a single image, for batch normalisation's sake.
+
+    A last batch of one joins its neighbour, and an image that is alone in the world is shown twice.
+    """
+    if len(indices_N) == 1:
+        return [indices_N.repeat(2)]
     shuffled_N = indices_N[torch.randperm(len(indices_N), generator=generator)]
     batches = list(shuffled_N.split(batch_size))
     if len(batches) > 1 and len(batches[-1]) == 1:

@@ -132,7 +132,8 @@ def _training_data(
     if localizes and not any(image.supervision is Supervision.FULLY and image.boxes for image in train):
         raise DataInvalid(
             "no training image has a known location, so the first stage has nothing to learn from; import some boxes "
-            "or masks, or draw some in Label Studio: partly push --partly, then partly pull"
+            "or masks, or draw some in Label Studio (partly push --partly, then partly pull); classes alone can be "
+            "learned with: partly train --set method=classifier"
         )
     classes = sorted({image.class_name for image in [*train, *val] if image.class_name is not None})
     if not classes:

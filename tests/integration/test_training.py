@@ -1,6 +1,8 @@
 """A tiny training on phantoms, from the registry to proposals."""
 
+import functools
 import json
+import shutil
 
 import pytest
 import torch
@@ -240,8 +242,6 @@ def test_a_data_set_that_is_not_registered_is_scored_and_stays_so(filled, phanto
 
 
 def test_a_file_that_vanishes_is_left_out_not_fatal(filled, tmp_path, phantoms):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(phantoms, copy)
     registry = create_registry(f"sqlite:///{tmp_path}/other.sqlite3", tmp_path)
@@ -269,5 +269,90 @@ def test_a_batch_that_does_not_fit_names_a_smaller_one(filled, monkeypatch):
     with pytest.raises(OutOfMemory, match="batch_size=4") as caught:
         train_model(filled, tiny(size=128))
     assert "size=64" in str(caught.value)
+    assert "accumulate=2" in str(caught.value)
     with filled.read() as tx:
         assert tx.runs.all()[-1].status is RunStatus.FAILED
+
+
+def import_some(registry, phantoms, tmp_path, wanted, **options):
+    """Register the phantoms of some classes."""
+    lines = (phantoms / "labels.csv").read_text().splitlines()
+    folder = tmp_path / "some"
+    shutil.copytree(phantoms, folder)
+    chosen = [line for line in lines[1:] if line.split("/")[1].startswith(wanted)]
+    (folder / "labels.csv").write_text("\n".join([lines[0], *chosen]))
+    import_images(registry, folder, "csv", **options)
+
+
+def test_one_class_alone_is_trained_and_scored(registry, phantoms, tmp_path):
+    import_some(registry, phantoms, tmp_path, "benign")
+    report = train_model(registry, tiny(epochs=1))["val"]
+    assert (report["classification"]["accuracy"], report["classification"]["auc"]) == (1.0, None)
+    assert report["localization"]["iou"] >= 0
+
+
+@pytest.mark.parametrize("share", [0.05, 1.0], ids=["one location of a class", "all locations"])
+def test_few_or_all_locations(registry, phantoms, share):
+    import_images(registry, phantoms, "csv", keep_locations=share)
+    assert train_model(registry, tiny(epochs=1))["epochs"] == 2
+
+
+@pytest.mark.parametrize(("wanted", "message"), [("normal", "method=classifier"), ("benign_0001", "too few images")])
+def test_what_cannot_be_trained_on_is_said(registry, phantoms, tmp_path, wanted, message):
+    import_some(registry, phantoms, tmp_path, wanted)
+    with pytest.raises(DataInvalid, match=message):
+        train_model(registry, tiny())
+
+
+def test_folds_keep_groups_whole_and_show_every_image_once(filled):
+    with filled.begin() as tx:
+        first, second = tx.images.select(splits=[Split.TRAIN])[:2]
+        for image in (first, second):
+            tx.images.set_facts(image.id, class_name=image.class_name, group="patient", split=Split.TRAIN)
+    parts = [select_training_data(filled, tiny(folds=3, fold=fold)) for fold in range(3)]
+    shown = [image.id for part in parts for image in part.val]
+    with filled.read() as tx:
+        outside = {key for key, split in tx.images.splits().items() if split is not Split.TEST}
+    assert sorted(shown) == sorted(outside)
+    for part in parts:
+        of_val = {image.id for image in part.val}
+        assert (first.id in of_val) == (second.id in of_val)
+        assert of_val.isdisjoint(image.id for image in part.train)
+    with pytest.raises(DataInvalid, match="try fewer"):
+        select_training_data(filled, tiny(folds=500))
+
+
+def test_a_run_cannot_go_on_with_the_picture_of_a_test_image(filled, monkeypatch):
+    real, done = learner.train.train_epoch, []
+
+    def stopping(*args):
+        if done:
+            raise Stop
+        done.append(1)
+        return real(*args)
+
+    with monkeypatch.context() as patched, pytest.raises(Stop):
+        patched.setattr("learner.train.train_epoch", stopping)
+        train_model(filled, tiny())
+    with filled.begin() as tx:
+        train, test = (tx.images.select(splits=[split])[0] for split in (Split.TRAIN, Split.TEST))
+        for image, split in ((train, Split.TRAIN), (test, Split.TEST)):
+            tx.images.set_facts(image.id, class_name=image.class_name, group="the same patient", split=split)
+    with pytest.raises(CheckpointIncompatible, match="show the same"):
+        train_model(filled, tiny(), resume=True)
+
+
+def test_a_network_that_cannot_be_compiled_is_said(filled, monkeypatch):
+    def failing(*_):
+        raise torch._dynamo.exc.TorchDynamoException("No working C++ compiler found")
+
+    monkeypatch.setattr("learner.train.train_epoch", failing)
+    with pytest.raises(LearnerError, match="compile=false"):
+        train_model(filled, tiny(compile=True))
+
+
+def test_compiled_networks_learn_the_same(filled, monkeypatch):
+    # The tracing and the wrapping are real; the code is run by torch itself instead of being built for a minute.
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    plain, compiled = (train_model(filled, tiny(epochs=1, compile=wanted)) for wanted in (False, True))
+    assert compiled["val"] == plain["val"]

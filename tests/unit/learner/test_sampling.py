@@ -28,3 +28,7 @@ def test_plain_batches_are_a_permutation_without_a_lone_image(count, size):
     batches = plain_batches(torch.arange(count), size, generator())
     assert sorted(torch.cat(batches).tolist()) == list(range(count))
     assert all(len(batch) > 1 for batch in batches)
+
+
+def test_an_image_that_is_alone_is_shown_twice():
+    assert [batch.tolist() for batch in plain_batches(torch.tensor([7]), 4, generator())] == [[7, 7]]
