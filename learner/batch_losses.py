@@ -3,7 +3,8 @@
 A batch may be split over processes, and in each of them into parts that fit into memory; what its losses are divided
 by is counted over the whole batch.
 
-Shape legend: B batch or the share of it that is at hand, K classes, S side of the square, H W of a mask.
+Shape legend: B batch or the share of it that is at hand, K classes, S side of the square, H W of a mask,
+P images of it that a pseudo mask may teach.
 """
 
 import itertools
@@ -36,7 +37,7 @@ class Views:
     """bool: the location is known."""
     class_B: Tensor
     pseudo_B: Tensor
-    """bool: a pseudo mask may teach."""
+    """bool, on the CPU: a pseudo mask may teach."""
     located: float
     """Images of the whole batch with a known location."""
     pseudo: float
@@ -71,9 +72,10 @@ def make_views(learner: Learner, data: FramedData, stage: StageConfig, batch_B: 
     known_B, class_B = data.known_N[chosen_B].to(device), data.class_N[chosen_B].to(device)
     weak_B3SS, target_B1SS = augment_weakly(image_B3SS, target_B1SS, chance, kind=config.augmentation)
     seen_B3SS = weak_B3SS
-    if stage.pseudo == "teacher":
-        strong_B3SS = augment_strongly(weak_B3SS, chance)
-        seen_B3SS = torch.where(known_B[:, None, None, None], weak_B3SS, strong_B3SS)
+    hard_B = torch.nonzero(~data.known_N[chosen_B]).flatten()
+    if stage.pseudo == "teacher" and len(hard_B):
+        strong_B3SS = augment_strongly(weak_B3SS[hard_B.to(device)], chance.of(hard_B))
+        seen_B3SS = weak_B3SS.index_copy(0, hard_B.to(device), strong_B3SS)
     classes_B, known_in_all = data.class_N[batch_B], float(data.known_N[batch_B].sum())
     labeled_B = classes_B[classes_B != NO_CLASS]
     weight_K = learner.class_weight_K
@@ -83,7 +85,7 @@ def make_views(learner: Learner, data: FramedData, stage: StageConfig, batch_B: 
         target_B1SS,
         known_B & counts,
         class_B if counts else torch.full_like(class_B, NO_CLASS),
-        ~known_B & counts,
+        ~data.known_N[chosen_B] & counts,
         located=known_in_all,
         pseudo=len(batch_B) - known_in_all,
         class_weight=float(len(labeled_B) if weight_K is None else weight_K.cpu()[labeled_B].sum()),
@@ -123,11 +125,11 @@ def view_losses(learner: Learner, stage: StageConfig, views: Views) -> dict[str,
     )
     if not stage.localize:
         return {"loss": classification}
-    pseudo = mask_logits_B1HW.sum() * 0
-    if stage.pseudo != "none":
-        pseudo_B1HW, valid_B1HW, passing_B = _pseudo_labels(learner, stage, views, mask_logits_B1HW, class_logits_BK)
-        loss_B = localization_loss(mask_logits_B1HW, pseudo_B1HW, valid_B1HW, dice=dice)
-        pseudo = chosen_mean(loss_B, views.pseudo_B & passing_B, _passing(learner, views, passing_B))
+    pseudo = (
+        mask_logits_B1HW.sum() * 0
+        if stage.pseudo == "none"
+        else _pseudo_loss(learner, stage, views, mask_logits_B1HW, class_logits_BK)
+    )
     loss = hybrid_loss(classification, located, pseudo, lambda_=config.lambda_, alpha=_alpha(learner))
     return {
         "loss": loss,
@@ -137,31 +139,30 @@ def view_losses(learner: Learner, stage: StageConfig, views: Views) -> dict[str,
     }
 
 
-@torch.no_grad()
-def _pseudo_labels(
+def _pseudo_loss(
     learner: Learner, stage: StageConfig, views: Views, mask_logits_B1HW: Tensor, class_logits_BK: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Make pseudo masks, and say which images pass the gate."""
+) -> Tensor:
+    """Work out the loss on pseudo masks, made for the images whose location is not known and for no other."""
     config = learner.config
-    if stage.pseudo == "teacher" and learner.teacher is not None:
-        with precision(config, learner.device):
-            answer = learner.teacher(learner.normalize(views.weak_B3SS))
-        mask_logits_B1HW, class_logits_BK = answer.mask_logits_B1HW.float(), answer.class_logits_BK.float()
-    mask_B1HW, valid_B1HW = pseudo_mask(torch.sigmoid(mask_logits_B1HW), low=config.ignore_low, high=config.ignore_high)
-    if config.pseudo_gate == "class":
-        return mask_B1HW, valid_B1HW, passes_gate(class_logits_BK.softmax(dim=1), config.tau)
-    return mask_B1HW, valid_B1HW, torch.ones_like(views.pseudo_B)
-
-
-def _passing(learner: Learner, views: Views, passing_B: Tensor) -> float:
-    """Count the images whose pseudo mask teaches, over the whole batch.
-
-    Who passes the gate is known only when a part has been seen, so of a batch in parts each part has its own mean.
-    """
-    if learner.config.pseudo_gate == "none":
-        return views.pseudo
-    passing = learner.processes.sum((views.pseudo_B & passing_B).sum()).item()
-    return passing / views.share
+    chosen_P = torch.nonzero(views.pseudo_B).flatten().to(learner.device)
+    logits_P1HW = mask_logits_B1HW[chosen_P]
+    with torch.no_grad():
+        answer_P1HW, classes_PK = logits_P1HW, class_logits_BK[chosen_P]
+        if stage.pseudo == "teacher" and learner.teacher is not None and len(chosen_P):
+            with precision(config, learner.device):
+                answer = learner.teacher(learner.normalize(views.weak_B3SS[chosen_P]))
+            answer_P1HW, classes_PK = answer.mask_logits_B1HW.float(), answer.class_logits_BK.float()
+        mask_P1HW, valid_P1HW = pseudo_mask(torch.sigmoid(answer_P1HW), low=config.ignore_low, high=config.ignore_high)
+        gated = config.pseudo_gate == "class"
+        passing_P = passes_gate(classes_PK.softmax(dim=1), config.tau) if gated else torch.ones_like(chosen_P).bool()
+        count = views.pseudo
+        if gated:
+            # Who passes is known only when a part has been seen, so of a batch in parts each has its own mean.
+            count = learner.processes.sum(passing_P.sum()).item() / views.share
+    if not len(chosen_P):
+        return mask_logits_B1HW.sum() * 0
+    loss_P = localization_loss(logits_P1HW, mask_P1HW, valid_P1HW, dice=config.loss == "bce_dice")
+    return chosen_mean(loss_P, passing_P, count)
 
 
 def _alpha(learner: Learner) -> float:

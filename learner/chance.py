@@ -22,6 +22,11 @@ class Chance:
         self._total = total
         self._rows_B = rows_B
 
+    def of(self, chosen_B: Tensor) -> "Chance":
+        """Return the chance of some images of this share (their indices); each gets what it would get among all."""
+        rows_B = chosen_B if self._rows_B is None else self._rows_B[chosen_B]
+        return Chance(self._generator, self._total, rows_B)
+
     def _share(self, values_T: Tensor) -> Tensor:
         return values_T if self._rows_B is None else values_T[self._rows_B]
 

@@ -61,9 +61,11 @@ def make_optimizer(model: Network, config: TrainConfig) -> torch.optim.Optimizer
         {"params": encoder, "lr": config.lr * factor, "base_lr": config.lr * factor},
         {"params": heads, "lr": config.lr, "base_lr": config.lr},
     ]
+    # One kernel for all weights, where there is one: on a CPU a tenth of a step.
+    fused = encoder[0].device.type in ("cpu", "cuda")
     if config.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=config.lr)
-    return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
+        return torch.optim.Adam(groups, lr=config.lr, fused=fused)
+    return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=fused)
 
 
 class Trainee(nn.Module):
@@ -152,3 +154,8 @@ def restore_learner(learner: Learner, tensors: dict[str, Tensor]) -> None:
         learner.teacher.load_state_dict(parts["teacher"])
     groups = learner.optimizer.state_dict()["param_groups"]
     learner.optimizer.load_state_dict({"state": state, "param_groups": groups})
+    # The fused kernel walks through memory, so what belongs to a weight must lie there as the weight does.
+    for parameter, values in learner.optimizer.state.items():
+        for name, value in values.items():
+            if value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter).copy_(value)
