@@ -38,6 +38,7 @@ demo: $(STAMP)  ## the main job, from nothing to a retrained model
 
 bench: $(STAMP)  ## speed, as ratios against stated limits
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/registry.py
 	$(BIN)/python benchmarks/sync.py
 

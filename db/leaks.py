@@ -1,10 +1,13 @@
 """Which images must not be learned from, since they show what a held-back image shows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from db.fingerprints import NEAR_CORRELATION, unit_vectors
 from db.groups import group_images
-from db.records import Split
+from db.records import NewImage, Split
 from db.registry import Transaction
+
+CHUNK = 1024
 
 
 def relatives(tx: Transaction, ids: Iterable[int]) -> set[int]:
@@ -41,3 +44,29 @@ def leaking_images(tx: Transaction) -> tuple[set[int], set[int]]:
         {key for key in of_test if splits[key] is not Split.TEST},
         {key for key in of_val if splits[key] is None},
     )
+
+
+def already_seen(tx: Transaction, images: Sequence[NewImage], seen: Iterable[int]) -> list[int]:
+    """Find images that are not registered but are, or show the same as, some that are.
+
+    Args:
+        tx: a transaction.
+        images: that are not registered.
+        seen: numbers of registered images, such as those that a run was shown.
+
+    Returns:
+        Positions among `images`, ascending.
+    """
+    ids = sorted(seen)
+    contents = {image.content_hash for image in tx.images.select(ids=ids)} if ids else set()
+    found = {position for position, image in enumerate(images) if image.content_hash in contents}
+    thumbnails = list(tx.duplicates.thumbnails(ids).values())
+    asked = [position for position, image in enumerate(images) if image.thumbnail is not None]
+    if thumbnails and asked:
+        known_MP = unit_vectors(thumbnails)
+        for start in range(0, len(asked), CHUNK):
+            chunk = asked[start : start + CHUNK]
+            new_NP = unit_vectors([images[position].thumbnail or b"" for position in chunk])
+            alike_N = (new_NP @ known_MP.T).max(axis=1) > NEAR_CORRELATION
+            found |= {position for position, alike in zip(chunk, alike_N.tolist(), strict=True) if alike}
+    return sorted(found)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from db.leaks import relatives
+from db.leaks import already_seen, relatives
 from db.progress import Progress
 from db.records import NewImage, RunRecord, Split
 from db.registry import Registry
@@ -90,15 +90,19 @@ def evaluate_run(
     after it. What was said about every image of a split is kept beside the checkpoint.
 
     Returns:
-        n, classification, localization, empty: see the command line's contract; with the run's name and `left_out`.
+        n, classification, localization, empty: see the command line's contract; with the run's name, `left_out`, and
+        `leaks` where images that are not registered show what the run has seen: they count, and `without` has the
+        numbers without them.
 
     Raises:
         DataInvalid: there is no image to score; NotFound, CheckpointIncompatible: the run cannot be used.
     """
     processes = processes or Processes()
     model = open_run(registry, run, processes=processes)
-    left_out = 0
+    left_out, leaking = 0, list[int]()
     if images is not None:
+        with registry.read() as tx:
+            leaking = already_seen(tx, images, model.seen)
         examples = [example_from_new(image) for image in images]
     else:
         with registry.read() as tx:
@@ -116,7 +120,12 @@ def evaluate_run(
     rows = score_examples(model, examples, processes, progress)
     if images is None and model.run.checkpoint is not None and processes.is_first:
         write_results(model.run.checkpoint, split, rows)
-    return {"run": model.run.name, "left_out": left_out, **summarize_results(rows, model.classes)}
+    report = {"run": model.run.name, "left_out": left_out, **summarize_results(rows, model.classes)}
+    if leaking:
+        named = [str(images[position].path) for position in leaking] if images is not None else []
+        unseen = [row for row in rows if row["position"] not in set(leaking)]
+        report["leaks"] = {"n": len(leaking), "images": named, "without": summarize_results(unseen, model.classes)}
+    return report
 
 
 def score_examples(
@@ -125,7 +134,8 @@ def score_examples(
     """Decode and score images, each process its share; all get everybody's rows, in the order of the images."""
     data = frame_share(model, examples, processes, progress)
     rows = score_rows(model.network, data, model.config, model.classes, model.device, progress)
-    return processes.gather(zip(data.positions, rows, strict=True))
+    placed = [row | {"position": position} for position, row in zip(data.positions, rows, strict=True)]
+    return processes.gather(zip(data.positions, placed, strict=True))
 
 
 def frame_share(

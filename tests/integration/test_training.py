@@ -237,8 +237,12 @@ def test_a_data_set_that_is_not_registered_is_scored_and_stays_so(filled, phanto
     assert report["n"] == 48
     assert report["localization"]["n"] == 41
     assert report["empty"]["n"] == 7
+    # It is the registered set itself, so all that was trained on is in it.
     with filled.read() as tx:
         assert tx.status.count().images["total"] == 48
+        held_back = len(tx.images.select(splits=[Split.TEST]))
+    assert report["leaks"]["n"] == 48 - held_back == len(report["leaks"]["images"])
+    assert report["leaks"]["without"]["n"] == held_back
 
 
 def test_a_file_that_vanishes_is_left_out_not_fatal(filled, tmp_path, phantoms):
