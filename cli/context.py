@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cli.output import Output
 from cli.settings import Settings, load_settings, studio_folders
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from annotator.studio import StudioPaths
     from db.progress import Progress
     from db.registry import Registry
+    from learner.config import TrainConfig
     from learner.processes import Processes
 
 TOKEN_VARIABLE = "PARTLY_LABEL_STUDIO_TOKEN"
@@ -63,6 +64,20 @@ class Workspace:
     def progress(self) -> "Progress":
         """Return what long work reports to."""
         return self.output.progress()
+
+    def training_config(
+        self, preset: str, file: Path | None, pairs: list[str] | None, weights: str | None
+    ) -> "TrainConfig":
+        """Return a training's settings: the preset, the project's, a file's, then those that were typed."""
+        from learner.config import make_config, parse_overrides, read_overrides
+
+        overrides: dict[str, Any] = dict(self.settings.train)
+        if file is not None:
+            overrides |= read_overrides(file)
+        overrides |= parse_overrides(pairs or [])
+        if weights is not None:
+            overrides["weights"] = weights
+        return make_config(preset, overrides)
 
     def processes(self, device: str, devices: int | None, num_nodes: int) -> "Processes":
         """Start or join the processes that share a command's work; only the first of them speaks.

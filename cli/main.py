@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import bench, curate, data, database, demo, history, label_studio, live, models, review
+from cli.commands import (
+    bench,
+    curate,
+    data,
+    database,
+    demo,
+    history,
+    label_studio,
+    live,
+    models,
+    review,
+    round,
+)
 from cli.context import CommonOptions
 
 app = typer.Typer(
@@ -18,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for group in (data, curate, models, bench, label_studio, live, review, history, database, demo):
+for group in (data, curate, models, bench, label_studio, live, round, review, history, database, demo):
     group.register(app)
 
 

@@ -16,14 +16,14 @@ from db.progress import Progress, SilentProgress
 from db.records import RunRecord, RunStatus, Split
 from db.registry import Registry
 from learner.comparison import against, interval, values_by_image
-from learner.config import TrainConfig, config_from_dict, make_config
+from learner.config import TrainConfig, make_config
 from learner.errors import DataInvalid
 from learner.evaluate import evaluate_run
 from learner.image_results import PER_IMAGE, read_results
 from learner.plots import plot_table
 from learner.summaries import mean
 from learner.tables import CLASSIFICATION, TABLES, Row
-from learner.train import RUNS_FOLDER, train_model
+from learner.train_once import current_snapshot, find_run, train_once
 
 TEST = "test"
 BENCH = "bench"
@@ -76,8 +76,8 @@ def run_table(
     configs = {row.method: _configs(row, budget) for row in table.rows}
     wanted = [config for of_row in configs.values() for config in of_row]
     if dry_run:
-        snapshot = _snapshot(registry)
-        done = sum(_same(registry, config, snapshot, RunStatus.FINISHED) is not None for config in wanted)
+        snapshot = current_snapshot(registry)
+        done = sum(find_run(registry, config, snapshot, RunStatus.FINISHED) is not None for config in wanted)
         return {
             "table": name,
             "title": table.title,
@@ -149,36 +149,13 @@ def _require_test_split(registry: Registry) -> None:
         raise DataInvalid("there is no test split to measure on; make one with: partly split --val 0.15 --test 0.2")
 
 
-def _snapshot(registry: Registry) -> str:
-    with registry.begin() as tx:
-        return tx.snapshots.take().hash
-
-
-def _same(registry: Registry, config: TrainConfig, snapshot: str, status: RunStatus) -> RunRecord | None:
-    """Find the newest training of a status with the same settings on the same data."""
-    with registry.read() as tx:
-        runs = [run for run in tx.runs.all() if run.status is status and run.snapshot == snapshot]
-    for run in reversed(runs):
-        if config_from_dict(run.config) == config:
-            return run
-    return None
-
-
 def _tested(registry: Registry, table: str, config: TrainConfig, progress: Progress) -> RunRecord:
     """Return a training with these settings that was tested, done now or before."""
-    snapshot = _snapshot(registry)
-    run = _same(registry, config, snapshot, RunStatus.FINISHED)
-    if run is None:
-        cut = _same(registry, config, snapshot, RunStatus.RUNNING)
-        with registry.read() as tx:
-            newest = next((item for item in reversed(tx.runs.all()) if item.status is RunStatus.RUNNING), None)
-        begun = cut is not None and (registry.root / RUNS_FOLDER / cut.name / "last.json").exists()
-        resume = begun and newest is not None and cut is not None and newest.id == cut.id
-        name = train_model(registry, config, resume=resume, progress=progress)["run"]
+    run, trained = train_once(registry, config, progress)
+    if trained:
         with registry.begin() as tx:
-            run = tx.runs.get(name)
             tx.runs.add_metrics(run.id, {BENCH: table})
-            run = tx.runs.get(name)
+            run = tx.runs.get(run.name)
     written = run.checkpoint is not None and bool(read_results(run.checkpoint, TEST))
     if TEST not in run.metrics or not written:
         report = evaluate_run(registry, run=run.name, split=Split.TEST, progress=progress)

@@ -148,7 +148,7 @@ def _plan(registry: Registry, config: TrainConfig, *, resume: bool, progress: Pr
             f"left out: {data.left_out} images of the same patient, video or picture as an image that is held back "
             "(see: partly doctor)"
         )
-    return Plan(config, data, run, goes_on=run is not None and _has_epochs(registry, run))
+    return Plan(config, data, run, goes_on=run is not None and has_epochs(registry, run))
 
 
 def _start_run(registry: Registry, config: TrainConfig, data: TrainingData) -> RunRecord:
@@ -161,12 +161,13 @@ def _start_run(registry: Registry, config: TrainConfig, data: TrainingData) -> R
         )
 
 
-def _has_epochs(registry: Registry, run: RunRecord) -> bool:
+def has_epochs(registry: Registry, run: RunRecord) -> bool:
+    """Say whether a cut training has finished an epoch that it can go on from."""
     return (registry.root / RUNS_FOLDER / run.name / f"{LAST}.json").exists()
 
 
 def _choose_data(registry: Registry, config: TrainConfig, run: RunRecord | None, progress: Progress) -> TrainingData:
-    if run is not None and _has_epochs(registry, run):
+    if run is not None and has_epochs(registry, run):
         images = load_checkpoint(registry.root / RUNS_FOLDER / run.name, LAST).description["images"]
         return select_data_of_run(registry, run, images, config)
     data = select_training_data(registry, config)

@@ -73,15 +73,7 @@ def train(
     dry_run: DryRun = False,
 ) -> None:
     """Train in two stages on everything outside test, and keep the best epoch on validation."""
-    from learner.config import make_config, parse_overrides, read_overrides
-
-    overrides: dict[str, Any] = dict(work.settings.train)
-    if config is not None:
-        overrides |= read_overrides(config)
-    overrides |= parse_overrides(settings or [])
-    if weights is not None:
-        overrides["weights"] = weights
-    configured = make_config(preset.value, overrides)
+    configured = work.training_config(preset.value, config, settings, weights)
     if dry_run:
         work.output.document(
             {"dry_run": True, "config": configured.to_dict()},

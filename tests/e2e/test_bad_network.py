@@ -23,7 +23,7 @@ from tests.faults.proxy import FaultyProxy
 
 pytestmark = pytest.mark.studio
 
-SCHEDULES = int(os.environ.get("PARTLY_FAULT_SCHEDULES", "8"))
+SCHEDULES = int(os.environ.get("PARTLY_FAULT_SCHEDULES", "6"))
 IMAGES = 8
 TRIES = 25
 

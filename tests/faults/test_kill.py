@@ -115,7 +115,7 @@ def test_kill_in_a_retraction(processes, tmp_path):
     from tests.builders import add_images, new_image, present
 
     url, registry = workers.make_registry(tmp_path, "full.sqlite3")
-    ids = add_images(registry, *(new_image(f"{n}.png") for n in range(1500)))
+    ids = add_images(registry, *(new_image(f"{n}.png") for n in range(800)))
     from db.records import LocationSource, NewLabel
 
     with registry.begin() as tx:

@@ -1,5 +1,6 @@
 """What the processes of the fault tests do. Imported by a fork server, so that each starts in a moment."""
 
+import importlib
 import json
 import os
 import signal
@@ -8,11 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from annotator.client import ProjectTotals
 from annotator.import_images import import_images
 from db.records import Box, Location, LocationSource, LocationStatus, NewLabel
 from db.registry import Registry, create_registry, open_for_upgrade, open_registry
 from db.retraction import retract_labels
+
+# What the code loads when it needs it is here before the server forks: once, and not in every process.
+for module in ("db.migrations", "scipy.fft", "scipy.spatial", "skimage.measure", "sqlalchemy.dialects.sqlite"):
+    importlib.import_module(module)
+Image.init()
 
 HISTORIC = datetime(2020, 1, 1, tzinfo=UTC)
 

@@ -49,9 +49,21 @@ def test_a_page_with_numbers_curves_and_galleries(trained, tmp_path):
     assert of_val.split == "val"
 
 
-def test_a_classifier_has_no_page_about_places(trained, tmp_path):
+def test_a_page_shows_strata_and_what_the_model_looked_at(trained, tmp_path):
+    report = write_report(trained, tmp_path / "out")
+    page = report.page.read_text()
+    assert "<td>class benign</td>" in page
+    assert "<td>size medium</td>" in page
+    assert any(name.endswith("-class.png") for name in report.figures)
+    assert any(name.endswith("-lesion.png") for name in report.figures)
+
+
+def test_a_classifier_has_no_page_about_places_and_is_compared_by_class(trained, tmp_path):
     train_model(trained, make_config("default", TINY | {"method": "classifier"}))
-    report = write_report(trained, tmp_path / "out", run="run-2")
+    report = write_report(trained, tmp_path / "out", run="run-2", against="run-1")
+    assert "run-2 against run-1" in report.page.read_text()
+    assert "McNemar" in report.page.read_text()
+    assert "disagreements.png" in report.figures
     assert "ious.svg" not in report.figures
     assert "confusion.svg" in report.figures
     assert "<td>localization iou</td><td>-</td>" in report.page.read_text()

@@ -128,6 +128,21 @@ class Stop(BaseException):
     """Stands for a kill in the middle of a training."""
 
 
+def train_and_cut(registry, monkeypatch, epochs):
+    """Begin a training that is killed after some epochs."""
+    done, real = [], learner.train.train_epoch
+
+    def stopping(*args):
+        if len(done) == epochs:
+            raise Stop
+        done.append(1)
+        return real(*args)
+
+    with monkeypatch.context() as patched, pytest.raises(Stop):
+        patched.setattr("learner.train.train_epoch", stopping)
+        train_model(registry, tiny())
+
+
 @pytest.mark.parametrize("epochs_before", [1, 2, 3])
 def test_an_interrupted_training_goes_on_to_the_same_weights(phantoms, tmp_path, monkeypatch, epochs_before):
     weights = []
@@ -137,18 +152,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(phantoms, tmp_path,
         registry = create_registry(f"sqlite:///{folder}/r.sqlite3", folder)
         import_images(registry, phantoms, "csv", keep_locations=0.4)
         if name == "cut":
-            done = []
-            real = learner.train.train_epoch
-
-            def stopping(*args, done=done, real=real):
-                if len(done) == epochs_before:
-                    raise Stop
-                done.append(1)
-                return real(*args)
-
-            with monkeypatch.context() as patched, pytest.raises(Stop):
-                patched.setattr("learner.train.train_epoch", stopping)
-                train_model(registry, tiny())
+            train_and_cut(registry, monkeypatch, epochs_before)
             # What is said meanwhile does not count: the run names the snapshot that it is trained on.
             with registry.begin() as tx:
                 image = tx.images.select(splits=[Split.TRAIN], supervision=Supervision.PARTLY)[0]
@@ -163,18 +167,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(phantoms, tmp_path,
 
 
 def test_a_run_cannot_go_on_with_an_image_that_was_put_into_test(filled, monkeypatch):
-    real = learner.train.train_epoch
-    done = []
-
-    def stopping(*args):
-        if done:
-            raise Stop
-        done.append(1)
-        return real(*args)
-
-    with monkeypatch.context() as patched, pytest.raises(Stop):
-        patched.setattr("learner.train.train_epoch", stopping)
-        train_model(filled, tiny())
+    train_and_cut(filled, monkeypatch, 1)
     with filled.begin() as tx:
         tx.images.set_splits({tx.images.select(splits=[Split.TRAIN])[0].id: Split.TEST})
     with pytest.raises(CheckpointIncompatible, match="in the test split"):
@@ -327,17 +320,7 @@ def test_folds_keep_groups_whole_and_show_every_image_once(filled):
 
 
 def test_a_run_cannot_go_on_with_the_picture_of_a_test_image(filled, monkeypatch):
-    real, done = learner.train.train_epoch, []
-
-    def stopping(*args):
-        if done:
-            raise Stop
-        done.append(1)
-        return real(*args)
-
-    with monkeypatch.context() as patched, pytest.raises(Stop):
-        patched.setattr("learner.train.train_epoch", stopping)
-        train_model(filled, tiny())
+    train_and_cut(filled, monkeypatch, 1)
     with filled.begin() as tx:
         train, test = (tx.images.select(splits=[split])[0] for split in (Split.TRAIN, Split.TEST))
         for image, split in ((train, Split.TRAIN), (test, Split.TEST)):

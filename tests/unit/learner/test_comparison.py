@@ -1,6 +1,6 @@
 import pytest
 
-from learner.comparison import against, interval, values_by_image
+from learner.comparison import against, compare_runs, interval, values_by_image
 
 
 def results(*values, key="right"):
@@ -33,3 +33,21 @@ def test_an_interval_is_over_groups():
     halves = interval(values, {n: str(n % 2) for n in values})
     assert halves == (0.0, 1.0)
     assert alone[1] - alone[0] < 0.4
+
+
+def test_two_runs_are_compared_on_what_both_answered_for():
+    def rows(rights, ious):
+        return [
+            {"image": n, "right": right, "iou": iou, "dice": None, "mask_iou": None, "mask_dice": None}
+            for n, (right, iou) in enumerate(zip(rights, ious, strict=True))
+        ]
+
+    groups = {n: str(n) for n in range(6)}
+    first = rows([1.0, 1.0, 1.0, 1.0, 1.0, 0.0], [0.9, 0.8, 0.9, 0.8, 0.9, None])
+    second = rows([0.0, 0.0, 0.0, 0.0, 0.0, 0.0], [0.1, 0.2, 0.1, 0.2, 0.1, 0.3])
+    accuracy, iou = compare_runs(first, second, groups)
+    # Five images that only the first got right: 2 / 2 ** 5; the smaller of two p-values counts twice after Holm.
+    assert (accuracy["test"], accuracy["n"]) == ("McNemar", 6)
+    assert accuracy["p"] == pytest.approx(2 / 2**5)
+    assert (iou["n"], iou["first"], iou["second"]) == (5, pytest.approx(0.86), pytest.approx(0.14))
+    assert iou["p"] < 0.01

@@ -1,0 +1,58 @@
+"""partly round against a real Label Studio: pull, train, propose, push, in one command that can be repeated."""
+
+import time
+from contextlib import closing
+
+import pytest
+
+from annotator.labeling import result_from_boxes
+from annotator.studio import read_account, studio_status
+from annotator.tasks import KEY
+from db.records import Box
+from db.registry import open_registry
+
+pytestmark = pytest.mark.studio
+
+SETTINGS = ["--weights", "none", "--set", "encoder=resnet10t", "--set", "size=32", "--set", "batch_size=8",
+            "--set", "head_channels=8", "--set", "device=cpu", "--set", "epochs=1", "--tau", "0.01"]  # fmt: skip
+
+
+@pytest.fixture
+def connected(partly, phantoms, tmp_path, studio, client, monkeypatch):
+    monkeypatch.setenv("PARTLY_LABEL_STUDIO_TOKEN", read_account(studio).token)
+    monkeypatch.setenv("PARTLY_STUDIO_HOME", str(studio.home))
+    partly("init", tmp_path)
+    partly("import", phantoms, "--layout", "csv", "--keep-locations", "0.5")
+    partly("split", "--val", "0.2", "--test", "0.2")
+    partly("connect", studio_status(studio).url, "--title", "a round")
+    return lambda *words: partly("round", *SETTINGS, "--json", *words)
+
+
+def test_rounds_until_nothing_is_new(connected, client, tmp_path, monkeypatch):
+    assert connected("--dry-run")["would_train"]
+
+    # Cut between proposing and pushing: repeated, it neither trains nor proposes anew.
+    with monkeypatch.context() as patched:
+        patched.setattr("cli.round.push_images", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(AssertionError, match="interrupted"):
+            connected()
+    first = connected()
+    assert (first["run"], first["trained"]) == ("run-1", False)
+    assert first["proposed"]["proposed"] == first["pushed"]["created"] > 0
+    again = connected()
+    assert (again["trained"], again["pushed"]["created"], again["pushed"]["predictions"]) == (False, 0, 0)
+    assert again["pushed"]["unchanged"] == first["pushed"]["created"]
+    assert connected("--dry-run") == {"dry_run": True, "pulled": again["pulled"], "would_train": False}
+
+    with closing(open_registry(f"sqlite:///{tmp_path}/registry.sqlite3", tmp_path)) as registry, registry.read() as tx:
+        project_id = tx.connections.current().project_id
+        images = {image.key: image for image in tx.images.select()}
+    task = client.list_tasks(project_id, with_annotations=False)[0]
+    time.sleep(1.1)  # the server's clock shows seconds
+    image = images[task["data"][KEY]]
+    client.create_annotation(int(task["id"]), result_from_boxes([Box(10, 10, 40, 30)], image.width, image.height))
+    planned = connected("--dry-run")
+    assert planned["would_train"], planned
+    second = connected()
+    assert second["pulled"]["created"] == 1
+    assert (second["run"], second["trained"]) == ("run-2", True)
