@@ -307,7 +307,7 @@ def test_the_local_server_needs_no_token_and_serves_files(tmp_path, studio, monk
 
 def test_the_demo_gets_better(tmp_path, studio, monkeypatch):
     monkeypatch.setenv("PARTLY_STUDIO_HOME", str(studio.home))
-    monkeypatch.setattr("cli.demo.PHANTOMS", 160)
+    monkeypatch.setattr("cli.demo.PHANTOMS", 110)
     settings = ["encoder=resnet10t", "size=64", "stage1_epochs=16", "stage2_epochs=10", "device=cpu", "tau=0.6"]
     options = [word for setting in settings for word in ("--set", setting)]
     result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo"), "--json", *options])
