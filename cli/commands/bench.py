@@ -6,7 +6,7 @@ import typer
 
 from cli.command import command
 from cli.commands.data import DryRun
-from cli.commands.models import Preset
+from cli.commands.models import Preset, Weights
 from cli.context import Workspace
 
 STARS = ((0.001, " ***"), (0.01, " **"), (0.05, " *"))
@@ -29,9 +29,7 @@ def bench(
     folds: Annotated[
         int, typer.Option(metavar="K", help="Train on K parts of the images outside test, each once for validation.")
     ] = 0,
-    weights: Annotated[
-        str | None, typer.Option(metavar="imagenet|none|FILE", help="Encoder weights to start from.")
-    ] = None,
+    weights: Weights = None,
     preset: Annotated[Preset, typer.Option(help="Where the settings start from.")] = Preset.PAPER,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of every method; may be repeated.")

@@ -40,6 +40,17 @@ class Target(StrEnum):
     LESION = "lesion"
 
 
+Weights = Annotated[
+    str | None, typer.Option("--weights", metavar="imagenet|none|FILE", help="Encoder weights to start from.")
+]
+Pairs = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting; may be repeated.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="A TOML file of settings.")]
+Tau = Annotated[
+    str | None,
+    typer.Option("--tau", metavar="0.8|auto", help="The score must be above it; auto: certified on validation."),
+]
+
+
 class Gate(StrEnum):
     """What proposals are gated by."""
 
@@ -60,13 +71,9 @@ def register(app: typer.Typer) -> None:
 def train(
     work: Workspace,
     preset: Annotated[Preset, typer.Option(help="Where the settings start from.")] = Preset.DEFAULT,
-    weights: Annotated[
-        str | None, typer.Option(metavar="imagenet|none|FILE", help="Encoder weights to start from.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting; may be repeated.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="A TOML file of settings.")] = None,
+    weights: Weights = None,
+    settings: Pairs = None,
+    config: ConfigFile = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest interrupted run.")] = False,
     devices: Devices = None,
     num_nodes: Nodes = 1,
@@ -149,9 +156,7 @@ def evaluate(
 def propose(
     work: Workspace,
     run: Run = None,
-    tau: Annotated[
-        str | None, typer.Option(metavar="0.8|auto", help="The score must be above it; auto: certified on validation.")
-    ] = None,
+    tau: Tau = None,
     gate: Annotated[Gate | None, typer.Option(help="What is compared with tau.")] = None,
     budget: Annotated[int | None, typer.Option(metavar="N", help="At most so many, surest first.")] = None,
     picture: Annotated[

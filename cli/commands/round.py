@@ -1,13 +1,12 @@
 """round: the whole loop in one command."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cli.command import command
 from cli.commands.data import DryRun
-from cli.commands.models import Gate, Preset
+from cli.commands.models import ConfigFile, Gate, Pairs, Preset, Tau, Weights
 from cli.context import Workspace
 
 
@@ -19,14 +18,10 @@ def register(app: typer.Typer) -> None:
 def one_round(
     work: Workspace,
     preset: Annotated[Preset, typer.Option(help="Where the training's settings start from.")] = Preset.DEFAULT,
-    weights: Annotated[
-        str | None, typer.Option(metavar="imagenet|none|FILE", help="Encoder weights to start from.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting; may be repeated.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="A TOML file of settings.")] = None,
-    tau: Annotated[str | None, typer.Option(metavar="0.8|auto", help="A proposal's score must be above it.")] = None,
+    weights: Weights = None,
+    settings: Pairs = None,
+    config: ConfigFile = None,
+    tau: Tau = None,
     gate: Annotated[Gate | None, typer.Option(help="What is compared with tau.")] = None,
     budget: Annotated[int | None, typer.Option(metavar="N", help="At most so many proposals, surest first.")] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="At most so many new tasks.")] = None,
