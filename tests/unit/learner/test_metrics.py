@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, jaccard_score
 
@@ -103,8 +103,9 @@ def test_views_agree_by_their_mean_dice():
 
 
 def boxes():
-    sides = st.integers(1, 12)
-    corner = st.integers(0, 12)
+    # Numbers that hardly ever give two overlaps alike: with ties the answer depends on who is asked first.
+    sides = st.floats(1, 12, allow_subnormal=False).map(lambda side: round(side + 0.137 * side**0.5, 3))
+    corner = st.floats(0, 12).map(lambda place: round(place, 3))
     return st.lists(st.builds(Box, corner, corner, sides, sides), max_size=3)
 
 
@@ -131,15 +132,15 @@ def ap_in_plain_python(truths, predictions, scores, iou):
 @given(st.lists(st.tuples(boxes(), boxes()), min_size=1, max_size=5), st.randoms(use_true_random=False))
 def test_ap50_agrees_with_a_plain_implementation(images, random):
     truths, predictions = zip(*images, strict=True)
-    # Half-way overlaps and ties depend on rounding and on order; scores differ, and the limit lies between fractions.
     scores = random.sample([n / 10 for n in range(10)], len(images))
     found = average_precision(truths, predictions, scores, iou=0.4987)
+    overlaps = [boxes_iou([a], [b]) for first, second in images for a in first for b in second]
+    above = [overlap for overlap in overlaps if overlap]
+    assume(len(set(above)) == len(above))
     if not any(truths):
         assert found is None
-    elif max(map(len, truths)) <= 1:
-        assert found == pytest.approx(ap_in_plain_python(truths, predictions, scores, 0.4987), abs=1e-6)
     else:
-        assert 0 <= found <= 1
+        assert found == pytest.approx(ap_in_plain_python(truths, predictions, scores, 0.4987), abs=1e-6)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=30))
