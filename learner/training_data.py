@@ -1,7 +1,7 @@
 """Which images a training may see, as a snapshot of the registry knows them, and that none of them is held back."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from db.errors import NotFound
 from db.leaks import group_names, leaking_images
 from db.records import ImageRecord, RunRecord, SnapshotRecord, Split, Supervision
-from db.registry import Registry
+from db.registry import Registry, Transaction
 from learner.config import TrainConfig
 from learner.errors import CheckpointIncompatible, DataInvalid
 
@@ -51,13 +51,14 @@ def select_training_data(registry: Registry, config: TrainConfig) -> TrainingDat
     with registry.read() as tx:
         images = tx.snapshots.images_at(snapshot.position)
         of_test, of_val = leaking_images(tx)
+        held_back = of_test | _test_images(tx)
         groups = group_names(tx) if config.folds else {}
     outside = [image for image in images if image.split is not Split.TEST]
     kept = [image for image in outside if image.id not in (of_test if config.folds else of_test | of_val)]
     left_out = len(outside) - len(kept)
     if config.folds:
         kept = _folded(kept, groups, config)
-    _refuse_held_back(registry, kept)
+    _refuse_held_back(kept, held_back)
     return _training_data(kept, snapshot, localizes=config.localizes, left_out=left_out)
 
 
@@ -93,8 +94,9 @@ def select_data_of_run(
                 f"{run.name} cannot go on: what it was trained on cannot be read any more; train anew: partly train"
             ) from exc
         images = tx.snapshots.images_at(snapshot.position, wanted)
+        held_back = leaking_images(tx)[0] | _test_images(tx)
     try:
-        _refuse_held_back(registry, images)
+        _refuse_held_back(images, held_back)
     except DataInvalid as exc:
         raise CheckpointIncompatible(f"{run.name} cannot go on: {exc}; train anew with: partly train") from exc
     of_val = set(image_ids["val"])
@@ -102,7 +104,11 @@ def select_data_of_run(
     return _training_data(split, snapshot, localizes=config.localizes)
 
 
-def _refuse_held_back(registry: Registry, images: Iterable[ImageRecord]) -> None:
+def _test_images(tx: Transaction) -> set[int]:
+    return {image_id for image_id, split in tx.images.splits().items() if split is Split.TEST}
+
+
+def _refuse_held_back(images: Iterable[ImageRecord], held_back: Collection[int]) -> None:
     """Refuse to train on a test image, or on one that shows the same.
 
     Whoever chose the images left them out; this is the lock behind that door.
@@ -110,10 +116,7 @@ def _refuse_held_back(registry: Registry, images: Iterable[ImageRecord]) -> None
     Raises:
         DataInvalid: there is one.
     """
-    with registry.read() as tx:
-        splits = tx.images.splits()
-        of_test, _ = leaking_images(tx)
-    leaking = [image for image in images if splits.get(image.id) is Split.TEST or image.id in of_test]
+    leaking = [image for image in images if image.id in held_back]
     if leaking:
         names = ", ".join(str(image.path) for image in leaking[:3])
         raise DataInvalid(

@@ -7,17 +7,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_training import tiny
 
-from annotator.import_images import import_images
-from db.splitting import split_images
 from learner.checkpoint import load_checkpoint
 from learner.train import train_model
-
-
-@pytest.fixture
-def filled(registry, phantoms):
-    import_images(registry, phantoms, "csv", keep_locations=0.4)
-    split_images(registry, val=0.2, test=0.2)
-    return registry
 
 
 def losses_in(result):

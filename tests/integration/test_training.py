@@ -12,7 +12,6 @@ from annotator.import_images import import_images
 from annotator.opening import open_data_set
 from db.records import LocationSource, RunStatus, Split, Supervision
 from db.registry import create_registry
-from db.splitting import split_images
 from learner.checkpoint import load_checkpoint
 from learner.config import make_config
 from learner.errors import CheckpointIncompatible, DataInvalid, LearnerError, OutOfMemory, TrainingDiverged
@@ -28,13 +27,6 @@ TINY = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, 
 
 def tiny(preset="default", **overrides):
     return make_config(preset, {**TINY, "epochs": 2, **overrides})
-
-
-@pytest.fixture
-def filled(registry, phantoms):
-    import_images(registry, phantoms, "csv", keep_locations=0.4)
-    split_images(registry, val=0.2, test=0.2)
-    return registry
 
 
 @pytest.mark.parametrize("preset", ["default", "paper"])

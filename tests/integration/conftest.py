@@ -1,0 +1,13 @@
+"""What several of these tests start from."""
+
+import pytest
+
+from annotator.import_images import import_images
+from db.splitting import split_images
+
+
+@pytest.fixture
+def filled(registry, phantoms):
+    import_images(registry, phantoms, "csv", keep_locations=0.4)
+    split_images(registry, val=0.2, test=0.2)
+    return registry
