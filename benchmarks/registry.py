@@ -30,8 +30,8 @@ import psycopg
 from limits import Row, print_limits
 from PIL import Image
 
-from annotator.import_images import import_images
-from db.files import ImageFile
+from annotator.datasets.import_images import import_images
+from db.imaging.files import ImageFile
 from db.records import (
     Box,
     Location,

@@ -19,19 +19,19 @@ import torch
 from limits import print_limits
 from PIL import Image
 
-from annotator.import_images import import_images
-from annotator.phantoms import write_phantoms
+from annotator.datasets.import_images import import_images
+from annotator.datasets.phantoms import write_phantoms
 from db.progress import SilentProgress
 from db.registry import create_registry
-from learner.augment import augment_strongly, augment_weakly
-from learner.chance import Chance
 from learner.config import make_config
-from learner.data import examples_from_records, load_framed
-from learner.framing import unit_images
-from learner.learner_state import make_learner
-from learner.loop import epoch_batches, epoch_generator, train_epoch
-from learner.methods import build_model
-from learner.stages import make_stages
+from learner.data.augment import augment_strongly, augment_weakly
+from learner.data.dataset import examples_from_records, load_framed
+from learner.data.letterbox import unit_images
+from learner.data.random_draws import Chance
+from learner.network.build import build_model
+from learner.training.loop import epoch_batches, epoch_generator, train_epoch
+from learner.training.stages import make_stages
+from learner.training.state import make_learner
 
 ROUNDS = 3
 

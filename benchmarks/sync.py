@@ -21,15 +21,15 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from annotator import changes as changes_module
-from annotator import sending
-from annotator.client import EVERYTHING, TASKS_PAGE, LabelStudioClient
-from annotator.connect import connect_project
-from annotator.import_images import import_images
-from annotator.labeling import CONFIG
-from annotator.pull import pull_reviews
-from annotator.push import push_images
-from annotator.studio import StudioPaths, read_account, start_studio, stop_studio
+from annotator.datasets.import_images import import_images
+from annotator.label_studio.client import EVERYTHING, TASKS_PAGE, LabelStudioClient
+from annotator.label_studio.connect import connect_project
+from annotator.label_studio.local_server import StudioPaths, read_account, start_studio, stop_studio
+from annotator.label_studio.payload.labeling_config import CONFIG
+from annotator.label_studio.pull import incremental as changes_module
+from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push import execute as sending
+from annotator.label_studio.push.push_images import push_images
 from cli.settings import studio_folders
 from db.records import Box, NewProposal
 from db.registry import Registry, create_registry

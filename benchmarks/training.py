@@ -20,21 +20,22 @@ import torch
 from limits import Row, print_limits
 from PIL import Image
 
-from annotator.phantoms import make_phantom
-from db.files import ImageFile
+from annotator.datasets.phantoms import make_phantom
+from db.imaging.files import ImageFile
+from db.imaging.geometry import boxes_from_mask
 from db.progress import SilentProgress
 from db.records import Location, LocationStatus
-from db.regions import boxes_from_mask
-from learner.batch_losses import Views, make_views, view_losses
 from learner.config import TrainConfig, make_config
-from learner.data import Example, FramedData, load_framed
+from learner.data.dataset import Example, FramedData, load_framed
+from learner.data.letterbox import unit_images
 from learner.device import choose_device, precision
-from learner.framing import unit_images
-from learner.learner_state import Learner, make_learner, set_rates, update_teacher
-from learner.loop import epoch_batches, epoch_generator, train_epoch
-from learner.methods import build_model
-from learner.predict import Normalizer, predict, score_views
-from learner.stages import StageConfig, make_stages
+from learner.inference.predict import predict, score_views
+from learner.network.build import build_model
+from learner.network.forward import Normalizer
+from learner.training.loop import epoch_batches, epoch_generator, train_epoch
+from learner.training.stages import StageConfig, make_stages
+from learner.training.state import Learner, make_learner, set_rates, update_teacher
+from learner.training.step import Views, make_views, view_losses
 
 WIDTH, HEIGHT, SIZE = 1024, 768, 256
 CLASSES = ["benign", "malignant"]

@@ -11,12 +11,12 @@ from cli.output import Output
 from cli.settings import Settings, load_settings, studio_folders
 
 if TYPE_CHECKING:
-    from annotator.client import LabelStudioClient
-    from annotator.studio import StudioPaths
+    from annotator.label_studio.client import LabelStudioClient
+    from annotator.label_studio.local_server import StudioPaths
     from db.progress import Progress
     from db.registry import Registry
     from learner.config import TrainConfig
-    from learner.processes import Processes
+    from learner.distributed import Processes
 
 TOKEN_VARIABLE = "PARTLY_LABEL_STUDIO_TOKEN"
 KEYRING_SERVICE = "partly label studio"
@@ -86,7 +86,7 @@ class Workspace:
         """
         # torch warns on every process that stage 2 has no unused parameters; it reads this when it is loaded.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-        from learner.processes import start_processes
+        from learner.distributed import start_processes
 
         started = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         nodes = max(num_nodes, int(os.environ.get("WORLD_SIZE", "1")) // started if started > 1 else 1)
@@ -108,8 +108,8 @@ class Workspace:
 
     def client(self, url: str) -> "LabelStudioClient":
         """Return a client to a server, with the token that is known for it."""
-        from annotator.client import LabelStudioClient
-        from annotator.transport import normalize_url
+        from annotator.label_studio.client import LabelStudioClient
+        from annotator.label_studio.transport import normalize_url
 
         normal = normalize_url(url)
         return LabelStudioClient(normal, find_token(normal, self.studio), ca_file=self.settings.ca_file)
@@ -121,14 +121,14 @@ class Workspace:
 
 def studio_paths() -> "StudioPaths":
     """Return where the local Label Studio lives, which needs no project."""
-    from annotator.studio import StudioPaths
+    from annotator.label_studio.local_server import StudioPaths
 
     return StudioPaths(*studio_folders())
 
 
 def is_local_studio(url: str, paths: "StudioPaths") -> bool:
     """Say whether an address is that of this machine's own Label Studio."""
-    from annotator.studio import studio_status
+    from annotator.label_studio.local_server import studio_status
 
     # People type localhost, the server listens on 127.0.0.1.
     return studio_status(paths).url == url.replace("//localhost:", "//127.0.0.1:")
@@ -141,7 +141,7 @@ def find_token(url: str, paths: "StudioPaths") -> str:
         AuthRejected: there is none, and nobody to ask.
     """
     from annotator.errors import AuthRejected
-    from annotator.studio import read_account
+    from annotator.label_studio.local_server import read_account
 
     if os.environ.get(TOKEN_VARIABLE):
         return os.environ[TOKEN_VARIABLE]

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from db import schema
 from db.engine import make_engine, reading_engine
 from db.errors import Conflict, RegistryError, RegistryMissing, SchemaOutOfDate
-from db.paths import ProjectPaths
+from db.imaging.paths import ProjectPaths
 from db.queries.connections import ConnectionQueries
 from db.queries.duplicates import DuplicateQueries
 from db.queries.history import HistoryQueries

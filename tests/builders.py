@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from db.files import ImageFile
+from db.imaging.files import ImageFile
 from db.records import (
     Box,
     ImageRecord,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from annotator.phantoms import write_phantoms
-from annotator.studio import StudioPaths, start_studio, stop_studio
+from annotator.datasets.phantoms import write_phantoms
+from annotator.label_studio.local_server import StudioPaths, start_studio, stop_studio
 from cli.settings import studio_folders
 from db.registry import Registry, create_registry
 

@@ -37,8 +37,8 @@ def bench(
     dry_run: DryRun = False,
 ) -> None:
     """Train and test every method of one of the paper's tables; done trainings are shared and never repeated."""
+    from learner.bench.bench import Budget, run_table
     from learner.config import parse_overrides
-    from learner.experiments import Budget, run_table
 
     overrides: dict[str, Any] = dict(parse_overrides(settings or []))
     overrides |= {name: value for name, value in (("epochs", epochs), ("size", size)) if value is not None}

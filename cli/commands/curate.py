@@ -51,12 +51,12 @@ def doctor(
     """
     findings: Sequence[Any]
     if label_studio:
-        from annotator.reconcile import compare_with_studio
+        from annotator.label_studio.reconcile import compare_with_studio
 
         with work.connected_client() as client:
             findings = compare_with_studio(work.registry, client)
     else:
-        from db.doctor import find_problems
+        from db.curation.doctor import find_problems
 
         findings = find_problems(work.registry, verify_files=verify, progress=work.progress)
     rows = [
@@ -100,7 +100,7 @@ def export(
     """Write labels that a person stands behind, with their images; the same snapshot gives the same bytes."""
     from dataclasses import asdict
 
-    from annotator.export_images import export_images
+    from annotator.datasets.export_images import export_images
 
     report = export_images(
         work.registry,

@@ -46,8 +46,8 @@ def init(
     dry_run: DryRun = False,
 ) -> None:
     """Create a project: its folder, settings file and registry. An existing registry is brought up to date."""
-    from db.backup import upgrade_registry
     from db.errors import RegistryMissing
+    from db.maintenance.backup import upgrade_registry
     from db.registry import create_registry
 
     root = (folder or work.options.project or find_project(Path.cwd()) or Path.cwd()).resolve()
@@ -81,7 +81,7 @@ def import_(
     dry_run: DryRun = False,
 ) -> None:
     """Register the images of a data set with what is known of them. The same import twice changes nothing."""
-    from annotator.import_images import import_images
+    from annotator.datasets.import_images import import_images
 
     report = import_images(
         work.registry,
@@ -132,7 +132,7 @@ def split(
     dry_run: DryRun = False,
 ) -> None:
     """Divide the images by group, stratified by class. A test image never moves again."""
-    from db.splitting import split_images
+    from db.curation.splitting import split_images
 
     counts = split_images(work.registry, val=val, test=test, seed=seed, dry_run=dry_run)
     work.output.document({"splits": counts, "dry_run": dry_run}, (("split", "images"), list(counts.items())))

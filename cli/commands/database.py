@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def upgrade(work: Workspace, dry_run: DryRun = False) -> None:
     """Bring an older registry up to this program's schema, with its data; a SQLite file is copied first."""
-    from db.backup import upgrade_registry
+    from db.maintenance.backup import upgrade_registry
 
     report = upgrade_registry(work.settings.database_url, work.settings.root, dry_run=dry_run)
     outdated = report.found != report.wanted
@@ -38,7 +38,7 @@ def upgrade(work: Workspace, dry_run: DryRun = False) -> None:
 
 def check(work: Workspace) -> None:
     """Check that the registry is sound: the database, what its tables promise each other, masks, snapshots."""
-    from db.integrity import check_registry
+    from db.maintenance.integrity import check_registry
 
     problems = check_registry(work.registry)
     rows = [(problem,) for problem in problems]
@@ -55,7 +55,7 @@ def backup(
     dry_run: DryRun = False,
 ) -> None:
     """Write the whole registry into one file, from SQLite or PostgreSQL alike. Images are not part of it."""
-    from db.backup import backup_registry
+    from db.maintenance.backup import backup_registry
 
     counts = {} if dry_run else backup_registry(work.registry, out, progress=work.progress)
     work.output.document(
@@ -69,7 +69,7 @@ def restore(
     dry_run: DryRun = False,
 ) -> None:
     """Fill this project's empty registry with a backup, on SQLite or PostgreSQL alike."""
-    from db.backup import restore_registry
+    from db.maintenance.backup import restore_registry
     from db.registry import create_registry
 
     if dry_run:

@@ -41,7 +41,7 @@ def demo(
     dry_run: DryRun = False,
 ) -> None:
     """Show the whole loop: a quarter of the boxes, train, propose, review in Label Studio, retrain, compare."""
-    from cli.demo import run_demo
+    from cli.workflows.demo import run_demo
     from db.registry import create_registry
     from learner.config import parse_overrides
 

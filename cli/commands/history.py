@@ -94,7 +94,7 @@ def diff(
     """Show what changed from one snapshot to another, image by image."""
     from collections import Counter
 
-    from db.comparing import compare_snapshots
+    from db.history.snapshot_diff import compare_snapshots
 
     old, new, changes = compare_snapshots(work.registry, first, second)
     counts = dict(Counter(change.what for change in changes))
@@ -131,7 +131,7 @@ def retract(
     from dataclasses import asdict
 
     from db.errors import InvalidArgument
-    from db.retraction import retract_labels, undo_retraction
+    from db.history.retraction import retract_labels, undo_retraction
 
     if show:
         _list_retractions(work)

@@ -11,8 +11,8 @@ from cli.commands.data import ChangeTest, DryRun
 from cli.context import Workspace
 
 if TYPE_CHECKING:
-    from annotator.client import LabelStudioClient
-    from annotator.pull_plan import PullReport
+    from annotator.label_studio.client import LabelStudioClient
+    from annotator.label_studio.pull.plan import PullReport
     from db.progress import Progress
 
 
@@ -37,7 +37,7 @@ def start(
     dry_run: DryRun = False,
 ) -> None:
     """Install (once) and start a Label Studio that listens on this machine only."""
-    from annotator.studio import start_studio, studio_status
+    from annotator.label_studio.local_server import start_studio, studio_status
 
     status = studio_status(work.studio) if dry_run else start_studio(work.studio, port=port, progress=work.progress)
     _print_studio(work, status)
@@ -46,7 +46,7 @@ def start(
 
 def stop(work: Workspace, dry_run: DryRun = False) -> None:
     """Stop the local Label Studio; its data stays."""
-    from annotator.studio import stop_studio, studio_status
+    from annotator.label_studio.local_server import stop_studio, studio_status
 
     stopped = studio_status(work.studio).running if dry_run else stop_studio(work.studio)
     work.output.document({"stopped": stopped, "dry_run": dry_run})
@@ -55,7 +55,7 @@ def stop(work: Workspace, dry_run: DryRun = False) -> None:
 
 def show(work: Workspace) -> None:
     """Say whether the local Label Studio runs, and where."""
-    from annotator.studio import studio_status
+    from annotator.label_studio.local_server import studio_status
 
     _print_studio(work, studio_status(work.studio))
 
@@ -74,7 +74,7 @@ def connect(
     dry_run: DryRun = False,
 ) -> None:
     """Check the server and the token, and find or create the project that push and pull work with."""
-    from annotator.connect import connect_project
+    from annotator.label_studio.connect import connect_project
 
     with work.client(url) as client:
         connection, project, user = connect_project(
@@ -131,7 +131,7 @@ def push(
     dry_run: DryRun = False,
 ) -> None:
     """Send images to Label Studio as tasks, with pending proposals as predictions. Safe to repeat."""
-    from annotator.push import push_images
+    from annotator.label_studio.push.push_images import push_images
     from db.errors import InvalidArgument
 
     if proposals + partly + all_images > 1:
@@ -187,8 +187,8 @@ def pull(
     dry_run: DryRun = False,
 ) -> None:
     """Bring what people drew, accepted, edited or rejected into the registry. Safe to repeat."""
-    from annotator.pull import pull_reviews
-    from annotator.pull_plan import PullReport
+    from annotator.label_studio.pull.plan import PullReport
+    from annotator.label_studio.pull.pull_reviews import pull_reviews
 
     empty_is_none = empty_means_none(empty, work.settings.empty_result)
 
@@ -225,8 +225,8 @@ def _follow(
     import threading
     from contextlib import ExitStack
 
-    from annotator.following import follow as follow_project
-    from annotator.following import hints_from
+    from annotator.label_studio.pull.follow import follow as follow_project
+    from annotator.label_studio.pull.follow import hints_from
     from cli.commands.live import stop_on_signals
     from db.errors import InvalidArgument
 
@@ -292,7 +292,7 @@ def journal(
     limit: Annotated[int, typer.Option(metavar="N", help="So many, newest first.")] = 10,
 ) -> None:
     """Show the last pushes and pulls: what each was asked for, what it did, and whether it was cut."""
-    from db.sync_records import StepState
+    from db.records.sync import StepState
 
     with work.registry.read() as tx:
         syncs = tx.journal.all(limit=max(limit, 1))

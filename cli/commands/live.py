@@ -42,10 +42,10 @@ def serve(
     With PARTLY_SERVE_USER and PARTLY_SERVE_PASSWORD set, callers must give them.
     """
     from annotator.errors import LabelStudioError
-    from annotator.ml_backend import MlBackend, attach_backend, detach_backend
-    from annotator.web import WebServer
-    from learner.live import LiveProposer
-    from learner.propose import parse_tau
+    from annotator.label_studio.ml_backend import MlBackend, attach_backend, detach_backend
+    from annotator.label_studio.web_server import WebServer
+    from learner.inference.live import LiveProposer
+    from learner.inference.propose import parse_tau
 
     name, password = os.environ.get(USER_VARIABLE), os.environ.get(PASSWORD_VARIABLE)
     account = (name, password) if name and password else None

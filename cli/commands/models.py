@@ -88,7 +88,7 @@ def train(
         )
         return
     with work.processes(configured.device, devices, num_nodes) as processes:
-        from learner.train import train_model
+        from learner.training.train import train_model
 
         result = train_model(work.registry, configured, resume=resume, processes=processes, progress=work.progress)
     work.output.document(result, (("", ""), _training_rows(result)))
@@ -123,13 +123,13 @@ def evaluate(
 
     images = None
     if data is not None:
-        from annotator.opening import open_data_set
+        from annotator.datasets.decode import open_data_set
 
         images, refused = open_data_set(data, layout.value, progress=work.progress)
         for refusal in refused:
             work.output.remark(f"left out: {refusal.file}: {refusal.reason}")
     with work.processes("auto", devices, num_nodes) as processes:
-        from learner.evaluate import evaluate_run
+        from learner.evaluation.evaluate import evaluate_run
 
         report = evaluate_run(
             work.registry,
@@ -168,7 +168,7 @@ def propose(
 ) -> None:
     """Suggest locations for partly-labeled images; only those above tau are stored, for a person to review."""
     with work.processes("auto", devices, num_nodes) as processes:
-        from learner.propose import parse_tau, propose_locations
+        from learner.inference.propose import parse_tau, propose_locations
 
         result = propose_locations(
             work.registry,
@@ -181,7 +181,7 @@ def propose(
             progress=work.progress,
         )
     if picture is not None and result["items"] and processes.is_first:
-        from learner.overlays import draw_proposals
+        from learner.reporting.drawing import draw_proposals
 
         work.output.remark(f"drawn: {draw_proposals(result, picture)}")
     rows = [
@@ -222,7 +222,7 @@ def report(
 ) -> None:
     """Write an HTML page about a run: its numbers, curves, and the images it did best and worst on."""
     from db.records import Split
-    from learner.report import write_report
+    from learner.reporting.report import write_report
 
     with work.registry.read() as tx:
         name = (tx.runs.get(run) if run is not None else tx.runs.latest()).name
@@ -256,7 +256,7 @@ def explain(
 ) -> None:
     """Draw where a model looks (Grad-CAM) when it names a class or draws a lesion."""
     from db.records import Split
-    from learner.explain import explain_images
+    from learner.reporting.explain import explain_images
 
     with work.registry.read() as tx:
         name = (tx.runs.get(run) if run is not None else tx.runs.latest()).name

@@ -19,7 +19,7 @@ def review(
     limit: Annotated[int, typer.Option(metavar="N", help="Show so many of the queue, surest first.")] = 10,
 ) -> None:
     """Show what waits for review, what became of proposals by score, minutes spent, and how far people agree."""
-    from annotator.review_summary import (
+    from annotator.review_statistics import (
         agreements,
         catch_summaries,
         influences,

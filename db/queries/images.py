@@ -7,9 +7,9 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import Conflict, NotFound
-from db.files import ImageFile
-from db.fingerprints import hash_thumbnails
-from db.paths import ProjectPaths
+from db.imaging.files import ImageFile
+from db.imaging.fingerprints import hash_thumbnails
+from db.imaging.paths import ProjectPaths
 from db.queries.bulk import insert_rows
 from db.queries.ids import chunks, reserve_ids
 from db.queries.labels import labels_by_id
@@ -228,7 +228,7 @@ class ImageQueries:
         return {row[0]: Split(row[1]) if row[1] else None for row in rows}
 
     def group_facts(self) -> list[tuple[int, str | None, str]]:
-        """Return id, group and content hash of every image: what `db.groups` needs, and no more."""
+        """Return id, group and content hash of every image: what `db.curation.groups` needs, and no more."""
         statement = select(Image.id, Image.group_key, Image.content_hash).order_by(Image.id)
         return [(row[0], row[1], row[2]) for row in self._session.execute(statement)]
 

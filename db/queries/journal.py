@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.queries.bulk import insert_rows
 from db.queries.ids import chunks
-from db.sync_records import StepAction, StepState, SyncKind, SyncRecord, SyncStatus, SyncStep
+from db.records.sync import StepAction, StepState, SyncKind, SyncRecord, SyncStatus, SyncStep
 from db.tables import Sync, now
 from db.tables import SyncStep as StepRow
 

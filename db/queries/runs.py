@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.errors import Conflict, NotFound
-from db.paths import ProjectPaths
+from db.imaging.paths import ProjectPaths
 from db.queries.ids import chunks
 from db.records import RunRecord, RunStatus, Split
 from db.tables import Image, Run, now

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from db.queries.bulk import insert_rows
 from db.queries.ids import reserve_ids
 from db.records import Box
-from db.sync_records import CatchReview, CatchTrial
+from db.records.sync import CatchReview, CatchTrial
 from db.tables import CatchReview as ReviewRow
 from db.tables import CatchTrial as TrialRow
 from db.tables import now

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from annotator.studio import read_account, studio_status
+from annotator.label_studio.local_server import read_account, studio_status
 
 FLAGS = [
     "--headless=new",

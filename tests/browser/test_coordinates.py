@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from annotator.client import LabelStudioClient
-from annotator.connect import connect_project
-from annotator.import_images import import_images
-from annotator.meaning import location_in
-from annotator.pull import pull_reviews
-from annotator.push import push_images
-from annotator.studio import read_account, studio_status
-from annotator.tasks import KEY
-from db.images import mask_from_png
+from annotator.datasets.import_images import import_images
+from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.connect import connect_project
+from annotator.label_studio.local_server import read_account, studio_status
+from annotator.label_studio.payload.tasks import KEY
+from annotator.label_studio.pull.interpret import location_in
+from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.push_images import push_images
+from db.imaging.decode import mask_from_png
+from db.imaging.geometry import boxes_iou
 from db.records import Box, NewProposal, ReviewOutcome
-from db.regions import boxes_iou
 from tests.browser.conftest import open_task, orange_box, place_of, press, wait_for
 
 pytestmark = [pytest.mark.studio, pytest.mark.browser]

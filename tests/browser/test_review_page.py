@@ -5,16 +5,16 @@ import io
 import pytest
 from PIL import Image
 
-from annotator.client import LabelStudioClient
-from annotator.connect import connect_project
-from annotator.import_images import import_images
-from annotator.labeling import NO_LESION
-from annotator.opening import open_data_set
-from annotator.pull import pull_reviews
-from annotator.push import push_images
-from annotator.studio import read_account, studio_status
+from annotator.datasets.decode import open_data_set
+from annotator.datasets.import_images import import_images
+from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.connect import connect_project
+from annotator.label_studio.local_server import read_account, studio_status
+from annotator.label_studio.payload.labeling_config import NO_LESION
+from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.push_images import push_images
+from db.imaging.geometry import boxes_iou
 from db.records import Box, NewProposal
-from db.regions import boxes_iou
 from tests.browser.conftest import open_task, orange_box, place_of, press, wait_for
 
 pytestmark = [pytest.mark.studio, pytest.mark.browser]

@@ -3,12 +3,12 @@
 import pytest
 from sqlalchemy import select
 
-from db.backup import backup_registry, restore_registry
 from db.errors import Conflict, RegistryError
-from db.integrity import check_registry
+from db.history.retraction import retract_labels
+from db.maintenance.backup import backup_registry, restore_registry
+from db.maintenance.integrity import check_registry
 from db.records import LocationSource, Split
 from db.registry import create_registry
-from db.retraction import retract_labels
 from db.tables import Base
 from tests.builders import add_images, add_run_with_proposal, new_image, present
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from db.comparing import compare_snapshots
 from db.errors import Conflict, InvalidArgument, NotFound
-from db.integrity import check_registry
+from db.history.retraction import retract_labels, undo_retraction
+from db.history.snapshot_diff import compare_snapshots
+from db.maintenance.integrity import check_registry
 from db.records import Box, LocationSource, LocationStatus, NewProposal, NewReview, ReviewOutcome, Split
-from db.retraction import retract_labels, undo_retraction
 from tests.builders import EMPTY, add_images, add_run_with_proposal, new_image, present
 
 
@@ -335,7 +335,7 @@ def test_runs_trained_on_what_is_taken_back_are_named(registry, reviewed):
 def test_a_mask_comes_back_with_its_label(registry):
     import numpy as np
 
-    from db.images import png_from_mask
+    from db.imaging.decode import png_from_mask
 
     (image_id,) = add_images(registry, new_image())
     png = png_from_mask(np.ones((80, 100), dtype=bool))

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from annotator.errors import SyncBusy
-from annotator.syncing import LEASE, is_at_work, journaled
+from annotator.label_studio.sync_journal import LEASE, is_at_work, journaled
 from db.records import Box, NewReview, ReviewOutcome, TaskLink
-from db.sync_records import CatchReview, CatchTrial, StepAction, StepState, SyncKind, SyncRecord, SyncStatus, SyncStep
+from db.records.sync import CatchReview, CatchTrial, StepAction, StepState, SyncKind, SyncRecord, SyncStatus, SyncStep
 from tests.builders import add_images, add_run_with_proposal, new_image
 
 GONE = f"{socket.gethostname()}:999999999"

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from learner.batch_losses import batch_losses
 from learner.config import make_config
-from learner.data import FramedData
+from learner.data.dataset import FramedData
 from learner.errors import ConfigInvalid
-from learner.learner_state import make_learner
-from learner.loop import epoch_batches, epoch_generator
-from learner.methods import METHODS, build_model
+from learner.network.build import METHODS, build_model
 from learner.network.encoder import Encoder, load_encoder_weights
-from learner.stages import make_stages
+from learner.training.loop import epoch_batches, epoch_generator
+from learner.training.stages import make_stages
+from learner.training.state import make_learner
+from learner.training.step import batch_losses
 
 ENCODERS = ["resnet18", "resnet50", "efficientnet_b0", "convnext_atto", "vit_tiny_patch16_224",
             "swin_tiny_patch4_window7_224"]  # fmt: skip

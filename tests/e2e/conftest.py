@@ -5,8 +5,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from annotator.client import LabelStudioClient
-from annotator.studio import read_account, studio_status
+from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.local_server import read_account, studio_status
 from cli.main import app
 
 

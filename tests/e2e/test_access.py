@@ -10,17 +10,17 @@ import httpx
 import pytest
 import trustme
 
-from annotator.client import LabelStudioClient
-from annotator.connect import connect_project
+from annotator.datasets.import_images import import_images
+from annotator.datasets.phantoms import write_phantoms
 from annotator.errors import AuthRejected, ConnectionFailed, ProjectUnusable
-from annotator.import_images import import_images
-from annotator.labeling import CONFIG, result_from_boxes
-from annotator.phantoms import write_phantoms
-from annotator.pull import pull_reviews
-from annotator.push import push_images
-from annotator.reconcile import NOT_SERVED, compare_with_studio
-from annotator.studio import read_account, studio_status
-from annotator.tasks import KEY
+from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.connect import connect_project
+from annotator.label_studio.local_server import read_account, studio_status
+from annotator.label_studio.payload.labeling_config import CONFIG, result_from_boxes
+from annotator.label_studio.payload.tasks import KEY
+from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.push_images import push_images
+from annotator.label_studio.reconcile import NOT_SERVED, compare_with_studio
 from db.records import Box, Supervision
 from tests.faults.proxy import FaultyProxy
 

@@ -6,17 +6,17 @@ import time
 
 import pytest
 
-from annotator.client import LabelStudioClient
-from annotator.connect import connect_project
+from annotator.datasets.import_images import import_images
+from annotator.datasets.phantoms import write_phantoms
 from annotator.errors import LabelStudioError
-from annotator.import_images import import_images
-from annotator.labeling import result_from_boxes
-from annotator.phantoms import write_phantoms
-from annotator.pull import pull_reviews
-from annotator.push import push_images
-from annotator.studio import read_account, start_studio, stop_studio, studio_status
-from annotator.tasks import KEY
-from db.integrity import check_registry
+from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.connect import connect_project
+from annotator.label_studio.local_server import read_account, start_studio, stop_studio, studio_status
+from annotator.label_studio.payload.labeling_config import result_from_boxes
+from annotator.label_studio.payload.tasks import KEY
+from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.push_images import push_images
+from db.maintenance.integrity import check_registry
 from db.records import Box, LocationStatus, NewProposal
 from db.registry import create_registry
 from tests.faults.proxy import FaultyProxy
@@ -54,8 +54,8 @@ def until_done(work):
 
 @pytest.mark.parametrize("seed", range(SCHEDULES))
 def test_a_schedule_of_faults(seed, proxy, studio, phantom_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("annotator.transport.READ_PAUSE_S", 0.001)
-    monkeypatch.setattr("annotator.sending.CHUNK", 3)
+    monkeypatch.setattr("annotator.label_studio.transport.READ_PAUSE_S", 0.001)
+    monkeypatch.setattr("annotator.label_studio.push.execute.CHUNK", 3)
     registry = create_registry(f"sqlite:///{tmp_path}/r.sqlite3", tmp_path)
     import_images(registry, phantom_folder, "csv", keep_locations=0)
     with registry.begin() as tx:
@@ -91,9 +91,9 @@ def test_a_schedule_of_faults(seed, proxy, studio, phantom_folder, tmp_path, mon
 
 
 def test_the_server_is_restarted_in_the_middle(proxy, studio, phantom_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("annotator.transport.READ_PAUSE_S", 0.05)
-    monkeypatch.setattr("annotator.sending.WRITE_PAUSE_S", 0.05)
-    monkeypatch.setattr("annotator.sending.CHUNK", 2)
+    monkeypatch.setattr("annotator.label_studio.transport.READ_PAUSE_S", 0.05)
+    monkeypatch.setattr("annotator.label_studio.push.execute.WRITE_PAUSE_S", 0.05)
+    monkeypatch.setattr("annotator.label_studio.push.execute.CHUNK", 2)
     registry = create_registry(f"sqlite:///{tmp_path}/r.sqlite3", tmp_path)
     import_images(registry, phantom_folder, "csv", keep_locations=0)
     token, url = read_account(studio).token, studio_status(studio).url

@@ -85,7 +85,7 @@ def test_errors_are_one_line_with_the_next_step(partly, words, code, says):
 
 def test_the_token_is_never_shown(partly, monkeypatch):
     monkeypatch.setenv("PARTLY_LABEL_STUDIO_TOKEN", "c0ffee" * 7)
-    monkeypatch.setattr("annotator.transport.READ_PAUSE_S", 0.0)
+    monkeypatch.setattr("annotator.label_studio.transport.READ_PAUSE_S", 0.0)
     partly("init")
     result = partly("connect", "http://127.0.0.1:9", expect=3)
     assert "cannot be reached" in result.stderr

@@ -7,21 +7,26 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from annotator.client import LabelStudioClient
-from annotator.connect import connect_project
+from annotator.datasets.decode import open_data_set
+from annotator.datasets.import_images import import_images
 from annotator.errors import AuthRejected, ConnectionFailed, ProjectUnusable
-from annotator.import_images import import_images
-from annotator.labeling import CANNOT_TELL, NO_LESION, result_from_boxes, result_from_verdict
-from annotator.opening import open_data_set
-from annotator.pull import pull_reviews
-from annotator.push import push_images
-from annotator.sending import Sender
-from annotator.simulated_reviewer import Truth, review_tasks
-from annotator.studio import read_account, start_studio, studio_status
-from annotator.tasks import KEY
+from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.connect import connect_project
+from annotator.label_studio.local_server import read_account, start_studio, studio_status
+from annotator.label_studio.payload.labeling_config import (
+    CANNOT_TELL,
+    NO_LESION,
+    result_from_boxes,
+    result_from_verdict,
+)
+from annotator.label_studio.payload.tasks import KEY
+from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.execute import Sender
+from annotator.label_studio.push.push_images import push_images
+from annotator.label_studio.simulated_reviewer import Truth, review_tasks
 from cli.main import app
+from db.curation.splitting import split_images
 from db.records import Box, LocationStatus, NewProposal, Split, Supervision
-from db.splitting import split_images
 
 pytestmark = pytest.mark.studio
 
@@ -307,7 +312,7 @@ def test_the_local_server_needs_no_token_and_serves_files(tmp_path, studio, monk
 
 def test_the_demo_gets_better(tmp_path, studio, monkeypatch):
     monkeypatch.setenv("PARTLY_STUDIO_HOME", str(studio.home))
-    monkeypatch.setattr("cli.demo.PHANTOMS", 110)
+    monkeypatch.setattr("cli.workflows.demo.PHANTOMS", 110)
     settings = ["encoder=resnet10t", "size=64", "stage1_epochs=16", "stage2_epochs=10", "device=cpu", "tau=0.6"]
     options = [word for setting in settings for word in ("--set", setting)]
     result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo"), "--json", *options])

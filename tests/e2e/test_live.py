@@ -12,23 +12,23 @@ from pathlib import Path
 import httpx
 import pytest
 
-from annotator.client import LabelStudioClient
-from annotator.connect import connect_project
-from annotator.following import follow, hints_from
-from annotator.import_images import import_images
-from annotator.labeling import result_from_boxes
-from annotator.ml_backend import MlBackend
-from annotator.pull import pull_reviews
-from annotator.push import push_images
-from annotator.studio import read_account, studio_status
-from annotator.tasks import KEY
-from annotator.web import WebServer
+from annotator.datasets.import_images import import_images
+from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.connect import connect_project
+from annotator.label_studio.local_server import read_account, studio_status
+from annotator.label_studio.ml_backend import MlBackend
+from annotator.label_studio.payload.labeling_config import result_from_boxes
+from annotator.label_studio.payload.tasks import KEY
+from annotator.label_studio.pull.follow import follow, hints_from
+from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.push_images import push_images
+from annotator.label_studio.web_server import WebServer
+from db.curation.splitting import split_images
 from db.records import Box, Supervision
 from db.registry import open_registry
-from db.splitting import split_images
 from learner.config import make_config
-from learner.live import LiveProposer
-from learner.train import train_model
+from learner.inference.live import LiveProposer
+from learner.training.train import train_model
 
 pytestmark = pytest.mark.studio
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from annotator.connect import connect_project
-from annotator.import_images import import_images
-from annotator.labeling import result_from_mask
-from annotator.meaning import location_in
-from annotator.pull import pull_reviews
-from annotator.push import push_images
-from annotator.tasks import KEY
-from db.images import mask_from_png
+from annotator.datasets.import_images import import_images
+from annotator.label_studio.connect import connect_project
+from annotator.label_studio.payload.labeling_config import result_from_mask
+from annotator.label_studio.payload.tasks import KEY
+from annotator.label_studio.pull.interpret import location_in
+from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.push_images import push_images
+from db.imaging.decode import mask_from_png
 from db.records import LocationSource
 
 pytestmark = pytest.mark.studio

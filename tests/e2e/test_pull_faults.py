@@ -7,19 +7,19 @@ import shutil
 import numpy as np
 import pytest
 
-from annotator.client import LabelStudioClient
-from annotator.connect import connect_project
-from annotator.import_images import import_images
-from annotator.opening import open_data_set
-from annotator.phantoms import write_phantoms
-from annotator.pull import pull_reviews
-from annotator.push import push_images
-from annotator.simulated_reviewer import Truth, review_tasks
-from annotator.studio import read_account, studio_status
-from db.integrity import check_registry
+from annotator.datasets.decode import open_data_set
+from annotator.datasets.import_images import import_images
+from annotator.datasets.phantoms import write_phantoms
+from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.connect import connect_project
+from annotator.label_studio.local_server import read_account, studio_status
+from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.push_images import push_images
+from annotator.label_studio.simulated_reviewer import Truth, review_tasks
+from db.history.retraction import retract_labels, undo_retraction
+from db.maintenance.integrity import check_registry
 from db.records import LocationSource, Split, Supervision
 from db.registry import create_registry, open_registry
-from db.retraction import retract_labels, undo_retraction
 from tests.faults import workers
 from tests.faults.test_kill import MOMENTS, SEED, run, struck
 
@@ -29,7 +29,9 @@ pytestmark = pytest.mark.studio
 @pytest.fixture(scope="module")
 def processes():
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.workers", "annotator.client", "annotator.pull"])
+    context.set_forkserver_preload(
+        ["tests.faults.workers", "annotator.label_studio.client", "annotator.label_studio.pull.pull_reviews"]
+    )
     return context
 
 

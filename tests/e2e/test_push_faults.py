@@ -7,13 +7,13 @@ import shutil
 import numpy as np
 import pytest
 
-from annotator.client import LabelStudioClient
-from annotator.connect import connect_project
-from annotator.import_images import import_images
-from annotator.phantoms import write_phantoms
-from annotator.studio import read_account, studio_status
-from annotator.tasks import KEY
-from db.integrity import check_registry
+from annotator.datasets.import_images import import_images
+from annotator.datasets.phantoms import write_phantoms
+from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.connect import connect_project
+from annotator.label_studio.local_server import read_account, studio_status
+from annotator.label_studio.payload.tasks import KEY
+from db.maintenance.integrity import check_registry
 from db.records import Box, NewProposal, Supervision
 from db.registry import create_registry, open_registry
 from tests.faults import workers
@@ -27,7 +27,9 @@ MOMENTS = int(os.environ.get("PARTLY_PUSH_KILLS", "5"))
 @pytest.fixture(scope="module")
 def processes():
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.workers", "annotator.client", "annotator.push"])
+    context.set_forkserver_preload(
+        ["tests.faults.workers", "annotator.label_studio.client", "annotator.label_studio.push.push_images"]
+    )
     return context
 
 

@@ -2,16 +2,16 @@
 
 import pytest
 
-from annotator.connect import connect_project
+from annotator.datasets.import_images import import_images
 from annotator.errors import ConnectionFailed
-from annotator.import_images import import_images
-from annotator.labeling import result_from_boxes
-from annotator.pull import pull_reviews
-from annotator.push import push_images
-from annotator.review_summary import catch_summaries, waiting_for_second
-from annotator.tasks import KEY
+from annotator.label_studio.connect import connect_project
+from annotator.label_studio.payload.labeling_config import result_from_boxes
+from annotator.label_studio.payload.tasks import KEY
+from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.push_images import push_images
+from annotator.review_statistics import catch_summaries, waiting_for_second
+from db.imaging.geometry import boxes_iou
 from db.records import NewProposal, Split, Supervision
-from db.regions import boxes_iou
 from tests.e2e.test_label_studio import image_of, propose
 
 pytestmark = pytest.mark.studio
@@ -120,8 +120,8 @@ def test_planted_proposals_are_hidden_counted_and_never_labels(registry, client,
 
 
 def test_a_push_that_was_cut_goes_on_with_its_own_plan(registry, client, studio, project, monkeypatch):
-    monkeypatch.setattr("annotator.sending.CHUNK", 2)
-    monkeypatch.setattr("annotator.sending.WRITE_ROUNDS", 1)
+    monkeypatch.setattr("annotator.label_studio.push.execute.CHUNK", 2)
+    monkeypatch.setattr("annotator.label_studio.push.execute.WRITE_ROUNDS", 1)
     real, sent = client.import_tasks, []
 
     def breaking(project_id, tasks):

@@ -2,19 +2,19 @@
 
 import pytest
 
-from annotator.connect import connect_project
-from annotator.import_images import import_images
-from annotator.labeling import result_from_boxes
-from annotator.phantoms import write_phantoms
-from annotator.pull import pull_reviews
-from annotator.push import push_images
-from annotator.reconcile import PUSH_CUT, compare_with_studio
-from annotator.tasks import KEY
+from annotator.datasets.import_images import import_images
+from annotator.datasets.phantoms import write_phantoms
+from annotator.label_studio.connect import connect_project
+from annotator.label_studio.payload.labeling_config import result_from_boxes
+from annotator.label_studio.payload.tasks import KEY
+from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.push_images import push_images
+from annotator.label_studio.reconcile import PUSH_CUT, compare_with_studio
 from db.errors import InvalidArgument
-from db.integrity import check_registry
+from db.history.retraction import undo_retraction
+from db.maintenance.integrity import check_registry
 from db.records import Box, LocationSource, LocationStatus, NewProposal
-from db.retraction import undo_retraction
-from db.sync_records import StepAction, SyncKind, SyncStatus, SyncStep
+from db.records.sync import StepAction, SyncKind, SyncStatus, SyncStep
 
 pytestmark = pytest.mark.studio
 

@@ -5,9 +5,9 @@ from contextlib import closing
 
 import pytest
 
-from annotator.labeling import result_from_boxes
-from annotator.studio import read_account, studio_status
-from annotator.tasks import KEY
+from annotator.label_studio.local_server import read_account, studio_status
+from annotator.label_studio.payload.labeling_config import result_from_boxes
+from annotator.label_studio.payload.tasks import KEY
 from db.records import Box
 from db.registry import open_registry
 
@@ -33,7 +33,7 @@ def test_rounds_until_nothing_is_new(connected, client, tmp_path, monkeypatch):
 
     # Cut between proposing and pushing: repeated, it neither trains nor proposes anew.
     with monkeypatch.context() as patched:
-        patched.setattr("cli.round.push_images", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patched.setattr("cli.workflows.round.push_images", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(AssertionError, match="interrupted"):
             connected()
     first = connected()

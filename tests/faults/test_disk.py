@@ -12,19 +12,19 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.pool import StaticPool
 from typer.testing import CliRunner
 
-from annotator.import_images import import_images
-from annotator.phantoms import write_phantoms
+from annotator.datasets.import_images import import_images
+from annotator.datasets.phantoms import write_phantoms
 from cli.main import app
-from db.backup import backup_registry
 from db.engine import _begin_sqlite
 from db.errors import RegistryError
-from db.integrity import check_registry
+from db.maintenance.backup import backup_registry
+from db.maintenance.integrity import check_registry
 from db.registry import Registry, create_registry, open_registry
 
 
 def test_a_full_disk_says_so_and_the_import_goes_on_once_there_is_space(tmp_path, monkeypatch):
     write_phantoms(tmp_path / "phantoms", 60, seed=1)
-    monkeypatch.setattr("annotator.import_images.CHUNK", 20)
+    monkeypatch.setattr("annotator.datasets.import_images.CHUNK", 20)
     registry = create_registry(f"sqlite:///{tmp_path}/r.sqlite3", tmp_path)
     with pytest.raises(RegistryError, match="free some space"):
         import_images(registry_that_may_not_grow(tmp_path), tmp_path / "phantoms", "csv")

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotator.phantoms import write_phantoms
-from db.integrity import check_registry
+from annotator.datasets.phantoms import write_phantoms
+from db.maintenance.integrity import check_registry
 from db.records import LocationStatus
 from db.registry import open_registry
 from tests.faults import workers

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
-from annotator.import_images import import_images
+from annotator.datasets.import_images import import_images
+from db.curation.splitting import split_images
 from db.registry import create_registry
-from db.splitting import split_images
 from learner.checkpoint import load_checkpoint
 from learner.config import make_config
-from learner.train import train_model
+from learner.training.train import train_model
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, "head_channels": 8, "device": "cpu",

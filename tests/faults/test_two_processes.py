@@ -4,8 +4,8 @@ import multiprocessing
 
 import pytest
 
-from annotator.phantoms import write_phantoms
-from db.integrity import check_registry
+from annotator.datasets.phantoms import write_phantoms
+from db.maintenance.integrity import check_registry
 from db.registry import create_registry
 from tests.faults import workers
 

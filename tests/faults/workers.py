@@ -11,11 +11,11 @@ from typing import Any
 
 from PIL import Image
 
-from annotator.client import ProjectTotals
-from annotator.import_images import import_images
+from annotator.datasets.import_images import import_images
+from annotator.label_studio.client import ProjectTotals
+from db.history.retraction import retract_labels
 from db.records import Box, Location, LocationSource, LocationStatus, NewLabel
 from db.registry import Registry, create_registry, open_for_upgrade, open_registry
-from db.retraction import retract_labels
 
 # What the code loads when it needs it is here before the server forks: once, and not in every process.
 for module in ("db.migrations", "scipy.fft", "scipy.spatial", "skimage.measure", "sqlalchemy.dialects.sqlite"):
@@ -55,11 +55,11 @@ def upgrade(url: str, root: str) -> None:
 
 def pull(url: str, root: str, address: str, token: str) -> None:
     """Pull reviews from a Label Studio, a few in a transaction."""
-    import annotator.pull
-    from annotator.client import LabelStudioClient
-    from annotator.pull import pull_reviews
+    import annotator.label_studio.pull.pull_reviews
+    from annotator.label_studio.client import LabelStudioClient
+    from annotator.label_studio.pull.pull_reviews import pull_reviews
 
-    annotator.pull.CHUNK = 4
+    annotator.label_studio.pull.pull_reviews.CHUNK = 4
     registry = open_registry(url, Path(root))
     with LabelStudioClient(address, token) as client:
         pull_reviews(registry, client)
@@ -68,11 +68,11 @@ def pull(url: str, root: str, address: str, token: str) -> None:
 
 def push(url: str, root: str, address: str, token: str, media: str) -> None:
     """Push proposals to a Label Studio, a few in a request, with a limit and shares."""
-    import annotator.sending
-    from annotator.client import LabelStudioClient
-    from annotator.push import push_images
+    import annotator.label_studio.push.execute
+    from annotator.label_studio.client import LabelStudioClient
+    from annotator.label_studio.push.push_images import push_images
 
-    annotator.sending.CHUNK = 3
+    annotator.label_studio.push.execute.CHUNK = 3
     registry = open_registry(url, Path(root))
     with LabelStudioClient(address, token) as client:
         push_images(registry, client, limit=12, control_share=0.3, catch_share=0.2, media_folder=Path(media))
@@ -103,10 +103,10 @@ class Recorded:
 
 def pull_recorded(url: str, root: str, file: str) -> None:
     """Pull what was recorded, a few reviews in a transaction."""
-    import annotator.pull
-    from annotator.pull import pull_reviews
+    import annotator.label_studio.pull.pull_reviews
+    from annotator.label_studio.pull.pull_reviews import pull_reviews
 
-    annotator.pull.CHUNK = 2
+    annotator.label_studio.pull.pull_reviews.CHUNK = 2
     registry = open_registry(url, Path(root))
     pull_reviews(registry, Recorded(file))  # type: ignore[arg-type]
     registry.close()

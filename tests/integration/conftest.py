@@ -2,8 +2,8 @@
 
 import pytest
 
-from annotator.import_images import import_images
-from db.splitting import split_images
+from annotator.datasets.import_images import import_images
+from db.curation.splitting import split_images
 
 
 @pytest.fixture

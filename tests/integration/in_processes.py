@@ -14,16 +14,16 @@ import torch
 
 from db.registry import open_registry
 from learner.config import make_config
-from learner.data import Example, FramedData
-from learner.evaluate import evaluate_run
-from learner.framing import frame_of
-from learner.learner_state import make_learner
-from learner.loop import add_gradients, epoch_generator
-from learner.methods import build_model
-from learner.predict import Normalizer
-from learner.processes import start_processes
-from learner.propose import propose_locations
-from learner.stages import make_stages
+from learner.data.dataset import Example, FramedData
+from learner.data.letterbox import frame_of
+from learner.distributed import start_processes
+from learner.evaluation.evaluate import evaluate_run
+from learner.inference.propose import propose_locations
+from learner.network.build import build_model
+from learner.network.forward import Normalizer
+from learner.training.loop import add_gradients, epoch_generator
+from learner.training.stages import make_stages
+from learner.training.state import make_learner
 
 STEPS, IMAGES, KNOWN, SIDE = 5, 7, 4, 64
 SETTINGS = {"encoder": "resnet10t", "size": SIDE, "head_channels": 8, "weights": "none", "device": "cpu", "tau": 0.6,

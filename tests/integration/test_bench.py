@@ -2,16 +2,16 @@
 
 import pytest
 
-import learner.train
-from annotator.import_images import import_images
+import learner.training.train
+from annotator.datasets.import_images import import_images
+from db.curation.splitting import split_images
 from db.errors import InvalidArgument
 from db.records import RunStatus
-from db.splitting import split_images
+from learner.bench.bench import Budget, half_width, run_table
+from learner.bench.paper_tables import TABLES
 from learner.config import make_config
 from learner.errors import DataInvalid
-from learner.experiments import Budget, half_width, run_table
-from learner.tables import TABLES
-from learner.train import train_model
+from learner.training.train import train_model
 
 TINY = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, "head_channels": 8, "device": "cpu",
         "epochs": 1}  # fmt: skip
@@ -60,7 +60,7 @@ def test_a_table_is_trained_once_tested_and_shared(filled):
 
 def test_a_training_that_was_cut_goes_on_and_one_for_use_stays_the_newest(filled, monkeypatch):
     train_model(filled, make_config("default", TINY))
-    real, calls = learner.train.train_epoch, []
+    real, calls = learner.training.train.train_epoch, []
 
     def cut(*arguments):
         calls.append(1)
@@ -70,7 +70,7 @@ def test_a_training_that_was_cut_goes_on_and_one_for_use_stays_the_newest(filled
 
     budget = Budget(seeds=1, preset="default", overrides={**TINY, "epochs": 2})
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("learner.train.train_epoch", cut)
+        patched.setattr("learner.training.train.train_epoch", cut)
         run_table(filled, "fig11", budget)
     (waiting,) = [run for run in runs_of(filled) if run.status is RunStatus.RUNNING]
     result = run_table(filled, "fig11", budget)

@@ -5,13 +5,13 @@ import torch
 from PIL import Image
 from test_training import tiny
 
-from annotator.import_images import import_images
+from annotator.datasets.import_images import import_images
+from db.curation.splitting import split_images
 from db.errors import InvalidArgument
-from db.splitting import split_images
 from learner.errors import DataInvalid
-from learner.explain import default_layer, explain_images, list_layers
-from learner.methods import build_model
-from learner.train import train_model
+from learner.network.build import build_model
+from learner.reporting.explain import default_layer, explain_images, list_layers
+from learner.training.train import train_model
 
 CPU = torch.device("cpu")
 

@@ -10,14 +10,14 @@ import pytest
 from in_processes import losses_of_steps
 from test_training import tiny
 
-from annotator.import_images import import_images
+from annotator.datasets.import_images import import_images
+from db.curation.splitting import split_images
 from db.registry import create_registry
-from db.splitting import split_images
+from learner.distributed import Processes, start_processes
 from learner.errors import ConfigInvalid
-from learner.evaluate import evaluate_run
-from learner.processes import Processes, start_processes
-from learner.propose import propose_locations
-from learner.train import train_model
+from learner.evaluation.evaluate import evaluate_run
+from learner.inference.propose import propose_locations
+from learner.training.train import train_model
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("in_processes.py")

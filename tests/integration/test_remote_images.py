@@ -13,11 +13,11 @@ moto_server = pytest.importorskip("moto.server")
 import boto3  # noqa: E402
 import fsspec  # noqa: E402
 
+from annotator.datasets.export_images import export_images  # noqa: E402
+from annotator.datasets.import_images import import_images  # noqa: E402
 from annotator.errors import DataUnreadable  # noqa: E402
-from annotator.export_images import export_images  # noqa: E402
-from annotator.import_images import import_images  # noqa: E402
-from db.doctor import find_problems  # noqa: E402
-from db.images import read_image  # noqa: E402
+from db.curation.doctor import find_problems  # noqa: E402
+from db.imaging.decode import read_image  # noqa: E402
 from db.records import LocationStatus  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")

@@ -6,14 +6,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from annotator.import_images import import_images
+from annotator.datasets.import_images import import_images
+from db.curation.splitting import split_images
 from db.records import Split
-from db.splitting import split_images
 from learner.config import make_config
-from learner.image_results import read_results
-from learner.plots import plot_ious
-from learner.report import write_report
-from learner.train import train_model
+from learner.evaluation.per_image import read_results
+from learner.reporting.plots import plot_ious
+from learner.reporting.report import write_report
+from learner.training.train import train_model
 
 TINY = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, "head_channels": 8, "device": "cpu",
         "epochs": 2}  # fmt: skip

@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from test_training import tiny
 
 from learner.checkpoint import load_checkpoint
-from learner.train import train_model
+from learner.training.train import train_model
 
 
 def losses_in(result):

@@ -7,19 +7,19 @@ import shutil
 import pytest
 import torch
 
-import learner.train
-from annotator.import_images import import_images
-from annotator.opening import open_data_set
+import learner.training.train
+from annotator.datasets.decode import open_data_set
+from annotator.datasets.import_images import import_images
 from db.records import LocationSource, RunStatus, Split, Supervision
 from db.registry import create_registry
 from learner.checkpoint import load_checkpoint
 from learner.config import make_config
+from learner.data.selection import select_training_data
 from learner.errors import CheckpointIncompatible, DataInvalid, LearnerError, OutOfMemory, TrainingDiverged
-from learner.evaluate import evaluate_run
-from learner.overlays import draw_proposals
-from learner.propose import propose_locations
-from learner.train import train_model
-from learner.training_data import select_training_data
+from learner.evaluation.evaluate import evaluate_run
+from learner.inference.propose import propose_locations
+from learner.reporting.drawing import draw_proposals
+from learner.training.train import train_model
 from tests.builders import present
 
 TINY = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, "head_channels": 8, "device": "cpu"}
@@ -122,7 +122,7 @@ class Stop(BaseException):
 
 def train_and_cut(registry, monkeypatch, epochs):
     """Begin a training that is killed after some epochs."""
-    done, real = [], learner.train.train_epoch
+    done, real = [], learner.training.train.train_epoch
 
     def stopping(*args):
         if len(done) == epochs:
@@ -131,7 +131,7 @@ def train_and_cut(registry, monkeypatch, epochs):
         return real(*args)
 
     with monkeypatch.context() as patched, pytest.raises(Stop):
-        patched.setattr("learner.train.train_epoch", stopping)
+        patched.setattr("learner.training.train.train_epoch", stopping)
         train_model(registry, tiny())
 
 
@@ -184,7 +184,7 @@ def test_relatives_of_test_images_are_not_trained_on_and_seen_test_images_not_sc
 
 def test_a_run_cut_before_its_first_epoch_needs_the_registry_as_it_was(filled, monkeypatch):
     with monkeypatch.context() as patched, pytest.raises(Stop):
-        patched.setattr("learner.train.train_epoch", lambda *a: (_ for _ in ()).throw(Stop()))
+        patched.setattr("learner.training.train.train_epoch", lambda *a: (_ for _ in ()).throw(Stop()))
         train_model(filled, tiny())
     with filled.begin() as tx:
         image = tx.images.select(splits=[Split.TRAIN], supervision=Supervision.PARTLY)[0]
@@ -198,7 +198,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(filled, monkeypatch):
     stepped = []
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, *a: stepped.append(1) or real(self, *a))
     monkeypatch.setattr(
-        "learner.batch_losses.localization_loss", lambda logits, *a, **k: logits.mean(dim=(1, 2, 3)) * torch.nan
+        "learner.training.step.localization_loss", lambda logits, *a, **k: logits.mean(dim=(1, 2, 3)) * torch.nan
     )
     with pytest.raises(TrainingDiverged, match="stage 1, step 1"):
         train_model(filled, tiny())
@@ -254,7 +254,7 @@ def test_a_batch_that_does_not_fit_names_a_smaller_one(filled, monkeypatch):
     def full(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr("learner.train.train_epoch", full)
+    monkeypatch.setattr("learner.training.train.train_epoch", full)
     with pytest.raises(OutOfMemory, match="batch_size=4") as caught:
         train_model(filled, tiny(size=128))
     assert "size=64" in str(caught.value)
@@ -325,7 +325,7 @@ def test_a_network_that_cannot_be_compiled_is_said(filled, monkeypatch):
     def failing(*_):
         raise torch._dynamo.exc.TorchDynamoException("No working C++ compiler found")
 
-    monkeypatch.setattr("learner.train.train_epoch", failing)
+    monkeypatch.setattr("learner.training.train.train_epoch", failing)
     with pytest.raises(LearnerError, match="compile=false"):
         train_model(filled, tiny(compile=True))
 

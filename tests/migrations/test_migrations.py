@@ -9,10 +9,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, insert, inspect, text
 
 from db import schema
-from db.backup import copy_before_upgrade
 from db.engine import make_engine
 from db.errors import RegistryError, SchemaOutOfDate
-from db.integrity import check_registry
+from db.maintenance.backup import copy_before_upgrade
+from db.maintenance.integrity import check_registry
 from db.records import Box, LocationSource, LocationStatus, ReviewOutcome, Split
 from db.registry import Registry, create_registry, open_for_upgrade, open_registry
 from db.tables import Base
@@ -150,7 +150,7 @@ def test_an_old_registry_is_upgraded_with_its_data(engine, tmp_path, revision):
 
 @pytest.mark.parametrize("revision", list(ASSETS))
 def test_an_upgraded_registry_goes_on_as_any_other(engine, tmp_path, revision):
-    from db.retraction import retract_labels
+    from db.history.retraction import retract_labels
     from tests.builders import add_images, new_image, present
 
     fill_old(engine, revision)

@@ -1,0 +1,175 @@
+"""Opens what a reader listed: decodes every file once and checks that image, boxes and mask fit together."""
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.datasets.formats.entries import BadEntry, Drawing, Entry, Refusal
+from annotator.datasets.formats.supported import read_layout
+from db.errors import ImageUnreadable
+from db.imaging.decode import ImageFacts, png_from_mask, read_facts, read_mask
+from db.imaging.files import ImageFile
+from db.imaging.geometry import boxes_from_mask, clip_box, is_within
+from db.progress import Progress, SilentProgress
+from db.records import Location, LocationStatus, NewImage
+
+LONGEST_CLASS = 255
+TOGETHER = 32
+"""Entries that a thread opens in one go."""
+
+AHEAD = 32
+"""Goes that are ahead of the one who asks, so that nobody waits."""
+
+
+def open_entry(entry: Entry, *, cache: Path | None = None, origin: str | None = None) -> list[NewImage] | Refusal:
+    """Open an entry's files and check that they fit together.
+
+    Args:
+        entry: what to open.
+        cache: folder that keeps copies of remote files.
+        origin: who or what says this, for the history.
+
+    Returns:
+        One image; of a DICOM file with several frames one an image.
+    """
+    file = ImageFile.at(entry.path, cache=cache)
+    if (problem := _unstorable(entry)) is not None:
+        return Refusal(entry.name.encode("utf-8", "backslashreplace").decode(), problem)
+    try:
+        facts = read_facts(file, fresh=True)
+    except ImageUnreadable as exc:
+        return Refusal(entry.name, exc.reason)
+    if len(facts) > 1 and entry.has_location:
+        return Refusal(entry.name, f"it has {len(facts)} frames; say which one a box belongs to: {entry.name}#frame=0")
+    try:
+        return [_new_image(entry, file, one, cache, origin) for one in facts]
+    except BadEntry as exc:
+        return Refusal(entry.name, str(exc))
+
+
+def _unstorable(entry: Entry) -> str | None:
+    """Say what no database could store, before it would take good images down with it."""
+    if not entry.path.location.isprintable() and not _is_text(entry.path.location):
+        return "its name is not valid UTF-8; rename the file"
+    for what, text in (("class", entry.class_name), ("group", entry.group)):
+        if text is not None and (not _is_text(text) or "\0" in text):
+            return f"its {what} holds characters that are no text"
+    if entry.class_name is not None and len(entry.class_name) > LONGEST_CLASS:
+        return f"its class is longer than {LONGEST_CLASS} characters"
+    return None
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _new_image(entry: Entry, file: ImageFile, facts: ImageFacts, cache: Path | None, origin: str | None) -> NewImage:
+    return NewImage(
+        path=file.with_frame(facts.frame) if facts.frame is not None else file,
+        content_hash=facts.content_hash,
+        width=facts.width,
+        height=facts.height,
+        class_name=entry.class_name,
+        group=entry.group or facts.patient,
+        split=entry.split,
+        location=_location(entry, facts.width, facts.height, cache),
+        thumbnail=facts.thumbnail,
+        remark=facts.remark,
+        origin=origin,
+    )
+
+
+def _location(entry: Entry, width: int, height: int, cache: Path | None) -> Location | None:
+    if entry.is_empty:
+        return Location(LocationStatus.EMPTY)
+    drawing = entry.draw(width, height) if entry.draw is not None else Drawing(entry.boxes)
+    for box in drawing.boxes:
+        if not is_within(box, width, height):
+            raise BadEntry(
+                f"the box x={box.x:g} y={box.y:g} width={box.width:g} height={box.height:g} is empty or beyond "
+                f"the edge of the {width}x{height} image"
+            )
+    clipped = (clip_box(box, width, height) for box in drawing.boxes)
+    boxes = tuple(box for box in clipped if box is not None)
+    mask_HW = _united(entry.mask_paths, width, height, cache) if entry.mask_paths else drawing.mask_HW
+    if mask_HW is None:
+        return Location(LocationStatus.PRESENT, boxes) if boxes else None
+    if boxes and not mask_HW.any():
+        raise BadEntry("its mask is empty, but boxes are given too")
+    boxes = boxes or boxes_from_mask(mask_HW)
+    if not boxes:
+        return Location(LocationStatus.EMPTY)
+    return Location(LocationStatus.PRESENT, boxes, png_from_mask(mask_HW))
+
+
+def _united(files: Sequence[ImageFile], width: int, height: int, cache: Path | None) -> NDArray[np.bool_]:
+    whole_HW = np.zeros((height, width), dtype=bool)
+    for file in files:
+        try:
+            mask_HW = read_mask(ImageFile.at(file, cache=cache))
+        except ImageUnreadable as exc:
+            raise BadEntry(f"its mask {file.name} cannot be used: {exc.reason}") from exc
+        if mask_HW.shape != (height, width):
+            raise BadEntry(
+                f"its mask {file.name} is {mask_HW.shape[1]}x{mask_HW.shape[0]}, the image {width}x{height}; masks "
+                "must have the image's upright size"
+            )
+        whole_HW |= mask_HW
+    return whole_HW
+
+
+def open_entries(
+    entries: Iterable[Entry], *, cache: Path | None = None, origin: str | None = None
+) -> Iterator[list[NewImage] | Refusal]:
+    """Open entries on all cores, in order, some ahead of the one who asks; see `open_entry`."""
+    waiting: deque[Future[list[list[NewImage] | Refusal]]] = deque()
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        # Several entries at once: a small image is decoded in less time than threads need to hand it over.
+        rest = iter(entries)
+        while together := list(itertools.islice(rest, TOGETHER)):
+            waiting.append(pool.submit(_open_together, together, cache, origin))
+            if len(waiting) > AHEAD:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _open_together(entries: Sequence[Entry], cache: Path | None, origin: str | None) -> list[list[NewImage] | Refusal]:
+    return [open_entry(entry, cache=cache, origin=origin) for entry in entries]
+
+
+def open_data_set(
+    path: str | Path, layout: str, *, images: str | Path | None = None, progress: Progress | None = None
+) -> tuple[list[NewImage], list[Refusal]]:
+    """Open a data set without registering it.
+
+    Returns:
+        The good images, and what was refused with the reason.
+
+    Raises:
+        InvalidArgument: the layout is unknown; DataUnreadable: the listing cannot be read at all.
+    """
+    listing = read_layout(layout, path, images=images)
+    good: list[NewImage] = []
+    refused = list(listing.refusals)
+    with (progress or SilentProgress()).task("opening", len(listing.entries)) as task:
+        for opened in open_entries(listing.entries):
+            if isinstance(opened, Refusal):
+                refused.append(opened)
+            else:
+                good += opened
+            task.advance()
+    return good, refused

@@ -1,0 +1,264 @@
+"""Writes what is known into a data set in another program's format, as of a snapshot: the same bytes every time.
+
+Only labels that a person stands behind are written: imported, drawn, accepted, edited. A proposal that nobody has
+reviewed is written only if that is asked for, and says so. Images known to be empty stay in the export, in a form that
+differs from images that nobody has labeled, which are left out unless asked for.
+"""
+
+import io
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from annotator.datasets.formats.export_set import ExportImage, ExportSet, write_json
+from annotator.datasets.formats.supported import WRITERS
+from annotator.datasets.formats.voc import IMAGES as VOC_IMAGES
+from annotator.datasets.formats.yolo import split_folder
+from db.errors import Conflict, ImageUnreadable, InvalidArgument
+from db.imaging.decode import hash_content, is_stored_upright, read_image
+from db.progress import Progress, SilentProgress
+from db.records import ImageRecord, LocationStatus, ProposalRecord, Split
+from db.registry import Registry, Transaction
+
+MANIFEST = "partly-export.json"
+COPY, NONE = "copy", "none"
+CHUNK = 256
+
+
+@dataclass(slots=True)
+class ExportReport:
+    """What an export wrote."""
+
+    snapshot: str | None
+    """Hash by which the same export can be written again; None for a dry run of what is known now."""
+    images: int = 0
+    present: int = 0
+    empty: int = 0
+    unknown: int = 0
+    boxes: int = 0
+    proposed: int = 0
+    """Images whose boxes are proposals that nobody has reviewed."""
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+
+
+def export_images(
+    registry: Registry,
+    out: Path,
+    layout: str,
+    *,
+    snapshot: str | None = None,
+    splits: Sequence[Split] | None = None,
+    unlabeled: bool = False,
+    proposals: bool = False,
+    images: str = COPY,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> ExportReport:
+    """Write labels (and images) in a format.
+
+    Args:
+        registry: what to write.
+        out: the folder to make. An earlier export there is replaced, anything else refused.
+        layout: `coco`, `csv`, `voc` or `yolo`.
+        snapshot: state of the registry to write, by default what is known now.
+        splits: only images of these splits.
+        unlabeled: write images whose location is not known too, marked as such.
+        proposals: write pending proposals where there is no label, marked as such; they are not part of a snapshot.
+        images: `copy` them upright into the export, or `none`: name the originals.
+        dry_run: only count.
+        progress: where to show how far it is.
+
+    Raises:
+        InvalidArgument: the format or an option is out of range; NotFound: there is no such snapshot.
+        Conflict: the folder holds something else.
+        DataUnreadable: the format needs images that are not copied.
+    """
+    if layout not in WRITERS:
+        raise InvalidArgument(f"unknown format {layout!r}; expected one of: {', '.join(WRITERS)}")
+    if images not in (COPY, NONE):
+        raise InvalidArgument(f"--images is {COPY} or {NONE}, got {images!r}")
+    if proposals and snapshot is not None:
+        raise InvalidArgument("proposals that nobody has reviewed are not part of a snapshot: leave out one of the two")
+    if not dry_run:
+        _refuse_foreign(out)
+    records, masks, waiting, digest = _read(registry, snapshot, with_proposals=proposals, take=not dry_run)
+    if splits is not None:
+        records = [record for record in records if record.split in splits]
+    copied = images == COPY
+    entries = list(_entries(registry, records, masks, waiting, unlabeled=unlabeled, copied=copied))
+    report = ExportReport(digest)
+    if dry_run:
+        _count(report, [entry for _, entry in entries])
+        return report
+    draft = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        draft.mkdir(parents=True)
+        if copied:
+            entries = _copy_images(entries, draft, layout, report, progress or SilentProgress())
+        written = [entry for _, entry in entries]
+        classes = sorted({entry.class_name for entry in written if entry.class_name is not None})
+        WRITERS[layout](ExportSet(written, classes, copied), draft)
+        _count(report, written)
+        write_json(draft / MANIFEST, {"format": layout, "snapshot": digest, "images": len(written)})
+        _put_in_place(draft, out)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return report
+
+
+def _refuse_foreign(out: Path) -> None:
+    if out.exists() and not (out.is_dir() and ((out / MANIFEST).is_file() or not any(out.iterdir()))):
+        raise Conflict(f"{out} exists and is not an export of partly; give a folder that does not exist yet")
+
+
+def _put_in_place(draft: Path, out: Path) -> None:
+    old = out.with_name(f".{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.rename(old)
+    draft.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _read(
+    registry: Registry, snapshot: str | None, *, with_proposals: bool, take: bool
+) -> tuple[list[ImageRecord], dict[int, bytes], dict[int, ProposalRecord], str | None]:
+    digest: str | None = None
+    position: int | None = None
+    if snapshot is not None:
+        with registry.read() as tx:
+            found = tx.snapshots.get(snapshot)
+    elif take:
+        with registry.begin() as tx:
+            found = tx.snapshots.take()
+    if snapshot is not None or take:
+        digest, position = found.hash, found.position
+    with registry.read() as tx:
+        records = tx.snapshots.images_at(position) if position is not None else tx.images.select()
+        waiting = {item.image_id: item for item in tx.proposals.pending()} if with_proposals else {}
+        return records, _masks(tx, records), waiting, digest
+
+
+def _masks(tx: Transaction, records: Sequence[ImageRecord]) -> dict[int, bytes]:
+    return tx.labels.mask_pngs([image.label.id for image in records if image.label and image.label.has_mask])
+
+
+def _entries(
+    registry: Registry,
+    records: Sequence[ImageRecord],
+    masks: dict[int, bytes],
+    waiting: dict[int, ProposalRecord],
+    *,
+    unlabeled: bool,
+    copied: bool,
+) -> Iterator[tuple[ImageRecord, ExportImage]]:
+    chosen = [
+        record
+        for record in records
+        if unlabeled or record.location_status is not LocationStatus.UNKNOWN or record.id in waiting
+    ]
+    # By name, so that the order says nothing about when an image was registered.
+    chosen.sort(key=lambda record: (str(record.path), record.id))
+    names = _names(chosen) if copied else {record.id: _original(registry, record) for record in chosen}
+    for record in chosen:
+        label = record.label
+        known = record.location_status is not LocationStatus.UNKNOWN
+        proposal = None if known else waiting.get(record.id)
+        yield (
+            record,
+            ExportImage(
+                name=names[record.id],
+                width=record.width,
+                height=record.height,
+                class_name=record.class_name,
+                group=record.group,
+                split=record.split,
+                status=LocationStatus.PRESENT if proposal else record.location_status,
+                boxes=proposal.boxes if proposal else record.boxes,
+                mask_png=masks.get(label.id) if label is not None else None,
+                source="proposed" if proposal else str(label.source) if label is not None and known else None,
+                reviewer=label.reviewer if label is not None and known else None,
+                run=proposal.run_name if proposal else f"run-{label.run_id}" if label and label.run_id else None,
+            ),
+        )
+
+
+def _original(registry: Registry, record: ImageRecord) -> str:
+    text = str(record.path)
+    prefix = f"{registry.root.as_posix()}/"
+    return text.removeprefix(prefix)
+
+
+def _names(records: Sequence[ImageRecord]) -> dict[int, str]:
+    """Name the copies: the original's name without odd characters, with the image's number where two would collide."""
+    plain = {record.id: re.sub(r"[^\w.()-]+", "_", record.path.stem).strip(".") or "image" for record in records}
+    counts = Counter(stem.lower() for stem in plain.values())
+    return {
+        record.id: (stem if counts[(stem := plain[record.id]).lower()] == 1 else f"{stem}-{record.id}")
+        + record.path.suffix.lower()
+        for record in records
+    }
+
+
+def _copy_images(
+    entries: Sequence[tuple[ImageRecord, ExportImage]],
+    folder: Path,
+    layout: str,
+    report: ExportReport,
+    progress: Progress,
+) -> list[tuple[ImageRecord, ExportImage]]:
+    written: list[tuple[ImageRecord, ExportImage]] = []
+    with progress.task("copying images", len(entries)) as task, ThreadPoolExecutor() as pool:
+        for start in range(0, len(entries), CHUNK):
+            chunk = entries[start : start + CHUNK]
+            results = pool.map(lambda item: _copy_image(item[0], item[1], folder, layout), chunk)
+            for (record, _), result in zip(chunk, results, strict=True):
+                if isinstance(result, ExportImage):
+                    written.append((record, result))
+                else:
+                    report.skipped.append({"image": record.id, "path": str(record.path), "reason": result})
+                task.advance()
+    return written
+
+
+def _copy_image(record: ImageRecord, entry: ExportImage, folder: Path, layout: str) -> ExportImage | str:
+    """Copy one image, upright; return its entry with the name it got, or why that cannot be done."""
+    try:
+        data = record.path.read_bytes()
+        if hash_content(record.path, data) != record.content_hash:
+            return "the file's content has changed since it was registered"
+        name = entry.name
+        if not is_stored_upright(record.path, data):
+            # Other programs do not all turn images as their EXIF data say, and boxes belong to the upright one.
+            buffer = io.BytesIO()
+            Image.fromarray(read_image(record.path)).save(buffer, "PNG")
+            data, name = buffer.getvalue(), f"{entry.name}.png"
+    except ImageUnreadable as exc:
+        return exc.reason
+    place = {"voc": VOC_IMAGES, "yolo": f"images/{split_folder(entry)}"}.get(layout, "images")
+    target = folder / place / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
+    return ExportImage(**{**_fields(entry), "name": name})
+
+
+def _fields(entry: ExportImage) -> dict[str, Any]:
+    return {name: getattr(entry, name) for name in entry.__dataclass_fields__}
+
+
+def _count(report: ExportReport, entries: Sequence[ExportImage]) -> None:
+    statuses = Counter(entry.status for entry in entries)
+    report.images = len(entries)
+    report.present = statuses[LocationStatus.PRESENT]
+    report.empty = statuses[LocationStatus.EMPTY]
+    report.unknown = statuses[LocationStatus.UNKNOWN]
+    report.boxes = sum(len(entry.boxes) for entry in entries)
+    report.proposed = sum(entry.source == "proposed" for entry in entries)

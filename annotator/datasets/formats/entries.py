@@ -1,0 +1,161 @@
+"""What every reader of a layout returns: entries to register, files refused with the reason, and warnings."""
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.errors import DataUnreadable
+from db.errors import ImageUnreadable
+from db.imaging.files import ImageFile, is_uri, list_remote
+from db.records import Box, Split
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Where something is in an image of known size, as a data set draws it."""
+
+    boxes: tuple[Box, ...] = ()
+    mask_HW: NDArray[np.bool_] | None = None
+
+
+class BadEntry(Exception):
+    """An image whose description cannot be used; the message is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One image as a data set names it, not yet opened."""
+
+    name: str
+    """The image as the data set names it, relative to its folder."""
+    path: ImageFile
+    class_name: str | None = None
+    group: str | None = None
+    split: Split | None = None
+    mask_paths: tuple[ImageFile, ...] = ()
+    """Mask files; several are united."""
+    boxes: tuple[Box, ...] = ()
+    is_empty: bool = False
+    """The data set says that there is nothing to find."""
+    draw: Callable[[int, int], Drawing] | None = None
+    """For data sets that draw relative to the image or as polygons: (width, height) -> drawing, or BadEntry."""
+
+    @property
+    def has_location(self) -> bool:
+        """Say whether the data set claims to know the location; a mask may still turn out to be empty."""
+        return self.is_empty or bool(self.mask_paths) or bool(self.boxes) or self.draw is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A file or row that cannot be registered, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Listing:
+    """What a data set holds."""
+
+    entries: list[Entry] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+class Folder:
+    """A folder that names in a data file are relative to: local, or an fsspec URI. No name leads out of it."""
+
+    def __init__(self, place: str | Path) -> None:
+        self._uri = str(place).rstrip("/") if is_uri(str(place)) and not str(place).startswith("file://") else None
+        self._base = Path("/") if self._uri else Path(ImageFile.at(place).location)
+        self._prefix = f"{self._base.as_posix().rstrip('/')}/"
+
+    @property
+    def is_remote(self) -> bool:
+        """Say whether the folder is not on this machine's own file system."""
+        return self._uri is not None
+
+    def __str__(self) -> str:
+        return self._uri or str(self._base)
+
+    def file(self, name: str) -> ImageFile | None:
+        """Resolve a name found in a data file, None if it points outside the folder.
+
+        Args:
+            name: relative, with forward or backward slashes.
+        """
+        posix = name.replace("\\", "/")
+        if not name or "\0" in name or posix.startswith("/") or posix[1:2] == ":" or is_uri(posix):
+            return None
+        if self._uri is not None:
+            return self._remote_file(posix)
+        path = os.path.normpath(f"{self._base}/{posix}")
+        if not path.startswith(self._prefix):
+            return None
+        # A link inside the folder may not lead out of it either.
+        if not self._is_inside(path.rpartition("/")[0]):
+            return None
+        if os.path.islink(path) and not Path(path).resolve().is_relative_to(self._real_base()):  # noqa: PTH114 - it is quick
+            return None
+        return ImageFile(path)
+
+    def _remote_file(self, name: str) -> ImageFile | None:
+        path = os.path.normpath(name)
+        if path.startswith("..") or path == ".":
+            return None
+        safe = quote(path) if str(self._uri).startswith(("http://", "https://")) else path
+        return ImageFile.at(f"{self._uri}/{safe}")
+
+    @functools.cache  # noqa: B019 - a folder lives as long as one import
+    def _real_base(self) -> Path:
+        return self._base.resolve()
+
+    @functools.cache  # noqa: B019
+    def _is_inside(self, parent: str) -> bool:
+        return Path(parent).resolve().is_relative_to(self._real_base())
+
+    def names(self) -> list[str]:
+        """List all files in the folder and below it, linked folders and hidden files left out, in order.
+
+        Raises:
+            DataUnreadable: the folder is not there.
+        """
+        if self._uri is not None:
+            try:
+                names = list_remote(self._uri)
+            except ImageUnreadable as exc:
+                raise DataUnreadable(str(exc)) from exc
+            return [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
+        if not self._base.is_dir():
+            raise DataUnreadable(f"{self._base}: expected a folder")
+        found: list[str] = []
+        for root, folders, files in os.walk(self._base):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            prefix = Path(root).relative_to(self._base).as_posix()
+            found += [name if prefix == "." else f"{prefix}/{name}" for name in files if not name.startswith(".")]
+        return sorted(found)
+
+
+def read_data_file(place: str | Path) -> bytes:
+    """Read a listing, local or remote.
+
+    Raises:
+        DataUnreadable: it is missing, empty, or cannot be reached.
+    """
+    try:
+        return ImageFile.at(place).read_bytes()
+    except ImageUnreadable as exc:
+        raise DataUnreadable(str(exc)) from exc
+
+
+def parent_of(place: str | Path) -> str | Path:
+    """Return the folder that a data file lies in."""
+    text = str(place)
+    return text.rpartition("/")[0] if is_uri(text) else Path(text).parent

@@ -1,0 +1,123 @@
+"""What every writer of a format receives: images with what is known of them, ready to be written below a folder."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db.imaging.decode import mask_from_png
+from db.records import Box, LocationStatus, Split
+
+
+@dataclass(frozen=True, slots=True)
+class ExportImage:
+    """One image to write."""
+
+    name: str
+    """File name in the export, without a folder; or, where images are not copied, the place of the original."""
+    width: int
+    height: int
+    class_name: str | None
+    group: str | None
+    split: Split | None
+    status: LocationStatus
+    boxes: tuple[Box, ...]
+    mask_png: bytes | None
+    source: str | None
+    """imported, drawn, accepted, edited; or `proposed` for what nobody has reviewed yet."""
+    reviewer: str | None
+    run: str | None
+
+    @property
+    def stem(self) -> str:
+        """The file name without its end."""
+        return Path(self.name).stem
+
+    def mask(self) -> NDArray[np.bool_] | None:
+        """Return the mask, bool HW, None where only boxes are known."""
+        return mask_from_png(self.mask_png) if self.mask_png is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSet:
+    """Everything to write."""
+
+    images: Sequence[ExportImage]
+    classes: Sequence[str]
+    copied: bool
+    """The images lie in the export's own folder."""
+
+
+def facts_of(image: ExportImage) -> dict[str, Any]:
+    """Return what formats have no place for and partly reads back: class, location, group, split, provenance."""
+    facts = {
+        "class": image.class_name,
+        "location": str(image.status),
+        "group": image.group,
+        "split": str(image.split) if image.split else None,
+        "source": image.source,
+        "reviewer": image.reviewer,
+        "run": image.run,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+SIDECAR = "images.csv"
+"""Lies beside formats that have no place for some facts; other readers ignore it."""
+
+
+def write_sidecar(export: ExportSet, folder: Path, place: Callable[[ExportImage], str]) -> Path:
+    """Write what is known of each image, under its place in the export."""
+    file = folder / SIDECAR
+    columns = ("image", "class", "location", "group", "split", "source", "reviewer", "run")
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({"image": place(image), **facts_of(image)} for image in export.images)
+    return file
+
+
+def read_sidecar(folder: Path) -> dict[str, dict[str, str]]:
+    """Read what `write_sidecar` wrote, by place; nothing where there is none."""
+    file = folder / SIDECAR
+    if not file.is_file():
+        return {}
+    reader = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"), newline=""))
+    return {row["image"]: row for row in reader if row.get("image")}
+
+
+def masks_by_box(mask_HW: NDArray[np.bool_], boxes: Sequence[Box]) -> list[NDArray[np.bool_]]:
+    """Divide a mask among its boxes: every pixel belongs to the first box it lies in, strays to the first box.
+
+    Returns:
+        One bool HW a box; together they are the mask.
+    """
+    left_HW = mask_HW.copy()
+    parts: list[NDArray[np.bool_]] = []
+    for box in boxes:
+        part_HW = np.zeros_like(mask_HW)
+        rows = slice(int(np.floor(box.y)), int(np.ceil(box.y + box.height)))
+        columns = slice(int(np.floor(box.x)), int(np.ceil(box.x + box.width)))
+        part_HW[rows, columns] = left_HW[rows, columns]
+        left_HW &= ~part_HW
+        parts.append(part_HW)
+    if parts:
+        parts[0] |= left_HW
+    return parts
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write JSON in the one way that the same content always looks the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def number(value: float) -> int | float:
+    """Return a whole number as int, so that files show 12 and not 12.0."""
+    return int(value) if float(value).is_integer() else float(value)

@@ -1,0 +1,41 @@
+"""The layouts that can be imported and the formats that can be written, by name."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+
+from annotator.datasets.formats import busi, coco, csv_table, folders, voc, yolo
+from annotator.datasets.formats.entries import Folder, Listing
+from annotator.datasets.formats.export_set import ExportSet
+from db.errors import InvalidArgument
+
+READERS: MappingProxyType[str, Callable[[str | Path, Folder | None], Listing]] = MappingProxyType(
+    {
+        "busi": busi.read,
+        "coco": coco.read,
+        "csv": csv_table.read,
+        "folders": folders.read,
+        "voc": voc.read,
+        "yolo": yolo.read,
+    }
+)
+WRITERS: MappingProxyType[str, Callable[[ExportSet, Path], list[Path]]] = MappingProxyType(
+    {"coco": coco.write, "csv": csv_table.write, "voc": voc.write, "yolo": yolo.write}
+)
+
+
+def read_layout(layout: str, path: str | Path, *, images: str | Path | None = None) -> Listing:
+    """List a data set.
+
+    Args:
+        layout: the name of a reader.
+        path: the data set; where the layout allows it, an fsspec URI.
+        images: folder or URI that the names of images are relative to, where that is not the data file's own folder.
+
+    Raises:
+        InvalidArgument: there is no such layout.
+        DataUnreadable: the listing cannot be read at all.
+    """
+    if layout not in READERS:
+        raise InvalidArgument(f"unknown layout {layout!r}; expected one of: {', '.join(READERS)}")
+    return READERS[layout](path, Folder(images) if images is not None else None)

@@ -1,0 +1,276 @@
+"""Registers the images of a data set with what is known of them.
+
+One bad file never loses the good ones: it is listed with the reason. The same import twice changes nothing; what a
+person has said about an image is never replaced by an import, and nothing about a test image is changed unless that
+is asked for. Work is done in chunks, each in one short transaction, so that an import cut anywhere goes on where it
+stopped.
+"""
+
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from annotator.datasets.decode import open_entries
+from annotator.datasets.formats.entries import Entry, Listing, Refusal
+from annotator.datasets.formats.supported import read_layout
+from db.curation.duplicates import find_near_duplicates
+from db.errors import InvalidArgument
+from db.imaging.files import ImageFile
+from db.imaging.paths import ProjectPaths
+from db.progress import Progress, SilentProgress
+from db.records import ImageRecord, Location, LocationSource, NewImage, NewLabel, Split
+from db.registry import Registry, Transaction
+
+CHUNK = 1000
+KEPT_BY_PEOPLE = frozenset({LocationSource.DRAWN, LocationSource.ACCEPTED, LocationSource.EDITED})
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """What an import did."""
+
+    registered: int = 0
+    updated: int = 0
+    moved: int = 0
+    unchanged: int = 0
+    near_duplicates: int = 0
+    """Pairs of images that show the same, at least one of them new."""
+    refused: list[Refusal] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def import_images(
+    registry: Registry,
+    path: str | Path,
+    layout: str,
+    *,
+    images: str | Path | None = None,
+    keep_locations: float = 1.0,
+    seed: int = 0,
+    group_by: str | None = None,
+    change_test: bool = False,
+    author: str | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Register the images of a data set.
+
+    Args:
+        registry: where to.
+        path: the data set; where the layout allows it, an fsspec URI.
+        layout: `busi`, `coco`, `csv`, `folders`, `voc` or `yolo`.
+        images: folder or URI that the names of images are relative to, where that is not the data set's own.
+        keep_locations: share of the known locations to register, 0 to 1, stratified by class and seeded; the other
+            images become partly labeled. Images that the data set puts into test keep theirs.
+        seed: of the choice above.
+        group_by: regular expression on the image's name; its first group (or the whole match) is the image's group.
+        change_test: allow changes of what is known of images that are in test already.
+        author: who imports, for the history.
+        dry_run: read and check everything, write nothing.
+        progress: where to show how far it is.
+
+    Raises:
+        InvalidArgument: an argument is out of range, or the layout unknown.
+        DataUnreadable: the listing cannot be read at all.
+    """
+    listing = read_layout(layout, path, images=images)
+    return import_listing(
+        registry,
+        listing,
+        origin=f"import of {path} as {layout}" + (f" by {author}" if author else ""),
+        keep_locations=keep_locations,
+        seed=seed,
+        group_by=group_by,
+        change_test=change_test,
+        dry_run=dry_run,
+        progress=progress,
+    )
+
+
+def import_listing(
+    registry: Registry,
+    listing: Listing,
+    *,
+    origin: str | None = None,
+    keep_locations: float = 1.0,
+    seed: int = 0,
+    group_by: str | None = None,
+    change_test: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Register what a reader listed; arguments as in `import_images`."""
+    if not 0 <= keep_locations <= 1:
+        raise InvalidArgument(f"--keep-locations is a share from 0 to 1, got {keep_locations}")
+    entries = list(_grouped(listing.entries, group_by))
+    entries = hide_locations(entries, keep=keep_locations, seed=seed)
+    report = ImportReport(refused=list(listing.refusals), warnings=list(listing.warnings))
+    writer = _Writer(registry, report, origin, change_test=change_test, dry_run=dry_run)
+    cache = ProjectPaths(registry.root).cache
+    opened: list[NewImage] = []
+    with (progress or SilentProgress()).task("importing", len(entries)) as task:
+        for images in open_entries(entries, cache=cache, origin=origin):
+            if isinstance(images, Refusal):
+                report.refused.append(images)
+            else:
+                opened += images
+            if len(opened) >= CHUNK:
+                writer.write(opened)
+                opened = []
+            task.advance()
+        writer.write(opened)
+    if not dry_run:
+        report.near_duplicates = len(find_near_duplicates(registry, progress=progress))
+    return report
+
+
+def _grouped(entries: Sequence[Entry], pattern: str | None) -> Iterator[Entry]:
+    if pattern is None:
+        yield from entries
+        return
+    try:
+        regex = re.compile(pattern)
+    except re.error as exc:
+        raise InvalidArgument(f"--group-by {pattern!r} is not a regular expression: {exc}") from exc
+    for entry in entries:
+        match = regex.search(entry.name)
+        group = (match[1] if regex.groups else match[0]) if match else None
+        yield replace(entry, group=group or entry.group)
+
+
+def hide_locations(entries: Sequence[Entry], *, keep: float, seed: int) -> list[Entry]:
+    """Drop the locations of all but a share of the entries, stratified by class; entries in test keep theirs.
+
+    The choice depends on the seed and on the names of the images alone.
+    """
+    if keep >= 1:
+        return list(entries)
+    by_class: dict[str, list[str]] = defaultdict(list)
+    for entry in entries:
+        if entry.has_location and entry.split is not Split.TEST:
+            by_class[entry.class_name or ""].append(entry.name)
+    kept: set[str] = set()
+    for class_name, names in by_class.items():
+        rng = random.Random(f"{seed}/{class_name}")
+        kept.update(rng.sample(sorted(names), round(keep * len(names))))
+    return [
+        entry
+        if entry.name in kept or entry.split is Split.TEST
+        else replace(entry, mask_paths=(), boxes=(), is_empty=False, draw=None)
+        for entry in entries
+    ]
+
+
+class _Writer:
+    """Writes opened images into the registry, a chunk in a transaction."""
+
+    def __init__(
+        self, registry: Registry, report: ImportReport, origin: str | None, *, change_test: bool, dry_run: bool
+    ) -> None:
+        self._registry = registry
+        self._report = report
+        self._origin = origin
+        self._change_test = change_test
+        self._dry_run = dry_run
+
+    def write(self, images: Sequence[NewImage]) -> None:
+        """Register new images, and what is new about known ones."""
+        if not images:
+            return
+        self._report.warnings += [f"{image.path.name}: {image.remark}" for image in images if image.remark]
+        with self._registry.read() if self._dry_run else self._registry.begin() as tx:
+            found = tx.images.find(images)
+            at_path = {record.path: record for record in found}
+            # Registered images whose file is gone: one of the same content elsewhere is the same image, moved.
+            wanted = {image.path for image in images}
+            gone = [record for record in found if record.path not in wanted and not record.path.exists()]
+            new: dict[ImageFile, NewImage] = {}
+            for image in images:
+                same_place = at_path.get(image.path)
+                known = same_place or _moved_from(gone, image)
+                if known is None:
+                    if image.path in new:
+                        self._report.warnings.append(f"{image.path.name}: listed twice, the first one counts")
+                    new.setdefault(image.path, image)
+                    continue
+                if same_place is None:
+                    gone.remove(known)
+                refusal = self._contradiction(known, image, same_path=same_place is not None)
+                if refusal is not None:
+                    self._report.refused.append(Refusal(image.path.name, refusal))
+                else:
+                    self._update(tx, known, image, moved=same_place is None)
+            self._report.registered += len(new)
+            if not self._dry_run:
+                self._add(tx, list(new.values()))
+
+    def _add(self, tx: Transaction, images: Sequence[NewImage]) -> None:
+        # A test image comes with its labels: that is what the data set is for.
+        tx.labels.append_many(
+            [
+                NewLabel(image_id, image.location, LocationSource.IMPORTED, on_test=True, origin=self._origin)
+                for image_id, image in zip(tx.images.add(images), images, strict=True)
+                if image.location is not None
+            ]
+        )
+
+    def _contradiction(self, known: ImageRecord, image: NewImage, *, same_path: bool) -> str | None:
+        if same_path and known.content_hash != image.content_hash:
+            return "the file's content has changed since it was registered; give the new image a new name"
+        if None not in (known.class_name, image.class_name) and known.class_name != image.class_name:
+            return f"it is registered as {known.class_name!r}, this data set says {image.class_name!r}"
+        if known.split is not Split.TEST:
+            return None
+        if image.split not in (None, Split.TEST):
+            return f"it is in the test split, which nothing ever leaves; this data set says {image.split!s}"
+        new_class = image.class_name is not None and known.class_name is None
+        new_location = image.location is not None and _location_differs(known, image.location)
+        if (new_class or new_location) and not self._change_test:
+            return "it is in the test split, whose labels change only on purpose: repeat with --change-test"
+        return None
+
+    def _update(self, tx: Transaction, known: ImageRecord, image: NewImage, *, moved: bool) -> None:
+        report = self._report
+        class_name = image.class_name or known.class_name
+        group, split = image.group or known.group, image.split or known.split
+        facts_change = (class_name, group, split) != (known.class_name, known.group, known.split)
+        label_changes = image.location is not None and _location_differs(known, image.location)
+        if label_changes and known.label is not None and known.label.source in KEPT_BY_PEOPLE:
+            report.warnings.append(
+                f"{image.path.name}: a person has located it since; the imported location is ignored"
+            )
+            label_changes = False
+        report.moved += moved
+        report.updated += facts_change or label_changes
+        report.unchanged += not (facts_change or label_changes or moved)
+        if self._dry_run:
+            return
+        if moved:
+            tx.images.move(known.id, image)
+        if facts_change:
+            tx.images.set_facts(known.id, class_name=class_name, group=group, split=split, origin=self._origin)
+        if label_changes and image.location is not None:
+            tx.labels.append(
+                known.id,
+                image.location,
+                source=LocationSource.IMPORTED,
+                on_test=self._change_test,
+                origin=self._origin,
+            )
+
+
+def _moved_from(gone: Sequence[ImageRecord], image: NewImage) -> ImageRecord | None:
+    """Find the registered image that this file was; of several with the same content the one of the same name."""
+    same = [record for record in gone if record.content_hash == image.content_hash]
+    return min(same, key=lambda record: (record.path.name != image.path.name, record.id), default=None)
+
+
+def _location_differs(known: ImageRecord, location: Location) -> bool:
+    return (
+        known.location_status is not location.status
+        or known.boxes != location.boxes
+        or (location.mask_png is not None and known.label is not None and not known.label.has_mask)
+    )

@@ -1,0 +1,1 @@
+"""Everything that talks to Label Studio; only client and transport open a connection."""

@@ -1,0 +1,70 @@
+"""Connects a registry with a Label Studio project: checks the server and the token, finds or creates the project."""
+
+from pathlib import Path
+
+from annotator.errors import ProjectUnusable
+from annotator.label_studio.client import LabelStudioClient, Project
+from annotator.label_studio.payload.labeling_config import MASK_TOOLS, config_problem, has_mask_tools
+from db.records import ConnectionRecord
+from db.registry import Registry
+
+MEDIA_LOCAL = "local"
+"""Images are served from a folder on the server's own machine."""
+MEDIA_UPLOAD = "upload"
+"""Images are uploaded to the server."""
+
+
+def connect_project(
+    registry: Registry,
+    client: LabelStudioClient,
+    *,
+    title: str,
+    project_id: int | None = None,
+    media_folder: Path | None = None,
+    masks: bool = False,
+    dry_run: bool = False,
+) -> tuple[ConnectionRecord | None, Project | None, str]:
+    """Make a project the one that push and pull work with.
+
+    Args:
+        registry: which to connect.
+        client: to the server.
+        title: of the project to find or create, where no id is given and none was connected before.
+        project_id: an existing project; its labelling interface is checked, never changed.
+        media_folder: folder that the server, on this same machine, can serve; None to upload images.
+        masks: the project is to have tools for masks: paint and outlines.
+        dry_run: check everything, create and store nothing.
+
+    Returns:
+        The connection and the project (None where they would have to be made by a dry run), and the user's address.
+
+    Raises:
+        ConnectionFailed, AuthRejected: the server or the token does not do.
+        ProjectUnusable: the project does not exist or has another labelling interface.
+    """
+    user = client.whoami()
+    if project_id is None:
+        with registry.read() as tx:
+            known = tx.connections.with_url(client.url)
+        project_id = known[0].project_id if known else None
+    project = client.get_project(project_id) if project_id is not None else client.find_project(title)
+    if project is not None and (problem := config_problem(project.config)):
+        raise ProjectUnusable(
+            f"project {project.id} ({project.title!r}) has a labelling interface that partly cannot work "
+            f"with: {problem}. It was not changed; connect to another with --title NAME, or add what is missing in "
+            "its settings"
+        )
+    if project is not None and masks and not has_mask_tools(project.config):
+        raise ProjectUnusable(
+            f"project {project.id} ({project.title!r}) has no tools for masks. It was not changed; connect to another "
+            "with --title NAME, or add to its labelling interface, in its settings:" + MASK_TOOLS
+        )
+    if dry_run:
+        return None, project, user
+    project = project or client.create_project(title, masks=masks)
+    if media_folder is not None:
+        client.ensure_local_storage(project.id, media_folder)
+    media = MEDIA_LOCAL if media_folder is not None else MEDIA_UPLOAD
+    with registry.begin() as tx:
+        connection = tx.connections.use(url=client.url, project_id=project.id, media=media)
+    return connection, project, user

@@ -1,0 +1,117 @@
+"""What a task holds that partly makes: our key, the image's address, the class, a proposal or a known location; pure.
+
+A task is recognised by our own key in its data, never by its place in a list or its file name.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from annotator.label_studio.payload.labeling_config import result_from_boxes, result_from_mask
+from db.imaging.decode import mask_from_png
+from db.records import Box, ImageRecord, LocationStatus
+
+KEY = "partly_key"
+CONTROL = "partly_control"
+LIVE_TITLE = "partly"
+"""Name of the ML backend under which proposals are asked for while people work."""
+KNOWN_PREFIX = "known-"
+"""Of the ids of regions that show what the registry knew when the task was made."""
+
+
+def key_of(task: Mapping[str, Any]) -> str | None:
+    """Return our key of the image that a task is of, None where the task was not made by partly."""
+    key = (task.get("data") or {}).get(KEY)
+    return str(key) if key else None
+
+
+def image_of(task: Mapping[str, Any], images: Mapping[str, ImageRecord]) -> ImageRecord | None:
+    """Return the image that a task is of, None where the task is not ours or its image is not among these.
+
+    Args:
+        task: as the server lists it.
+        images: by key.
+    """
+    return images.get(key_of(task) or "")
+
+
+def image_ids_of(tasks: Iterable[Mapping[str, Any]]) -> list[int]:
+    """Return the numbers of the images that tasks are of, as far as their keys are of our form."""
+    numbers = ((key_of(task) or "").partition("-")[0] for task in tasks)
+    return [int(number) for number in numbers if number.isdigit()]
+
+
+def shows_prediction(task: Mapping[str, Any], model_version: str) -> bool:
+    """Say whether a listed task has a prediction of a model version."""
+    if "predictions" in task:
+        return any(prediction.get("model_version") == model_version for prediction in task["predictions"] or [])
+    return model_version in str(task.get("predictions_model_versions") or "").split(",")
+
+
+def prediction_of(image: ImageRecord, boxes: Sequence[Box], *, model_version: str, score: float) -> dict[str, Any]:
+    """Write a proposal as a prediction: its run as model version, its score, its boxes."""
+    return {
+        "model_version": model_version,
+        "score": score,
+        "result": result_from_boxes(boxes, image.width, image.height, region_prefix=f"{model_version}-"),
+    }
+
+
+def known_location_of(image: ImageRecord, mask_png: bytes | None, *, as_outline: bool = False) -> list[dict[str, Any]]:
+    """Write what is known of an image's location as an annotation that people can correct; none where nothing is.
+
+    Args:
+        image: with its label.
+        mask_png: its mask, None where there is none or the project has no tools for it.
+        as_outline: show the mask as polygons instead of paint.
+    """
+    if image.label is None or image.location_status is not LocationStatus.PRESENT:
+        return []
+    prefix = f"{KNOWN_PREFIX}{image.label.id}-"
+    if mask_png is not None:
+        mask_HW = mask_from_png(mask_png)
+        result = result_from_mask(mask_HW, as_outline=as_outline, region_prefix=prefix)
+    else:
+        result = result_from_boxes(image.boxes, image.width, image.height, region_prefix=prefix)
+    # Left out, the server would take it for the ground truth.
+    return [{"result": result, "ground_truth": False}]
+
+
+def is_as_sent(annotation: Mapping[str, Any]) -> bool:
+    """Say whether an annotation shows what the registry knew, and nobody has changed it since."""
+    regions = [region for region in annotation.get("result") or [] if region.get("type") != "choices"]
+    ours = bool(regions) and all(str(region.get("id")).startswith(KNOWN_PREFIX) for region in regions)
+    return ours and annotation.get("updated_by") is None
+
+
+def task_of(
+    image: ImageRecord,
+    address: str,
+    *,
+    score: float | None,
+    control: bool = False,
+    prediction: Mapping[str, Any] | None = None,
+    annotations: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Write a task as the server imports it.
+
+    Args:
+        image: what it shows.
+        address: where the server or a browser finds the image.
+        score: to order the queue by, None where nothing is proposed.
+        control: the proposal is held back on purpose.
+        prediction: what people see of a proposal.
+        annotations: what is known already, to be corrected.
+    """
+    data = {
+        "image": address,
+        KEY: image.key,
+        "partly_class": image.class_name or "not known",
+        "partly_score": score,
+        CONTROL: control,
+    }
+    task: dict[str, Any] = {"data": data}
+    if prediction is not None:
+        task["predictions"] = [dict(prediction)]
+    if annotations:
+        task["annotations"] = [dict(annotation) for annotation in annotations]
+    return task

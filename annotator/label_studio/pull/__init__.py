@@ -1,0 +1,1 @@
+"""Label Studio to registry: list what changed, interpret it, store it."""

@@ -1,0 +1,214 @@
+"""What a person meant by an annotation; pure.
+
+It is worked out by comparing geometry, not taken from the server's own "origin": accepted (the proposal's boxes as they
+were), edited, rejected (nothing left of them), drawn, or known to be empty. A skipped task, a draft and a prediction
+are no statements.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.label_studio.payload.brush import decode_brush
+from annotator.label_studio.payload.labeling_config import NO_LESION, regions_in, verdict_in
+from annotator.label_studio.payload.percent import MIN_SIDE_PX, box_from_percent
+from annotator.label_studio.payload.polygons import box_of_outline, mask_from_outline, outline_from_percent
+from annotator.label_studio.payload.tasks import KNOWN_PREFIX
+from db.imaging.decode import png_from_mask
+from db.imaging.geometry import boxes_from_mask, boxes_iou
+from db.records import (
+    Box,
+    ImageRecord,
+    Location,
+    LocationSource,
+    LocationStatus,
+    NewReview,
+    ProposalRecord,
+    ReviewOutcome,
+)
+from db.records.sync import CatchReview, CatchTrial
+
+ACCEPTED_IOU = 0.995
+"""Above it the boxes are the proposal's: percent and pixels round differently."""
+SAME_IOU = 0.5
+"""A rectangle and a painted area that overlap by this are of one lesion."""
+
+SOURCES = {
+    ReviewOutcome.ACCEPTED: LocationSource.ACCEPTED,
+    ReviewOutcome.EDITED: LocationSource.EDITED,
+    ReviewOutcome.DRAWN: LocationSource.DRAWN,
+    ReviewOutcome.EMPTY: LocationSource.DRAWN,
+}
+
+
+class NoStatement(Exception):
+    """An annotation that says nothing that can be stored; the message is the reason."""
+
+
+def interpret_annotation(
+    annotation: Mapping[str, Any],
+    image: ImageRecord,
+    proposal: ProposalRecord | None,
+    users: Mapping[int, str] | None = None,
+    *,
+    empty_is_none: bool = False,
+) -> NewReview:
+    """Work out what a person meant by an annotation.
+
+    Args:
+        annotation: as the server lists it.
+        image: what it is about.
+        proposal: what the person was shown, None where nothing was.
+        users: e-mail addresses by number, as far as they are known.
+        empty_is_none: take an empty result for "no lesion", as projects do where that is agreed.
+
+    Raises:
+        NoStatement: it says nothing that can be stored; the message says why.
+    """
+    result = list(annotation.get("result") or [])
+    boxes, mask_png, verdict = _said(annotation, result, image)
+    location: Location | None = None
+    iou: float | None = None
+    if boxes:
+        iou = boxes_iou(boxes, proposal.boxes) if proposal is not None else None
+        if proposal is None or iou == 0:
+            outcome = ReviewOutcome.DRAWN
+        elif iou is not None and iou >= ACCEPTED_IOU and len(boxes) == len(proposal.boxes):
+            outcome = ReviewOutcome.ACCEPTED
+            # The proposal's own numbers, not what is left of them after two conversions.
+            boxes = proposal.boxes
+        else:
+            outcome = ReviewOutcome.EDITED
+        location = Location(LocationStatus.PRESENT, boxes, mask_png)
+    elif verdict == NO_LESION or (verdict is None and empty_is_none):
+        outcome, location = ReviewOutcome.EMPTY, Location(LocationStatus.EMPTY)
+    elif proposal is not None:
+        outcome = ReviewOutcome.REJECTED
+    else:
+        raise NoStatement(f"it is empty; if there is nothing to find, choose {NO_LESION!r}")
+    return NewReview(
+        image_id=image.id,
+        outcome=outcome,
+        reviewer=reviewer_of(annotation, users or {}),
+        external_id=int(annotation["id"]),
+        external_version=str(annotation.get("updated_at")),
+        proposal_id=proposal.id if proposal is not None else None,
+        iou=iou,
+        seconds=annotation.get("lead_time"),
+        location=location,
+        payload={"result": result, "created_at": annotation.get("created_at")},
+    )
+
+
+def interpret_trial(
+    annotation: Mapping[str, Any], image: ImageRecord, trial: CatchTrial, users: Mapping[int, str] | None = None
+) -> CatchReview:
+    """Work out whether a person saw that a planted proposal is wrong.
+
+    Raises:
+        NoStatement: the task was skipped, or the annotation cannot be read.
+    """
+    result = list(annotation.get("result") or [])
+    boxes, _, _ = _said(annotation, result, image)
+    return CatchReview(
+        trial_id=trial.id,
+        external_id=int(annotation["id"]),
+        external_version=str(annotation.get("updated_at")),
+        reviewer=reviewer_of(annotation, users or {}),
+        missed=bool(boxes) and boxes_iou(boxes, trial.boxes) >= SAME_IOU,
+        truth_iou=boxes_iou(boxes, trial.truth) if boxes else 0.0,
+        seconds=annotation.get("lead_time"),
+        payload={"result": result, "created_at": annotation.get("created_at")},
+    )
+
+
+def _said(
+    annotation: Mapping[str, Any], result: Sequence[Mapping[str, Any]], image: ImageRecord
+) -> tuple[tuple[Box, ...], bytes | None, str | None]:
+    if annotation.get("was_cancelled"):
+        raise NoStatement("the task was skipped")
+    boxes, mask_png = location_in(result, image)
+    verdict = verdict_in(result)
+    if verdict == NO_LESION and boxes:
+        raise NoStatement(f"it says {NO_LESION!r} and draws a box; one of the two has to go")
+    return boxes, mask_png, verdict
+
+
+def location_in(result: Sequence[Mapping[str, Any]], image: ImageRecord) -> tuple[tuple[Box, ...], bytes | None]:
+    """Read the boxes of a result, and its mask where it has one.
+
+    Rectangles count as they are drawn. What is painted or outlined adds a box for every part that no rectangle is of.
+    A mask is kept if it covers every lesion: one that lacks a rectangle's would say that there is nothing there.
+
+    Raises:
+        NoStatement: a region cannot be read, or was made on an image of another size.
+    """
+    drawn = _rectangles(result, image)
+    parts, mask_HW = _painted(result, image)
+    extra = [part for part in parts if all(boxes_iou([part], [box]) < SAME_IOU for box in drawn)]
+    complete = all(any(boxes_iou([part], [box]) >= SAME_IOU for part in parts) for box in drawn)
+    kept = png_from_mask(mask_HW) if mask_HW is not None and complete and bool(mask_HW.any()) else None
+    return (*drawn, *extra), kept
+
+
+def _rectangles(result: Sequence[Mapping[str, Any]], image: ImageRecord) -> list[Box]:
+    boxes = []
+    for region in regions_in(result, "rectanglelabels"):
+        _check_size(region, image)
+        try:
+            box = box_from_percent(region.get("value") or {}, image.width, image.height)
+        except ValueError as exc:
+            raise NoStatement(f"a rectangle cannot be read: {exc}") from exc
+        if box is not None:
+            boxes.append(box)
+    return boxes
+
+
+def _painted(result: Sequence[Mapping[str, Any]], image: ImageRecord) -> tuple[list[Box], NDArray[np.bool_] | None]:
+    """Return the boxes and the union of what is painted and outlined."""
+    painted = regions_in(result, "brushlabels")
+    outlined = regions_in(result, "polygonlabels")
+    if not painted and not outlined:
+        return [], None
+    paint_HW = np.zeros((image.height, image.width), dtype=bool)
+    outline_HW = paint_HW.copy()
+    boxes: list[Box] = []
+    for region in (*painted, *outlined):
+        _check_size(region, image)
+        value = region.get("value") or {}
+        try:
+            if "rle" in value:
+                paint_HW |= decode_brush(value["rle"], image.height, image.width)
+            else:
+                points = outline_from_percent(value, image.width, image.height)
+                outline_HW |= mask_from_outline(points, image.height, image.width)
+                box = box_of_outline(points, image.width, image.height)
+                if box is not None and box.width >= MIN_SIDE_PX and box.height >= MIN_SIDE_PX:
+                    boxes.append(box)
+        except (ValueError, TypeError) as exc:
+            raise NoStatement(f"a painted or outlined area cannot be read: {exc}") from exc
+    return [*boxes_from_mask(paint_HW), *boxes], paint_HW | outline_HW
+
+
+def _check_size(region: Mapping[str, Any], image: ImageRecord) -> None:
+    size = (region.get("original_width"), region.get("original_height"))
+    if None not in size and size != (image.width, image.height):
+        raise NoStatement(
+            f"it was drawn on an image of {size[0]}x{size[1]} px, the registered one is {image.width}x{image.height}"
+        )
+
+
+def reviewer_of(annotation: Mapping[str, Any], users: Mapping[int, str]) -> str:
+    """Return the e-mail address of whoever said it, as far as it is known.
+
+    An annotation that began as what the registry knew is by whoever changed it.
+    """
+    by = annotation.get("completed_by")
+    regions = annotation.get("result") or []
+    if any(str(region.get("id")).startswith(KNOWN_PREFIX) for region in regions):
+        by = annotation.get("updated_by") or by
+    if isinstance(by, Mapping):
+        return str(by.get("email") or by.get("id"))
+    return users.get(by, f"user {by}") if by is not None else "unknown"

@@ -1,0 +1,137 @@
+"""What a pull is to store: compares the annotations in Label Studio with what was pulled before; pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from annotator.label_studio.payload.tasks import image_of, is_as_sent, key_of
+from annotator.label_studio.pull.interpret import NoStatement, interpret_annotation, interpret_trial
+from db.records import ImageRecord, LocationSource, NewReview, ProposalRecord, Split, TaskLink
+from db.records.sync import CatchReview, CatchTrial
+
+SAID_THERE = frozenset({LocationSource.DRAWN, LocationSource.ACCEPTED, LocationSource.EDITED, LocationSource.WITHDRAWN})
+"""Sources of labels that came from Label Studio."""
+
+
+@dataclass(slots=True)
+class PullReport:
+    """What a pull did."""
+
+    created: int = 0
+    """Reviews of images that had none from this annotation."""
+    updated: int = 0
+    """Annotations that were changed over there since the last pull."""
+    unchanged: int = 0
+    withdrawn: int = 0
+    """Annotations that were deleted or turned into a skip after an earlier pull; what they said is taken back."""
+    conflict: int = 0
+    """Images whose label was changed here and over there since the last pull; the word over there holds."""
+    gone: int = 0
+    """Images whose task was deleted in Label Studio; what was said before stays."""
+    catch: int = 0
+    """Answers to proposals that are known to be wrong; none becomes a label."""
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+    outcomes: dict[str, int] = field(default_factory=dict)
+    contested: list[int] = field(default_factory=list)
+    """Images on which people disagree so that the policy finds no word that holds; their location is not known."""
+    plan: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedReview:
+    """A review to store, and whether it replaces an earlier version."""
+
+    review: NewReview
+    task_id: int
+    is_update: bool
+    is_conflict: bool = False
+
+
+@dataclass(slots=True)
+class PullPlan:
+    """What a pull would store."""
+
+    reviews: list[PlannedReview] = field(default_factory=list)
+    """In the order in which they were made, so that the last word on an image is the last one stored."""
+    trials: list[CatchReview] = field(default_factory=list)
+    unchanged: int = 0
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+    waiting: bool = False
+    """Something was skipped that could be stored once the registry knows more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the registry knows that a plan needs."""
+
+    images: Mapping[str, ImageRecord]
+    """By key."""
+    links: Mapping[int, TaskLink]
+    """By image."""
+    proposals: Mapping[int, ProposalRecord]
+    """By id: those sent last, and those that annotations began from."""
+    versions: Mapping[int, str]
+    """Version last stored of each annotation."""
+    trials: Mapping[int, CatchTrial] = field(default_factory=dict)
+    """By image."""
+    users: Mapping[int, str] = field(default_factory=dict)
+    """E-mail addresses by number."""
+
+
+def plan_pull(
+    tasks: Sequence[Mapping[str, Any]], known: Known, *, change_test: bool = False, empty_is_none: bool = False
+) -> PullPlan:
+    """Decide what every annotation means.
+
+    Args:
+        tasks: with annotations and predictions.
+        known: what is in the registry.
+        change_test: plan reviews of test images too.
+        empty_is_none: take an empty result for "no lesion".
+    """
+    plan = PullPlan()
+    by_version = {(proposal.image_id, proposal.run_name): proposal for proposal in known.proposals.values()}
+    for task in tasks:
+        key = key_of(task)
+        annotations = list(task.get("annotations") or [])
+        image = image_of(task, known.images)
+        if image is None:
+            if annotations:
+                plan.waiting |= key is not None
+                why = "the task was not made by partly" if not key else f"its image {key} is not registered here"
+                plan.skipped.append({"task": task.get("id"), "reason": why})
+            continue
+        for annotation in annotations:
+            version, annotation_id = str(annotation.get("updated_at")), int(annotation["id"])
+            if known.versions.get(annotation_id) == version or is_as_sent(annotation):
+                plan.unchanged += 1
+                continue
+            try:
+                if image.id in known.trials:
+                    plan.trials.append(interpret_trial(annotation, image, known.trials[image.id], known.users))
+                    continue
+                if image.split is Split.TEST and not change_test:
+                    plan.waiting = True
+                    raise NoStatement("the image is in the test split; to change what is known of it: --change-test")
+                link = known.links.get(image.id)
+                proposal = by_version.get((image.id, parent_version(task, annotation) or ""))
+                if proposal is None and link is not None and link.proposal_id is not None:
+                    proposal = known.proposals.get(link.proposal_id)
+                review = interpret_annotation(annotation, image, proposal, known.users, empty_is_none=empty_is_none)
+            except NoStatement as exc:
+                plan.skipped.append({"image": image.id, "task": task.get("id"), "reason": str(exc)})
+                continue
+            is_update = annotation_id in known.versions
+            changed_here = image.label is not None and image.label.source not in SAID_THERE
+            plan.reviews.append(PlannedReview(review, int(task["id"]), is_update, is_update and changed_here))
+    plan.reviews.sort(key=lambda planned: (planned.review.external_version, planned.review.external_id))
+    return plan
+
+
+def parent_version(task: Mapping[str, Any], annotation: Mapping[str, Any]) -> str | None:
+    """Return the model version of the prediction that an annotation began from, None where it is not known."""
+    parent = annotation.get("parent_prediction")
+    for prediction in task.get("predictions") or []:
+        if parent is not None and prediction.get("id") == parent:
+            return str(prediction.get("model_version"))
+    return None

@@ -1,0 +1,380 @@
+"""Brings what people said in Label Studio into the registry: a plan, a journal, then one transaction a chunk.
+
+What a person meant is worked out in `pull.interpret`. A proposal that nobody reviewed never becomes a label.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.payload.tasks import image_ids_of, image_of, key_of
+from annotator.label_studio.pull.consensus import LATEST, check_policy, settle_images
+from annotator.label_studio.pull.incremental import ChangedTasks, list_changed
+from annotator.label_studio.pull.interpret import SOURCES
+from annotator.label_studio.pull.plan import Known, PlannedReview, PullPlan, PullReport, parent_version, plan_pull
+from annotator.label_studio.sync_journal import counts_of, journaled
+from db.progress import Progress, SilentProgress
+from db.records import (
+    ConnectionRecord,
+    ImageRecord,
+    Location,
+    LocationSource,
+    LocationStatus,
+    NewLabel,
+    ProposalRecord,
+    ReviewOutcome,
+    Split,
+    TaskLink,
+)
+from db.records.sync import StepAction, SyncKind, SyncRecord, SyncStatus, SyncStep
+from db.registry import Registry, Transaction
+
+CHUNK = 200
+
+
+def pull_reviews(
+    registry: Registry,
+    client: LabelStudioClient,
+    *,
+    policy: str = LATEST,
+    change_test: bool = False,
+    empty_is_none: bool = False,
+    full: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> PullReport:
+    """Store every annotation that is new or was changed since the last pull.
+
+    Args:
+        registry: where labels and reviews go.
+        client: to the connected server.
+        policy: what holds where several people have spoken about an image: see `annotator.label_studio.pull.consensus`.
+        change_test: store what was said about test images too; without it they are skipped and can be pulled later.
+        empty_is_none: take an empty result for "no lesion"; without it only the explicit choice is.
+        full: look at every task, not only at those that changed since the last pull.
+        dry_run: only say what would be stored.
+        progress: where to show how far it is.
+
+    Raises:
+        NotFound: the registry is not connected; InvalidArgument: there is no such policy.
+        LabelStudioError: the server cannot be used, or listed less than it has; nothing is concluded from that.
+    """
+    options = {"policy": policy, "change_test": change_test, "empty_is_none": empty_is_none}
+    with registry.read() as tx:
+        connection = tx.connections.current()
+        last = tx.journal.last(connection.id, SyncKind.PULL, status=SyncStatus.FINISHED)
+        counts = tx.connections.annotation_counts(connection.id)
+        mark = None if full else _usable_mark(tx, last, options)
+    changed = list_changed(client, connection.project_id, mark, counts)
+    users = client.user_names() if changed.tasks or policy != LATEST else {}
+    known = _read(registry, connection, changed.tasks, users, policy)
+    plan = plan_pull(changed.tasks, known, change_test=change_test, empty_is_none=empty_is_none)
+    withdrawn = _withdrawn(registry, connection, changed.tasks, known.images, change_test=change_test)
+    report = _report(registry, connection, changed, known, plan, last)
+    report.withdrawn = len({annotation_id for _, _, annotation_id in withdrawn})
+    report.plan = [_item(planned) for planned in plan.reviews]
+    report.plan += [
+        {"action": "gone", "image": image_id, "task": None, "annotation": annotation_id}
+        for _, image_id, annotation_id in withdrawn
+    ]
+    if dry_run or (mark is not None and not changed.tasks):
+        return report
+    with journaled(registry, connection, SyncKind.PULL, options) as journal:
+        steps = journal.plan([_step(planned) for planned in plan.reviews])
+        _withdraw(registry, connection, withdrawn)
+        # No bar for nothing.
+        shown = progress if progress is not None and plan.reviews else SilentProgress()
+        with shown.task("storing reviews", len(plan.reviews)) as task:
+            for start in range(0, len(plan.reviews), CHUNK):
+                chunk = plan.reviews[start : start + CHUNK]
+                report.contested += _store(registry, connection, chunk, known, policy, change_test=change_test)
+                journal.done(steps[start : start + CHUNK])
+                task.advance(len(chunk))
+        _store_trials(registry, connection, plan)
+        journal.finish(counts_of(report), _mark(registry, connection, changed, known, plan, report))
+    return report
+
+
+def _usable_mark(tx: Transaction, last: SyncRecord | None, options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return where this pull can begin; None where everything has to be looked at again."""
+    if last is None or last.options != options:
+        return None
+    if last.mark.get("waiting") and last.mark.get("position") != tx.snapshots.position():
+        # Something was skipped that the registry may know better by now.
+        return None
+    return last.mark
+
+
+def _mark(
+    registry: Registry,
+    connection: ConnectionRecord,
+    changed: ChangedTasks,
+    known: Known,
+    plan: PullPlan,
+    report: PullReport,
+) -> dict[str, Any]:
+    """Note which tasks there are and how many annotations they have; returns where the next pull can begin."""
+    new = {int(task["id"]): len(task["annotations"]) for task in changed.tasks}
+    with registry.begin() as tx:
+        tx.connections.set_links(connection.id, _unknown_links(changed, known))
+        old = tx.connections.annotation_counts(connection.id)
+        tx.connections.set_annotation_counts(
+            connection.id, {task_id: count for task_id, count in new.items() if old.get(task_id, count) != count}
+        )
+        position = tx.snapshots.position()
+    return {
+        "changed_at": changed.totals.changed_at,
+        "since": changed.since,
+        "tasks": changed.totals.tasks,
+        "annotations": changed.totals.annotations,
+        "waiting": plan.waiting,
+        "position": position,
+        "gone": report.gone,
+    }
+
+
+def _unknown_links(changed: ChangedTasks, known: Known) -> list[TaskLink]:
+    """List tasks of ours that the registry does not know: made for another copy of it, or before it was restored."""
+    links: dict[int, TaskLink] = {}
+    for task in changed.tasks:
+        image = image_of(task, known.images)
+        if image is not None and image.id not in known.links:
+            links.setdefault(image.id, TaskLink(image.id, int(task["id"]), None))
+    return list(links.values())
+
+
+def _read(
+    registry: Registry,
+    connection: ConnectionRecord,
+    tasks: Sequence[Mapping[str, Any]],
+    users: Mapping[int, str],
+    policy: str,
+) -> Known:
+    with registry.read() as tx:
+        if policy != LATEST:
+            check_policy(policy, {*users.values(), *(review.reviewer for review in tx.reviews.all())})
+        links = tx.connections.links(connection.id)
+        images = {image.key: image for image in tx.images.select(ids=image_ids_of(tasks))}
+        listed = {image.id for image in images.values()}
+        sent = [link.proposal_id for link in links.values() if link.image_id in listed and link.proposal_id is not None]
+        proposals = tx.proposals.by_id(sent) | _earlier_proposals(tx, tasks, images)
+        versions = tx.reviews.versions(connection.id) | tx.trials.versions(connection.id)
+        trials = tx.trials.of_connection(connection.id)
+    return Known(images, links, proposals, versions, trials, users)
+
+
+def _report(
+    registry: Registry,
+    connection: ConnectionRecord,
+    changed: ChangedTasks,
+    known: Known,
+    plan: PullPlan,
+    last: SyncRecord | None,
+) -> PullReport:
+    listed = {image.id for image in known.images.values()}
+    unchanged, gone = plan.unchanged, int(last.mark.get("gone") or 0) if last is not None else 0
+    if changed.complete:
+        keys = {key_of(task) for task in changed.tasks}
+        with registry.read() as tx:
+            linked = tx.images.select(ids=known.links)
+        gone = sum(image.key not in keys for image in linked)
+    else:
+        with registry.read() as tx:
+            said = tx.reviews.images(connection.id)
+        unchanged += sum(image_id not in listed for image_id in said.values())
+    return PullReport(
+        created=sum(not planned.is_update for planned in plan.reviews),
+        updated=sum(planned.is_update for planned in plan.reviews),
+        unchanged=unchanged,
+        conflict=sum(planned.is_conflict for planned in plan.reviews),
+        gone=gone,
+        catch=len(plan.trials),
+        skipped=plan.skipped,
+        outcomes=dict(Counter(str(planned.review.outcome) for planned in plan.reviews)),
+    )
+
+
+def _item(planned: PlannedReview) -> dict[str, Any]:
+    action = StepAction.CONFLICT if planned.is_conflict else _step(planned).action
+    review = planned.review
+    return {
+        "action": str(action),
+        "image": review.image_id,
+        "task": planned.task_id,
+        "annotation": review.external_id,
+        "outcome": str(review.outcome),
+        "reviewer": review.reviewer,
+    }
+
+
+def _step(planned: PlannedReview) -> SyncStep:
+    review = planned.review
+    return SyncStep(
+        action=StepAction.UPDATE if planned.is_update else StepAction.CREATE,
+        image_id=review.image_id,
+        task_id=planned.task_id,
+        annotation_id=review.external_id,
+        proposal_id=review.proposal_id,
+        detail=str(review.outcome),
+    )
+
+
+def _earlier_proposals(
+    tx: Transaction, tasks: Sequence[Mapping[str, Any]], images: Mapping[str, ImageRecord]
+) -> dict[int, ProposalRecord]:
+    """Find the proposals that annotations started from, where a newer one has been sent since."""
+    wanted: dict[str, set[int]] = {}
+    for task in tasks:
+        image = image_of(task, images)
+        for annotation in task.get("annotations") or []:
+            version = parent_version(task, annotation)
+            if image is not None and version is not None:
+                wanted.setdefault(version, set()).add(image.id)
+    found: dict[int, ProposalRecord] = {}
+    names = {run.name: run.id for run in tx.runs.all()} if wanted else {}
+    for version, image_ids in wanted.items():
+        if version in names:
+            for proposal in tx.proposals.of_run(names[version], image_ids):
+                found[proposal.id] = proposal
+    return found
+
+
+Withdrawn = list[tuple[int, int, int]]
+"""Label, image and annotation."""
+
+
+def _withdrawn(
+    registry: Registry,
+    connection: ConnectionRecord,
+    tasks: Sequence[Mapping[str, Any]],
+    images: Mapping[str, ImageRecord],
+    *,
+    change_test: bool,
+) -> Withdrawn:
+    """Find what annotations said that are not there any more, while their task is.
+
+    A task that is gone says nothing about the labels: a project that was emptied over there takes no label with it.
+    """
+    standing: set[int] = set()
+    listed: dict[int, ImageRecord] = {}
+    for task in tasks:
+        image = image_of(task, images)
+        if image is not None:
+            listed[image.id] = image
+            annotations = task.get("annotations") or []
+            standing.update(int(item["id"]) for item in annotations if not item.get("was_cancelled"))
+    with registry.read() as tx:
+        known = tx.reviews.images(connection.id) if listed else {}
+        gone = [key for key, image_id in known.items() if image_id in listed and key not in standing]
+        return [
+            (label_id, image_id, annotation_id)
+            for label_id, image_id, annotation_id in tx.retractions.statements_of_annotations(connection.id, gone)
+            if change_test or listed[image_id].split is not Split.TEST
+        ]
+
+
+def _withdraw(registry: Registry, connection: ConnectionRecord, withdrawn: Withdrawn) -> None:
+    if not withdrawn:
+        return
+    with registry.begin() as tx:
+        # Another pull may have been here since.
+        standing = tx.retractions.standing([label_id for label_id, _, _ in withdrawn])
+        left = [(label_id, image_id) for label_id, image_id, _ in withdrawn if label_id in standing]
+        if left:
+            number = tx.retractions.add(
+                [label_id for label_id, _ in left],
+                author=f"deleted in Label Studio {connection.url} project {connection.project_id}",
+            )
+            tx.retractions.settle([image_id for _, image_id in left], retraction_id=number)
+
+
+def _store(
+    registry: Registry,
+    connection: ConnectionRecord,
+    chunk: Sequence[PlannedReview],
+    known: Known,
+    policy: str,
+    *,
+    change_test: bool,
+) -> list[int]:
+    """Store a chunk of reviews and the labels that follow; returns the images on which the policy finds no word."""
+    with registry.begin() as tx:
+        # Another pull may have been here since the plan was made.
+        stored = tx.reviews.versions(connection.id, [planned.review.external_id for planned in chunk])
+        fresh = [item for item in chunk if stored.get(item.review.external_id) != item.review.external_version]
+        review_ids = tx.reviews.add_many(connection.id, [planned.review for planned in fresh])
+        labels: list[NewLabel] = []
+        spoke_last: dict[int, int] = {}
+        for review_id, planned in zip(review_ids, fresh, strict=True):
+            label = _label(tx, connection, planned, review_id, known.proposals, spoke_last, change_test=change_test)
+            if label is not None:
+                labels.append(label)
+                spoke_last[label.image_id] = planned.review.external_id
+        tx.labels.append_many(labels)
+        return settle_images(tx, {planned.review.image_id for planned in chunk}, policy, change_test=change_test)
+
+
+def _label(
+    tx: Transaction,
+    connection: ConnectionRecord,
+    planned: PlannedReview,
+    review_id: int,
+    proposals: Mapping[int, ProposalRecord],
+    spoke_last: Mapping[int, int],
+    *,
+    change_test: bool,
+) -> NewLabel | None:
+    """Work out the label that follows from a review.
+
+    Args:
+        tx: a writing transaction.
+        connection: where it was said.
+        planned: the review.
+        review_id: its number.
+        proposals: by id.
+        spoke_last: by image, the annotation whose label, not stored yet, is the last one.
+        change_test: changing what is known of a test image is meant.
+    """
+    review = planned.review
+    origin = f"Label Studio {connection.url} project {connection.project_id}"
+    if review.location is not None:
+        proposal = proposals.get(review.proposal_id) if review.proposal_id is not None else None
+        from_proposal = review.outcome in (ReviewOutcome.ACCEPTED, ReviewOutcome.EDITED)
+        return NewLabel(
+            review.image_id,
+            review.location,
+            SOURCES[review.outcome],
+            reviewer=review.reviewer,
+            review_id=review_id,
+            run_id=proposal.run_id if proposal is not None and from_proposal else None,
+            on_test=change_test,
+            origin=origin,
+        )
+    if not planned.is_update:
+        return None
+    said_last = (
+        spoke_last[review.image_id] == review.external_id
+        if review.image_id in spoke_last
+        else tx.labels.comes_from_annotation(review.image_id, connection.id, review.external_id)
+    )
+    if not said_last:
+        return None
+    # The same annotation said where it is before, and has taken that back.
+    return NewLabel(
+        review.image_id,
+        Location(LocationStatus.UNKNOWN),
+        LocationSource.WITHDRAWN,
+        reviewer=review.reviewer,
+        review_id=review_id,
+        on_test=change_test,
+        origin=origin,
+    )
+
+
+def _store_trials(registry: Registry, connection: ConnectionRecord, plan: PullPlan) -> None:
+    if plan.trials:
+        with registry.begin() as tx:
+            stored = tx.trials.versions(connection.id)
+            fresh = [said for said in plan.trials if stored.get(said.external_id) != said.external_version]
+            tx.trials.add_reviews(fresh)

@@ -1,0 +1,1 @@
+"""Registry to Label Studio: plan what to send, then execute the plan."""

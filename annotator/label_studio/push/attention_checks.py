@@ -1,0 +1,54 @@
+"""Catch trials: proposals that are known to be wrong, to see whether people still look; pure.
+
+They are made from images whose location is known: the box is moved to where nothing is. What people say about such a
+task is counted, and never becomes a label.
+"""
+
+from collections.abc import Sequence
+
+from annotator.label_studio.push.plan import PlannedTask, draw
+from db.imaging.geometry import boxes_iou
+from db.records import Box, ImageRecord, LocationStatus, ProposalRecord
+from db.records.sync import CatchTrial
+
+PLACES = 64
+"""Places that are tried for a wrong box."""
+WRONG_IOU = 0.1
+"""A box that overlaps the truth by more than this could pass for nearly right."""
+
+
+def plan_trials(candidates: Sequence[ImageRecord], shown: Sequence[ProposalRecord], share: float) -> list[PlannedTask]:
+    """Plan tasks with wrong proposals, among those with real ones.
+
+    Args:
+        candidates: images without a task; those whose location is known to be somewhere can be used.
+        shown: the real proposals that new tasks show; the wrong ones take their run's name and their scores.
+        share: as many wrong ones as this share of the real ones, 0 to 1.
+    """
+    count = round(share * len(shown))
+    if not count:
+        return []
+    newest = max(proposal.run_id for proposal in shown)
+    scores = sorted(proposal.score for proposal in shown)
+    planned: list[PlannedTask] = []
+    for image in sorted(candidates, key=lambda image: draw(image, "catch")):
+        if len(planned) == count:
+            break
+        wrong = displaced(image) if image.location_status is LocationStatus.PRESENT else None
+        if wrong is not None:
+            score = scores[int(draw(image, "catch score") * len(scores))]
+            trial = CatchTrial(image.id, newest, score, (wrong,), image.boxes)
+            planned.append(PlannedTask(image, trial=trial))
+    return planned
+
+
+def displaced(image: ImageRecord) -> Box | None:
+    """Move the largest known box to a place where nothing is; None where there is no such place."""
+    largest = max(image.boxes, key=lambda box: box.area)
+    for number in range(PLACES):
+        x = draw(image, f"catch x {number}") * (image.width - largest.width)
+        y = draw(image, f"catch y {number}") * (image.height - largest.height)
+        moved = Box(x, y, largest.width, largest.height)
+        if boxes_iou([moved], image.boxes) <= WRONG_IOU:
+            return moved
+    return None

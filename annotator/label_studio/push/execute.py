@@ -1,0 +1,300 @@
+"""The work of one push: images to where people can see them, tasks in chunks, predictions, and a look at the result."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from annotator.errors import ConnectionFailed, IncompleteListing, ProjectUnusable
+from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.connect import MEDIA_LOCAL
+from annotator.label_studio.payload.tasks import (
+    LIVE_TITLE,
+    key_of,
+    known_location_of,
+    prediction_of,
+    shows_prediction,
+    task_of,
+)
+from annotator.label_studio.push.media import bucket_of, media_bytes, media_name, own_address, place_media
+from annotator.label_studio.push.plan import PlannedTask
+from annotator.label_studio.sync_journal import Journal
+from db.errors import ImageUnreadable
+from db.progress import Progress
+from db.records import ConnectionRecord, ImageRecord, ProposalRecord
+from db.registry import Registry
+
+CHUNK = 100
+WRITE_ROUNDS = 4
+WRITE_PAUSE_S = 0.5
+UPLOAD_FILES = 50
+UPLOAD_BYTES = 32 * 2**20
+"""What one request may carry, so that no proxy in between finds it too much."""
+LOOKED_AT = 3
+"""Images that are fetched through the server before anything is made of them."""
+
+
+class Sender:
+    """Carries out a plan."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        client: LabelStudioClient,
+        connection: ConnectionRecord,
+        journal: Journal,
+        progress: Progress,
+        media_folder: Path | None,
+        masks: Mapping[int, bytes] | None,
+        *,
+        outlines: bool,
+    ) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            registry: where it is noted what was done.
+            client: to the server.
+            connection: the project.
+            journal: of this push.
+            progress: where to show how far it is.
+            media_folder: folder that the local server serves, None where images are uploaded.
+            masks: by label, where known locations are sent along; None where they are not.
+            outlines: send masks as polygons instead of paint.
+        """
+        self._registry = registry
+        self._client = client
+        self._connection = connection
+        self._journal = journal
+        self._progress = progress
+        self._media_folder = media_folder
+        self._masks = masks
+        self._outlines = outlines
+        self._buckets: set[tuple[str, str]] | None = None
+        self._keeps_order: bool | None = None
+
+    @property
+    def _project_id(self) -> int:
+        return self._connection.project_id
+
+    def restore_media(self, images: Sequence[ImageRecord]) -> None:
+        """Put images of existing tasks back that were lost where the local server serves them.
+
+        Raises:
+            ProjectUnusable: the connected server is not the local one any more.
+        """
+        if self._connection.media == MEDIA_LOCAL:
+            folder = self._served_folder()
+            for image in images:
+                with suppress(ImageUnreadable):
+                    place_media(image, folder)
+
+    def set_readers(self, wanted: Sequence[tuple[int, int]]) -> None:
+        """Ask for as many people as a task is to have; one request each, the server has none for many."""
+        for task_id, count in wanted:
+            self._client.set_readers(task_id, count)
+
+    def create(self, planned: Sequence[PlannedTask], skipped: list[dict[str, Any]]) -> list[PlannedTask]:
+        """Create tasks in chunks and return those that are there now.
+
+        Args:
+            planned: what to create.
+            skipped: filled with images that cannot be read.
+        """
+        created: list[PlannedTask] = []
+        if not planned:
+            return created
+        chunks = [planned[start : start + CHUNK] for start in range(0, len(planned), CHUNK)]
+        # While the server makes one chunk's tasks, the next chunk's images are brought to where people see them.
+        with self._progress.task("creating tasks", len(planned)) as task, ThreadPoolExecutor(1) as ahead:
+            coming = ahead.submit(self._addresses, chunks[0])
+            for number, chunk in enumerate(chunks):
+                addresses, unreadable = coming.result()
+                if number + 1 < len(chunks):
+                    coming = ahead.submit(self._addresses, chunks[number + 1])
+                skipped += unreadable
+                ready = [item for item in chunk if item.image.id in addresses]
+                if ready and not created:
+                    self._look_at([addresses[item.image.id] for item in ready])
+                if ready:
+                    self._create_chunk(ready, addresses)
+                created += ready
+                task.advance(len(chunk))
+        return created
+
+    def _create_chunk(self, chunk: Sequence[PlannedTask], addresses: Mapping[int, str]) -> None:
+        self._journal.sent([item.step for item in chunk])
+        ids = self._send_until_there([(item, self._task(item, addresses[item.image.id])) for item in chunk])
+        self.set_readers([(ids[item.image.key], item.readers) for item in chunk if item.readers > 1])
+        self._journal.done([item.step for item in chunk], [item.link(ids[item.image.key]) for item in chunk])
+
+    def _send_until_there(self, chunk: Sequence[tuple[PlannedTask, dict[str, Any]]]) -> dict[str, int]:
+        """Send a chunk and return the tasks' ids by key."""
+        waiting = list(chunk)
+        for attempt in range(WRITE_ROUNDS):
+            try:
+                ids = self._client.import_tasks(self._project_id, [task for _, task in waiting])
+                keys = [item.image.key for item, _ in waiting]
+                if len(waiting) == len(chunk) and self._in_order(ids, keys):
+                    return dict(zip(keys, ids, strict=True))
+                break
+            except ConnectionFailed as exc:
+                if attempt == WRITE_ROUNDS - 1:
+                    raise
+                self._client.http.wait(exc, WRITE_PAUSE_S * 2**attempt)
+                # The server may have done the work before the answer was lost: look before sending again.
+                there = self._task_ids()
+                waiting = [(item, task) for item, task in waiting if item.image.key not in there]
+                if not waiting:
+                    break
+        there = self._task_ids()
+        missing = [item.image.id for item, _ in chunk if item.image.key not in there]
+        if missing:
+            raise IncompleteListing(f"{len(missing)} of the tasks just created are not listed; push again")
+        return there
+
+    def _in_order(self, ids: Sequence[int], keys: Sequence[str]) -> bool:
+        """Say whether the ids that the server answered with are those of the tasks that were sent, in their order.
+
+        It numbers them one after the other as they come. That is looked at once a push; whatever uses an id later looks
+        at the task's key anyway.
+        """
+        if len(ids) != len(keys) or list(ids) != list(range(ids[0], ids[0] + len(ids))):
+            return False
+        if self._keeps_order is None:
+            self._keeps_order = key_of(self._client.get_task(ids[-1])) == keys[-1]
+        return self._keeps_order
+
+    def _task_ids(self) -> dict[str, int]:
+        ids: dict[str, int] = {}
+        for task in self._client.list_tasks(self._project_id, with_annotations=False):
+            key = key_of(task)
+            if key:
+                ids.setdefault(key, int(task["id"]))
+        return ids
+
+    def _task(self, item: PlannedTask, address: str) -> dict[str, Any]:
+        known: list[dict[str, Any]] = []
+        if self._masks is not None and item.trial is None and item.image.label is not None:
+            known = known_location_of(item.image, self._masks.get(item.image.label.id), as_outline=self._outlines)
+        return task_of(
+            item.image,
+            address,
+            score=item.score,
+            control=item.control,
+            prediction=_prediction(item),
+            annotations=known,
+        )
+
+    def _addresses(self, chunk: Sequence[PlannedTask]) -> tuple[dict[int, str], list[dict[str, Any]]]:
+        """Bring a chunk's images to where people can see them; returns their addresses, and what cannot be read."""
+        skipped: list[dict[str, Any]] = []
+        found = {item.image.id: item.step.address for item in chunk if item.step.address is not None}
+        uploads: list[tuple[PlannedTask, bytes]] = []
+        size = 0
+        for item in chunk:
+            if item.image.id in found:
+                continue
+            try:
+                address = own_address(item.image, self._buckets_for(item.image))
+                if address is None and self._connection.media == MEDIA_LOCAL:
+                    address = self._placed(item.image)
+                if address is not None:
+                    found[item.image.id] = address
+                    continue
+                content = media_bytes(item.image)
+            except (ImageUnreadable, OSError) as exc:
+                skipped.append({"image": item.image.id, "reason": str(exc)})
+                self._journal.skipped(item.step, str(exc))
+                continue
+            if uploads and (len(uploads) == UPLOAD_FILES or size + len(content) > UPLOAD_BYTES):
+                found |= self._upload(uploads)
+                uploads, size = [], 0
+            uploads.append((item, content))
+            size += len(content)
+        return found | (self._upload(uploads) if uploads else {}), skipped
+
+    def _upload(self, uploads: Sequence[tuple[PlannedTask, bytes]]) -> dict[int, str]:
+        files = {media_name(item.image): content for item, content in uploads}
+        by_name = self._client.upload_images(self._project_id, list(files.items()))
+        self._journal.keep_addresses({item.step.ordinal: by_name[media_name(item.image)] for item, _ in uploads})
+        return {item.image.id: by_name[media_name(item.image)] for item, _ in uploads}
+
+    def _served_folder(self) -> Path:
+        if self._media_folder is None:
+            raise ProjectUnusable("the connected server is not the local one any more; connect again")
+        return self._media_folder
+
+    def _placed(self, image: ImageRecord) -> str:
+        folder = self._served_folder()
+        return "/data/local-files/?d=" + quote(f"{folder.name}/{place_media(image, folder).name}")
+
+    def _buckets_for(self, image: ImageRecord) -> set[tuple[str, str]]:
+        """Return the buckets that the project has a storage for; asked once, if an image lies in one at all."""
+        if bucket_of(image) is None:
+            return set()
+        if self._buckets is None:
+            self._buckets = {
+                (kind, str(storage.get("bucket")))
+                for kind in ("s3", "gcs")
+                for storage in self._client.storages(self._project_id, kind)
+            }
+        return self._buckets
+
+    def _look_at(self, addresses: Sequence[str]) -> None:
+        """Fetch a few images as people's browsers will, before the first task is made.
+
+        Raises:
+            ProjectUnusable: one is not served; nothing was created.
+        """
+        for address in addresses[:: max(1, len(addresses) // LOOKED_AT)][:LOOKED_AT]:
+            problem = self._client.image_problem(address)
+            if problem is not None:
+                raise ProjectUnusable(
+                    f"people would not see the images: {problem} ({address}); no task was created. Mend that, then "
+                    "push again"
+                )
+
+    def add_predictions(self, planned: Sequence[PlannedTask]) -> int:
+        """Add the newest proposals to tasks that exist."""
+        for start in range(0, len(planned), CHUNK):
+            chunk = planned[start : start + CHUNK]
+            self._journal.sent([item.step for item in chunk])
+            self._client.import_predictions(
+                self._project_id, [{"task": item.task_id, **(_prediction(item) or {})} for item in chunk]
+            )
+            links = [item.link(item.task_id) for item in chunk if item.task_id is not None]
+            self._journal.done([item.step for item in chunk], links)
+        return len(planned)
+
+    def show_predictions(self, proposals: Sequence[ProposalRecord]) -> None:
+        """Make the newest run's predictions the ones that people see, and make sure that they do.
+
+        Raises:
+            ProjectUnusable: they were sent, and the server does not show them.
+        """
+        with self._registry.read() as tx:
+            links = tx.connections.links(self._connection.id)
+        sent = [item for item in proposals if item.image_id in links and not links[item.image_id].control]
+        if not sent:
+            return
+        newest = max(sent, key=lambda proposal: (proposal.run_id, -proposal.image_id))
+        # With a live backend people see what that answers, which is the newest run's too.
+        good = [(newest.run_name, True), (LIVE_TITLE, True)]
+        visible = self._client.shown_predictions(self._project_id)
+        if visible not in good:
+            visible = self._client.show_predictions(self._project_id, newest.run_name)
+        task = self._client.get_task(links[newest.image_id].task_id)
+        if not shows_prediction(task, newest.run_name) or visible not in good:
+            raise ProjectUnusable(
+                f"the proposals of {newest.run_name} were sent, but project {self._project_id} does not show them: set "
+                f"its model version to {newest.run_name} in Label Studio (Settings, Annotation, Prelabeling)"
+            )
+
+
+def _prediction(item: PlannedTask) -> dict[str, Any] | None:
+    shown = item.shown
+    if shown is None:
+        return None
+    return prediction_of(item.image, shown.boxes, model_version=shown.run_name, score=shown.score)

@@ -1,0 +1,85 @@
+"""Makes images visible to a browser: files that it can show are linked or copied, others are turned into PNG.
+
+Files are named by content, so that a name says nothing about a patient and odd characters never reach a URL.
+"""
+
+import io
+import os
+from collections.abc import Container
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from PIL import Image
+
+from db.imaging.decode import read_image
+from db.records import ImageRecord
+
+SHOWN_BY_BROWSERS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
+
+
+def media_name(image: ImageRecord) -> str:
+    """Name the file under which an image is served."""
+    suffix = image.path.suffix.lower()
+    digest = image.content_hash.partition(":")[2]
+    return digest[:32] + (suffix if suffix in SHOWN_BY_BROWSERS else ".png")
+
+
+BUCKETS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+"""Kinds of storages in Label Studio, by the scheme of a URI."""
+
+
+def bucket_of(image: ImageRecord) -> tuple[str, str] | None:
+    """Return the kind of storage and the bucket that an image lies in; None where it is in none."""
+    scheme, _, rest = image.path.location.partition("://")
+    return (BUCKETS[scheme], rest.partition("/")[0]) if image.path.is_remote and scheme in BUCKETS else None
+
+
+def own_address(image: ImageRecord, buckets: Container[tuple[str, str]]) -> str | None:
+    """Return the address under which people see an image where it lies, None where it has to be copied.
+
+    A web address is used as it is, unless it carries a query, which may be a signature that expires. An object in a
+    bucket is used if the project has a storage for the bucket: the server then signs it whenever somebody looks.
+
+    Args:
+        image: a registered image.
+        buckets: kind and name of those that the project has a storage for.
+    """
+    if image.path.frame is not None or image.path.suffix.lower() not in SHOWN_BY_BROWSERS:
+        return None
+    parts = urlsplit(image.path.location)
+    if parts.scheme in ("http", "https") and not parts.query and not parts.fragment:
+        return image.path.location
+    bucket = bucket_of(image)
+    if bucket is None or bucket not in buckets:
+        return None
+    scheme = "gs" if bucket[0] == "gcs" else "s3"
+    return f"{scheme}://{image.path.location.partition('://')[2]}"
+
+
+def place_media(image: ImageRecord, folder: Path) -> Path:
+    """Put an image into a folder that is served, and return its path there.
+
+    Raises:
+        ImageUnreadable: the image cannot be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / media_name(image)
+    if target.exists():
+        return target
+    draft = folder / f".{os.getpid()}-{target.name}"
+    draft.write_bytes(media_bytes(image))
+    draft.replace(target)
+    return target
+
+
+def media_bytes(image: ImageRecord) -> bytes:
+    """Return an image as a file that browsers can show: as it is if they can, else as PNG.
+
+    Raises:
+        ImageUnreadable: it cannot be read.
+    """
+    if image.path.frame is None and image.path.suffix.lower() in SHOWN_BY_BROWSERS:
+        return image.path.read_bytes()
+    buffer = io.BytesIO()
+    Image.fromarray(read_image(image.path)).save(buffer, "PNG")
+    return buffer.getvalue()

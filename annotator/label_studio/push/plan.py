@@ -1,0 +1,213 @@
+"""What a push is to do: compares what should be in Label Studio with what is there; pure."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from annotator.label_studio.payload.tasks import CONTROL, key_of, shows_prediction
+from db.records import Box, ImageRecord, ProposalRecord, TaskLink
+from db.records.sync import CatchTrial, StepAction, SyncStep
+
+
+@dataclass(frozen=True, slots=True)
+class PushShares:
+    """How many of the new tasks get a special part, each a share from 0 to 1."""
+
+    control: float = 0.0
+    """Sent without their proposal."""
+    second: float = 0.0
+    """Shown to two people."""
+    catch: float = 0.0
+    """As many tasks more, with a proposal that is known to be wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTask:
+    """A task to create, or (with `task_id`) one whose newest proposal is to be added."""
+
+    image: ImageRecord
+    proposal: ProposalRecord | None = None
+    trial: CatchTrial | None = None
+    control: bool = False
+    readers: int = 1
+    task_id: int | None = None
+    step: SyncStep = field(default_factory=lambda: SyncStep(StepAction.CREATE))
+
+    @property
+    def shown(self) -> ProposalRecord | CatchTrial | None:
+        """What people see as the proposal."""
+        return self.trial or (None if self.control else self.proposal)
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """The boxes that people see."""
+        return self.shown.boxes if self.shown is not None else ()
+
+    @property
+    def score(self) -> float | None:
+        """What the queue is ordered by."""
+        wanted = self.trial or self.proposal
+        return wanted.score if wanted is not None else None
+
+    @property
+    def sent_proposal_id(self) -> int | None:
+        """The proposal that people see, None where it is held back or planted."""
+        return self.proposal.id if self.proposal is not None and self.shown is self.proposal else None
+
+    def link(self, task_id: int) -> TaskLink:
+        """Return what is noted once the task is there."""
+        return TaskLink(self.image.id, task_id, self.sent_proposal_id, self.control, self.readers)
+
+    def to_step(self) -> SyncStep:
+        """Write the task down for the journal."""
+        return SyncStep(
+            action=StepAction.CREATE if self.task_id is None else StepAction.UPDATE,
+            image_id=self.image.id,
+            task_id=self.task_id,
+            proposal_id=self.proposal.id if self.proposal is not None else None,
+            control=self.control,
+            readers=self.readers,
+        )
+
+
+@dataclass(slots=True)
+class PushPlan:
+    """What a push would do."""
+
+    create: list[PlannedTask] = field(default_factory=list)
+    update: list[PlannedTask] = field(default_factory=list)
+    """Tasks that exist and lack the newest proposal."""
+    adopt: list[TaskLink] = field(default_factory=list)
+    """Tasks that are there already and only have to be noted here."""
+    readers: list[tuple[int, int]] = field(default_factory=list)
+    """Tasks, and how many people are to see them, where the server has another number."""
+    unchanged: int = 0
+    gone: list[ImageRecord] = field(default_factory=list)
+    """Images whose task was deleted over there; they are left alone unless asked for."""
+    conflicts: list[dict[str, Any]] = field(default_factory=list)
+    """Images with several tasks of our key; the oldest one counts."""
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+
+    def items(self) -> list[dict[str, Any]]:
+        """List what would be done, for people and scripts."""
+        found = [{"action": "create", "image": planned.image.id, "task": None} for planned in self.create]
+        found += [{"action": "update", "image": planned.image.id, "task": planned.task_id} for planned in self.update]
+        found += [{"action": "gone", "image": image.id, "task": None} for image in self.gone]
+        found += [
+            {"action": "conflict", "image": conflict["image"], "task": min(conflict["tasks"])}
+            for conflict in self.conflicts
+        ]
+        return found
+
+
+def plan_push(
+    images: Sequence[ImageRecord],
+    proposals: Mapping[int, ProposalRecord],
+    links: Mapping[int, TaskLink],
+    tasks: Iterable[Mapping[str, Any]],
+    *,
+    limit: int | None = None,
+    recreate: bool = False,
+    shares: PushShares | None = None,
+    begun: Sequence[SyncStep] = (),
+    trials: Mapping[int, CatchTrial] | None = None,
+) -> PushPlan:
+    """Compare what should be there with what is.
+
+    Args:
+        images: to have a task.
+        proposals: pending ones, by image.
+        links: tasks known here, by image.
+        tasks: tasks there, with the model versions of their predictions.
+        limit: at most this many new tasks.
+        recreate: plan tasks anew that were deleted over there.
+        shares: which of the new tasks are controls or get a second reader.
+        begun: steps of a push that was cut, whose decisions hold.
+        trials: what is planted in the project, by image; such a task stays as it is.
+    """
+    shares = shares or PushShares()
+    plan = PushPlan()
+    there: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for task in tasks:
+        key = key_of(task)
+        if key:
+            there[key].append(task)
+    decided = {step.image_id: step for step in begun}
+    ordered = sorted(images, key=lambda image: (-_score(proposals.get(image.id)), image.id))
+    for image in ordered:
+        found = there.get(image.key, [])
+        link = links.get(image.id)
+        trial = (trials or {}).get(image.id)
+        if trial is not None:
+            wanted = PlannedTask(image, trial=trial)
+        else:
+            wanted = _wanted(image, proposals.get(image.id), link, decided.get(image.id), shares)
+        if not found and link is not None and not recreate:
+            plan.gone.append(image)
+            why = f"its task {link.task_id} was deleted in Label Studio; to make it anew: --recreate"
+            plan.skipped.append({"image": image.id, "task": link.task_id, "reason": why})
+            continue
+        if len(found) > 1:
+            tasks_there = sorted(int(candidate["id"]) for candidate in found)
+            plan.conflicts.append({"image": image.id, "tasks": tasks_there})
+        if found:
+            _plan_existing(plan, wanted, min(found, key=lambda candidate: int(candidate["id"])), link)
+        elif limit is None or len(plan.create) < limit:
+            plan.create.append(wanted)
+        else:
+            plan.skipped.append({"image": image.id, "reason": "beyond --limit"})
+    return plan
+
+
+def _wanted(
+    image: ImageRecord,
+    proposal: ProposalRecord | None,
+    link: TaskLink | None,
+    decided: SyncStep | None,
+    shares: PushShares,
+) -> PlannedTask:
+    if link is not None:
+        return PlannedTask(image, proposal, control=link.control, readers=link.readers)
+    if decided is not None:
+        return PlannedTask(image, proposal, control=decided.control, readers=decided.readers)
+    control = proposal is not None and is_chosen(image, "control", shares.control)
+    readers = 2 if is_chosen(image, "second", shares.second) else 1
+    return PlannedTask(image, proposal, control=control, readers=readers)
+
+
+def _plan_existing(plan: PushPlan, wanted: PlannedTask, task: Mapping[str, Any], link: TaskLink | None) -> None:
+    task_id, proposal = int(task["id"]), wanted.proposal
+    control = bool((task.get("data") or {}).get(CONTROL)) or (link is not None and link.control)
+    if int(task.get("overlap") or 1) < wanted.readers:
+        plan.readers.append((task_id, wanted.readers))
+    if not control and proposal is not None and not shows_prediction(task, proposal.run_name):
+        plan.update.append(PlannedTask(wanted.image, proposal, readers=wanted.readers, task_id=task_id))
+        return
+    plan.unchanged += 1
+    if control:
+        # Its proposal is held back on purpose, and so are those of later runs.
+        seen = None
+    elif proposal is not None:
+        seen = proposal.id
+    else:
+        seen = link.proposal_id if link is not None else None
+    noted = TaskLink(wanted.image.id, task_id, seen, control, wanted.readers)
+    if link != noted:
+        plan.adopt.append(noted)
+
+
+def _score(proposal: ProposalRecord | None) -> float:
+    return proposal.score if proposal is not None else -1.0
+
+
+def is_chosen(image: ImageRecord, purpose: str, share: float) -> bool:
+    """Choose a share of images by content alone: the same ones every time, and nobody can guess which."""
+    return draw(image, purpose) < share
+
+
+def draw(image: ImageRecord, purpose: str) -> float:
+    """Draw a number from 0 to 1 for an image, always the same for one purpose."""
+    digest = hashlib.sha256(f"{purpose}/{image.content_hash}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

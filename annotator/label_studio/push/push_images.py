@@ -1,0 +1,288 @@
+"""Sends images to Label Studio as tasks, with proposals as visible predictions: a plan, a journal, then the work.
+
+A push can be repeated, or cut anywhere and repeated, without a second task for an image: what is to be done is written
+down first (`sync_journal`), and a request whose answer never came is followed by a look at what is there
+(`push.execute`), not by the same request.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.payload.labeling_config import has_mask_tools
+from annotator.label_studio.payload.tasks import key_of
+from annotator.label_studio.push.attention_checks import plan_trials
+from annotator.label_studio.push.execute import Sender
+from annotator.label_studio.push.plan import PushPlan, PushShares, plan_push
+from annotator.label_studio.sync_journal import Journal, counts_of, journaled
+from db.errors import InvalidArgument
+from db.progress import Progress, SilentProgress
+from db.records import ConnectionRecord, ImageRecord, ProposalRecord, Split, Supervision, TaskLink
+from db.records.sync import CatchTrial, StepState, SyncKind, SyncStep
+from db.registry import Registry, Transaction
+
+OUTSIDE_TEST: list[Split | None] = [Split.TRAIN, Split.VAL, None]
+
+
+@dataclass(slots=True)
+class PushReport:
+    """What a push did."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    gone: int = 0
+    """Images whose task was deleted in Label Studio and not made anew."""
+    conflict: int = 0
+    """Images with several tasks in Label Studio, of which the oldest counts."""
+    predictions: int = 0
+    control: int = 0
+    """New tasks whose proposal was held back."""
+    second: int = 0
+    """New tasks for two people."""
+    catch: int = 0
+    """New tasks with a proposal that is known to be wrong."""
+    resumed: bool = False
+    """It went on with a push that was cut."""
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+    plan: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class PushRequest:
+    """What a push is asked for."""
+
+    what: str = "proposals"
+    limit: int | None = None
+    recreate: bool = False
+    known: bool = False
+    outlines: bool = False
+    shares: PushShares = field(default_factory=PushShares)
+
+    def check(self) -> None:
+        """Refuse what is out of range.
+
+        Raises:
+            InvalidArgument: the message names the option.
+        """
+        if self.what not in ("proposals", "partly", "all"):
+            raise InvalidArgument(f"what to push is proposals, partly or all, got {self.what!r}")
+        if self.limit is not None and self.limit < 1:
+            raise InvalidArgument(f"--limit must be at least 1, got {self.limit}")
+        for name in ("control", "second", "catch"):
+            share = getattr(self.shares, name)
+            if not 0 <= share <= 1:
+                raise InvalidArgument(f"--{name}-share is a share from 0 to 1, got {share}")
+        if self.shares.catch and self.what == "all":
+            raise InvalidArgument("--catch-share plants wrong proposals on located images, which --all sends too")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write the request for the journal."""
+        return {
+            "what": self.what,
+            "limit": self.limit,
+            "recreate": self.recreate,
+            "known": self.known,
+            "outlines": self.outlines,
+            "control_share": self.shares.control,
+            "second_share": self.shares.second,
+            "catch_share": self.shares.catch,
+        }
+
+
+def push_images(
+    registry: Registry,
+    client: LabelStudioClient,
+    *,
+    what: str = "proposals",
+    limit: int | None = None,
+    media_folder: Path | None = None,
+    recreate: bool = False,
+    control_share: float = 0.0,
+    second_share: float = 0.0,
+    catch_share: float = 0.0,
+    known: bool = False,
+    outlines: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> PushReport:
+    """Create tasks for images, and predictions for their pending proposals.
+
+    Args:
+        registry: where the images and proposals are.
+        client: to the connected server.
+        what: `proposals` (images with a pending proposal), `partly` (all images without a known location, proposals
+            included) or `all` (every image outside test).
+        limit: at most this many new tasks; images with the surest proposals first.
+        media_folder: folder that the local server serves, where images are placed there.
+        recreate: make tasks anew that were deleted in Label Studio.
+        control_share: share of the new tasks with a proposal that are sent without it, 0 to 1, so that what people draw
+            by themselves can be compared with what they make of a proposal.
+        second_share: share of the new tasks that two people are to look at, 0 to 1.
+        catch_share: as many tasks more, as a share of those with a proposal, whose proposal is known to be wrong.
+        known: with new tasks of located images, send the location that is known, to be corrected.
+        outlines: send masks as polygons instead of paint.
+        dry_run: only say what would be done.
+        progress: where to show how far it is.
+
+    Raises:
+        InvalidArgument: an option is out of range.
+        NotFound: the registry is not connected.
+        LabelStudioError: the server cannot be used; what was done stays done, and the same push goes on from there.
+    """
+    shares = PushShares(control_share, second_share, catch_share)
+    request = PushRequest(what, limit, recreate, known, outlines, shares)
+    request.check()
+    with registry.read() as tx:
+        connection = tx.connections.current()
+    if dry_run:
+        state = _read(registry, connection, request, ())
+        plan = _plan(client, connection, request, state)
+        report = _report(plan)
+        report.created, report.updated = len(plan.create), len(plan.update)
+        return report
+    with journaled(registry, connection, SyncKind.PUSH, request.to_dict()) as journal:
+        state = _read(registry, connection, request, journal.begun)
+        plan = _plan(client, connection, request, state, journal.begun)
+        report = _report(plan)
+        report.resumed = bool(journal.begun)
+        masks = _masks(registry, client, connection, plan) if known else None
+        _write_down(journal, plan)
+        sender = Sender(
+            registry, client, connection, journal, progress or SilentProgress(), media_folder, masks, outlines=outlines
+        )
+        _carry_out(sender, plan, state, report)
+        journal.finish(counts_of(report))
+    return report
+
+
+@dataclass(slots=True)
+class _State:
+    """What the registry knows that a push needs."""
+
+    images: list[ImageRecord]
+    proposals: dict[int, ProposalRecord]
+    links: dict[int, TaskLink]
+    trials: dict[int, CatchTrial]
+    candidates: list[ImageRecord]
+
+
+def _read(registry: Registry, connection: ConnectionRecord, request: PushRequest, begun: Sequence[SyncStep]) -> _State:
+    with registry.read() as tx:
+        links = tx.connections.links(connection.id)
+        trials = tx.trials.of_connection(connection.id)
+        if begun:
+            ids = {step.image_id for step in begun if step.image_id is not None}
+            proposals = {proposal.image_id: proposal for proposal in tx.proposals.pending_for(ids)}
+            return _State(tx.images.select(splits=OUTSIDE_TEST, ids=ids), proposals, links, trials, [])
+        images, proposals = _selected(tx, request, links)
+        candidates: list[ImageRecord] = []
+        if request.shares.catch:
+            located = tx.images.select(splits=OUTSIDE_TEST, supervision=Supervision.FULLY)
+            candidates = [image for image in located if image.id not in links and image.id not in trials]
+    return _State(images, proposals, links, trials, candidates)
+
+
+def _selected(
+    tx: Transaction, request: PushRequest, links: Mapping[int, TaskLink]
+) -> tuple[list[ImageRecord], dict[int, ProposalRecord]]:
+    # Of those without a task the surest come first, so this many are always enough.
+    enough = request.limit + len(links) if request.limit is not None else None
+    waiting = tx.proposals.pending(limit=enough)
+    if enough is not None:
+        waiting += tx.proposals.pending_for(links)
+    proposals = {proposal.image_id: proposal for proposal in waiting}
+    if request.what == "proposals":
+        return tx.images.select(splits=OUTSIDE_TEST, ids=proposals), proposals
+    supervision = Supervision.PARTLY if request.what == "partly" else None
+    images = tx.images.select(splits=OUTSIDE_TEST, supervision=supervision, limit=enough)
+    further = set(proposals) - {image.id for image in images}
+    return images + tx.images.select(splits=OUTSIDE_TEST, supervision=supervision, ids=further), proposals
+
+
+def _plan(
+    client: LabelStudioClient,
+    connection: ConnectionRecord,
+    request: PushRequest,
+    state: _State,
+    begun: Sequence[SyncStep] = (),
+) -> PushPlan:
+    tasks = client.list_tasks(connection.project_id, with_annotations=False)
+    plan = plan_push(
+        state.images,
+        state.proposals,
+        state.links,
+        tasks,
+        # A push that goes on has chosen its images already.
+        limit=None if begun else request.limit,
+        recreate=request.recreate,
+        shares=request.shares,
+        begun=begun,
+        trials=state.trials,
+    )
+    there = {key_of(task) for task in tasks}
+    shown = [task.proposal for task in plan.create if task.proposal is not None and not task.control]
+    free = [image for image in state.candidates if image.key not in there]
+    plan.create += plan_trials(free, shown, request.shares.catch)
+    return plan
+
+
+def _report(plan: PushPlan) -> PushReport:
+    return PushReport(
+        unchanged=plan.unchanged,
+        gone=len(plan.gone),
+        conflict=len(plan.conflicts),
+        skipped=plan.skipped,
+        plan=plan.items(),
+    )
+
+
+def _masks(
+    registry: Registry, client: LabelStudioClient, connection: ConnectionRecord, plan: PushPlan
+) -> dict[int, bytes]:
+    """Return the masks of images whose known location is to be shown, by label."""
+    wanted = [planned.image.label.id for planned in plan.create if planned.image.label and planned.image.label.has_mask]
+    if not wanted or not has_mask_tools(client.get_project(connection.project_id).config):
+        return {}
+    with registry.read() as tx:
+        return tx.labels.mask_pngs(wanted)
+
+
+def _write_down(journal: Journal, plan: PushPlan) -> None:
+    """Write the plan into the journal; steps of the push that was cut keep their numbers."""
+    old = {step.image_id: step for step in journal.begun}
+    work = [*plan.create, *plan.update]
+    new = [planned for planned in work if planned.image.id not in old]
+    noted = journal.plan(
+        [planned.to_step() for planned in new],
+        [planned.trial for planned in new if planned.trial is not None and not planned.trial.id],
+    )
+    steps = {step.image_id: step for step in (*journal.begun, *noted)}
+    plan.create = [replace(planned, step=steps[planned.image.id]) for planned in plan.create]
+    plan.update = [replace(planned, step=steps[planned.image.id]) for planned in plan.update]
+    # What the cut push had done, or sent without hearing of it, and what is not wanted any more.
+    over = set(old) - {planned.image.id for planned in work}
+    open_still = [old[image_id] for image_id in over if old[image_id].state in (StepState.PLANNED, StepState.SENT)]
+    journal.done(open_still, plan.adopt)
+
+
+def _carry_out(
+    sender: Sender,
+    plan: PushPlan,
+    state: _State,
+    report: PushReport,
+) -> None:
+    made_anew = {planned.image.id for planned in plan.create} | {image.id for image in plan.gone}
+    sender.restore_media([image for image in state.images if image.id not in made_anew])
+    sender.set_readers(plan.readers)
+    created = sender.create(plan.create, report.skipped)
+    report.created = len(created)
+    report.control = sum(planned.control for planned in created)
+    report.second = sum(planned.readers > 1 for planned in created)
+    report.catch = sum(planned.trial is not None for planned in created)
+    report.updated = sender.add_predictions(plan.update)
+    report.predictions = sum(planned.shown is not None for planned in created) + report.updated
+    gone = {image.id for image in plan.gone}
+    sender.show_predictions([item for item in state.proposals.values() if item.image_id not in gone])

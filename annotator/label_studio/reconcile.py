@@ -1,0 +1,178 @@
+"""Compares a registry with its Label Studio project, and says what to do about each difference. Changes nothing."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.payload.labeling_config import config_problem
+from annotator.label_studio.payload.tasks import KEY, LIVE_TITLE, image_ids_of, image_of, is_as_sent, key_of
+from annotator.label_studio.pull.plan import SAID_THERE
+from annotator.label_studio.sync_journal import is_at_work
+from db.records import ImageRecord, TaskLink
+from db.records.sync import StepState, SyncKind
+from db.registry import Registry
+
+DUPLICATE = "studio_duplicate_tasks"
+TASK_GONE = "studio_task_deleted"
+IMAGE_GONE = "studio_unknown_image"
+FOREIGN = "studio_foreign_tasks"
+NOT_PULLED = "studio_not_pulled"
+WITHDRAWN = "studio_annotation_deleted"
+DIFFERS = "studio_label_changed_here"
+UNSHOWN = "studio_proposals_not_shown"
+INTERFACE = "studio_interface_changed"
+NOT_SERVED = "studio_image_not_served"
+PUSH_CUT = "studio_push_cut"
+
+SAMPLE = 8
+"""Images that are fetched through Label Studio, evenly from its tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One difference, with its repair in the detail."""
+
+    kind: str
+    images: list[ImageRecord]
+    detail: str
+    tasks: list[int] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write the difference for scripts, in the form of a finding."""
+        return {
+            "kind": self.kind,
+            "images": [str(image.path) for image in self.images],
+            "image_ids": [image.id for image in self.images],
+            "tasks": self.tasks,
+            "detail": self.detail,
+        }
+
+
+def compare_with_studio(registry: Registry, client: LabelStudioClient) -> list[Difference]:
+    """Reconcile the tasks and annotations of the connected project with what the registry knows of them.
+
+    Raises:
+        NotFound: the registry is not connected.
+        LabelStudioError: the server cannot be used, or listed less than it has; nothing is concluded from that.
+    """
+    with registry.read() as tx:
+        connection = tx.connections.current()
+    project = client.get_project(connection.project_id)
+    shown = client.shown_predictions(connection.project_id)
+    tasks = client.list_tasks(connection.project_id, with_annotations=True)
+    with registry.read() as tx:
+        links = tx.connections.links(connection.id)
+        versions = tx.reviews.versions(connection.id)
+        annotated = tx.reviews.images(connection.id)
+        ids = {*image_ids_of(tasks), *links, *annotated.values()}
+        images = {image.id: image for image in tx.images.select(ids=ids)}
+        last_push = tx.journal.last(connection.id, SyncKind.PUSH)
+        left = (
+            tx.journal.steps(last_push.id, states=[StepState.PLANNED, StepState.SENT]) if last_push is not None else []
+        )
+        proposals = tx.proposals.by_id(link.proposal_id for link in links.values() if link.proposal_id is not None)
+    differences = [
+        *_task_differences(tasks, links, images),
+        *_annotation_differences(tasks, images, versions, annotated),
+    ]
+    if left and last_push is not None and not is_at_work(last_push):
+        why = f"the last push was cut with {len(left)} steps left; repair: the same partly push, which goes on there"
+        cut = [images[step.image_id] for step in left if step.image_id in images]
+        differences.append(Difference(PUSH_CUT, cut, why))
+    differences += _unserved(client, tasks, images)
+    if problem := config_problem(project.config):
+        why = f"the labelling interface of project {project.id} was changed: {problem}; put it back in its settings"
+        differences.append(Difference(INTERFACE, [], why))
+    newest = max((proposal.run_id for proposal in proposals.values()), default=None)
+    if newest is not None and shown not in [(f"run-{newest}", True), (LIVE_TITLE, True)]:
+        why = f"people see the predictions of {shown[0] or 'no model'}, not of run-{newest}; repair: partly push"
+        differences.append(Difference(UNSHOWN, [], why))
+    return differences
+
+
+def _unserved(
+    client: LabelStudioClient, tasks: Sequence[Mapping[str, Any]], images: Mapping[int, ImageRecord]
+) -> list[Difference]:
+    known = {image.key: image for image in images.values()}
+    own = [task for task in tasks if key_of(task) in known]
+    differences = []
+    for task in own[:: max(1, len(own) // SAMPLE)][:SAMPLE]:
+        problem = client.image_problem(str(task["data"].get("image") or ""), int(task["id"]))
+        if problem is not None:
+            why = f"people cannot see the image of task {task['id']}: {problem}; repair: partly push --all"
+            differences.append(Difference(NOT_SERVED, [known[task["data"][KEY]]], why, [int(task["id"])]))
+    return differences
+
+
+def _task_differences(
+    tasks: Sequence[Mapping[str, Any]], links: Mapping[int, TaskLink], images: Mapping[int, ImageRecord]
+) -> list[Difference]:
+    by_key: dict[str, list[int]] = defaultdict(list)
+    foreign: list[int] = []
+    for task in tasks:
+        key = key_of(task)
+        if key:
+            by_key[key].append(int(task["id"]))
+        else:
+            foreign.append(int(task["id"]))
+    known = {image.key: image for image in images.values()}
+    differences = []
+    for key, task_ids in by_key.items():
+        if key not in known:
+            why = f"task {task_ids[0]} is of image {key}, which this registry does not have; delete it over there"
+            differences.append(Difference(IMAGE_GONE, [], why, task_ids))
+        elif len(task_ids) > 1:
+            listed = ", ".join(map(str, sorted(task_ids)))
+            why = f"tasks {listed} are of one image; {min(task_ids)} counts: delete the others over there"
+            differences.append(Difference(DUPLICATE, [known[key]], why, sorted(task_ids)))
+    for image_id, link in links.items():
+        image = images.get(image_id)
+        if image is not None and image.key not in by_key:
+            why = f"task {link.task_id} was deleted over there; to make it anew: partly push --recreate"
+            differences.append(Difference(TASK_GONE, [image], why, [link.task_id]))
+    if foreign:
+        why = f"{len(foreign)} tasks were not made by partly; they are left alone"
+        differences.append(Difference(FOREIGN, [], why, foreign))
+    return differences
+
+
+def _annotation_differences(
+    tasks: Sequence[Mapping[str, Any]],
+    images: Mapping[int, ImageRecord],
+    versions: Mapping[int, str],
+    annotated: Mapping[int, int],
+) -> list[Difference]:
+    known = {image.key: image for image in images.values()}
+    differences = []
+    there: set[int] = set()
+    listed: dict[int, int] = {}
+    for task in tasks:
+        image = image_of(task, known)
+        if image is None:
+            continue
+        listed[image.id] = int(task["id"])
+        said = [item for item in task.get("annotations") or [] if not is_as_sent(item)]
+        standing = [item for item in said if not item.get("was_cancelled")]
+        there.update(int(item["id"]) for item in standing)
+        new = [item for item in standing if versions.get(int(item["id"])) != str(item.get("updated_at"))]
+        pulled = [item for item in standing if int(item["id"]) in versions]
+        changed_here = image.label is not None and image.label.source not in SAID_THERE
+        if new and changed_here and pulled:
+            why = "the label was changed here and over there since the last pull; a pull lets the word over there hold"
+            differences.append(Difference(DIFFERS, [image], why, [int(task["id"])]))
+        elif new:
+            why = f"{len(new)} annotations were not pulled yet, or changed since; repair: partly pull"
+            differences.append(Difference(NOT_PULLED, [image], why, [int(task["id"])]))
+        elif pulled and changed_here:
+            why = "the label that holds here was imported after the review; what Label Studio shows is older"
+            differences.append(Difference(DIFFERS, [image], why, [int(task["id"])]))
+    for annotation_id, image_id in annotated.items():
+        image = images.get(image_id)
+        if image is None or image_id not in listed or annotation_id in there or image.label is None:
+            continue
+        if image.label.review_id is not None and image.label.retraction_id is None:
+            why = f"annotation {annotation_id} was deleted over there after it was pulled; repair: partly pull"
+            differences.append(Difference(WITHDRAWN, [image], why, [listed[image_id]]))
+    return differences

@@ -1,0 +1,148 @@
+"""The journal of a push or pull at work: what it is to do is written down first, so that another can go on with it.
+
+One push at a time works on a project; two would look at the same empty list and both fill it. A push whose process has
+died, or that has said nothing for long, is taken over.
+"""
+
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from annotator.errors import SyncBusy
+from db.errors import RegistryError
+from db.records import ConnectionRecord, TaskLink
+from db.records.sync import CatchTrial, StepState, SyncKind, SyncRecord, SyncStatus, SyncStep
+from db.registry import Registry
+
+LEASE = timedelta(minutes=10)
+"""A process that has said nothing for this long is taken for dead."""
+
+
+class Journal:
+    """One sync at work."""
+
+    def __init__(
+        self, registry: Registry, connection: ConnectionRecord, sync_id: int, begun: Sequence[SyncStep]
+    ) -> None:
+        self._registry = registry
+        self._connection = connection
+        self.sync_id = sync_id
+        self.begun = tuple(begun)
+        """Steps of a sync that was cut, which this one goes on with; done ones among them."""
+        self._outcome: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+
+    def plan(self, steps: Sequence[SyncStep], trials: Sequence[CatchTrial] = ()) -> list[SyncStep]:
+        """Write down what is to be done; returns the steps with their numbers."""
+        with self._registry.begin() as tx:
+            tx.trials.add(self._connection.id, trials)
+            return tx.journal.add_steps(self.sync_id, steps)
+
+    def sent(self, steps: Sequence[SyncStep]) -> None:
+        """Note that a request is about to be sent."""
+        with self._registry.begin() as tx:
+            tx.journal.mark_steps(self.sync_id, [step.ordinal for step in steps], StepState.SENT)
+
+    def skipped(self, step: SyncStep, why: str) -> None:
+        """Note that a step cannot be done."""
+        with self._registry.begin() as tx:
+            tx.journal.mark_steps(self.sync_id, [step.ordinal], StepState.SKIPPED, detail=why)
+
+    def done(self, steps: Sequence[SyncStep], links: Sequence[TaskLink] = ()) -> None:
+        """Note that steps are done, together with the tasks that came of it."""
+        with self._registry.begin() as tx:
+            tx.connections.set_links(self._connection.id, links)
+            tx.journal.mark_steps(self.sync_id, [step.ordinal for step in steps], StepState.DONE)
+
+    def keep_addresses(self, addresses: Mapping[int, str]) -> None:
+        """Note where the server has images, by step."""
+        if addresses:
+            with self._registry.begin() as tx:
+                tx.journal.set_addresses(self.sync_id, addresses)
+
+    def finish(self, counts: Mapping[str, Any], mark: Mapping[str, Any] | None = None) -> None:
+        """Say what came of it; stored when the sync ends without an error."""
+        self._outcome = (dict(counts), dict(mark or {}))
+
+    def _close(self, error: BaseException | None) -> None:
+        counts, mark = self._outcome
+        with self._registry.begin() as tx:
+            if error is None:
+                tx.journal.close(self.sync_id, SyncStatus.FINISHED, counts=counts, mark=mark)
+            else:
+                why = f"{type(error).__name__}: {error}"[:1000]
+                tx.journal.close(self.sync_id, SyncStatus.FAILED, detail=why)
+
+
+def counts_of(report: Any) -> dict[str, int]:
+    """Return the numbers alone of a report, which is a dataclass."""
+    named = {item.name: getattr(report, item.name) for item in fields(report)}
+    return {name: value for name, value in named.items() if isinstance(value, int)}
+
+
+@contextmanager
+def journaled(
+    registry: Registry, connection: ConnectionRecord, kind: SyncKind, options: Mapping[str, Any]
+) -> Iterator[Journal]:
+    """Open the journal of a sync, or go on with one that was cut and asked for the same.
+
+    Args:
+        registry: where the journal is.
+        connection: the project.
+        kind: push or pull.
+        options: what was asked for; a cut sync that asked for something else is given up.
+
+    Raises:
+        SyncBusy: another push to the project is at work.
+    """
+    owner = _this_process()
+    with registry.begin() as tx:
+        last = tx.journal.last(connection.id, kind)
+        begun: list[SyncStep] = []
+        sync_id = None
+        if last is not None and last.status in (SyncStatus.RUNNING, SyncStatus.FAILED):
+            if kind is SyncKind.PUSH and is_at_work(last):
+                raise SyncBusy(
+                    f"another push to this project is at work ({last.owner}, since {last.created_at:%H:%M} UTC); "
+                    "wait until it has ended"
+                )
+            begun = tx.journal.steps(last.id) if kind is SyncKind.PUSH else []
+            if begun and last.options == dict(options):
+                tx.journal.resume(last.id, owner=owner)
+                sync_id = last.id
+            elif not is_at_work(last):
+                tx.journal.close(last.id, SyncStatus.REPLACED, detail=last.detail)
+        if sync_id is None:
+            sync_id, begun = tx.journal.open(connection.id, kind, options=options, owner=owner), []
+    journal = Journal(registry, connection, sync_id, begun)
+    try:
+        yield journal
+    except BaseException as exc:
+        # A registry that cannot be written must not hide what went wrong first.
+        with suppress(RegistryError):
+            journal._close(exc)
+        raise
+    journal._close(None)
+
+
+def is_at_work(sync: SyncRecord) -> bool:
+    """Say whether the process that runs a sync is still there, as far as that can be seen from here."""
+    if sync.status is not SyncStatus.RUNNING or datetime.now(UTC) - sync.touched_at > LEASE:
+        return False
+    host, _, number = sync.owner.rpartition(":")
+    if host != socket.gethostname() or not number.isdigit():
+        return True
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _this_process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"

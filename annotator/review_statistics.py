@@ -1,0 +1,230 @@
+"""What became of proposals, how long that took, and how far people agree: numbers from stored reviews; pure.
+
+A bin of scores says whether tau is in the right place: where nearly all proposals are accepted it could be lower, where
+many are edited or rejected it should be higher.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean
+
+from db.imaging.geometry import boxes_iou
+from db.records import LocationLabel, LocationStatus, ProposalRecord, ReviewOutcome, ReviewRecord
+from db.records.sync import CatchReview
+
+BIN = 0.1
+AGREED_IOU = 0.5
+
+OF_PROPOSALS = (ReviewOutcome.ACCEPTED, ReviewOutcome.EDITED, ReviewOutcome.REJECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreBin:
+    """Reviews of proposals whose score is at least `low` and below `high`."""
+
+    low: float
+    high: float
+    n: int
+    accepted: int
+    edited: int
+    rejected: int
+    iou: float | None
+    """Mean IoU of the proposals with what people made of them, a rejected one as 0."""
+
+    @property
+    def accept_rate(self) -> float:
+        """Share left as it was."""
+        return self.accepted / self.n
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewerSummary:
+    """What one person did."""
+
+    reviewer: str
+    reviews: int
+    minutes: float
+    outcomes: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far two people agree about the images that both have looked at."""
+
+    first: str
+    second: str
+    images: int
+    agreed: int
+    """Both see nothing, or the same place: IoU of at least .5."""
+    iou: float | None
+    """Mean IoU over the images where both see something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """What people made of images whose proposal they saw, or (`control`) did not see."""
+
+    group: str
+    """proposed or control."""
+    reviews: int
+    iou: float
+    """Mean IoU of what they say with the proposal, nothing there as 0."""
+    agreed: int
+    """With an IoU of at least .5."""
+    seconds: float | None
+    """Mean time an image, where it is known."""
+
+
+def influences(
+    reviews: Sequence[ReviewRecord], said: Mapping[int, LocationLabel], held_back: Mapping[int, ProposalRecord]
+) -> list[Influence]:
+    """Compare reviews of proposals with control reviews; nothing unless there are both.
+
+    People who see a proposal agree with it more than people who do not. The difference is its influence, the agreement
+    of the control group what the proposal is worth.
+
+    Args:
+        reviews: the newest version of every annotation.
+        said: what reviews said about the location, by review.
+        held_back: by image, the proposals that control tasks did not show.
+    """
+    groups: dict[str, list[tuple[float, float | None]]] = {"proposed": [], "control": []}
+    for review in reviews:
+        proposal = held_back.get(review.image_id)
+        if review.score is not None:
+            shown = review.outcome is not ReviewOutcome.REJECTED and review.outcome is not ReviewOutcome.EMPTY
+            groups["proposed"].append(((review.iou or 0.0) if shown else 0.0, review.seconds))
+        elif proposal is not None and review.id in said:
+            boxes = said[review.id].boxes
+            groups["control"].append((boxes_iou(boxes, proposal.boxes) if boxes else 0.0, review.seconds))
+    if not all(groups.values()):
+        return []
+    return [
+        Influence(
+            group=name,
+            reviews=len(members),
+            iou=fmean(iou for iou, _ in members),
+            agreed=sum(iou >= AGREED_IOU for iou, _ in members),
+            seconds=fmean(known) if (known := [spent for _, spent in members if spent is not None]) else None,
+        )
+        for name, members in groups.items()
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class CatchSummary:
+    """How often one person took a proposal for right that is known to be wrong."""
+
+    reviewer: str
+    shown: int
+    missed: int
+    truth_iou: float
+    """Mean IoU of what the person said with where it really is."""
+
+
+def catch_summaries(reviews: Sequence[CatchReview]) -> list[CatchSummary]:
+    """Count answers to planted proposals by person, who missed most first."""
+    by_person: dict[str, list[CatchReview]] = defaultdict(list)
+    for review in reviews:
+        by_person[review.reviewer].append(review)
+    found = [
+        CatchSummary(name, len(said), sum(item.missed for item in said), fmean(item.truth_iou for item in said))
+        for name, said in by_person.items()
+    ]
+    return sorted(found, key=lambda summary: (-summary.missed / summary.shown, summary.reviewer))
+
+
+def waiting_for_second(wanted: Mapping[int, int], reviews: Sequence[ReviewRecord]) -> list[int]:
+    """Return the images that fewer people have spoken about than are wanted.
+
+    Args:
+        wanted: how many people are to look at an image, by image.
+        reviews: the newest version of every annotation.
+    """
+    spoken: dict[int, set[str]] = defaultdict(set)
+    for review in reviews:
+        spoken[review.image_id].add(review.reviewer)
+    return [image_id for image_id, count in sorted(wanted.items()) if len(spoken[image_id]) < count]
+
+
+def score_bins(reviews: Sequence[ReviewRecord]) -> list[ScoreBin]:
+    """Count what became of proposals, by score, lowest first; bins without a review are left out.
+
+    A proposal that was replaced by a drawing, or by "no lesion", counts as rejected.
+    """
+    binned: dict[int, list[ReviewRecord]] = defaultdict(list)
+    for review in reviews:
+        if review.score is not None:
+            # A score of 1 belongs to the last bin; rounding keeps .3 / .1 from being 2.
+            binned[min(math.floor(round(review.score / BIN, 9)), round(1 / BIN) - 1)].append(review)
+    bins = []
+    for number, members in sorted(binned.items()):
+        kinds = Counter(review.outcome if review.outcome in OF_PROPOSALS else "rejected" for review in members)
+        bins.append(
+            ScoreBin(
+                low=round(number * BIN, 10),
+                high=round((number + 1) * BIN, 10),
+                n=len(members),
+                accepted=kinds[ReviewOutcome.ACCEPTED],
+                edited=kinds[ReviewOutcome.EDITED],
+                rejected=kinds[ReviewOutcome.REJECTED],
+                iou=fmean(_iou_kept(review) for review in members),
+            )
+        )
+    return bins
+
+
+def _iou_kept(review: ReviewRecord) -> float:
+    return (review.iou or 0.0) if review.outcome in (ReviewOutcome.ACCEPTED, ReviewOutcome.EDITED) else 0.0
+
+
+def reviewer_summaries(reviews: Sequence[ReviewRecord]) -> list[ReviewerSummary]:
+    """Count what each person did, the busiest first."""
+    by_person: dict[str, list[ReviewRecord]] = defaultdict(list)
+    for review in reviews:
+        by_person[review.reviewer].append(review)
+    found = [
+        ReviewerSummary(
+            reviewer=name,
+            reviews=len(members),
+            minutes=sum(review.seconds or 0.0 for review in members) / 60,
+            outcomes=dict(sorted(Counter(str(review.outcome) for review in members).items())),
+        )
+        for name, members in by_person.items()
+    ]
+    return sorted(found, key=lambda summary: (-summary.reviews, summary.reviewer))
+
+
+def agreements(reviews: Sequence[ReviewRecord], said: Mapping[int, LocationLabel]) -> list[Agreement]:
+    """Compare the last word of every two people on the same image.
+
+    Args:
+        reviews: the newest version of every annotation, oldest first.
+        said: what reviews said about the location, by review; a rejected proposal says nothing.
+    """
+    last: dict[int, dict[str, LocationLabel]] = defaultdict(dict)
+    for review in reviews:
+        if review.id in said and said[review.id].status is not LocationStatus.UNKNOWN:
+            last[review.image_id][review.reviewer] = said[review.id]
+    pairs: dict[tuple[str, str], list[float | None]] = defaultdict(list)
+    agreed: Counter[tuple[str, str]] = Counter()
+    for words in last.values():
+        for names in combinations(sorted(words), 2):
+            first, second = (words[name] for name in names)
+            both = bool(first.boxes) and bool(second.boxes)
+            iou = boxes_iou(first.boxes, second.boxes) if both else None
+            pairs[names].append(iou)
+            agreed[names] += first.status is second.status and (iou is None or iou >= AGREED_IOU)
+    return [
+        Agreement(
+            first=names[0],
+            second=names[1],
+            images=len(ious),
+            agreed=agreed[names],
+            iou=fmean(known) if (known := [iou for iou in ious if iou is not None]) else None,
+        )
+        for names, ious in sorted(pairs.items())
+    ]

@@ -1,0 +1,1 @@
+"""Use-cases that need both siblings: a round of the loop, and the demonstration."""

@@ -1,0 +1,1 @@
+"""Looking after a set: splits, near-duplicates, leakage between splits, groups, and what doctor finds."""

@@ -1,0 +1,97 @@
+"""Finds images that show the same: every new image against every registered one.
+
+Work is done in chunks, each in one short transaction, and marked as done with it, so that a search that was cut goes
+on where it stopped; nothing is found twice.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from db.errors import ImageUnreadable
+from db.imaging.decode import read_facts
+from db.imaging.fingerprints import NEAR_CORRELATION, hash_vectors, near_candidates, unit_vectors
+from db.progress import Progress, SilentProgress
+from db.records import ImageRecord
+from db.registry import Registry
+
+CHUNK = 4096
+
+
+def find_near_duplicates(registry: Registry, *, progress: Progress | None = None) -> list[tuple[int, int, float]]:
+    """Compare images that were not compared yet with all others, and store which ones show the same.
+
+    Returns:
+        Near-duplicates of the images that were new, as (smaller id, larger id, correlation).
+    """
+    with registry.read() as tx:
+        new = tx.duplicates.not_compared()
+        hashes = tx.duplicates.hashes() if new else []
+    if not new:
+        return []
+    ids = np.array([image_id for image_id, _ in hashes], dtype=np.int64)
+    points_MK = hash_vectors([digest for _, digest in hashes])
+    rows = {image_id: row for row, (image_id, _) in enumerate(hashes)}
+    found: list[tuple[int, int, float]] = []
+    with (progress or SilentProgress()).task("looking for duplicates", len(new)) as task:
+        for start in range(0, len(new), CHUNK):
+            chunk = new[start : start + CHUNK]
+            candidates = near_candidates(points_MK[[rows[image_id] for image_id in chunk]], points_MK)
+            pairs = sorted({_ordered(chunk[row], int(ids[other])) for row, other in candidates})
+            near = _verified(registry, [pair for pair in pairs if pair[0] != pair[1]])
+            with registry.begin() as tx:
+                tx.duplicates.add(near, compared=chunk)
+            found += near
+            task.advance(len(chunk))
+    return sorted(set(found))
+
+
+def _ordered(first: int, second: int) -> tuple[int, int]:
+    return (first, second) if first < second else (second, first)
+
+
+def _verified(registry: Registry, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int, float]]:
+    with registry.read() as tx:
+        thumbnails = tx.duplicates.thumbnails(sorted({image_id for pair in pairs for image_id in pair}))
+    order = {image_id: row for row, image_id in enumerate(thumbnails)}
+    if not order:
+        return []
+    unit_NP = unit_vectors(list(thumbnails.values()))
+    near: list[tuple[int, int, float]] = []
+    for start in range(0, len(pairs), CHUNK):
+        chunk = pairs[start : start + CHUNK]
+        first, second = ([order[pair[side]] for pair in chunk] for side in (0, 1))
+        correlations = np.einsum("np,np->n", unit_NP[first], unit_NP[second])
+        near += [
+            (*pair, min(1.0, float(value)))
+            for pair, value in zip(chunk, correlations, strict=True)
+            if value > NEAR_CORRELATION
+        ]
+    return near
+
+
+def add_missing_fingerprints(registry: Registry, *, progress: Progress | None = None) -> int:
+    """Note what images look like that an older program registered, and return how many could be read."""
+    with registry.read() as tx:
+        images = tx.images.select(ids=tx.duplicates.without_fingerprint())
+    done = 0
+    with (progress or SilentProgress()).task("reading images", len(images)) as task, ThreadPoolExecutor() as pool:
+        for start in range(0, len(images), 256):
+            chunk = images[start : start + 256]
+            read = zip(chunk, pool.map(_thumbnail, chunk), strict=True)
+            thumbnails = [(image.id, thumbnail) for image, thumbnail in read if thumbnail is not None]
+            with registry.begin() as tx:
+                missing = set(tx.duplicates.without_fingerprint())
+                tx.images.add_fingerprints([item for item in thumbnails if item[0] in missing])
+            done += len(thumbnails)
+            task.advance(len(chunk))
+    return done
+
+
+def _thumbnail(image: ImageRecord) -> bytes | None:
+    try:
+        facts = read_facts(image.path)[0]
+    except ImageUnreadable:
+        return None
+    return facts.thumbnail if facts.content_hash == image.content_hash else None

@@ -1,0 +1,72 @@
+"""Which images must not be learned from, since they show what a held-back image shows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from db.curation.groups import group_images
+from db.imaging.fingerprints import NEAR_CORRELATION, unit_vectors
+from db.records import NewImage, Split
+from db.registry import Transaction
+
+CHUNK = 1024
+
+
+def relatives(tx: Transaction, ids: Iterable[int]) -> set[int]:
+    """Return these images and all that belong to one of their groups: same patient, same content, same picture."""
+    wanted = set(ids)
+    return _members(_groups(tx), wanted) if wanted else set()
+
+
+def _groups(tx: Transaction) -> dict[int, list[int]]:
+    return group_images(tx.images.group_facts(), [(first, second) for first, second, _ in tx.duplicates.pairs()])
+
+
+def group_names(tx: Transaction) -> dict[int, str]:
+    """Name the group of every image: images of one patient, video or picture have the same name."""
+    return {image_id: str(members[0]) for image_id, members in _groups(tx).items()}
+
+
+def _members(groups: Mapping[int, list[int]], ids: Iterable[int]) -> set[int]:
+    return {member for image_id in ids for member in groups.get(image_id, ())}
+
+
+def leaking_images(tx: Transaction) -> tuple[set[int], set[int]]:
+    """Find images outside test and validation that belong to a group of an image in there.
+
+    Returns:
+        Images outside test that are related to a test image; images without a split that are related to a
+        validation image.
+    """
+    splits = tx.images.splits()
+    groups = _groups(tx)
+    of_test = _members(groups, (key for key, split in splits.items() if split is Split.TEST))
+    of_val = _members(groups, (key for key, split in splits.items() if split is Split.VAL))
+    return (
+        {key for key in of_test if splits[key] is not Split.TEST},
+        {key for key in of_val if splits[key] is None},
+    )
+
+
+def already_seen(tx: Transaction, images: Sequence[NewImage], seen: Iterable[int]) -> list[int]:
+    """Find images that are not registered but are, or show the same as, some that are.
+
+    Args:
+        tx: a transaction.
+        images: that are not registered.
+        seen: numbers of registered images, such as those that a run was shown.
+
+    Returns:
+        Positions among `images`, ascending.
+    """
+    ids = sorted(seen)
+    contents = {image.content_hash for image in tx.images.select(ids=ids)} if ids else set()
+    found = {position for position, image in enumerate(images) if image.content_hash in contents}
+    thumbnails = list(tx.duplicates.thumbnails(ids).values())
+    asked = [position for position, image in enumerate(images) if image.thumbnail is not None]
+    if thumbnails and asked:
+        known_MP = unit_vectors(thumbnails)
+        for start in range(0, len(asked), CHUNK):
+            chunk = asked[start : start + CHUNK]
+            new_NP = unit_vectors([images[position].thumbnail or b"" for position in chunk])
+            alike_N = (new_NP @ known_MP.T).max(axis=1) > NEAR_CORRELATION
+            found |= {position for position, alike in zip(chunk, alike_N.tolist(), strict=True) if alike}
+    return sorted(found)

@@ -1,0 +1,128 @@
+"""Boxes and masks in pixels of the upright image: pure geometry, used by both siblings above.
+
+A mask is a bool array HW, True inside. Everything here is exact for axis-parallel boxes; nothing does I/O.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db.records import Box
+
+MIN_AREA_SHARE = 0.02
+"""A component below this share of the mask's area is noise, not a lesion."""
+
+
+def boxes_from_mask(mask_HW: NDArray[np.bool_], min_area_share: float = MIN_AREA_SHARE) -> tuple[Box, ...]:
+    """Find the boxes of a mask: one for each 8-connected component that is large enough.
+
+    Args:
+        mask_HW: bool, True inside.
+        min_area_share: components below this share of the mask's whole area are dropped.
+
+    Returns:
+        Boxes in pixels, the largest component first; none for an empty mask.
+    """
+    from scipy.ndimage import find_objects
+    from skimage.measure import label
+
+    labels_HW = label(np.asarray(mask_HW, dtype=bool), connectivity=2)
+    areas = np.bincount(labels_HW.ravel())[1:]
+    found = zip(areas.tolist(), find_objects(labels_HW), strict=True)
+    kept = [(area, place) for area, place in found if area >= min_area_share * areas.sum()]
+    kept.sort(key=lambda pair: -pair[0])
+    return tuple(
+        Box(float(x.start), float(y.start), float(x.stop - x.start), float(y.stop - y.start)) for _, (y, x) in kept
+    )
+
+
+def mask_from_boxes(boxes: Sequence[Box], hw: tuple[int, int], *, ellipse: bool = False) -> NDArray[np.bool_]:
+    """Fill boxes, or their inscribed ellipses, into a mask. A pixel is inside if its centre is.
+
+    Args:
+        boxes: pixels of an image of size `hw`.
+        hw: height and width.
+        ellipse: fill the inscribed ellipse instead of the rectangle.
+
+    Returns:
+        bool HW.
+    """
+    height, width = hw
+    mask_HW = np.zeros(hw, dtype=bool)
+    x_W, y_H = np.arange(width) + 0.5, np.arange(height) + 0.5
+    for box in boxes:
+        dx_W = (x_W - box.x - box.width / 2) / (box.width / 2)
+        dy_H = (y_H - box.y - box.height / 2) / (box.height / 2)
+        if ellipse:
+            mask_HW |= dx_W[None, :] ** 2 + dy_H[:, None] ** 2 <= 1
+        else:
+            mask_HW |= (np.abs(dx_W) <= 1)[None, :] & (np.abs(dy_H) <= 1)[:, None]
+    return mask_HW
+
+
+def union_area(boxes: Sequence[Box]) -> float:
+    """Area that the boxes cover together, overlaps counted once, in square pixels."""
+    if not boxes:
+        return 0.0
+    xs = np.unique([edge for box in boxes for edge in (box.x, box.x + box.width)])
+    ys = np.unique([edge for box in boxes for edge in (box.y, box.y + box.height)])
+    covered = np.zeros((len(ys) - 1, len(xs) - 1), dtype=bool)
+    for box in boxes:
+        x0, x1 = np.searchsorted(xs, [box.x, box.x + box.width])
+        y0, y1 = np.searchsorted(ys, [box.y, box.y + box.height])
+        covered[y0:y1, x0:x1] = True
+    return float(np.sum(covered * np.diff(ys)[:, None] * np.diff(xs)[None, :]))
+
+
+def _intersection(first: Box, second: Box) -> Box | None:
+    x0, y0 = max(first.x, second.x), max(first.y, second.y)
+    x1 = min(first.x + first.width, second.x + second.width)
+    y1 = min(first.y + first.height, second.y + second.height)
+    return Box(x0, y0, x1 - x0, y1 - y0) if x1 > x0 and y1 > y0 else None
+
+
+def _overlap(first: Sequence[Box], second: Sequence[Box]) -> tuple[float, float, float]:
+    pieces = [piece for a in first for b in second if (piece := _intersection(a, b)) is not None]
+    return union_area(pieces), union_area(first), union_area(second)
+
+
+def boxes_iou(first: Sequence[Box], second: Sequence[Box]) -> float:
+    """Intersection over union of what two sets of boxes cover (paper's Eq. 8); 1 if both are empty."""
+    both, a, b = _overlap(first, second)
+    return both / (a + b - both) if a + b > 0 else 1.0
+
+
+def boxes_dice(first: Sequence[Box], second: Sequence[Box]) -> float:
+    """Dice score of what two sets of boxes cover (paper's Eq. 8); 1 if both are empty."""
+    both, a, b = _overlap(first, second)
+    return 2 * both / (a + b) if a + b > 0 else 1.0
+
+
+def mask_iou(first_HW: NDArray[np.bool_], second_HW: NDArray[np.bool_]) -> float:
+    """Intersection over union of two masks (Eq. 8); 1 if both are empty."""
+    union = np.logical_or(first_HW, second_HW).sum()
+    return float(np.logical_and(first_HW, second_HW).sum() / union) if union else 1.0
+
+
+def mask_dice(first_HW: NDArray[np.bool_], second_HW: NDArray[np.bool_]) -> float:
+    """Dice score of two masks (Eq. 8); 1 if both are empty."""
+    total = first_HW.sum() + second_HW.sum()
+    return float(2 * np.logical_and(first_HW, second_HW).sum() / total) if total else 1.0
+
+
+def is_within(box: Box, width: int, height: int, tolerance_px: float = 0.5) -> bool:
+    """Say whether a box of positive size lies on an image of this size."""
+    return (
+        box.width > 0
+        and box.height > 0
+        and box.x >= -tolerance_px
+        and box.y >= -tolerance_px
+        and box.x + box.width <= width + tolerance_px
+        and box.y + box.height <= height + tolerance_px
+    )
+
+
+def clip_box(box: Box, width: int, height: int) -> Box | None:
+    """Cut a box at the image's edge; None where nothing is left."""
+    return _intersection(box, Box(0.0, 0.0, float(width), float(height)))

@@ -1,0 +1,201 @@
+"""The bench use-case: trains every method of a table over seeds, tests each once, and puts the numbers side by side.
+
+A training that was done before with the same settings on the same data is not done again, whichever table asked for
+it; one that was cut goes on. The epoch is chosen on validation; test images are looked at once, after that.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean, stdev
+from typing import Any
+
+from db.curation.leakage import group_names
+from db.errors import InvalidArgument
+from db.progress import Progress, SilentProgress
+from db.records import RunRecord, RunStatus, Split
+from db.registry import Registry
+from learner.bench.paper_tables import CLASSIFICATION, TABLES, Row
+from learner.config import TrainConfig, make_config
+from learner.errors import DataInvalid
+from learner.evaluation.aggregate import mean
+from learner.evaluation.comparison import against, interval, values_by_image
+from learner.evaluation.evaluate import evaluate_run
+from learner.evaluation.per_image import PER_IMAGE, read_results
+from learner.reporting.plots import plot_table
+from learner.training.train_once import current_snapshot, find_run, train_once
+
+TEST = "test"
+BENCH = "bench"
+FIGURES = "bench"
+"""Folder in the project for the tables' figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a bench may spend."""
+
+    seeds: int = 3
+    folds: int = 0
+    """Parts that the images outside test are cut into; each chooses the epoch of one training a seed. 0: none."""
+    preset: str = "paper"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that hold for every method, over its own."""
+
+
+def run_table(
+    registry: Registry, name: str, budget: Budget, *, dry_run: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Train and test every method of a table.
+
+    Args:
+        registry: where the data is and the runs go.
+        name: `table3` to `table10`, `fig6` to `fig11`, or one of `overview`, `modules`, `shares`.
+        budget: seeds, folds, preset, and settings such as epochs and size.
+        dry_run: only say which trainings there are, and which of them are done.
+        progress: where to show how far it is.
+
+    Returns:
+        table, title, trainings, reference, rows: every row has its method, its runs, and for every metric the mean,
+        half the width of its 95% confidence interval over trainings (None for one), the paper's number where it has
+        one, and, where the metric is a mean over images, its interval over groups of test images (`over_images`) and
+        the p-value of its difference from the reference, which is the last row (paired, after Holm); `strata` has
+        the means by class and by size of the lesion. `figure` is an SVG file of all that, beside the paper's numbers.
+
+    Raises:
+        InvalidArgument: there is no such table, or no seed; DataInvalid: there is no test split.
+        LearnerError: a training failed; what was done stays done.
+    """
+    progress = progress or SilentProgress()
+    if name not in TABLES:
+        raise InvalidArgument(f"there is no {name!r}; the paper has {', '.join(TABLES)}")
+    if budget.seeds < 1:
+        raise InvalidArgument(f"--seeds must be at least 1, got {budget.seeds}")
+    _require_test_split(registry)
+    table = TABLES[name]
+    configs = {row.method: _configs(row, budget) for row in table.rows}
+    wanted = [config for of_row in configs.values() for config in of_row]
+    if dry_run:
+        snapshot = current_snapshot(registry)
+        done = sum(find_run(registry, config, snapshot, RunStatus.FINISHED) is not None for config in wanted)
+        return {
+            "table": name,
+            "title": table.title,
+            "trainings": {"total": len(wanted), "done": done},
+            "rows": [{"method": row.method, "settings": dict(row.settings)} for row in table.rows],
+        }
+    rows: list[dict[str, Any]] = []
+    tested: dict[str, list[RunRecord]] = {}
+    for row in table.rows:
+        runs = []
+        for number, config in enumerate(configs[row.method], start=1):
+            progress.say(f"{name}: {row.method}, training {number} of {len(configs[row.method])}")
+            runs.append(_tested(registry, name, config, progress))
+        rows.append(_summary(row, runs, table.metrics))
+        tested[row.method] = runs
+    _compare(registry, rows, tested, table.metrics)
+    figure = registry.root / FIGURES / f"{name}.svg"
+    figure.parent.mkdir(exist_ok=True)
+    plot_table(table.title, rows, table.metrics, figure)
+    return {
+        "table": name,
+        "title": table.title,
+        "trainings": {"total": len(wanted), "done": len(wanted)},
+        "reference": table.rows[-1].method,
+        "figure": str(figure),
+        "rows": rows,
+    }
+
+
+def _compare(
+    registry: Registry, rows: list[dict[str, Any]], tested: Mapping[str, Sequence[RunRecord]], metrics: Sequence[str]
+) -> None:
+    """Add intervals over groups of images, and tests against the last row."""
+    with registry.read() as tx:
+        groups = group_names(tx)
+    results = {
+        method: [read_results(run.checkpoint, TEST) or [] for run in runs if run.checkpoint is not None]
+        for method, runs in tested.items()
+    }
+    for metric in metrics:
+        if metric not in PER_IMAGE:
+            continue
+        values = {method: values_by_image(runs, metric) for method, runs in results.items()}
+        p_values = against(values, rows[-1]["method"], groups)
+        for row in rows:
+            row[metric]["over_images"] = interval(values[row["method"]], groups) if values[row["method"]] else None
+            row[metric]["p"] = p_values[row["method"]]
+
+
+def _configs(row: Row, budget: Budget) -> list[TrainConfig]:
+    """List the trainings of a row: every seed, and of every seed every fold."""
+    folds = range(budget.folds) if budget.folds else [0]
+    return [_config(row, budget, seed, fold) for seed in range(budget.seeds) for fold in folds]
+
+
+def _config(row: Row, budget: Budget, seed: int, fold: int) -> TrainConfig:
+    settings = dict(row.settings)
+    factor, preset = settings.pop("size_factor", 1), settings.pop("preset", budget.preset)
+    # A share of locations is what a row is about; everything else that was asked for holds for every row.
+    overrides = {key: value for key, value in budget.overrides.items() if key not in {"location_share"} & set(settings)}
+    config = make_config(preset, settings | overrides | {"seed": seed, "folds": budget.folds, "fold": fold})
+    return replace(config, size=config.size * factor)
+
+
+def _require_test_split(registry: Registry) -> None:
+    with registry.read() as tx:
+        held_back = tx.status.count().splits[Split.TEST]
+    if not held_back:
+        raise DataInvalid("there is no test split to measure on; make one with: partly split --val 0.15 --test 0.2")
+
+
+def _tested(registry: Registry, table: str, config: TrainConfig, progress: Progress) -> RunRecord:
+    """Return a training with these settings that was tested, done now or before."""
+    run, trained = train_once(registry, config, progress)
+    if trained:
+        with registry.begin() as tx:
+            tx.runs.add_metrics(run.id, {BENCH: table})
+            run = tx.runs.get(run.name)
+    written = run.checkpoint is not None and bool(read_results(run.checkpoint, TEST))
+    if TEST not in run.metrics or not written:
+        report = evaluate_run(registry, run=run.name, split=Split.TEST, progress=progress)
+        with registry.begin() as tx:
+            tx.runs.add_metrics(run.id, {TEST: report})
+            run = tx.runs.get(run.name)
+    return run
+
+
+def _summary(row: Row, runs: Sequence[RunRecord], metrics: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {"method": row.method, "runs": [run.name for run in runs]}
+    for metric in metrics:
+        part = "classification" if metric in CLASSIFICATION else "localization"
+        values = [run.metrics[TEST][part][metric] for run in runs]
+        known = [float(value) for value in values if value is not None]
+        found[metric] = {
+            "mean": fmean(known) if known else None,
+            "ci95": half_width(known),
+            "n": len(known),
+            "paper": row.paper.get(metric),
+        }
+    found["strata"] = _mean_strata([run.metrics[TEST]["strata"] for run in runs if "strata" in run.metrics[TEST]])
+    return found
+
+
+def _mean_strata(strata: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Average every number of every stratum over trainings."""
+    return {
+        kind: {
+            name: {key: mean(one[kind][name][key] for one in strata) for key in values}
+            for name, values in members.items()
+        }
+        for kind, members in (strata[0] if strata else {}).items()
+    }
+
+
+def half_width(values: Sequence[float]) -> float | None:
+    """Half the width of the 95% confidence interval of a mean (Student's t); None for fewer than two values."""
+    if len(values) < 2:
+        return None
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, len(values) - 1) * stdev(values) / math.sqrt(len(values)))

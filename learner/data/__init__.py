@@ -1,0 +1,1 @@
+"""What a training may see, as tensors: selection, framing, batches, augmentation."""

@@ -1,0 +1,144 @@
+"""Which images a training may see, as a snapshot of the registry knows them, and that none of them is held back."""
+
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from db.curation.leakage import group_names, leaking_images
+from db.errors import NotFound
+from db.records import ImageRecord, RunRecord, SnapshotRecord, Split, Supervision
+from db.registry import Registry, Transaction
+from learner.config import TrainConfig
+from learner.errors import CheckpointIncompatible, DataInvalid
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """Records that a training may see, and what they are called together."""
+
+    train: list[ImageRecord]
+    val: list[ImageRecord]
+    classes: list[str]
+    snapshot: SnapshotRecord
+    left_out: int = 0
+    """Images that belong to a group that is held back."""
+
+    @property
+    def image_ids(self) -> dict[str, list[int]]:
+        """Numbers of the images to learn from, and of those to choose the epoch by."""
+        return {"train": [image.id for image in self.train], "val": [image.id for image in self.val]}
+
+
+def select_training_data(registry: Registry, config: TrainConfig) -> TrainingData:
+    """Choose the records that a training may see, as they are now, and remember them under a snapshot.
+
+    That is everything outside test, but for images of the same patient, video or picture as a test image; and images
+    without a split are left out if they are related like that to a validation image. With `folds` the validation
+    images are one of the parts that all these are cut into, groups whole and classes alike.
+
+    Args:
+        registry: where the images are.
+        config: whether the method needs locations, and the folds.
+
+    Raises:
+        DataInvalid: there is no image, or no class, or (where one is needed) no known location, or too few groups.
+    """
+    with registry.begin() as tx:
+        snapshot = tx.snapshots.take()
+    with registry.read() as tx:
+        images = tx.snapshots.images_at(snapshot.position)
+        of_test, of_val = leaking_images(tx)
+        held_back = of_test | _test_images(tx)
+        groups = group_names(tx) if config.folds else {}
+    outside = [image for image in images if image.split is not Split.TEST]
+    kept = [image for image in outside if image.id not in (of_test if config.folds else of_test | of_val)]
+    left_out = len(outside) - len(kept)
+    if config.folds:
+        kept = _folded(kept, groups, config)
+    _refuse_held_back(kept, held_back)
+    return _training_data(kept, snapshot, localizes=config.localizes, left_out=left_out)
+
+
+def _folded(images: Sequence[ImageRecord], groups: Mapping[int, str], config: TrainConfig) -> list[ImageRecord]:
+    """Put one of the folds into validation and the others into training."""
+    names = [groups[image.id] for image in images]
+    if len(set(names)) < config.folds:
+        raise DataInvalid(f"{len(set(names))} groups of images cannot be cut into {config.folds} folds; try fewer")
+    cutter = StratifiedGroupKFold(config.folds, shuffle=True, random_state=config.seed)
+    classes = np.array([image.class_name or "" for image in images])
+    # A class with fewer images than folds is missing in some of them; that is for the metrics to say.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        parts = list(cutter.split(np.zeros(len(images)), classes, names))
+    val = set(parts[config.fold][1].tolist())
+    return [replace(image, split=Split.VAL if n in val else Split.TRAIN) for n, image in enumerate(images)]
+
+
+def select_data_of_run(
+    registry: Registry, run: RunRecord, image_ids: Mapping[str, Sequence[int]], config: TrainConfig
+) -> TrainingData:
+    """Choose the records that an interrupted training saw, as they were known then.
+
+    Raises:
+        CheckpointIncompatible: its snapshot cannot be read, or one of its images is held back now.
+    """
+    wanted = {image_id for ids in image_ids.values() for image_id in ids}
+    with registry.read() as tx:
+        try:
+            snapshot = tx.snapshots.get(run.snapshot)
+        except NotFound as exc:
+            raise CheckpointIncompatible(
+                f"{run.name} cannot go on: what it was trained on cannot be read any more; train anew: partly train"
+            ) from exc
+        images = tx.snapshots.images_at(snapshot.position, wanted)
+        held_back = leaking_images(tx)[0] | _test_images(tx)
+    try:
+        _refuse_held_back(images, held_back)
+    except DataInvalid as exc:
+        raise CheckpointIncompatible(f"{run.name} cannot go on: {exc}; train anew with: partly train") from exc
+    of_val = set(image_ids["val"])
+    split = [replace(image, split=Split.VAL if image.id in of_val else Split.TRAIN) for image in images]
+    return _training_data(split, snapshot, localizes=config.localizes)
+
+
+def _test_images(tx: Transaction) -> set[int]:
+    return {image_id for image_id, split in tx.images.splits().items() if split is Split.TEST}
+
+
+def _refuse_held_back(images: Iterable[ImageRecord], held_back: Collection[int]) -> None:
+    """Refuse to train on a test image, or on one that shows the same.
+
+    Whoever chose the images left them out; this is the lock behind that door.
+
+    Raises:
+        DataInvalid: there is one.
+    """
+    leaking = [image for image in images if image.id in held_back]
+    if leaking:
+        names = ", ".join(str(image.path) for image in leaking[:3])
+        raise DataInvalid(
+            f"{len(leaking)} of its images are in the test split, or show the same as an image in there ({names}); "
+            "see: partly doctor"
+        )
+
+
+def _training_data(
+    images: Sequence[ImageRecord], snapshot: SnapshotRecord, *, localizes: bool, left_out: int = 0
+) -> TrainingData:
+    train = [image for image in images if image.split is not Split.VAL]
+    val = [image for image in images if image.split is Split.VAL]
+    if not train:
+        raise DataInvalid("there is no image to train on; register some with: partly import PATH --layout csv")
+    if localizes and not any(image.supervision is Supervision.FULLY and image.boxes for image in train):
+        raise DataInvalid(
+            "no training image has a known location, so the first stage has nothing to learn from; import some boxes "
+            "or masks, or draw some in Label Studio (partly push --partly, then partly pull); classes alone can be "
+            "learned with: partly train --set method=classifier"
+        )
+    classes = sorted({image.class_name for image in [*train, *val] if image.class_name is not None})
+    if not classes:
+        raise DataInvalid("no training image has a class; import them with a class column or from class folders")
+    return TrainingData(train, val, classes, snapshot, left_out)

@@ -1,0 +1,1 @@
+"""From one row an image to measures, intervals and tests."""

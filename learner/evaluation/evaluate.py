@@ -1,0 +1,78 @@
+"""The evaluation use-case: scores a split of the registry, or images that are not registered at all."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from db.curation.leakage import already_seen, relatives
+from db.progress import Progress
+from db.records import NewImage, Split
+from db.registry import Registry
+from learner.data.dataset import Example, example_from_new, examples_from_records
+from learner.distributed import Processes
+from learner.errors import DataInvalid
+from learner.evaluation.aggregate import summarize_results
+from learner.evaluation.per_image import Rows, score_rows, write_results
+from learner.inference.trained_model import TrainedModel, frame_share, open_run
+
+
+def evaluate_run(
+    registry: Registry,
+    *,
+    run: str | None = None,
+    split: Split = Split.TEST,
+    images: Sequence[NewImage] | None = None,
+    processes: Processes | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Score a run on a split of the registry, or on images that are not registered (and stay so).
+
+    On test, images that the run has seen (or another image of their group) are left out: they were put into test
+    after it. What was said about every image of a split is kept beside the checkpoint.
+
+    Returns:
+        n, classification, localization, empty: see the command line's contract; with the run's name, `left_out`, and
+        `leaks` where images that are not registered show what the run has seen: they count, and `without` has the
+        numbers without them.
+
+    Raises:
+        DataInvalid: there is no image to score; NotFound, CheckpointIncompatible: the run cannot be used.
+    """
+    processes = processes or Processes()
+    model = open_run(registry, run, processes=processes)
+    left_out, leaking = 0, list[int]()
+    if images is not None:
+        with registry.read() as tx:
+            leaking = already_seen(tx, images, model.seen)
+        examples = [example_from_new(image) for image in images]
+    else:
+        with registry.read() as tx:
+            records = tx.images.select(splits=[split])
+            if not records:
+                raise DataInvalid(f"the {split} split is empty; fill it with: partly split --{split} 0.2")
+            seen = relatives(tx, model.seen) if split is Split.TEST else set()
+            fair = [record for record in records if record.id not in seen]
+            examples = examples_from_records(tx, fair)
+        left_out = len(records) - len(fair)
+    if not examples:
+        raise DataInvalid(
+            f"there is no image to score{f': {model.run.name} was trained on all {left_out} of them' * bool(left_out)}"
+        )
+    rows = score_examples(model, examples, processes, progress)
+    if images is None and model.run.checkpoint is not None and processes.is_first:
+        write_results(model.run.checkpoint, split, rows)
+    report = {"run": model.run.name, "left_out": left_out, **summarize_results(rows, model.classes)}
+    if leaking:
+        named = [str(images[position].path) for position in leaking] if images is not None else []
+        unseen = [row for row in rows if row["position"] not in set(leaking)]
+        report["leaks"] = {"n": len(leaking), "images": named, "without": summarize_results(unseen, model.classes)}
+    return report
+
+
+def score_examples(
+    model: TrainedModel, examples: Sequence[Example], processes: Processes, progress: Progress | None
+) -> Rows:
+    """Decode and score images, each process its share; all get everybody's rows, in the order of the images."""
+    data = frame_share(model, examples, processes, progress)
+    rows = score_rows(model.network, data, model.config, model.classes, model.device, progress)
+    placed = [row | {"position": position} for position, row in zip(data.positions, rows, strict=True)]
+    return processes.gather(zip(data.positions, placed, strict=True))

@@ -1,0 +1,99 @@
+"""Proposals while people work: the model is loaded once, and again when a newer run has finished."""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from db.progress import Progress, SilentProgress
+from db.records import ProposalRecord, Split, Supervision
+from db.registry import Registry
+from learner.distributed import Processes
+from learner.inference.propose import choose_tau, score_images, to_proposal
+from learner.inference.trained_model import TrainedModel, open_run
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A run's model, and what its proposals have to pass."""
+
+    model: TrainedModel
+    gate: str
+    tau: float
+
+
+class LiveProposer:
+    """Answers with the current run's proposals. Safe to call from several threads; the model works on one at a time."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        run: str | None = None,
+        tau: float | str | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Load the model.
+
+        Args:
+            registry: where the runs and images are, and the proposals go.
+            run: which run proposes, None for the newest finished one, whichever that is when somebody asks.
+            tau: the score must be above it; a number, `auto`, None for the run's own.
+            progress: where to say that a newer run is loaded.
+
+        Raises:
+            NotFound, CheckpointIncompatible: the run cannot be used; InvalidArgument: tau is out of range.
+        """
+        self._registry = registry
+        self._run = run
+        self._tau = tau
+        self._progress = progress or SilentProgress()
+        self._lock = threading.Lock()
+        self._asked_nothing: set[int] = set()
+        self._loaded = self._load()
+
+    def _load(self) -> _Loaded:
+        model = open_run(self._registry, self._run)
+        gate = model.config.gate
+        threshold, _ = choose_tau(self._registry, model, gate, self._tau, Processes(), SilentProgress())
+        return _Loaded(model, gate, threshold)
+
+    def current_run(self) -> str:
+        """Return the name of the run that proposes now; a newer one is loaded first."""
+        with self._lock:
+            return self._current().model.run.name
+
+    def _current(self) -> _Loaded:
+        if self._run is None:
+            with self._registry.read() as tx:
+                newest = tx.runs.latest()
+            if newest.id != self._loaded.model.run.id:
+                self._progress.say(f"{newest.name} has finished: it proposes from now on")
+                self._loaded = self._load()
+                self._asked_nothing.clear()
+        return self._loaded
+
+    def propose(self, image_ids: Iterable[int]) -> dict[int, ProposalRecord]:
+        """Return the current run's proposals for images, by image; what is new is stored first.
+
+        Images whose location is known, and test images, get none.
+        """
+        wanted = set(image_ids)
+        with self._lock:
+            loaded = self._current()
+            run_id = loaded.model.run.id
+            with self._registry.read() as tx:
+                known = {item.image_id: item for item in tx.proposals.of_run(run_id, wanted)}
+                left = wanted - set(known) - self._asked_nothing
+                images = tx.images.select(
+                    splits=[Split.TRAIN, Split.VAL, None], supervision=Supervision.PARTLY, ids=left
+                )
+            scored = score_images(self._registry, loaded.model, images, loaded.gate, Processes(), SilentProgress())
+            passing = [item for item in scored if item.score > loaded.tau and item.boxes]
+            self._asked_nothing |= {item.image.id for item in scored} - {item.image.id for item in passing}
+            if passing:
+                new = [to_proposal(item) for item in passing]
+                with self._registry.begin() as tx:
+                    tx.proposals.add(new, run_id=run_id, tau=loaded.tau, gate=loaded.gate)
+                    stored = tx.proposals.of_run(run_id, [item.image_id for item in new])
+                known |= {item.image_id: item for item in stored}
+            return known

@@ -1,0 +1,87 @@
+"""A run's model, loaded from its checkpoint and ready to score images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from db.progress import Progress
+from db.records import RunRecord
+from db.registry import Registry
+from learner.checkpoint import load_checkpoint
+from learner.config import TrainConfig, config_from_dict
+from learner.data.dataset import Example, FramedData, load_framed
+from learner.distributed import Processes
+from learner.errors import CheckpointIncompatible
+from learner.network.build import build_model
+from learner.network.interface import Network
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A run's model, ready to score images."""
+
+    run: RunRecord
+    network: Network
+    config: TrainConfig
+    classes: list[str]
+    device: torch.device
+    seen: frozenset[int] = frozenset()
+    """Numbers of the images that it learned from or was chosen by."""
+
+
+def open_run(registry: Registry, run: str | None = None, *, processes: Processes | None = None) -> TrainedModel:
+    """Load a run's model.
+
+    Args:
+        registry: where the run is.
+        run: its name, None for the newest finished one.
+        processes: those that share the work.
+
+    Raises:
+        NotFound: there is no such run; CheckpointIncompatible: its checkpoint is missing or damaged.
+    """
+    with registry.read() as tx:
+        record = tx.runs.get(run) if run is not None else tx.runs.latest()
+    if record.checkpoint is None:
+        raise CheckpointIncompatible(
+            f"{record.name} has not finished, so it has no checkpoint; see: partly train --resume"
+        )
+    return load_model(record, record.checkpoint, processes or Processes())
+
+
+def load_model(record: RunRecord, folder: Path, processes: Processes) -> TrainedModel:
+    """Build a run's model from its checkpoint folder.
+
+    Raises:
+        CheckpointIncompatible: the checkpoint is missing, damaged, or does not fit its own configuration.
+    """
+    checkpoint = load_checkpoint(folder)
+    config = config_from_dict(checkpoint.description["config"])
+    classes = list(checkpoint.description["classes"])
+    network = build_model(config, len(classes))
+    try:
+        network.load_state_dict(checkpoint.tensors)
+    except RuntimeError as exc:
+        raise CheckpointIncompatible(f"{folder}: the weights do not fit the configuration beside them") from exc
+    chosen = processes.device(config.device if config.device == "cpu" else "auto")
+    placed = network.to(chosen).to(memory_format=torch.channels_last)
+    seen = frozenset(key for ids in checkpoint.description.get("images", {}).values() for key in ids)
+    return TrainedModel(record, placed.eval(), config, classes, chosen, seen)
+
+
+def frame_share(
+    model: TrainedModel, examples: Sequence[Example], processes: Processes, progress: Progress | None
+) -> FramedData:
+    """Decode this process's share of images for a model; `positions` are those among all images."""
+    config, mine = model.config, processes.share(range(len(examples)))
+    data = load_framed(
+        [examples[position] for position in mine],
+        model.classes,
+        size=config.size,
+        framing=config.framing,
+        progress=progress,
+    )
+    data.positions = [mine[position] for position in data.positions]
+    return data

@@ -1,0 +1,1 @@
+"""The one training loop, its stages as data, losses, state and resuming."""

@@ -1,0 +1,144 @@
+"""The training loop, the only one: epochs of one stage over framed data, whatever the stage.
+
+Everything random in an epoch comes from a generator seeded by (seed, stage, epoch), so a training that goes on after
+an interruption draws the same numbers as one that was never interrupted.
+
+Shape legend: B batch, K classes, S side of the square.
+"""
+
+import math
+import time
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from db.progress import Task
+from learner.config import TrainConfig
+from learner.data.batches import plain_batches, two_stream_batches
+from learner.data.dataset import NO_CLASS, FramedData
+from learner.data.letterbox import unit_images
+from learner.device import precision
+from learner.errors import TrainingDiverged
+from learner.evaluation.metrics import classification_metrics
+from learner.network.forward import Evaluating, upsample
+from learner.training.stages import StageConfig
+from learner.training.state import Learner, set_rates, update_teacher
+from learner.training.step import make_views, view_losses
+
+
+def epoch_generator(config: TrainConfig, stage: StageConfig, epoch: int, process: int = 0) -> Generator:
+    """Seed everything random in an epoch: what is drawn for whole batches is the same in every process."""
+    seed = (config.seed * 1_000_003 + stage.number) * 1_000_003 + epoch
+    torch.manual_seed(seed + process)
+    return torch.Generator().manual_seed(seed)
+
+
+def epoch_batches(data: FramedData, stage: StageConfig, config: TrainConfig, generator: Generator) -> list[Tensor]:
+    """Choose the batches of an epoch."""
+    if not stage.all_images:
+        return plain_batches(torch.nonzero(data.known_N).flatten(), config.batch_size, generator)
+    if config.batches == "two_stream":
+        return two_stream_batches(data.known_N, config.batch_size, config.located_share, generator)
+    return plain_batches(torch.arange(len(data)), config.batch_size, generator)
+
+
+def train_epoch(
+    learner: Learner, data: FramedData, stage: StageConfig, batches: list[Tensor], generator: Generator, task: Task
+) -> dict[str, float]:
+    """Train one epoch and return the mean losses.
+
+    Raises:
+        TrainingDiverged: a loss is not finite; its step was not taken.
+    """
+    learner.trained.train()
+    totals: dict[str, float] = {}
+    images, started = 0, time.perf_counter()
+    for batch_B in batches:
+        set_rates(learner)
+        learner.optimizer.zero_grad(set_to_none=True)
+        losses = add_gradients(learner, data, stage, batch_B, generator)
+        if not math.isfinite(losses["loss"]):
+            parts = ", ".join(f"{name} {value:g}" for name, value in losses.items())
+            raise TrainingDiverged(
+                f"the loss is not finite in {stage.name}, step {learner.steps + 1} ({parts}); the step was not taken. "
+                "Try a lower rate, such as --set lr=0.0003"
+            )
+        learner.optimizer.step()
+        learner.steps += 1
+        update_teacher(learner)
+        for name, value in losses.items():
+            totals[name] = totals.get(name, 0.0) + value * len(batch_B)
+        images += len(batch_B)
+        rate = images / (time.perf_counter() - started)
+        task.advance(len(batch_B), loss=f"{totals['loss'] / images:.3f}", speed=f"{rate:.0f} images/s")
+    return {name: value / images for name, value in totals.items()}
+
+
+def add_gradients(
+    learner: Learner, data: FramedData, stage: StageConfig, batch_B: Tensor, generator: Generator
+) -> dict[str, float]:
+    """Work out the gradients of a batch, part by part, and return its losses."""
+    views = make_views(learner, data, stage, batch_B, generator)
+    # As many in every process, since they wait for each other in each part; two images in each, for their statistics.
+    smallest_share = len(batch_B) // learner.processes.count
+    parts = views.split(max(1, min(learner.config.accumulate, smallest_share // 2)))
+    totals: dict[str, Tensor] = {}
+    for number, part in enumerate(parts, start=1):
+        last = number == len(parts)
+        with learner.processes.holding(learner.trained, last=last):
+            losses = view_losses(learner, stage, part)
+            learner.processes.backward(losses["loss"], learner.trained, last=last)
+        for name, value in losses.items():
+            totals[name] = totals.get(name, 0.0) + value.detach()
+    # All at once: each number that leaves a GPU makes it wait.
+    values = learner.processes.sum(torch.stack(list(totals.values()))).tolist()
+    return dict(zip(totals, values, strict=True))
+
+
+@torch.inference_mode()
+def validate(learner: Learner, data: FramedData) -> dict[str, float | None]:
+    """Measure the kept weights on validation data, in the square and from one view: quick, for choosing an epoch.
+
+    Returns:
+        accuracy, auc and dice; None where the data cannot tell, or the method does not answer.
+    """
+    model = learner.kept
+    positions = learner.processes.share(range(len(data)))
+    mine = torch.tensor(positions, dtype=torch.int64)
+    found: list[tuple[int, list[float], float | None]] = []
+    with Evaluating(model):
+        for batch_B in mine.split(learner.config.batch_size):
+            with precision(learner.config, learner.device):
+                output = model(learner.normalize(unit_images(data.images_N3SS[batch_B], learner.device)))
+            mask_B1SS = upsample(output.mask_logits_B1HW.float(), data.images_N3SS.shape[-1]).cpu() > 0
+            target_B1SS = data.targets_N1SS[batch_B].cpu() > 127
+            both_B = (mask_B1SS & target_B1SS).sum(dim=(1, 2, 3)).double()
+            size_B = (mask_B1SS.sum(dim=(1, 2, 3)) + target_B1SS.sum(dim=(1, 2, 3))).double()
+            present_B = data.known_N[batch_B] & target_B1SS.any(dim=3).any(dim=2).any(dim=1)
+            dices = [
+                dice if present else None
+                for dice, present in zip((2 * both_B / size_B).tolist(), present_B.tolist(), strict=True)
+            ]
+            probability_BK = output.class_logits_BK.float().softmax(dim=1).double().cpu().tolist()
+            found += zip(data.class_N[batch_B].tolist(), probability_BK, dices, strict=True)
+    found = learner.processes.gather(zip(positions, found, strict=True))
+    labeled = [(index, row) for index, row, _ in found if index != NO_CLASS]
+    measured = classification_metrics(
+        np.array([index for index, _ in labeled], dtype=np.int64), np.array([row for _, row in labeled])
+    )
+    present = [dice for *_, dice in found if dice is not None]
+    return {
+        "accuracy": measured["accuracy"] if model.classifies else None,
+        "auc": measured["auc"] if model.classifies else None,
+        "dice": sum(present) / len(present) if present and model.localizes else None,
+    }
+
+
+def selection_score(measured: dict[str, float | None], select: str) -> float:
+    """What the best epoch is best in; what cannot be measured counts as nothing.
+
+    A method that does not classify is chosen by Dice, whatever is asked for.
+    """
+    names = ("accuracy",) if select == "accuracy" and measured["accuracy"] is not None else ("dice", "auc")
+    return sum(measured[name] or 0.0 for name in names)

@@ -1,0 +1,170 @@
+"""What one batch costs: its images are augmented, and the losses of a stage are worked out on them.
+
+A batch may be split over processes, and in each of them into parts that fit into memory; what its losses are divided
+by is counted over the whole batch.
+
+Shape legend: B batch or the share of it that is at hand, K classes, S side of the square, H W of a mask,
+P images of it that a pseudo mask may teach.
+"""
+
+import itertools
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from learner.data.augment import augment_strongly, augment_weakly
+from learner.data.dataset import NO_CLASS, FramedData
+from learner.data.letterbox import unit_images
+from learner.data.random_draws import Chance
+from learner.device import precision
+from learner.training.losses import chosen_mean, hybrid_loss, localization_loss, passes_gate, pseudo_mask
+from learner.training.stages import StageConfig
+from learner.training.state import Learner
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """Images of a batch as the networks see them, with what is known and what their losses are divided by."""
+
+    weak_B3SS: Tensor
+    seen_B3SS: Tensor
+    """What the trained network sees: for images that the teacher answers for, the hard view."""
+    target_B1SS: Tensor
+    known_B: Tensor
+    """bool: the location is known."""
+    class_B: Tensor
+    pseudo_B: Tensor
+    """bool, on the CPU: a pseudo mask may teach."""
+    located: float
+    """Images of the whole batch with a known location."""
+    pseudo: float
+    """Images of the whole batch that a pseudo mask may teach."""
+    class_weight: float
+    """Sum of the class weights of the whole batch's images."""
+    share: float = 1.0
+    """Share of this process's images that these are."""
+
+    def split(self, parts: int) -> list["Views"]:
+        """Cut into parts, as even as can be."""
+        count = len(self.known_B)
+        edges = np.linspace(0, count, parts + 1).round().astype(int).tolist()
+        tensors = [item.name for item in fields(self) if isinstance(getattr(self, item.name), Tensor)]
+        return [
+            replace(self, share=(end - start) / count, **{name: getattr(self, name)[start:end] for name in tensors})
+            for start, end in itertools.pairwise(edges)
+        ]
+
+
+def make_views(learner: Learner, data: FramedData, stage: StageConfig, batch_B: Tensor, generator: Generator) -> Views:
+    """Augment this process's share of a batch."""
+    config, device = learner.config, learner.device
+    rows_B = torch.tensor(learner.processes.share(range(len(batch_B))), dtype=torch.int64)
+    # A process without a share must take part all the same; what it does then counts nothing.
+    counts = bool(len(rows_B))
+    rows_B = rows_B if counts else torch.zeros(1, dtype=torch.int64)
+    chance = Chance(generator, len(batch_B), rows_B if learner.processes.count > 1 else None)
+    chosen_B = batch_B[rows_B]
+    image_B3SS = unit_images(data.images_N3SS[chosen_B], device)
+    target_B1SS = data.targets_N1SS[chosen_B].to(device).float().div_(255.0)
+    known_B, class_B = data.known_N[chosen_B].to(device), data.class_N[chosen_B].to(device)
+    weak_B3SS, target_B1SS = augment_weakly(image_B3SS, target_B1SS, chance, kind=config.augmentation)
+    seen_B3SS = weak_B3SS
+    hard_B = torch.nonzero(~data.known_N[chosen_B]).flatten()
+    if stage.pseudo == "teacher" and len(hard_B):
+        strong_B3SS = augment_strongly(weak_B3SS[hard_B.to(device)], chance.of(hard_B))
+        seen_B3SS = weak_B3SS.index_copy(0, hard_B.to(device), strong_B3SS)
+    classes_B, known_in_all = data.class_N[batch_B], float(data.known_N[batch_B].sum())
+    labeled_B = classes_B[classes_B != NO_CLASS]
+    weight_K = learner.class_weight_K
+    return Views(
+        weak_B3SS,
+        seen_B3SS,
+        target_B1SS,
+        known_B & counts,
+        class_B if counts else torch.full_like(class_B, NO_CLASS),
+        ~data.known_N[chosen_B] & counts,
+        located=known_in_all,
+        pseudo=len(batch_B) - known_in_all,
+        class_weight=float(len(labeled_B) if weight_K is None else weight_K.cpu()[labeled_B].sum()),
+    )
+
+
+def batch_losses(
+    learner: Learner, data: FramedData, stage: StageConfig, batch_B: Tensor, generator: Generator
+) -> dict[str, Tensor]:
+    """Compute the losses of one batch (Eq. 6 in stage 1, Eq. 7 in stage 2, or the part that a method has).
+
+    Of several processes each returns its part of the sum.
+    """
+    return view_losses(learner, stage, make_views(learner, data, stage, batch_B, generator))
+
+
+def view_losses(learner: Learner, stage: StageConfig, views: Views) -> dict[str, Tensor]:
+    """Compute what some views of a batch add to its losses."""
+    config = learner.config
+    dice = config.loss == "bce_dice"
+    with precision(config, learner.device):
+        mask_logits_B1HW, class_logits_BK = learner.trained(learner.normalize(views.seen_B3SS), stage.classify)
+    mask_logits_B1HW = mask_logits_B1HW.float()
+    if stage.localize:
+        loss_B = localization_loss(mask_logits_B1HW, views.target_B1SS, dice=dice)
+        located = chosen_mean(loss_B, views.known_B, views.located)
+    if not stage.classify:
+        return {"loss": located}
+    class_logits_BK = class_logits_BK.float()
+    classification = (
+        F.cross_entropy(
+            class_logits_BK, views.class_B, weight=learner.class_weight_K, ignore_index=NO_CLASS, reduction="sum"
+        )
+        / views.class_weight
+        if views.class_weight
+        else class_logits_BK.sum() * 0
+    )
+    if not stage.localize:
+        return {"loss": classification}
+    pseudo = (
+        mask_logits_B1HW.sum() * 0
+        if stage.pseudo == "none"
+        else _pseudo_loss(learner, stage, views, mask_logits_B1HW, class_logits_BK)
+    )
+    loss = hybrid_loss(classification, located, pseudo, lambda_=config.lambda_, alpha=_alpha(learner))
+    return {
+        "loss": loss,
+        "classification": classification.detach(),
+        "localization": located.detach(),
+        "pseudo": pseudo.detach(),
+    }
+
+
+def _pseudo_loss(
+    learner: Learner, stage: StageConfig, views: Views, mask_logits_B1HW: Tensor, class_logits_BK: Tensor
+) -> Tensor:
+    """Work out the loss on pseudo masks, made for the images whose location is not known and for no other."""
+    config = learner.config
+    chosen_P = torch.nonzero(views.pseudo_B).flatten().to(learner.device)
+    logits_P1HW = mask_logits_B1HW[chosen_P]
+    with torch.no_grad():
+        answer_P1HW, classes_PK = logits_P1HW, class_logits_BK[chosen_P]
+        if stage.pseudo == "teacher" and learner.teacher is not None and len(chosen_P):
+            with precision(config, learner.device):
+                answer = learner.teacher(learner.normalize(views.weak_B3SS[chosen_P]))
+            answer_P1HW, classes_PK = answer.mask_logits_B1HW.float(), answer.class_logits_BK.float()
+        mask_P1HW, valid_P1HW = pseudo_mask(torch.sigmoid(answer_P1HW), low=config.ignore_low, high=config.ignore_high)
+        gated = config.pseudo_gate == "class"
+        passing_P = passes_gate(classes_PK.softmax(dim=1), config.tau) if gated else torch.ones_like(chosen_P).bool()
+        count = views.pseudo
+        if gated:
+            # Who passes is known only when a part has been seen, so of a batch in parts each has its own mean.
+            count = learner.processes.sum(passing_P.sum()).item() / views.share
+    if not len(chosen_P):
+        return mask_logits_B1HW.sum() * 0
+    loss_P = localization_loss(logits_P1HW, mask_P1HW, valid_P1HW, dice=config.loss == "bce_dice")
+    return chosen_mean(loss_P, passing_P, count)
+
+
+def _alpha(learner: Learner) -> float:
+    ramp_steps = learner.config.alpha_rampup * learner.total_steps
+    return learner.config.alpha * min(1.0, (learner.steps + 1) / ramp_steps if ramp_steps else 1.0)

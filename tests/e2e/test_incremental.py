@@ -1,0 +1,116 @@
+"""A pull looks at what changed, and never misses anything by that, with a real Label Studio."""
+
+import time
+from datetime import timedelta
+
+import pytest
+
+from annotator.datasets.import_images import import_images
+from annotator.datasets.phantoms import write_phantoms
+from annotator.label_studio.connect import connect_project
+from annotator.label_studio.payload.labeling_config import result_from_boxes
+from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.push_images import push_images
+from db.records import Box, LocationStatus, Split
+from tests.e2e.test_reconcile import annotate, status_of, task_of
+
+pytestmark = pytest.mark.studio
+
+
+@pytest.fixture(autouse=True)
+def _no_overlap(monkeypatch):
+    """What was done two seconds ago counts as old."""
+    monkeypatch.setattr("annotator.label_studio.pull.incremental.OVERLAP", timedelta(0))
+
+
+@pytest.fixture
+def listed(client, monkeypatch):
+    """What was listed since: the time given (None for everything) and how many tasks came."""
+    seen = []
+    real = client.list_tasks
+
+    def listing(project_id, **options):
+        tasks = real(project_id, **options)
+        seen.append((options.get("changed_since") is not None, len(tasks)))
+        return tasks
+
+    monkeypatch.setattr(client, "list_tasks", listing)
+    return seen
+
+
+@pytest.fixture
+def project(registry, tmp_path, studio, client, request):
+    write_phantoms(tmp_path / "phantoms", 8, seed=9)
+    import_images(registry, tmp_path / "phantoms", "csv", keep_locations=0)
+    connection, _, _ = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media)
+    push_images(registry, client, what="partly", media_folder=studio.media)
+    for image_id in (1, 2, 3, 4):
+        annotate(client, registry, image_id)
+    time.sleep(1.1)  # the server's clock shows seconds
+    assert pull_reviews(registry, client).created == 4
+    return connection.project_id
+
+
+def test_only_what_changed_is_listed(registry, client, project, listed):
+    assert pull_reviews(registry, client).unchanged == 4
+    assert listed == [], "nothing changed, nothing listed"
+    new = annotate(client, registry, 5)
+    time.sleep(1.1)
+    report = pull_reviews(registry, client)
+    assert (report.created, report.unchanged) == (1, 4)
+    client.update_annotation(new, result_from_boxes([Box(40, 40, 30, 20)], *size_of(registry, 5)))
+    report = pull_reviews(registry, client)
+    assert (report.created, report.updated, report.unchanged) == (0, 1, 4)
+    assert all(changed and count <= 2 for changed, count in listed)
+    assert pull_reviews(registry, client, full=True).unchanged == 5
+    assert listed[-1] == (False, 8)
+    # What was asked for differently is looked at in full.
+    assert pull_reviews(registry, client, empty_is_none=True).unchanged == 5
+    assert listed[-1] == (False, 8)
+
+
+def size_of(registry, image_id):
+    with registry.read() as tx:
+        image = tx.images.get(image_id)
+    return image.width, image.height
+
+
+def test_annotations_deleted_in_bulk_are_taken_back(registry, client, project, listed):
+    selected = {"project": str(project), "selectedItems": {"all": False, "included": [task_of(registry, 2)]}}
+    client.http.post("/api/dm/actions", selected, id="delete_tasks_annotations", project=project)
+    assert pull_reviews(registry, client).withdrawn == 1
+    assert status_of(registry, 2) is LocationStatus.UNKNOWN
+    assert status_of(registry, 3) is LocationStatus.PRESENT
+
+
+def test_tasks_of_others_and_lost_ones_make_it_look_at_everything(registry, client, project, listed):
+    client.import_tasks(project, [{"data": {"image": "/data/x.png"}}])
+    assert pull_reviews(registry, client).unchanged == 4
+    assert listed[-1] == (False, 9)
+    client.http.delete(f"/api/tasks/{task_of(registry, 1)}/")
+    report = pull_reviews(registry, client)
+    assert (report.gone, report.unchanged, listed[-1]) == (1, 3, (False, 8))
+    assert status_of(registry, 1) is LocationStatus.PRESENT
+    assert pull_reviews(registry, client).gone == 1
+
+
+def test_what_was_skipped_is_looked_at_again_once_the_registry_knows_more(
+    registry, client, studio, project, listed, tmp_path
+):
+    with registry.begin() as tx:
+        tx.images.set_splits({6: Split.TEST})
+    annotate(client, registry, 6)
+    report = pull_reviews(registry, client)
+    assert "--change-test" in report.skipped[0]["reason"]
+    assert pull_reviews(registry, client).skipped == []
+    assert pull_reviews(registry, client, change_test=True).created == 1
+    stranger = {"image": "/data/x.png", "partly_key": "9-0000000000000000"}
+    client.import_tasks(project, [{"data": stranger, "annotations": [{"result": []}]}])
+    assert "not registered here" in pull_reviews(registry, client).skipped[0]["reason"]
+    count = len(listed)
+    pull_reviews(registry, client)
+    assert len(listed) == count, "nothing new is known, so nothing is looked at"
+    write_phantoms(tmp_path / "more", 2, seed=77)
+    import_images(registry, tmp_path / "more", "csv")
+    assert "not registered here" in pull_reviews(registry, client).skipped[0]["reason"]
+    assert listed[-1] == (False, 9)

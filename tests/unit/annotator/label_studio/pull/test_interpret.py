@@ -1,0 +1,136 @@
+from dataclasses import replace
+
+import pytest
+
+from annotator.label_studio.payload.labeling_config import (
+    CANNOT_TELL,
+    NO_LESION,
+    result_from_boxes,
+    result_from_verdict,
+)
+from annotator.label_studio.payload.tasks import KEY
+from annotator.label_studio.pull.interpret import NoStatement, interpret_annotation
+from annotator.label_studio.pull.plan import Known, plan_pull
+from db.records import Box, LocationSource, LocationStatus, ReviewOutcome
+from tests.builders import image_record, label_record, proposal_record
+
+IMAGE = image_record(id=7, width=200, height=100)
+PROPOSED = Box(20, 10, 40, 30)
+PROPOSAL = proposal_record(image_id=7, boxes=(PROPOSED,))
+
+
+def annotation(result, **fields):
+    return {"id": 1, "updated_at": "t1", "completed_by": 3, "result": result, "lead_time": 4.2, **fields}
+
+
+def known(**fields):
+    return Known(**{"images": {IMAGE.key: IMAGE}, "links": {}, "proposals": {}, "versions": {}} | fields)
+
+
+def drawn(*boxes):
+    return result_from_boxes(boxes, 200, 100)
+
+
+def meant(result, proposal=PROPOSAL, **fields):
+    return interpret_annotation(annotation(result, **fields), IMAGE, proposal)
+
+
+def test_a_proposal_left_as_it_was_is_accepted_with_its_own_numbers():
+    review = meant(drawn(Box(20.0001, 10, 40, 30)))
+    assert review.outcome is ReviewOutcome.ACCEPTED
+    assert review.location.boxes == (PROPOSED,)
+    assert review.iou == pytest.approx(1, abs=1e-4)
+    assert (review.seconds, review.reviewer, review.proposal_id) == (4.2, "user 3", PROPOSAL.id)
+
+
+def test_a_moved_box_is_edited_and_its_iou_kept():
+    review = meant(drawn(Box(40, 10, 40, 30)))
+    assert review.outcome is ReviewOutcome.EDITED
+    assert review.iou == pytest.approx(20 / 60)
+    box = review.location.boxes[0]
+    assert (box.x, box.y, box.width, box.height) == pytest.approx((40, 10, 40, 30))
+
+
+def test_a_second_box_beside_an_accepted_one_is_an_edit():
+    assert meant(drawn(PROPOSED, Box(150, 50, 3, 3))).outcome is ReviewOutcome.EDITED
+
+
+def test_a_box_elsewhere_or_without_a_proposal_is_drawn():
+    assert meant(drawn(Box(150, 60, 20, 20))).outcome is ReviewOutcome.DRAWN
+    assert meant(drawn(PROPOSED), proposal=None).outcome is ReviewOutcome.DRAWN
+
+
+def test_no_lesion_is_said_not_left_out():
+    review = meant(result_from_verdict(NO_LESION))
+    assert review.outcome is ReviewOutcome.EMPTY
+    assert review.location.status is LocationStatus.EMPTY
+    with pytest.raises(NoStatement, match="no lesion"):
+        meant([], proposal=None)
+
+
+@pytest.mark.parametrize("result", [[], result_from_verdict(CANNOT_TELL)])
+def test_an_emptied_proposal_is_rejected_and_the_place_stays_unknown(result):
+    review = meant(result)
+    assert (review.outcome, review.location) == (ReviewOutcome.REJECTED, None)
+
+
+def test_what_is_no_statement():
+    with pytest.raises(NoStatement, match="skipped"):
+        meant(drawn(PROPOSED), was_cancelled=True)
+    with pytest.raises(NoStatement, match="one of the two"):
+        meant([*drawn(PROPOSED), *result_from_verdict(NO_LESION)])
+    other_size = [{**drawn(PROPOSED)[0], "original_width": 100, "original_height": 200}]
+    with pytest.raises(NoStatement, match="100x200"):
+        meant(other_size)
+
+
+def test_predictions_and_drafts_are_never_pulled():
+    task = {
+        "id": 1,
+        "data": {KEY: IMAGE.key},
+        "predictions": [{"id": 2, "result": drawn(PROPOSED), "model_version": "run-1"}],
+        "drafts": [{"id": 3, "result": drawn(PROPOSED)}],
+        "annotations": [],
+    }
+    assert plan_pull([task], known()).reviews == []
+
+
+def test_the_last_word_on_an_image_is_stored_last():
+    notes = [annotation(drawn(PROPOSED), id=2, updated_at="t9"), annotation(drawn(PROPOSED), id=3, updated_at="t1")]
+    task = {"id": 1, "data": {KEY: IMAGE.key}, "annotations": notes}
+    plan = plan_pull([task], known())
+    assert [planned.review.external_id for planned in plan.reviews] == [3, 2]
+
+
+def test_known_versions_are_unchanged_and_foreign_tasks_are_named():
+    mine = {"id": 1, "data": {KEY: IMAGE.key}, "annotations": [annotation(drawn(PROPOSED))]}
+    foreign = {"id": 2, "data": {"image": "x"}, "annotations": [annotation(drawn(PROPOSED), id=9)]}
+    plan = plan_pull([mine, foreign], known(versions={1: "t1"}))
+    assert (plan.reviews, plan.unchanged) == ([], 1)
+    assert "not made by partly" in plan.skipped[0]["reason"]
+
+
+def test_a_proposal_is_judged_against_the_prediction_it_started_from():
+    newer = proposal_record(id=6, image_id=7, run_id=2, boxes=(Box(100, 50, 40, 30),))
+    task = {
+        "id": 1,
+        "data": {KEY: IMAGE.key},
+        "predictions": [{"id": 31, "model_version": "run-1"}, {"id": 32, "model_version": "run-2"}],
+        "annotations": [annotation(drawn(PROPOSED), parent_prediction=31)],
+    }
+    plan = plan_pull([task], known(proposals={5: PROPOSAL, 6: newer}))
+    assert plan.reviews[0].review.outcome is ReviewOutcome.ACCEPTED
+    assert plan.reviews[0].review.proposal_id == PROPOSAL.id
+
+
+def test_a_label_changed_here_and_there_is_a_conflict_and_the_word_over_there_is_planned():
+    imported_since = image_record(id=7, width=200, height=100, label=label_record(Box(1, 2, 30, 40)))
+    task = {"id": 4, "data": {KEY: IMAGE.key}, "annotations": [annotation(drawn(PROPOSED), updated_at="t2")]}
+    fresh = known(images={IMAGE.key: imported_since})
+    assert [planned.is_conflict for planned in plan_pull([task], fresh).reviews] == [False]
+    again = known(images={IMAGE.key: imported_since}, versions={1: "t1"})
+    (planned,) = plan_pull([task], again).reviews
+    assert (planned.is_update, planned.is_conflict, planned.task_id) == (True, True, 4)
+    theirs = replace(imported_since, label=label_record(Box(1, 2, 30, 40), source=LocationSource.DRAWN))
+    (planned,) = plan_pull([task], known(images={IMAGE.key: theirs}, versions={1: "t1"})).reviews
+    assert planned.is_conflict is False

@@ -1,0 +1,91 @@
+from annotator.label_studio.payload.tasks import KEY
+from annotator.label_studio.push.plan import PushShares, plan_push
+from db.records import TaskLink
+from db.records.sync import StepAction, SyncStep
+from tests.builders import image_record, proposal_record
+
+
+def task(task_id, image, *versions):
+    return {"id": task_id, "data": {KEY: image.key}, "predictions": [{"model_version": v} for v in versions]}
+
+
+IMAGE = image_record(id=7)
+
+
+def test_a_task_is_created_once_and_then_left_alone():
+    proposal = proposal_record(image_id=7)
+    assert plan_push([IMAGE], {7: proposal}, {}, []).create[0].image == IMAGE
+    plan = plan_push([IMAGE], {7: proposal}, {7: TaskLink(7, 3, proposal.id)}, [task(3, IMAGE, "run-1")])
+    assert (plan.create, plan.update, plan.adopt, plan.unchanged) == ([], [], [], 1)
+
+
+def test_a_task_that_is_there_but_not_noted_here_is_adopted_not_made_again():
+    proposal = proposal_record(image_id=7)
+    plan = plan_push([IMAGE], {7: proposal}, {}, [task(3, IMAGE, "run-1")])
+    assert (plan.create, plan.adopt) == ([], [TaskLink(7, 3, proposal.id)])
+
+
+def test_a_newer_proposal_is_added_to_the_task():
+    newer = proposal_record(id=9, image_id=7, run_id=2)
+    plan = plan_push([IMAGE], {7: newer}, {7: TaskLink(7, 3, 5)}, [task(3, IMAGE, "run-1")])
+    assert [(planned.image, planned.task_id) for planned in plan.update] == [(IMAGE, 3)]
+
+
+def test_a_task_without_a_proposal_any_more_keeps_its_link():
+    plan = plan_push([IMAGE], {}, {7: TaskLink(7, 3, 5)}, [task(3, IMAGE)])
+    assert (plan.unchanged, plan.adopt) == (1, [])
+
+
+def test_tasks_are_matched_by_key_never_by_order_or_by_place():
+    other = image_record(id=8)
+    plan = plan_push([IMAGE, other], {}, {}, [{"id": 1, "data": {"image": "a.png"}}, task(2, other)])
+    assert [planned.image for planned in plan.create] == [IMAGE]
+    assert plan.adopt == [TaskLink(8, 2, None)]
+
+
+def test_the_limit_takes_the_surest_first():
+    images = [image_record(id=n) for n in (1, 2, 3)]
+    proposals = {n: proposal_record(id=n, image_id=n, score=score) for n, score in ((1, 0.2), (2, 0.9))}
+    plan = plan_push(images, proposals, {}, [], limit=2)
+    assert [planned.image.id for planned in plan.create] == [2, 1]
+    assert plan.skipped == [{"image": 3, "reason": "beyond --limit"}]
+
+
+def test_shares_are_chosen_by_content_and_stay_so():
+    images = [image_record(id=n, content_hash=f"sha256:{n:064x}") for n in range(1, 201)]
+    proposals = {image.id: proposal_record(id=image.id, image_id=image.id) for image in images}
+    shares = PushShares(control=0.25, second=0.1)
+    plan = plan_push(images, proposals, {}, [], shares=shares)
+    controls = {planned.image.id for planned in plan.create if planned.control}
+    twice = {planned.image.id for planned in plan.create if planned.readers == 2}
+    assert 30 <= len(controls) <= 70
+    assert 8 <= len(twice) <= 35
+    # A larger share takes the same ones and more.
+    more = plan_push(images, proposals, {}, [], shares=PushShares(control=0.5))
+    assert controls < {planned.image.id for planned in more.create if planned.control}
+    for planned in plan.create:
+        assert (planned.shown is None) == planned.control
+        assert planned.score is not None
+        assert (planned.link(5).proposal_id is None) == planned.control
+
+
+def test_what_a_cut_push_had_decided_holds_whatever_is_asked_for_now():
+    proposal = proposal_record(image_id=7)
+    step = SyncStep(StepAction.CREATE, image_id=7, control=True, readers=2, proposal_id=proposal.id)
+    (planned,) = plan_push([IMAGE], {7: proposal}, {}, [], begun=[step]).create
+    assert (planned.control, planned.readers) == (True, 2)
+
+
+def test_a_task_that_lost_its_second_reader_gets_it_back():
+    link = TaskLink(7, 3, None, readers=2)
+    plan = plan_push([IMAGE], {}, {7: link}, [{**task(3, IMAGE), "overlap": 1}])
+    assert plan.readers == [(3, 2)]
+    assert plan_push([IMAGE], {}, {7: link}, [{**task(3, IMAGE), "overlap": 2}]).readers == []
+
+
+def test_model_versions_in_short_listings_are_read():
+    proposal = proposal_record(image_id=7, run_id=1)
+    short = {"id": 3, "data": {KEY: IMAGE.key}, "predictions_model_versions": "run-11,run-1"}
+    assert plan_push([IMAGE], {7: proposal}, {}, [short]).unchanged == 1
+    other = {**short, "predictions_model_versions": "run-11"}
+    assert len(plan_push([IMAGE], {7: proposal}, {}, [other]).update) == 1

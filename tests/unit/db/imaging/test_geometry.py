@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from db.imaging.geometry import boxes_dice, boxes_from_mask, boxes_iou, clip_box, is_within, mask_from_boxes, union_area
+from db.records import Box
+
+
+def test_each_large_component_becomes_one_box_and_specks_none():
+    mask = np.zeros((60, 80), dtype=bool)
+    mask[10:30, 5:45] = True  # 800 pixels
+    mask[40:50, 60:70] = True  # 100 pixels
+    mask[0, 0] = True  # below 2 % of 901
+    assert boxes_from_mask(mask) == (Box(5, 10, 40, 20), Box(60, 40, 10, 10))
+
+
+def test_pixels_that_touch_at_a_corner_are_one_component():
+    mask = np.zeros((4, 4), dtype=bool)
+    mask[0, 0] = mask[1, 1] = True
+    assert boxes_from_mask(mask) == (Box(0, 0, 2, 2),)
+
+
+def test_an_empty_mask_has_no_box():
+    assert boxes_from_mask(np.zeros((5, 5), dtype=bool)) == ()
+
+
+def test_overlaps_count_once():
+    assert union_area([Box(0, 0, 10, 10), Box(5, 5, 10, 10)]) == 175
+
+
+def test_iou_and_dice_by_hand():
+    # Two 10x10 boxes shifted by 5: intersection 50, union 150.
+    a, b = [Box(0, 0, 10, 10)], [Box(5, 0, 10, 10)]
+    assert boxes_iou(a, b) == pytest.approx(50 / 150)
+    assert boxes_dice(a, b) == pytest.approx(100 / 200)
+    # Of two truths one is found exactly: 100 of 200.
+    assert boxes_iou([Box(0, 0, 10, 10)], [Box(0, 0, 10, 10), Box(50, 50, 10, 10)]) == pytest.approx(0.5)
+
+
+def test_a_miss_is_zero_and_two_empties_agree():
+    assert boxes_iou([], [Box(0, 0, 1, 1)]) == 0
+    assert boxes_iou([], []) == 1
+
+
+boxes = st.builds(Box, st.floats(-50, 150), st.floats(-50, 150), st.floats(0.5, 100), st.floats(0.5, 100))
+
+
+@given(st.lists(boxes, max_size=4), st.lists(boxes, max_size=4))
+def test_iou_is_symmetric_and_bounded(first, second):
+    iou = boxes_iou(first, second)
+    assert 0 <= iou <= 1 + 1e-9
+    assert iou == pytest.approx(boxes_iou(second, first), abs=1e-9)
+
+
+@given(boxes)
+def test_clipping_stays_on_the_image(box):
+    clipped = clip_box(box, 100, 80)
+    if clipped is not None:
+        assert is_within(clipped, 100, 80)
+
+
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(1, 20), st.integers(1, 20))
+def test_a_filled_box_is_found_again(x, y, width, height):
+    box = Box(float(x), float(y), float(width), float(height))
+    assert boxes_from_mask(mask_from_boxes([box], (50, 50))) == (box,)
+
+
+def test_an_inscribed_ellipse_covers_pi_quarters_of_its_box_and_has_the_same_box():
+    box = Box(10, 20, 60, 40)
+    ellipse = mask_from_boxes([box], (100, 100), ellipse=True)
+    assert ellipse.sum() / box.area == pytest.approx(np.pi / 4, abs=0.01)
+    assert boxes_from_mask(ellipse) == (box,)

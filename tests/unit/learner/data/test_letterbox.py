@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from db.imaging.geometry import boxes_from_mask, boxes_iou, mask_from_boxes
+from db.records import Box
+from learner.data.letterbox import frame_of, framed_box, framed_image, framed_mask, unframed_mask
+
+
+def test_letterbox_keeps_the_aspect_ratio_and_centres():
+    frame = frame_of(200, 100, 64, "letterbox")
+    assert (frame.inner_width, frame.inner_height, frame.left, frame.top) == (64, 32, 0, 16)
+    image = framed_image(np.full((100, 200, 3), 255, dtype=np.uint8), frame, 64)
+    assert image.shape == (3, 64, 64)
+    assert image[:, :16].max() == 0
+    assert image[:, 16:48].min() == 255
+
+
+def test_resize_fills_the_square():
+    frame = frame_of(200, 100, 64, "resize")
+    assert framed_box(Box(100, 50, 100, 50), frame) == Box(32, 32, 32, 32)
+
+
+@pytest.mark.parametrize("framing", ["letterbox", "resize"])
+@given(width=st.integers(40, 300), height=st.integers(40, 300), data=st.data())
+def test_a_mask_comes_back_from_its_square_where_it_was(framing, width, height, data):
+    w, h = data.draw(st.integers(20, width)), data.draw(st.integers(20, height))
+    x, y = data.draw(st.integers(0, width - w)), data.draw(st.integers(0, height - h))
+    mask = mask_from_boxes([Box(x, y, w, h)], (height, width))
+    frame = frame_of(width, height, 128, framing)
+    square = torch.from_numpy(framed_mask(mask, frame, 128)).float() / 255
+    back = unframed_mask(square, frame)
+    assert back.shape == (height, width)
+    assert boxes_iou(boxes_from_mask(back), boxes_from_mask(mask)) > 0.75

@@ -1,0 +1,53 @@
+import pytest
+
+from learner.evaluation.comparison import against, compare_runs, interval, values_by_image
+
+
+def results(*values, key="right"):
+    return [{"image": n, key: value} for n, value in enumerate(values)]
+
+
+def test_values_are_means_over_seeds_of_what_all_seeds_answered():
+    runs = [results(1.0, 0.0, None, 1.0), results(1.0, 1.0, 1.0, None)]
+    assert values_by_image(runs, "accuracy") == {0: 1.0, 1: 0.5}
+    assert values_by_image([results(0.25, None, key="iou")], "iou") == {0: 0.25}
+
+
+def test_methods_are_tested_against_the_reference_after_holm():
+    groups = {n: str(n) for n in range(60)}
+    ours = dict.fromkeys(range(60), 0.9)
+    same = dict(ours)
+    worse = {n: 0.4 + 0.01 * (n % 7) for n in range(60)}
+    other_images = dict.fromkeys(range(100, 110), 0.5)
+    found = against({"worse": worse, "same": same, "elsewhere": other_images, "ours": ours}, "ours", groups)
+    assert found["ours"] is None
+    assert found["elsewhere"] is None
+    assert found["same"] == 1.0
+    # The smallest p that 2,000 draws can give, 1/2001, times the two tests there are.
+    assert found["worse"] == pytest.approx(2 / 2001)
+
+
+def test_an_interval_is_over_groups():
+    values = {n: float(n % 2) for n in range(40)}
+    alone = interval(values, {n: str(n) for n in values})
+    halves = interval(values, {n: str(n % 2) for n in values})
+    assert halves == (0.0, 1.0)
+    assert alone[1] - alone[0] < 0.4
+
+
+def test_two_runs_are_compared_on_what_both_answered_for():
+    def rows(rights, ious):
+        return [
+            {"image": n, "right": right, "iou": iou, "dice": None, "mask_iou": None, "mask_dice": None}
+            for n, (right, iou) in enumerate(zip(rights, ious, strict=True))
+        ]
+
+    groups = {n: str(n) for n in range(6)}
+    first = rows([1.0, 1.0, 1.0, 1.0, 1.0, 0.0], [0.9, 0.8, 0.9, 0.8, 0.9, None])
+    second = rows([0.0, 0.0, 0.0, 0.0, 0.0, 0.0], [0.1, 0.2, 0.1, 0.2, 0.1, 0.3])
+    accuracy, iou = compare_runs(first, second, groups)
+    # Five images that only the first got right: 2 / 2 ** 5; the smaller of two p-values counts twice after Holm.
+    assert (accuracy["test"], accuracy["n"]) == ("McNemar", 6)
+    assert accuracy["p"] == pytest.approx(2 / 2**5)
+    assert (iou["n"], iou["first"], iou["second"]) == (5, pytest.approx(0.86), pytest.approx(0.14))
+    assert iou["p"] < 0.01

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from learner.evaluation.significance import group_bootstrap, group_means, holm, mcnemar, paired_bootstrap
+
+
+def test_mcnemar_by_hand():
+    # One image only the first got right, six only the second: 2 * (C(7,0) + C(7,1)) / 2^7 = 16 / 128.
+    first = [True] * 1 + [False] * 6 + [True] * 5
+    second = [False] * 1 + [True] * 6 + [True] * 5
+    assert mcnemar(first, second) == pytest.approx(0.125)
+    assert mcnemar(first, first) == 1.0
+    assert mcnemar(second, first) == mcnemar(first, second)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_mcnemar_is_scipys_binomial_test(pairs):
+    from scipy.stats import binomtest
+
+    first, second = zip(*pairs, strict=True)
+    b, c = sum(a and not d for a, d in pairs), sum(d and not a for a, d in pairs)
+    expected = binomtest(b, b + c).pvalue if b + c else 1.0
+    assert mcnemar(first, second) == pytest.approx(expected)
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.6, 0.5]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_keeps_the_order_and_never_helps(p_values):
+    adjusted = holm(p_values)
+    assert all(p <= q <= 1 for p, q in zip(p_values, adjusted, strict=True))
+    order = np.argsort(p_values, kind="stable")
+    assert np.all(np.diff(np.array(adjusted)[order]) >= 0)
+
+
+def test_sums_of_groups_by_hand():
+    sums, counts = group_means([1, 2, 3, 4], ["b", "a", "b", "c"])
+    assert (sums.tolist(), counts.tolist()) == ([2, 4, 4], [1, 2, 1])
+
+
+def test_an_interval_covers_the_mean_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for trial in range(200):
+        values = rng.normal(0.3, 1, 60)
+        low, high = group_bootstrap(values.tolist(), [str(n) for n in range(60)], seed=trial, draws=400)
+        covered += low <= 0.3 <= high
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_images_of_one_group_are_not_independent():
+    rng = np.random.default_rng(1)
+    values = np.repeat(rng.normal(size=12), 10)
+    groups = np.repeat([f"patient {n}" for n in range(12)], 10).tolist()
+    low, high = group_bootstrap(values.tolist(), groups)
+    naive_low, naive_high = group_bootstrap(values.tolist(), [str(n) for n in range(120)])
+    assert high - low > 2 * (naive_high - naive_low)
+    assert group_bootstrap([1.0, 2.0], ["a", "a"]) is None
+
+
+def test_a_difference_is_found_and_none_is_not():
+    rng = np.random.default_rng(2)
+    base, groups = rng.normal(size=80), [str(n) for n in range(80)]
+    better = base + 0.5 + rng.normal(0, 0.5, 80)
+    other = base + rng.normal(0, 0.5, 80)
+    assert paired_bootstrap(better.tolist(), base.tolist(), groups) < 0.01
+    assert paired_bootstrap(other.tolist(), base.tolist(), groups) > 0.05
+    assert paired_bootstrap(base.tolist(), base.tolist(), groups) == 1.0
+    assert paired_bootstrap([1.0], [0.0], ["a"]) is None
+
+
+def test_the_p_value_is_honest_where_there_is_no_difference():
+    rng = np.random.default_rng(3)
+    found = [
+        paired_bootstrap(rng.normal(size=40).tolist(), rng.normal(size=40).tolist(), [str(n) for n in range(40)],
+                         seed=trial, draws=300)
+        for trial in range(200)
+    ]  # fmt: skip
+    assert np.mean(np.array(found) < 0.05) < 0.12

@@ -1,0 +1,137 @@
+"""What one step does: the gate inside the loss, the ramp of alpha, the averaged teacher, the rates."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from learner.config import make_config
+from learner.data.dataset import Example, FramedData
+from learner.data.letterbox import frame_of
+from learner.network.build import build_model
+from learner.training.loop import selection_score, validate
+from learner.training.stages import make_stages
+from learner.training.state import make_learner, set_rates, update_teacher
+from learner.training.step import _alpha, batch_losses
+
+CPU = torch.device("cpu")
+
+
+def data(count=4, known=2, side=32):
+    examples = [Example(Path("x"), side, side, "a") for _ in range(count)]
+    targets = torch.zeros(count, 1, side, side, dtype=torch.uint8)
+    targets[:known, :, 8:24, 8:24] = 255
+    return FramedData(
+        examples=examples,
+        frames=[frame_of(side, side, side, "resize")] * count,
+        images_N3SS=torch.randint(0, 255, (count, 3, side, side), dtype=torch.uint8),
+        targets_N1SS=targets,
+        known_N=torch.arange(count) < known,
+        class_N=torch.zeros(count, dtype=torch.int64),
+    )
+
+
+def learner_with(preset="paper", **overrides):
+    config = make_config(
+        preset, {"encoder": "resnet10t", "size": 32, "head_channels": 8, "weights": "none", **overrides}
+    )
+    torch.manual_seed(0)
+    return make_learner(build_model(config, 2), config, CPU)
+
+
+def sure_of(learner, probability):
+    """Make the classifier answer with this probability for the first class, whatever it sees."""
+    score = learner.model.classifier.score
+    torch.nn.init.zeros_(score.weight)
+    with torch.no_grad():
+        score.bias.copy_(torch.tensor([math.log(probability), math.log(1 - probability)]))
+
+
+def losses_of(learner, number=2):
+    stage = make_stages(learner.config)[number - 1]
+    batch = torch.arange(4)
+    return batch_losses(learner, data(), stage, batch, torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(("probability", "taught"), [(0.79, False), (0.81, True)])
+def test_pseudo_masks_teach_only_above_tau(probability, taught):
+    learner = learner_with()
+    sure_of(learner, probability)
+    assert bool(losses_of(learner)["pseudo"] > 0) == taught
+
+
+def test_the_total_is_eq_7():
+    learner = learner_with()
+    sure_of(learner, 0.9)
+    found = losses_of(learner)
+    expected = 0.5 * found["classification"] + 0.5 * (found["localization"] + 0.1 * found["pseudo"])
+    assert found["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert found["classification"].item() == pytest.approx(-math.log(0.9), rel=1e-5)
+
+
+def test_the_first_stage_knows_no_classes():
+    assert set(losses_of(learner_with(), number=1)) == {"loss"}
+
+
+def test_without_pseudo_masks_images_without_a_location_teach_only_classes():
+    learner = learner_with(pseudo="none")
+    sure_of(learner, 0.9)
+    assert losses_of(learner)["pseudo"] == 0
+
+
+def test_the_teacher_answers_in_the_default_preset():
+    learner = learner_with("default")
+    sure_of(learner, 0.9)
+    assert losses_of(learner)["pseudo"] >= 0
+    assert all(not parameter.requires_grad for parameter in learner.teacher.parameters())
+    assert not learner.teacher.training
+
+
+def test_alpha_grows_over_its_ramp():
+    learner = learner_with("default", alpha=0.5, alpha_rampup=0.2)
+    learner.total_steps = 100
+    seen = []
+    for step in (0, 9, 19, 60):
+        learner.steps = step
+        seen.append(_alpha(learner))
+    assert seen == pytest.approx([0.5 / 20, 0.25, 0.5, 0.5])
+
+
+def test_the_teacher_is_a_running_average():
+    learner = learner_with("default", ema_decay=0.9)
+    name, parameter = next(iter(learner.model.named_parameters()))
+    before = dict(learner.teacher.named_parameters())[name].clone()
+    with torch.no_grad():
+        parameter.add_(1.0)
+    learner.steps = 1000
+    update_teacher(learner)
+    after = dict(learner.teacher.named_parameters())[name]
+    assert torch.allclose(after, before + 0.1, atol=1e-6)
+
+
+def test_the_rate_warms_up_and_falls():
+    learner = learner_with("default", lr=0.1)
+    learner.total_steps = 100
+    rates = []
+    for step in (0, 5, 50, 100):
+        learner.steps = step
+        set_rates(learner)
+        rates.append(learner.optimizer.param_groups[1]["lr"])
+    assert rates[0] == pytest.approx(0.1 / 5)
+    assert rates[1] > rates[2] > rates[3]
+    assert rates[3] == pytest.approx(0.001)
+
+
+def test_validation_counts_a_miss_as_zero():
+    learner = learner_with()
+    torch.nn.init.constant_(learner.model.lanet.fuse[1].bias, -50.0)
+    sure_of(learner, 0.9)
+    measured = validate(learner, data())
+    assert (measured["dice"], measured["accuracy"], measured["auc"]) == (0, 1, None)
+
+
+def test_what_cannot_be_measured_counts_nothing():
+    measured = {"accuracy": 0.7, "auc": None, "dice": 0.5}
+    assert selection_score(measured, "accuracy") == 0.7
+    assert selection_score(measured, "dice_auc") == 0.5
