@@ -1,12 +1,12 @@
 """What people and scripts see: tables or one JSON document on stdout, progress and remarks on stderr."""
 
 import json
-import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from cli.documents import document_of
 from db.progress import Progress, SilentProgress, Task
 
 Rows = Sequence[Sequence[object]]
@@ -33,7 +33,7 @@ class Output:
         if self._muted:
             return
         if self.as_json:
-            print(json.dumps(_finite(document), indent=2, ensure_ascii=False))
+            print(json.dumps(document_of(document), indent=2, ensure_ascii=False))
             return
         for titles, rows in tables:
             print_table(titles, rows)
@@ -71,17 +71,6 @@ def _cell(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _finite(value: Any) -> Any:
-    """Replace what JSON cannot say (NaN, infinity) by null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
 
 
 class _RichTask:
