@@ -12,12 +12,14 @@ from cli.commands import (
     data,
     database,
     demo,
+    evaluate,
     history,
     label_studio,
-    live,
-    models,
+    propose,
     review,
     round,
+    serve,
+    train,
 )
 from cli.context import CommonOptions
 
@@ -30,7 +32,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for group in (data, curate, models, bench, label_studio, live, round, review, history, database, demo):
+for group in (
+    data, curate, train, evaluate, propose, bench, label_studio, serve, round, review, history, database, demo
+):  # fmt: skip
     group.register(app)
 
 

@@ -5,9 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.command import command
-from cli.commands.data import DryRun
-from cli.commands.models import Preset, Weights
 from cli.context import Workspace
+from cli.options import DryRun, Preset, Weights
 
 STARS = ((0.001, " ***"), (0.01, " **"), (0.05, " *"))
 """What a p-value below each limit is marked with."""

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from cli.command import command
-from cli.commands.data import DryRun
 from cli.context import Workspace
 from cli.exits import REGISTRY
+from cli.options import DryRun
 from db.records import Split
 
 

@@ -1,6 +1,5 @@
 """init, import, status, split: what is registered."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,25 +8,8 @@ import typer
 from cli.command import command
 from cli.context import Workspace
 from cli.exits import REGISTRY
+from cli.options import ChangeTest, DryRun, Layout
 from cli.settings import find_project, settings_of, write_project_file
-
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-
-
-ChangeTest = Annotated[
-    bool, typer.Option("--change-test", help="Allow changes of what is known of images in the test split.")
-]
-
-
-class Layout(StrEnum):
-    """Layouts that can be imported."""
-
-    BUSI = "busi"
-    COCO = "coco"
-    CSV = "csv"
-    FOLDERS = "folders"
-    VOC = "voc"
-    YOLO = "yolo"
 
 
 def register(app: typer.Typer) -> None:

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from cli.command import command
-from cli.commands.data import DryRun
 from cli.context import Workspace
 from cli.exits import REGISTRY
+from cli.options import DryRun
 
 
 def register(app: typer.Typer) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.command import command
-from cli.commands.data import DryRun
 from cli.context import Workspace
+from cli.options import DryRun
 from cli.settings import settings_of, write_project_file
 
 METRICS = (

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.command import command
-from cli.commands.data import DryRun
 from cli.context import Workspace
+from cli.options import DryRun
 
 
 def register(app: typer.Typer) -> None:

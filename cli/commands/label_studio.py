@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import command
-from cli.commands.data import ChangeTest, DryRun
 from cli.context import Workspace
+from cli.options import ChangeTest, DryRun
 
 if TYPE_CHECKING:
     from annotator.label_studio.client import LabelStudioClient
@@ -227,7 +227,7 @@ def _follow(
 
     from annotator.label_studio.pull.follow import follow as follow_project
     from annotator.label_studio.pull.follow import hints_from
-    from cli.commands.live import stop_on_signals
+    from cli.commands.serve import stop_on_signals
     from db.errors import InvalidArgument
 
     if every_s < 1:

@@ -5,9 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.command import command
-from cli.commands.data import DryRun
-from cli.commands.models import ConfigFile, Gate, Pairs, Preset, Tau, Weights
 from cli.context import Workspace
+from cli.options import ConfigFile, DryRun, Gate, Pairs, Preset, Tau, Weights
 
 
 def register(app: typer.Typer) -> None:

@@ -1,0 +1,54 @@
+"""propose: locations that a run suggests, for a person to review."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.command import command
+from cli.context import Workspace
+from cli.options import Devices, DryRun, Gate, Nodes, Run, Tau
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(app, "propose")(propose)
+
+
+def propose(
+    work: Workspace,
+    run: Run = None,
+    tau: Tau = None,
+    gate: Annotated[Gate | None, typer.Option(help="What is compared with tau.")] = None,
+    budget: Annotated[int | None, typer.Option(metavar="N", help="At most so many, surest first.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw the surest proposals over their images.")
+    ] = None,
+    devices: Devices = None,
+    num_nodes: Nodes = 1,
+    dry_run: DryRun = False,
+) -> None:
+    """Suggest locations for partly-labeled images; only those above tau are stored, for a person to review."""
+    with work.processes("auto", devices, num_nodes) as processes:
+        from learner.inference.propose import parse_tau, propose_locations
+
+        result = propose_locations(
+            work.registry,
+            run=run,
+            tau=parse_tau(tau),
+            gate=gate.value if gate is not None else None,
+            budget=budget,
+            dry_run=dry_run,
+            processes=processes,
+            progress=work.progress,
+        )
+    if picture is not None and result["items"] and processes.is_first:
+        from learner.reporting.drawing import draw_proposals
+
+        work.output.remark(f"drawn: {draw_proposals(result, picture)}")
+    rows = [
+        (Path(item["path"]).name, item["class"], item["class_probability"], item["score"], len(item["boxes"]))
+        for item in result["items"][:20]
+    ]
+    summary = [(key, result[key]) for key in ("run", "tau", "gate", "considered", "proposed")]
+    work.output.document(result, (("", ""), summary), (("image", "class", "probability", "score", "boxes"), rows))

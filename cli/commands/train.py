@@ -1,0 +1,62 @@
+"""train, runs: making models, and the list of them."""
+
+from typing import Annotated, Any
+
+import typer
+
+from cli.command import command
+from cli.commands.evaluate import metric_rows
+from cli.context import Workspace
+from cli.options import ConfigFile, Devices, DryRun, Nodes, Pairs, Preset, Weights
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(app, "train")(train)
+    command(app, "runs")(runs)
+
+
+def train(
+    work: Workspace,
+    preset: Annotated[Preset, typer.Option(help="Where the settings start from.")] = Preset.DEFAULT,
+    weights: Weights = None,
+    settings: Pairs = None,
+    config: ConfigFile = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest interrupted run.")] = False,
+    devices: Devices = None,
+    num_nodes: Nodes = 1,
+    dry_run: DryRun = False,
+) -> None:
+    """Train in two stages on everything outside test, and keep the best epoch on validation."""
+    configured = work.training_config(preset.value, config, settings, weights)
+    if dry_run:
+        work.output.document(
+            {"dry_run": True, "config": configured.to_dict()},
+            (("setting", "value"), list(configured.to_dict().items())),
+        )
+        return
+    with work.processes(configured.device, devices, num_nodes) as processes:
+        from learner.training.train import train_model
+
+        result = train_model(work.registry, configured, resume=resume, processes=processes, progress=work.progress)
+    work.output.document(result, (("", ""), _training_rows(result)))
+
+
+def runs(work: Workspace) -> None:
+    """List all trainings."""
+    with work.registry.read() as tx:
+        records = tx.runs.all()
+    rows = []
+    for record in records:
+        val = record.metrics.get("val") or {}
+        auc = val.get("classification", {}).get("auc")
+        iou = val.get("localization", {}).get("iou")
+        begun, snapshot = f"{record.created_at:%Y-%m-%d %H:%M}", record.snapshot.removeprefix("sha256:")
+        rows.append((record.name, record.preset, str(record.status), begun, auc, iou, snapshot[:12]))
+    titles = ("run", "preset", "status", "begun", "auc", "iou", "snapshot")
+    work.output.document({"runs": [dict(zip(titles, row, strict=True)) for row in rows]}, (titles, rows))
+
+
+def _training_rows(result: dict[str, Any]) -> list[tuple[str, object]]:
+    rows = [(key, result[key]) for key in ("run", "epochs", "seconds", "images_per_second", "checkpoint")]
+    return [*rows, ("best epoch", result["best"]["epoch"]), *metric_rows(result["val"], "validation ")]
