@@ -4,10 +4,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check fix test demo bench docs clean
+.PHONY: help setup check fix test test-fast demo bench docs clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/'
 
 setup: $(STAMP)  ## a virtual environment in .venv with partly in it
 
@@ -33,6 +33,9 @@ fix: $(STAMP)  ## format and repair what can be repaired
 test: $(STAMP)  ## all tests (a real Label Studio is installed and started where it is needed)
 	$(BIN)/python -m pytest
 
+test-fast: $(STAMP)  ## what can be known in under a minute: units, contracts of the layers, migrations
+	$(BIN)/python -m pytest -q tests/unit tests/architecture tests/migrations
+
 demo: $(STAMP)  ## the main job, from nothing to a retrained model
 	$(BIN)/partly demo
 
@@ -42,7 +45,7 @@ bench: $(STAMP)  ## speed, as ratios against stated limits
 	$(BIN)/python benchmarks/registry.py
 	$(BIN)/python benchmarks/sync.py
 
-docs: $(STAMP)  ## regenerate the command-line reference and the schema page
+docs: $(STAMP)  ## regenerate the pages on commands, settings and the schema
 	$(BIN)/python docs/generate.py
 
 clean:  ## remove what setup made
