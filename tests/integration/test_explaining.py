@@ -3,7 +3,6 @@
 import pytest
 import torch
 from PIL import Image
-from test_training import tiny
 
 from annotator.datasets.import_images import import_images
 from db.curation.splitting import split_images
@@ -12,6 +11,7 @@ from learner.errors import DataInvalid
 from learner.network.build import build_model
 from learner.reporting.explain import default_layer, explain_images, list_layers
 from learner.training.train import train_model
+from tests.integration.test_training import tiny
 
 CPU = torch.device("cpu")
 

@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from in_processes import losses_of_steps
-from test_training import tiny
 
 from annotator.datasets.import_images import import_images
 from db.curation.splitting import split_images
@@ -18,6 +16,8 @@ from learner.errors import ConfigInvalid
 from learner.evaluation.evaluate import evaluate_run
 from learner.inference.propose import propose_locations
 from learner.training.train import train_model
+from tests.integration.in_processes import losses_of_steps
+from tests.integration.test_training import tiny
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("in_processes.py")

@@ -5,10 +5,10 @@ from pathlib import Path
 import mlflow
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_training import tiny
 
 from learner.checkpoint import load_checkpoint
 from learner.training.train import train_model
+from tests.integration.test_training import tiny
 
 
 def losses_in(result):
