@@ -8,6 +8,7 @@ import typer
 from cli.command import command
 from cli.context import Workspace
 from cli.options import DryRun
+from db.records.runs import run_name
 
 
 def register(app: typer.Typer) -> None:
@@ -163,7 +164,7 @@ def _list_retractions(work: Workspace) -> None:
     rows = [
         {
             "retraction": item.id,
-            "run": f"run-{item.run_id}" if item.run_id is not None else None,
+            "run": run_name(item.run_id) if item.run_id is not None else None,
             "reviewer": item.reviewer,
             "since": item.since.isoformat() if item.since else None,
             "by": item.author,

@@ -4,7 +4,7 @@ import pytest
 
 from db.curation.splitting import split_images
 from db.errors import InvalidArgument
-from db.records import LocationSource, Split
+from db.records import LocationSource, NewLabel, Split
 from tests.builders import add_images, new_image, present
 
 
@@ -13,7 +13,7 @@ def fill(registry, count=100):
     ids = add_images(registry, *images)
     with registry.begin() as tx:
         for image_id in ids[::3]:
-            tx.labels.append(image_id, present(), source=LocationSource.IMPORTED)
+            tx.labels.append(NewLabel(image_id, present(), source=LocationSource.IMPORTED))
     return ids
 
 
