@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from db.database_url import absolute_url
 from db.errors import InvalidArgument, RegistryMissing
 
 PROJECT_FILE = "partly.toml"
@@ -90,10 +91,12 @@ def settings_of(root: Path, *, database: str | None) -> Settings:
             f"{root / PROJECT_FILE}: empty_result is one of {', '.join(EMPTY_RESULTS)}, got {empty_result!r}"
         )
     ca_file = os.environ.get("PARTLY_LABEL_STUDIO_CA") or studio.get("ca_file")
-    url = database or os.environ.get("PARTLY_DB") or document["registry"].get("url")
+    typed = database or os.environ.get("PARTLY_DB")
+    configured = document["registry"].get("url") or f"sqlite:///{DATABASE_FILE}"
     return Settings(
         root=root,
-        database_url=url or f"sqlite:///{(root / DATABASE_FILE).as_posix()}",
+        # What a person types is relative to where they are, what the file says to the file.
+        database_url=absolute_url(typed, Path.cwd()) if typed else absolute_url(configured, root),
         title=studio.get("title") or f"partly: {root.name}",
         empty_result=empty_result,
         ca_file=root / ca_file if ca_file else None,

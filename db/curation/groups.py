@@ -1,27 +1,11 @@
 """Which images belong together: the same patient or video, the same content, the same picture; pure."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
-
-class Groups:
-    """Disjoint sets of things, joined pair by pair (union-find with path halving)."""
-
-    def __init__(self) -> None:
-        self._parent: dict[Hashable, Hashable] = {}
-
-    def find(self, item: Hashable) -> Hashable:
-        """Return the representative of the set that holds `item`."""
-        parent = self._parent
-        parent.setdefault(item, item)
-        while parent[item] != item:
-            parent[item] = parent[parent[item]]
-            item = parent[item]
-        return item
-
-    def join(self, first: Hashable, second: Hashable) -> None:
-        """Put two items, and all that are with them, into one set."""
-        self._parent[self.find(first)] = self.find(second)
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 
 def group_images(
@@ -36,21 +20,22 @@ def group_images(
     Returns:
         For every image its group's members in order of id; the images of one group share one list.
     """
-    groups = Groups()
-    ids = []
-    for image_id, group, content in images:
-        ids.append(image_id)
-        groups.join(image_id, ("content", content))
-        if group:
-            groups.join(image_id, ("group", group))
-    known = set(ids)
-    for first, second in near:
-        if first in known and second in known:
-            groups.join(first, second)
-    members: dict[Hashable, list[int]] = defaultdict(list)
-    for image_id in sorted(ids):
-        members[groups.find(image_id)].append(image_id)
-    return {image_id: members[groups.find(image_id)] for image_id in ids}
+    listed = list(images)
+    index = {image_id: n for n, (image_id, _, _) in enumerate(listed)}
+    # A group and a content are nodes too, so that images which share one are joined through it.
+    shared: dict[tuple[str, str], int] = {}
+    edges: list[tuple[int, int]] = [(index[a], index[b]) for a, b in near if a in index and b in index]
+    for image_id, group, content in listed:
+        for key in (("content", content), *([("group", group)] if group else [])):
+            edges.append((index[image_id], shared.setdefault(key, len(listed) + len(shared))))
+    size = len(listed) + len(shared)
+    ends = np.array(edges, dtype=np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(ends), dtype=np.int8), (ends[:, 0], ends[:, 1])), shape=(size, size))
+    _, components = connected_components(graph, directed=False)
+    members: dict[int, list[int]] = defaultdict(list)
+    for image_id in sorted(index):
+        members[int(components[index[image_id]])].append(image_id)
+    return {image_id: members[int(components[index[image_id]])] for image_id, _, _ in listed}
 
 
 def distinct_groups(groups: Mapping[int, list[int]]) -> list[list[int]]:

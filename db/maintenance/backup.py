@@ -14,6 +14,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Table, func, insert, select, text
 
+from db.atomic_write import replacing
+from db.database_url import absolute_url, sqlite_file
 from db.errors import Conflict, RegistryError, RegistryMissing
 from db.progress import Progress, SilentProgress
 from db.registry import Registry, create_registry, open_for_upgrade
@@ -100,29 +102,31 @@ def upgrade_registry(url: str, root: Path, *, dry_run: bool = False) -> UpgradeR
         found, wanted = registry.revisions()
         if found == wanted or dry_run:
             return UpgradeReport(found, wanted, None)
-        copy = copy_before_upgrade(url, root)
+        copy = copy_before_upgrade(url)
         registry.upgrade()
         return UpgradeReport(found, wanted, copy)
     finally:
         registry.close()
 
 
-def copy_before_upgrade(url: str, root: Path) -> Path | None:
+def copy_before_upgrade(url: str) -> Path | None:
     """Copy a SQLite registry's file before its schema is changed, and return where to; None for other databases."""
-    if not url.startswith("sqlite:///") or url == "sqlite:///:memory:":
+    file = sqlite_file(absolute_url(url, Path.cwd()))
+    if file is None:
         return None
-    file = Path(url.removeprefix("sqlite:///").partition("?")[0])
-    file = file if file.is_absolute() else root / file
     target = file.with_name(f"{file.name}.before-upgrade")
     number = 1
     while target.exists():
         number += 1
         target = file.with_name(f"{file.name}.before-upgrade-{number}")
-    draft = target.with_name(f".{target.name}.partial")
-    draft.unlink(missing_ok=True)
-    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(draft)) as copy:
+    # Opened read-only: a file that is not there must not come into being as an empty one.
+    address = f"{file.as_uri()}?mode=ro"
+    with (
+        replacing(target) as draft,
+        closing(sqlite3.connect(address, uri=True)) as source,
+        closing(sqlite3.connect(draft)) as copy,
+    ):
         source.backup(copy)
-    draft.replace(target)
     return target
 
 

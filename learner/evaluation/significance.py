@@ -3,11 +3,11 @@
 Images of one patient, video or picture are not independent, so whole groups are drawn, not images.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 DRAWS = 2000
 LEVEL = 0.95
@@ -85,9 +85,8 @@ def mcnemar(first_right_N: Sequence[bool], second_right_N: Sequence[bool]) -> fl
     """
     only_first = sum(a and not b for a, b in zip(first_right_N, second_right_N, strict=True))
     only_second = sum(b and not a for a, b in zip(first_right_N, second_right_N, strict=True))
-    total, fewer = only_first + only_second, min(only_first, only_second)
-    tail: float = sum(math.comb(total, k) for k in range(fewer + 1)) / 2**total
-    return min(1.0, 2 * tail)
+    differing = only_first + only_second
+    return float(binomtest(only_first, differing).pvalue) if differing else 1.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binom
 
 MAX_THRESHOLDS = 40
 
@@ -43,8 +44,7 @@ def boxes_needed(precision: float, delta: float) -> int:
 
 def error_p_value(accepted: int, errors: int, precision: float) -> float:
     """P(Binomial(accepted, 1 - precision) <= errors): small if the true precision is likely above `precision`."""
-    share = 1 - precision
-    return float(sum(math.comb(accepted, k) * share**k * (1 - share) ** (accepted - k) for k in range(errors + 1)))
+    return float(binom.cdf(errors, accepted, 1 - precision))
 
 
 def certify_tau(

@@ -182,8 +182,8 @@ def test_an_upgrade_keeps_a_copy_of_the_file(tmp_path):
     engine = make_engine(url)
     fill_old(engine, "0001_create_registry")
     engine.dispose()
-    copy = copy_before_upgrade(url, tmp_path)
-    again = copy_before_upgrade(url, tmp_path)
+    copy = copy_before_upgrade(url)
+    again = copy_before_upgrade(url)
     assert (copy.name, again.name) == ("r.sqlite3.before-upgrade", "r.sqlite3.before-upgrade-2")
     registry = open_for_upgrade(url, tmp_path)
     registry.upgrade()
@@ -193,4 +193,4 @@ def test_an_upgrade_keeps_a_copy_of_the_file(tmp_path):
         assert schema.current(connection) == "0001_create_registry"
         assert connection.execute(text("SELECT count(*) FROM images")).scalar() == 9
     old.dispose()
-    assert copy_before_upgrade("postgresql://somewhere/registry", tmp_path) is None
+    assert copy_before_upgrade("postgresql://somewhere/registry") is None

@@ -77,3 +77,17 @@ def test_a_dry_run_changes_nothing(registry):
 def test_shares_that_leave_nothing_are_refused(registry, shares):
     with pytest.raises(InvalidArgument):
         split_images(registry, **shares)
+
+
+@pytest.mark.parametrize(("val", "test", "expected"), [(0.2, 0.3, (50, 20, 30)), (0.1, 0.2, (70, 10, 20))])
+def test_what_is_in_test_already_counts_towards_both_shares(registry, val, test, expected):
+    images = [new_image(f"{n}.png", split=Split.TEST if n < 20 else None) for n in range(100)]
+    add_images(registry, *images)
+    counts = split_images(registry, val=val, test=test)
+    assert (counts["train"], counts["val"], counts["test"]) == expected
+
+
+def test_shares_that_leave_nothing_to_train_on_are_refused(registry):
+    fill(registry, 10)
+    with pytest.raises(InvalidArgument, match="something to train on"):
+        split_images(registry, val=0.5, test=0.5)

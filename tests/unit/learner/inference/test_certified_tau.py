@@ -1,4 +1,5 @@
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -49,3 +50,15 @@ def test_arguments_out_of_range_are_refused():
             certify_tau([0.5], [True], **bad)
     with pytest.raises(ValueError, match="1 scores"):
         certify_tau([0.5], [])
+
+
+def test_a_long_list_does_not_overflow():
+    share = Fraction(15, 100)
+    exact = sum(math.comb(2000, k) * share**k * (1 - share) ** (2000 - k) for k in range(281))
+    assert error_p_value(2000, 280, 0.85) == pytest.approx(float(exact), rel=1e-9)
+
+
+def test_a_score_that_equals_tau_is_not_accepted():
+    scores = [0.5] * 30 + [0.9] * 30
+    found = certify_tau(scores, [n % 2 == 0 for n in range(30)] + [True] * 30)
+    assert (found.tau, found.accepted, found.errors) == (0.5, 30, 0)
