@@ -16,8 +16,14 @@ from typing import Any
 JSON_NAMES: Mapping[str, str] = MappingProxyType({"class_name": "class", "lambda_": "lambda"})
 """Keys whose name Python reserves, by the field that holds them."""
 
-OPTIONAL: frozenset[tuple[str, str]] = frozenset()
+OPTIONAL = frozenset({("Evaluation", "leaks"), ("ProposeResult", "calibration")})
 """(record, field): left out where it is None, rather than null."""
+
+FLAT = frozenset({("Evaluation", "summary"), ("BenchRow", "estimates")})
+"""(record, field): its keys stand among the record's own."""
+
+HIDDEN = frozenset({("Evaluation", "rows")})
+"""(record, field): not a part of the document."""
 
 
 def document_of(value: Any) -> Any:
@@ -60,8 +66,13 @@ def _of_record(record: Any) -> Any:
         return [record.x, record.y, record.width, record.height]
     if kind == "ImageFile":
         return str(record)
-    return {
-        JSON_NAMES.get(field.name, field.name): document_of(getattr(record, field.name))
-        for field in fields(record)
-        if (kind, field.name) not in OPTIONAL or getattr(record, field.name) is not None
-    }
+    document: dict[str, Any] = {}
+    for field in fields(record):
+        place, value = (kind, field.name), getattr(record, field.name)
+        if place in HIDDEN or (place in OPTIONAL and value is None):
+            continue
+        if place in FLAT:
+            document |= document_of(value)
+        else:
+            document[JSON_NAMES.get(field.name, field.name)] = document_of(value)
+    return document

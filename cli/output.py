@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -23,11 +23,11 @@ class Output:
         """Say nothing any more: another process speaks for this one."""
         self._muted = True
 
-    def document(self, document: Mapping[str, Any], *tables: tuple[Sequence[str], Rows]) -> None:
+    def document(self, document: object, *tables: tuple[Sequence[str], Rows]) -> None:
         """Print a command's outcome: the document with --json, else the tables.
 
         Args:
-            document: the contract's keys.
+            document: a record, or a mapping under the contract's keys.
             tables: for people: column titles and rows.
         """
         if self._muted:

@@ -15,6 +15,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from learner.errors import ConfigInvalid
 
+Method = Literal["lanet", "classifier", "unet", "deeplabv3", "rmtl", "agn"]
+Gate = Literal["agreement", "class"]
+
 ALIASES = MappingProxyType({"lambda": "lambda_"})
 """Names that people type, for fields whose name Python reserves."""
 
@@ -31,7 +34,7 @@ class TrainConfig:
 
     preset: str = "default"
     """The preset that the settings started from."""
-    method: Literal["lanet", "classifier", "unet", "deeplabv3", "rmtl", "agn"] = "lanet"
+    method: Method = "lanet"
     """lanet: the joint network; the others are the paper's comparison methods."""
     images: Literal["all", "located"] = "all"
     """Images that the second stage sees: all, or (without s-SSL) those with a known location."""
@@ -107,7 +110,7 @@ class TrainConfig:
     """What the best epoch is best in, on validation: mask Dice and AUC together, or accuracy (paper)."""
     tau: float = 0.8
     """Confidence that a pseudo mask or a proposal needs, 0 to 1."""
-    gate: Literal["agreement", "class"] = "agreement"
+    gate: Gate = "agreement"
     """What proposals are gated by: agreement of views times class probability, or class probability (paper)."""
     tta: bool = True
     """Average four views (as is, mirrored, two gains) when scoring; their agreement is the proposals' score."""

@@ -1,12 +1,17 @@
 """bench: the paper's experiments on the registered data."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.command import command
 from cli.context import Workspace
+from cli.documents import document_of
 from cli.options import DryRun, Preset, Weights
+
+if TYPE_CHECKING:
+    from learner.bench.bench import BenchPlan, BenchResult
+    from learner.evaluation.estimates import Estimate
 
 STARS = ((0.001, " ***"), (0.01, " **"), (0.05, " *"))
 """What a p-value below each limit is marked with."""
@@ -36,7 +41,7 @@ def bench(
     dry_run: DryRun = False,
 ) -> None:
     """Train and test every method of one of the paper's tables; done trainings are shared and never repeated."""
-    from learner.bench.bench import Budget, run_table
+    from learner.bench.bench import Budget, plan_table, run_table
     from learner.config import parse_overrides
 
     overrides: dict[str, Any] = dict(parse_overrides(settings or []))
@@ -44,24 +49,29 @@ def bench(
     if weights is not None:
         overrides["weights"] = weights
     budget = Budget(seeds=seeds, folds=folds, preset=preset.value, overrides=overrides)
-    result = run_table(work.registry, table, budget, dry_run=dry_run, progress=work.progress)
-    work.output.line(
-        f"{result['title']}: {result['trainings']['done']} of {result['trainings']['total']} trainings done"
-    )
     if dry_run:
-        rows = [(row["method"], ", ".join(f"{k}={v}" for k, v in row["settings"].items())) for row in result["rows"]]
-        work.output.document(result | {"dry_run": True}, (("method", "settings"), rows))
+        plan = plan_table(work.registry, table, budget)
+        _say_progress(work, plan)
+        rows = [(row.method, ", ".join(f"{k}={v}" for k, v in row.settings.items())) for row in plan.rows]
+        work.output.document(document_of(plan) | {"dry_run": True}, (("method", "settings"), rows))
         return
-    metrics = [key for key in result["rows"][0] if key not in ("method", "runs", "strata")]
-    rows = [(row["method"], *(_cell(row[metric]) for metric in metrics)) for row in result["rows"]]
-    work.output.document(result, (("method", *metrics), rows))
-    work.output.line(f"figure: {result['figure']}")
+    result = run_table(work.registry, table, budget, progress=work.progress)
+    _say_progress(work, result)
+    metrics = list(result.rows[0].estimates)
+    cells = [(row.method, *(_cell(row.estimates[metric]) for metric in metrics)) for row in result.rows]
+    work.output.document(result, (("method", *metrics), cells))
+    work.output.line(f"figure: {result.figure}")
 
 
-def _cell(value: dict[str, Any]) -> str:
-    """Write a mean with its interval over seeds, stars for p against the last row, the paper's number in brackets."""
-    if value["mean"] is None:
+def _say_progress(work: Workspace, table: "BenchPlan | BenchResult") -> None:
+    work.output.line(f"{table.title}: {table.trainings.done} of {table.trainings.total} trainings done")
+
+
+def _cell(value: "Estimate") -> str:
+    """Write a mean with its interval over trainings, stars for p against the last row, [the paper's number]."""
+    if value.mean is None:
         return "-"
-    text = f"{value['mean']:.3f}" + (f" ± {value['ci95']:.3f}" if value["ci95"] is not None else "")
-    text += next((stars for limit, stars in STARS if (value.get("p") or 1.0) < limit), "")
-    return text + (f" [{value['paper']:.3f}]" if value["paper"] is not None else "")
+    text = f"{value.mean:.3f}" + (f" ± {value.ci95:.3f}" if value.ci95 is not None else "")
+    p = getattr(value, "p", None)
+    text += next((stars for limit, stars in STARS if p is not None and p < limit), "")
+    return text + (f" [{value.paper:.3f}]" if value.paper is not None else "")

@@ -1,13 +1,13 @@
 """demo: the main job, from nothing to a retrained model."""
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cli.command import command
 from cli.context import Workspace
+from cli.documents import document_of
 from cli.options import DryRun
 from cli.settings import settings_of, write_project_file
 
@@ -61,9 +61,13 @@ def demo(
         seed=seed,
         progress=work.progress,
     )
-    document: dict[str, Any] = asdict(result) | {"picture": str(result.picture), "project": str(root)}
-    rows = [(f"{part} {name}", result.before[part][name], result.after[part][name]) for part, name in METRICS]
-    titles = (f"{result.after['n']} images held back", "before review", "after review")
+    document = document_of(result) | {"project": str(root)}
+    before, after = result.before.summary, result.after.summary
+    rows = [
+        (f"{part} {name}", getattr(getattr(before, part), name), getattr(getattr(after, part), name))
+        for part, name in METRICS
+    ]
+    titles = (f"{after.n} held-out images", "before review", "after review")
     work.output.document(document, (titles, rows))
     work.output.line(f"project      {root}")
     work.output.line(f"picture      {result.picture}")

@@ -1,13 +1,17 @@
 """evaluate, report, explain: how good a run is, in numbers and pictures."""
 
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.command import command
 from cli.context import Workspace
 from cli.options import Devices, Layout, Nodes, Run, ScoredSplit, Target
+
+if TYPE_CHECKING:
+    from learner.evaluation.aggregate import Summary
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +46,7 @@ def evaluate(
     with work.processes("auto", devices, num_nodes) as processes:
         from learner.evaluation.evaluate import evaluate_run
 
-        report = evaluate_run(
+        evaluation = evaluate_run(
             work.registry,
             run=run,
             split=Split(split.value),
@@ -50,18 +54,19 @@ def evaluate(
             processes=processes,
             progress=work.progress,
         )
-    if report["left_out"]:
+    if evaluation.left_out:
         work.output.remark(
-            f"left out: {report['left_out']} test images that {report['run']} or a copy of them was shown"
+            f"left out: {evaluation.left_out} test images that {evaluation.run} was trained on, or on a copy of"
         )
-    if "leaks" in report:
-        iou = report["leaks"]["without"]["localization"]["iou"]
+    if evaluation.leaks is not None:
+        without = evaluation.leaks.without
         work.output.remark(
-            f"{report['leaks']['n']} of the images are, or show the same as, what {report['run']} was shown, so these "
-            f"numbers flatter; without them accuracy {report['leaks']['without']['classification']['accuracy']}, "
-            f"box IoU {iou} (all of them: --json, under leaks)"
+            f"{evaluation.leaks.n} of the images are, or show the same as, training images of {evaluation.run}; these "
+            f"numbers flatter it: without them accuracy {without.classification.accuracy}, box IoU "
+            f"{without.localization.iou} (all numbers: --json, under leaks)"
         )
-    work.output.document(report, (("metric", "value"), [("run", report["run"]), *metric_rows(report)]))
+    rows = [("run", evaluation.run), *metric_rows(evaluation.summary)]
+    work.output.document(evaluation, (("metric", "value"), rows))
 
 
 def report(
@@ -86,14 +91,8 @@ def report(
     folder = out if out is not None else work.settings.root / "reports" / name
     chosen = Split(split.value) if split is not None else None
     written = write_report(work.registry, folder, run=name, split=chosen, against=against, progress=work.progress)
-    document = {
-        "page": str(written.page),
-        "run": written.run,
-        "split": written.split,
-        "n": written.n,
-        "figures": written.figures,
-    }
-    work.output.document(document, (("", ""), [(key, document[key]) for key in ("page", "run", "split", "n")]))
+    rows = [(key, getattr(written, key)) for key in ("page", "run", "split", "n")]
+    work.output.document(written, (("", ""), rows))
 
 
 def explain(
@@ -113,32 +112,32 @@ def explain(
 ) -> None:
     """Draw where a model looks (Grad-CAM) when it names a class or draws a lesion."""
     from db.records import Split
-    from learner.reporting.explain import explain_images
+    from learner.reporting.explain import ExplainRequest, explain_images
 
     with work.registry.read() as tx:
         name = (tx.runs.get(run) if run is not None else tx.runs.latest()).name
-    result = explain_images(
-        work.registry,
-        out if out is not None else work.settings.root / "explanations" / name,
+    request = ExplainRequest(
         run=name,
         split=Split(split.value) if split is not None else None,
-        image_ids=image or (),
+        image_ids=tuple(image or ()),
         target=target.value,
         layer=layer,
         limit=0 if list_layers else limit,
-        progress=work.progress,
     )
-    pictures = [(item["image"], item["class"], item["predicted"], item["picture"]) for item in result["items"]]
-    tables = ((("layer",), [(item,) for item in result["layers"]]),) if list_layers else (
-        (("", ""), [(key, result[key]) for key in ("run", "target", "layer")]),
-        (("image", "class", "predicted", "picture"), pictures),
-    )  # fmt: skip
-    work.output.document(result, *tables)
+    folder = out if out is not None else work.settings.root / "explanations" / name
+    result = explain_images(work.registry, folder, request, progress=work.progress)
+    if list_layers:
+        work.output.document(result, (("layer",), [(item,) for item in result.layers]))
+        return
+    pictures = [(item.image, item.class_name, item.predicted, item.picture) for item in result.items]
+    summary = [(key, getattr(result, key)) for key in ("run", "target", "layer")]
+    work.output.document(result, (("", ""), summary), (("image", "class", "predicted", "picture"), pictures))
 
 
-def metric_rows(report: dict[str, Any], prefix: str = "") -> list[tuple[str, object]]:
-    """List a report's metrics as rows of a table, their names after `prefix`."""
-    rows: list[tuple[str, object]] = [(f"{prefix}images", report["n"])]
+def metric_rows(summary: "Summary", prefix: str = "") -> list[tuple[str, object]]:
+    """List the numbers of an evaluation as rows of a table, their names after `prefix`."""
+    rows: list[tuple[str, object]] = [(f"{prefix}images", summary.n)]
     for part in ("classification", "localization", "empty"):
-        rows += [(f"{prefix}{part} {name}", value) for name, value in report[part].items()]
+        record = getattr(summary, part)
+        rows += [(f"{prefix}{part} {field.name}", getattr(record, field.name)) for field in fields(record)]
     return rows

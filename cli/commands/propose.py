@@ -30,25 +30,18 @@ def propose(
 ) -> None:
     """Suggest locations for partly-labeled images; only those above tau are stored, for a person to review."""
     with work.processes("auto", devices, num_nodes) as processes:
-        from learner.inference.propose import parse_tau, propose_locations
+        from learner.inference.gate import parse_tau
+        from learner.inference.propose import ProposeRequest, propose_locations
 
-        result = propose_locations(
-            work.registry,
-            run=run,
-            tau=parse_tau(tau),
-            gate=gate.value if gate is not None else None,
-            budget=budget,
-            dry_run=dry_run,
-            processes=processes,
-            progress=work.progress,
-        )
-    if picture is not None and result["items"] and processes.is_first:
+        request = ProposeRequest(run, parse_tau(tau), gate.value if gate is not None else None, budget)
+        result = propose_locations(work.registry, request, dry_run=dry_run, processes=processes, progress=work.progress)
+    if picture is not None and result.items and processes.is_first:
         from learner.reporting.drawing import draw_proposals
 
         work.output.remark(f"drawn: {draw_proposals(result, picture)}")
     rows = [
-        (Path(item["path"]).name, item["class"], item["class_probability"], item["score"], len(item["boxes"]))
-        for item in result["items"][:20]
+        (Path(item.path).name, item.class_name, item.class_probability, item.score, len(item.boxes))
+        for item in result.items[:20]
     ]
-    summary = [(key, result[key]) for key in ("run", "tau", "gate", "considered", "proposed")]
+    summary = [(key, getattr(result, key)) for key in ("run", "tau", "gate", "considered", "proposed")]
     work.output.document(result, (("", ""), summary), (("image", "class", "probability", "score", "boxes"), rows))

@@ -32,7 +32,7 @@ def one_round(
     """Pull, train on all that is known, propose, and push the proposals; repeat it to go on where it was cut."""
     from cli.commands.label_studio import empty_means_none
     from cli.workflows.round import RoundOptions, run_round
-    from learner.inference.propose import parse_tau
+    from learner.inference.gate import parse_tau
 
     options = RoundOptions(
         config=work.training_config(preset.value, config, settings, weights),

@@ -44,8 +44,8 @@ def serve(
     from annotator.errors import LabelStudioError
     from annotator.label_studio.ml_backend import MlBackend, attach_backend, detach_backend
     from annotator.label_studio.web_server import WebServer
+    from learner.inference.gate import parse_tau
     from learner.inference.live import LiveProposer
-    from learner.inference.propose import parse_tau
 
     name, password = os.environ.get(USER_VARIABLE), os.environ.get(PASSWORD_VARIABLE)
     account = (name, password) if name and password else None

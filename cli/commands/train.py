@@ -1,6 +1,6 @@
 """train, runs: making models, and the list of them."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,6 +8,9 @@ from cli.command import command
 from cli.commands.evaluate import metric_rows
 from cli.context import Workspace
 from cli.options import ConfigFile, Devices, DryRun, Nodes, Pairs, Preset, Weights
+
+if TYPE_CHECKING:
+    from learner.training.train import TrainResult
 
 
 def register(app: typer.Typer) -> None:
@@ -57,6 +60,6 @@ def runs(work: Workspace) -> None:
     work.output.document({"runs": [dict(zip(titles, row, strict=True)) for row in rows]}, (titles, rows))
 
 
-def _training_rows(result: dict[str, Any]) -> list[tuple[str, object]]:
-    rows = [(key, result[key]) for key in ("run", "epochs", "seconds", "images_per_second", "checkpoint")]
-    return [*rows, ("best epoch", result["best"]["epoch"]), *metric_rows(result["val"], "validation ")]
+def _training_rows(result: "TrainResult") -> list[tuple[str, object]]:
+    rows = [(key, getattr(result, key)) for key in ("run", "epochs", "seconds", "images_per_second", "checkpoint")]
+    return [*rows, ("best epoch", result.best.epoch), *metric_rows(result.val, "validation ")]

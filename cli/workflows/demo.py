@@ -17,6 +17,7 @@ from annotator.datasets.formats.entries import Entry, Listing, Refusal
 from annotator.datasets.formats.supported import read_layout
 from annotator.datasets.import_images import import_listing
 from annotator.datasets.phantoms import write_phantoms
+from annotator.errors import LabelStudioError
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import connect_project
 from annotator.label_studio.local_server import StudioPaths, read_account, start_studio
@@ -24,13 +25,12 @@ from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.push_images import push_images
 from annotator.label_studio.simulated_reviewer import Truth, review_tasks
 from db.curation.splitting import split_images
-from db.errors import RegistryError
 from db.progress import Progress
 from db.records import Split, Supervision
 from db.registry import Registry
 from learner.config import TrainConfig, make_config
-from learner.evaluation.evaluate import evaluate_run
-from learner.inference.propose import propose_locations
+from learner.evaluation.evaluate import Evaluation, evaluate_run
+from learner.inference.propose import ProposeResult, propose_locations
 from learner.reporting.drawing import Panel, draw_page
 from learner.training.train import train_model
 
@@ -46,8 +46,8 @@ PICTURES = 12
 class DemoResult:
     """What the demonstration found out."""
 
-    before: dict[str, Any]
-    after: dict[str, Any]
+    before: Evaluation
+    after: Evaluation
     proposed: int
     tasks: int
     reviewed: dict[str, int]
@@ -107,16 +107,16 @@ def run_demo(
     truths = register(registry, listing, seed=seed, progress=progress)
     before = _train(registry, config, say, progress, "training on what is known")
     proposals = propose_locations(registry, progress=progress)
-    say(f"{proposals['proposed']} proposals above tau = {proposals['tau']}")
+    say(f"{proposals.proposed} proposals above tau = {proposals.tau}")
     picture = _draw(registry, proposals, truths)
     status = start_studio(studio, progress=progress)
     account = read_account(studio)
     if status.url is None or account is None:
-        raise RegistryError("the local Label Studio is not running")
+        raise LabelStudioError("the local Label Studio is not running; see: partly studio status")
     with LabelStudioClient(status.url, account.token) as client:
         connection, project, _ = connect_project(registry, client, title=title, media_folder=studio.media)
         if connection is None or project is None:
-            raise RegistryError("the project could not be made")
+            raise LabelStudioError("the project could not be created in Label Studio")
         pushed = push_images(registry, client, what="partly", media_folder=studio.media, progress=progress)
         say(f"{pushed.created} tasks in Label Studio, {pushed.predictions} with a proposal; a simulated person reviews")
         reviewed = review_tasks(client, connection.project_id, truths, progress=progress)
@@ -126,7 +126,7 @@ def run_demo(
     return DemoResult(
         before=before,
         after=after,
-        proposed=proposals["proposed"],
+        proposed=proposals.proposed,
         tasks=pushed.created,
         reviewed=reviewed,
         pulled=pulled.outcomes,
@@ -163,17 +163,17 @@ def register(registry: Registry, listing: Listing, *, seed: int, progress: Progr
 
 def _train(
     registry: Registry, config: TrainConfig, say: Callable[[str], None], progress: Progress, what: str
-) -> dict[str, Any]:
+) -> Evaluation:
     say(what)
     train_model(registry, config, progress=progress)
     return evaluate_run(registry, split=Split.TEST, progress=progress)
 
 
-def _draw(registry: Registry, proposals: Mapping[str, Any], truths: Mapping[str, Truth]) -> Path:
+def _draw(registry: Registry, proposals: ProposeResult, truths: Mapping[str, Truth]) -> Path:
     with registry.read() as tx:
         stored = tx.proposals.pending()
         images = {image.id: image for image in tx.images.select(ids=[proposal.image_id for proposal in stored])}
-    # Evenly from the surest to the least sure, so that the picture does not flatter.
+    # Evenly over all scores, so that the picture does not flatter.
     step = max(1, len(stored) // PICTURES)
     panels = [
         Panel(
@@ -186,5 +186,5 @@ def _draw(registry: Registry, proposals: Mapping[str, Any], truths: Mapping[str,
         if images[proposal.image_id].key in truths
     ]
     out = registry.root / "proposals.png"
-    title = f"proposals of {proposals['run']} (orange) and the truth (green), tau = {proposals['tau']}"
+    title = f"proposals of {proposals.run} (orange) and the ground truth (green), tau = {proposals.tau}"
     return draw_page(panels, out, title=title) if panels else out

@@ -15,7 +15,7 @@ from db.progress import Progress, SilentProgress
 from db.records import RunStatus
 from db.registry import Registry
 from learner.config import TrainConfig
-from learner.inference.propose import propose_locations
+from learner.inference.propose import ProposeRequest, propose_locations
 from learner.training.train_once import current_snapshot, find_run, train_once
 
 
@@ -76,7 +76,9 @@ def run_round(
     if not trained:
         progress.say(f"{run.name} has seen all that is known, with these settings: not trained again")
     proposed = propose_locations(
-        registry, run=run.name, tau=options.tau, gate=options.gate, budget=options.budget, progress=progress
+        registry,
+        ProposeRequest(run=run.name, tau=options.tau, gate=options.gate, budget=options.budget),
+        progress=progress,
     )
     pushed = push_images(
         registry, client, what="proposals", limit=options.limit, media_folder=media_folder, progress=progress
@@ -90,7 +92,7 @@ def run_round(
         "pulled": brought,
         "run": run.name,
         "trained": trained,
-        "proposed": {name: proposed[name] for name in ("tau", "gate", "considered", "proposed")},
+        "proposed": {name: getattr(proposed, name) for name in ("tau", "gate", "considered", "proposed")},
         "pushed": _without_plan(pushed),
     }
 

@@ -7,6 +7,7 @@ it; one that was cut goes on. The epoch is chosen on validation; test images are
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -15,11 +16,12 @@ from db.errors import InvalidArgument
 from db.progress import Progress, SilentProgress
 from db.records import RunRecord, RunStatus, Split
 from db.registry import Registry
-from learner.bench.paper_tables import CLASSIFICATION, TABLES, Row
+from learner.bench.paper_tables import CLASSIFICATION, TABLES, Row, Table
 from learner.config import TrainConfig, make_config
 from learner.errors import DataInvalid
 from learner.evaluation.aggregate import mean
 from learner.evaluation.comparison import against, interval, values_by_image
+from learner.evaluation.estimates import ComparedEstimate, Estimate
 from learner.evaluation.evaluate import evaluate_run
 from learner.evaluation.per_image import PER_IMAGE, read_results
 from learner.reporting.plots import plot_table
@@ -43,73 +45,115 @@ class Budget:
     """Settings that hold for every method, over its own."""
 
 
-def run_table(
-    registry: Registry, name: str, budget: Budget, *, dry_run: bool = False, progress: Progress | None = None
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Trainings:
+    """How many trainings a table takes, and how many of them are done."""
+
+    total: int
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRow:
+    """A method that would be trained."""
+
+    method: str
+    settings: Mapping[str, Any]
+    """By their names in --set."""
+
+
+@dataclass(frozen=True, slots=True)
+class BenchPlan:
+    """What running a table would mean."""
+
+    table: str
+    title: str
+    trainings: Trainings
+    rows: tuple[PlannedRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchRow:
+    """A method with its numbers."""
+
+    method: str
+    runs: tuple[str, ...]
+    estimates: Mapping[str, Estimate]
+    """By metric; a `ComparedEstimate` where the metric is a mean over images."""
+    strata: Mapping[str, Mapping[str, Mapping[str, float | None]]]
+    """Means by class and by size of the lesion, then by name and by metric."""
+
+
+@dataclass(frozen=True, slots=True)
+class BenchResult:
+    """A table that was run."""
+
+    table: str
+    title: str
+    trainings: Trainings
+    reference: str
+    """The method that the others are tested against: the last row."""
+    figure: Path
+    """SVG file of all rows, beside the paper's numbers."""
+    rows: tuple[BenchRow, ...]
+
+
+def plan_table(registry: Registry, name: str, budget: Budget) -> BenchPlan:
+    """List the trainings of a table, and count those that are done.
+
+    Raises:
+        InvalidArgument: there is no such table, or no seed; DataInvalid: there is no test split.
+    """
+    table, configs = _table(registry, name, budget)
+    wanted = [config for of_row in configs.values() for config in of_row]
+    snapshot = current_snapshot(registry)
+    done = sum(find_run(registry, config, snapshot, RunStatus.FINISHED) is not None for config in wanted)
+    rows = tuple(PlannedRow(row.method, dict(row.settings)) for row in table.rows)
+    return BenchPlan(name, table.title, Trainings(len(wanted), done), rows)
+
+
+def run_table(registry: Registry, name: str, budget: Budget, *, progress: Progress | None = None) -> BenchResult:
     """Train and test every method of a table.
 
     Args:
         registry: where the data is and the runs go.
         name: `table3` to `table10`, `fig6` to `fig11`, or one of `overview`, `modules`, `shares`.
         budget: seeds, folds, preset, and settings such as epochs and size.
-        dry_run: only say which trainings there are, and which of them are done.
         progress: where to show how far it is.
-
-    Returns:
-        table, title, trainings, reference, rows: every row has its method, its runs, and for every metric the mean,
-        half the width of its 95% confidence interval over trainings (None for one), the paper's number where it has
-        one, and, where the metric is a mean over images, its interval over groups of test images (`over_images`) and
-        the p-value of its difference from the reference, which is the last row (paired, after Holm); `strata` has
-        the means by class and by size of the lesion. `figure` is an SVG file of all that, beside the paper's numbers.
 
     Raises:
         InvalidArgument: there is no such table, or no seed; DataInvalid: there is no test split.
         LearnerError: a training failed; what was done stays done.
     """
     progress = progress or SilentProgress()
+    table, configs = _table(registry, name, budget)
+    tested: dict[str, list[RunRecord]] = {}
+    for row in table.rows:
+        tested[row.method] = []
+        for number, config in enumerate(configs[row.method], start=1):
+            progress.say(f"{name}: {row.method}, training {number} of {len(configs[row.method])}")
+            tested[row.method].append(_tested(registry, name, config, progress))
+    rows = _compared(registry, [_summary(row, tested[row.method], table.metrics) for row in table.rows], tested)
+    figure = registry.root / FIGURES / f"{name}.svg"
+    figure.parent.mkdir(exist_ok=True)
+    plot_table(table.title, [(row.method, row.estimates) for row in rows], table.metrics, figure)
+    total = sum(map(len, configs.values()))
+    return BenchResult(name, table.title, Trainings(total, total), rows[-1].method, figure, tuple(rows))
+
+
+def _table(registry: Registry, name: str, budget: Budget) -> tuple[Table, dict[str, list[TrainConfig]]]:
+    """Return a table, and the trainings of each of its methods."""
     if name not in TABLES:
         raise InvalidArgument(f"there is no {name!r}; the paper has {', '.join(TABLES)}")
     if budget.seeds < 1:
         raise InvalidArgument(f"--seeds must be at least 1, got {budget.seeds}")
     _require_test_split(registry)
-    table = TABLES[name]
-    configs = {row.method: _configs(row, budget) for row in table.rows}
-    wanted = [config for of_row in configs.values() for config in of_row]
-    if dry_run:
-        snapshot = current_snapshot(registry)
-        done = sum(find_run(registry, config, snapshot, RunStatus.FINISHED) is not None for config in wanted)
-        return {
-            "table": name,
-            "title": table.title,
-            "trainings": {"total": len(wanted), "done": done},
-            "rows": [{"method": row.method, "settings": dict(row.settings)} for row in table.rows],
-        }
-    rows: list[dict[str, Any]] = []
-    tested: dict[str, list[RunRecord]] = {}
-    for row in table.rows:
-        runs = []
-        for number, config in enumerate(configs[row.method], start=1):
-            progress.say(f"{name}: {row.method}, training {number} of {len(configs[row.method])}")
-            runs.append(_tested(registry, name, config, progress))
-        rows.append(_summary(row, runs, table.metrics))
-        tested[row.method] = runs
-    _compare(registry, rows, tested, table.metrics)
-    figure = registry.root / FIGURES / f"{name}.svg"
-    figure.parent.mkdir(exist_ok=True)
-    plot_table(table.title, rows, table.metrics, figure)
-    return {
-        "table": name,
-        "title": table.title,
-        "trainings": {"total": len(wanted), "done": len(wanted)},
-        "reference": table.rows[-1].method,
-        "figure": str(figure),
-        "rows": rows,
-    }
+    return TABLES[name], {row.method: _configs(row, budget) for row in TABLES[name].rows}
 
 
-def _compare(
-    registry: Registry, rows: list[dict[str, Any]], tested: Mapping[str, Sequence[RunRecord]], metrics: Sequence[str]
-) -> None:
+def _compared(
+    registry: Registry, rows: Sequence[BenchRow], tested: Mapping[str, Sequence[RunRecord]]
+) -> list[BenchRow]:
     """Add intervals over groups of images, and tests against the last row."""
     with registry.read() as tx:
         groups = group_names(tx)
@@ -117,14 +161,15 @@ def _compare(
         method: [read_results(run.checkpoint, TEST) or [] for run in runs if run.checkpoint is not None]
         for method, runs in tested.items()
     }
-    for metric in metrics:
-        if metric not in PER_IMAGE:
-            continue
+    estimates = {row.method: dict(row.estimates) for row in rows}
+    for metric in (metric for metric in rows[-1].estimates if metric in PER_IMAGE):
         values = {method: values_by_image(runs, metric) for method, runs in results.items()}
-        p_values = against(values, rows[-1]["method"], groups)
-        for row in rows:
-            row[metric]["over_images"] = interval(values[row["method"]], groups) if values[row["method"]] else None
-            row[metric]["p"] = p_values[row["method"]]
+        p_values = against(values, rows[-1].method, groups)
+        for method, of_method in estimates.items():
+            one = of_method[metric]
+            over_images = interval(values[method], groups) if values[method] else None
+            of_method[metric] = ComparedEstimate(one.mean, one.ci95, one.n, one.paper, over_images, p_values[method])
+    return [replace(row, estimates=estimates[row.method]) for row in rows]
 
 
 def _configs(row: Row, budget: Budget) -> list[TrainConfig]:
@@ -160,28 +205,25 @@ def _tested(registry: Registry, table: str, config: TrainConfig, progress: Progr
     if TEST not in run.metrics or not written:
         report = evaluate_run(registry, run=run.name, split=Split.TEST, progress=progress)
         with registry.begin() as tx:
-            tx.runs.add_metrics(run.id, {TEST: report})
+            tx.runs.add_metrics(run.id, {TEST: report.to_document()})
             run = tx.runs.get(run.name)
     return run
 
 
-def _summary(row: Row, runs: Sequence[RunRecord], metrics: Sequence[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {"method": row.method, "runs": [run.name for run in runs]}
+def _summary(row: Row, runs: Sequence[RunRecord], metrics: Sequence[str]) -> BenchRow:
+    estimates: dict[str, Estimate] = {}
     for metric in metrics:
         part = "classification" if metric in CLASSIFICATION else "localization"
         values = [run.metrics[TEST][part][metric] for run in runs]
         known = [float(value) for value in values if value is not None]
-        found[metric] = {
-            "mean": fmean(known) if known else None,
-            "ci95": half_width(known),
-            "n": len(known),
-            "paper": row.paper.get(metric),
-        }
-    found["strata"] = _mean_strata([run.metrics[TEST]["strata"] for run in runs if "strata" in run.metrics[TEST]])
-    return found
+        estimates[metric] = Estimate(
+            fmean(known) if known else None, half_width(known), len(known), row.paper.get(metric)
+        )
+    strata = _mean_strata([run.metrics[TEST]["strata"] for run in runs if "strata" in run.metrics[TEST]])
+    return BenchRow(row.method, tuple(run.name for run in runs), estimates, strata)
 
 
-def _mean_strata(strata: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _mean_strata(strata: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float | None]]]:
     """Average every number of every stratum over trainings."""
     return {
         kind: {

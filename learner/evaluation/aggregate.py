@@ -1,86 +1,139 @@
-"""Rows of images -> the numbers of a report: pure. Also by class, and by the size of the lesion."""
+"""Rows of images -> the numbers of an evaluation: pure. Also by class, and by the size of the lesion."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from db.records import Box
 from learner.evaluation.metrics import average_precision, classification_metrics
-
-Row = Mapping[str, Any]
+from learner.evaluation.per_image import ImageResult
 
 SIZES = (("small", 0.0, 0.05), ("medium", 0.05, 0.2), ("large", 0.2, np.inf))
 """Lesions by the share of the image that their boxes cover: name, from, to below."""
 
 
-def summarize_results(rows: Sequence[Row], classes: Sequence[str]) -> dict[str, Any]:
-    """Turn rows into the report that `partly evaluate` prints.
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """How well classes are predicted, 0 to 1; None where it cannot be measured."""
+
+    accuracy: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    auc: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Localization:
+    """How well lesions are found, over the images with a known one; a miss counts as 0."""
+
+    n: int
+    iou: float | None
+    dice: float | None
+    ap50: float | None
+    mask_iou: float | None
+    mask_dice: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """Images that are known to be empty, and the share of them on which a box is drawn."""
+
+    n: int
+    false_positive_rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """The images of one class, or with lesions of one size."""
+
+    n: int
+    accuracy: float | None
+    iou: float | None
+    dice: float | None
+    ap50: float | None
+    mask_iou: float | None
+    mask_dice: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The numbers of an evaluation, as the command line's contract names them."""
+
+    n: int
+    classification: Classification
+    localization: Localization
+    empty: Empty
+    strata: Mapping[str, Mapping[str, Stratum]]
+    """By `class` and by `size`, then by name."""
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the numbers as they are stored with a run."""
+        return asdict(self)
+
+
+def summarize_results(rows: Sequence[ImageResult], classes: Sequence[str]) -> Summary:
+    """Turn rows into the numbers that `partly evaluate` prints.
 
     Localization counts the images with a known lesion, a miss as 0; images known to be empty are counted apart. What
-    a method does not answer is not measured, rather than counted as wrong.
+    a method does not predict is not measured, rather than counted as wrong.
 
     Args:
-        rows: as `learner.evaluation.per_image` writes them.
+        rows: one an image.
         classes: names in the order of the probabilities.
-
-    Returns:
-        n, classification, localization, empty: see the command line's contract; `strata`: the same metrics by class
-        and by size of the lesion.
     """
-    empty = [row for row in rows if row["lesion"] is False]
-    drawn = [bool(row["boxes"]) for row in empty if row["boxes"] is not None]
-    return {
-        "n": len(rows),
-        "classification": _classification(rows, classes),
-        "localization": _localization(rows),
-        "empty": {"n": len(empty), "false_positive_rate": sum(drawn) / len(drawn) if drawn else None},
-        "strata": _strata(rows),
-    }
+    empty = [row for row in rows if row.lesion is False]
+    drawn = [bool(row.boxes) for row in empty if row.boxes is not None]
+    return Summary(
+        n=len(rows),
+        classification=_classification(rows, classes),
+        localization=_localization(rows),
+        empty=Empty(len(empty), sum(drawn) / len(drawn) if drawn else None),
+        strata=_strata(rows),
+    )
 
 
-def _classification(rows: Sequence[Row], classes: Sequence[str]) -> dict[str, float | None]:
+def _classification(rows: Sequence[ImageResult], classes: Sequence[str]) -> Classification:
     index = {name: n for n, name in enumerate(classes)}
-    told = [row for row in rows if row["probability"] is not None and row["truth"] in index]
-    truth_N = np.array([index[row["truth"]] for row in told], dtype=np.int64)
-    return classification_metrics(truth_N, np.array([row["probability"] for row in told]))
+    predicted = [row for row in rows if row.probability is not None and row.truth in index]
+    truth_N = np.array([index[row.truth or ""] for row in predicted], dtype=np.int64)
+    return Classification(**classification_metrics(truth_N, np.array([row.probability for row in predicted])))
 
 
-def _localization(rows: Sequence[Row]) -> dict[str, Any]:
-    located = [row for row in rows if row["lesion"]]
-    answered = [row for row in located if row["boxes"] is not None]
-    return {
-        "n": len(located),
-        **{name: mean(row[name] for row in answered) for name in ("iou", "dice")},
-        "ap50": average_precision(
-            [_boxes(row["truth_boxes"]) for row in answered],
-            [_boxes(row["boxes"]) for row in answered],
-            [row["score"] for row in answered],
+def _localization(rows: Sequence[ImageResult]) -> Localization:
+    located = [row for row in rows if row.lesion]
+    answered = [row for row in located if row.boxes is not None]
+    return Localization(
+        n=len(located),
+        iou=mean(row.iou for row in answered),
+        dice=mean(row.dice for row in answered),
+        ap50=average_precision(
+            [row.truth_boxes for row in answered],
+            [row.boxes or () for row in answered],
+            [row.score for row in answered],
         ),
-        **{name: mean(row[name] for row in answered) for name in ("mask_iou", "mask_dice")},
-    }
+        mask_iou=mean(row.mask_iou for row in answered),
+        mask_dice=mean(row.mask_dice for row in answered),
+    )
 
 
-def _strata(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, Any]]]:
-    names = sorted({row["truth"] for row in rows if row["truth"] is not None})
-    by_class = {name: [row for row in rows if row["truth"] == name] for name in names}
+def _strata(rows: Sequence[ImageResult]) -> dict[str, dict[str, Stratum]]:
+    names = sorted({row.truth for row in rows if row.truth is not None})
+    by_class = {name: [row for row in rows if row.truth == name] for name in names}
     by_size = {
-        name: [row for row in rows if row["lesion_share"] is not None and low <= row["lesion_share"] < high]
+        name: [row for row in rows if row.lesion_share is not None and low <= row.lesion_share < high]
         for name, low, high in SIZES
     }
     return {
-        kind: {
-            name: {"n": len(members), "accuracy": mean(row["right"] for row in members)}
-            | {key: value for key, value in _localization(members).items() if key != "n"}
-            for name, members in strata.items()
-            if members
-        }
+        kind: {name: _stratum(members) for name, members in strata.items() if members}
         for kind, strata in (("class", by_class), ("size", by_size))
     }
 
 
-def _boxes(numbers: Iterable[Sequence[float]]) -> list[Box]:
-    return [Box(*box) for box in numbers]
+def _stratum(rows: Sequence[ImageResult]) -> Stratum:
+    found = asdict(_localization(rows)) | {"n": len(rows)}
+    return Stratum(accuracy=mean(row.right for row in rows), **found)
 
 
 def mean(values: Iterable[float | None]) -> float | None:

@@ -2,14 +2,28 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
 
-from learner.evaluation.per_image import PER_IMAGE
+from learner.evaluation.per_image import PER_IMAGE, ImageResult
 from learner.evaluation.significance import group_bootstrap, holm, mcnemar, paired_bootstrap
 
-Results = Sequence[Mapping[str, Any]]
-"""Of one run: rows as `image_results` writes them."""
+Results = Sequence[ImageResult]
+"""The rows of one run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two runs in one metric, over the images that both have it for."""
+
+    metric: str
+    n: int
+    first: float
+    second: float
+    test: str
+    """Which test: McNemar's for right and wrong, the paired bootstrap over groups for the others."""
+    p: float
+    """Two-sided, after Holm."""
 
 
 def values_by_image(runs: Sequence[Results], metric: str) -> dict[int, float]:
@@ -17,9 +31,9 @@ def values_by_image(runs: Sequence[Results], metric: str) -> dict[int, float]:
     found: dict[int, list[float]] = defaultdict(list)
     for rows in runs:
         for row in rows:
-            value = row[PER_IMAGE[metric]]
-            if value is not None:
-                found[int(row["image"])].append(float(value))
+            value = getattr(row, PER_IMAGE[metric])
+            if value is not None and row.image is not None:
+                found[row.image].append(float(value))
     return {image_id: fmean(values) for image_id, values in found.items() if len(values) == len(runs)}
 
 
@@ -57,7 +71,7 @@ def against(
     return found | dict(zip(tested, adjusted, strict=True))
 
 
-def compare_runs(first: Results, second: Results, groups: Mapping[int, str]) -> list[dict[str, Any]]:
+def compare_runs(first: Results, second: Results, groups: Mapping[int, str]) -> list[Comparison]:
     """Compare two runs on the images that both answered for.
 
     Args:
@@ -66,10 +80,9 @@ def compare_runs(first: Results, second: Results, groups: Mapping[int, str]) -> 
         groups: the group that every image belongs to.
 
     Returns:
-        For every metric that is a mean over images: metric, n, first, second, test (McNemar's for right and wrong, the
-        paired bootstrap over groups for the others), p after Holm.
+        A comparison for every metric that is a mean over images.
     """
-    found: list[dict[str, Any]] = []
+    found: list[Comparison] = []
     for metric in PER_IMAGE:
         ours, theirs = values_by_image([first], metric), values_by_image([second], metric)
         ids = sorted(set(ours) & set(theirs))
@@ -82,7 +95,6 @@ def compare_runs(first: Results, second: Results, groups: Mapping[int, str]) -> 
         else:
             test, p = "paired bootstrap", paired_bootstrap(a, b, [groups[key] for key in ids])
         if p is not None:
-            found.append({"metric": metric, "n": len(ids), "first": fmean(a), "second": fmean(b), "test": test, "p": p})
-    for line, p_value in zip(found, holm([line["p"] for line in found]), strict=True):
-        line["p"] = p_value
-    return found
+            found.append(Comparison(metric, len(ids), fmean(a), fmean(b), test, p))
+    adjusted = holm([line.p for line in found])
+    return [replace(line, p=p_value) for line, p_value in zip(found, adjusted, strict=True)]

@@ -1,6 +1,7 @@
 """The evaluation use-case: scores a split of the registry, or images that are not registered at all."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from db.curation.leakage import already_seen, relatives
@@ -10,9 +11,36 @@ from db.registry import Registry
 from learner.data.dataset import Example, example_from_new, examples_from_records
 from learner.distributed import Processes
 from learner.errors import DataInvalid
-from learner.evaluation.aggregate import summarize_results
-from learner.evaluation.per_image import Rows, score_rows, write_results
+from learner.evaluation.aggregate import Summary, summarize_results
+from learner.evaluation.per_image import ImageResult, score_rows, write_results
 from learner.inference.trained_model import TrainedModel, frame_share, open_run
+
+
+@dataclass(frozen=True, slots=True)
+class Leaks:
+    """Images from outside the registry that are, or show the same as, what the run was trained on."""
+
+    n: int
+    images: tuple[str, ...]
+    without: Summary
+    """The numbers without them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A run scored on a set of images."""
+
+    run: str
+    left_out: int
+    """Images of the split that the run has seen."""
+    summary: Summary
+    rows: tuple[ImageResult, ...]
+    leaks: Leaks | None = None
+    """None where there are none; they count in `summary`."""
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the numbers as they are stored with a run."""
+        return {"run": self.run, "left_out": self.left_out, **self.summary.to_document()}
 
 
 def evaluate_run(
@@ -23,16 +51,11 @@ def evaluate_run(
     images: Sequence[NewImage] | None = None,
     processes: Processes | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Score a run on a split of the registry, or on images that are not registered (and stay so).
 
     On test, images that the run has seen (or another image of their group) are left out: they were put into test
     after it. What was said about every image of a split is kept beside the checkpoint.
-
-    Returns:
-        n, classification, localization, empty: see the command line's contract; with the run's name, `left_out`, and
-        `leaks` where images that are not registered show what the run has seen: they count, and `without` has the
-        numbers without them.
 
     Raises:
         DataInvalid: there is no image to score; NotFound, CheckpointIncompatible: the run cannot be used.
@@ -60,19 +83,19 @@ def evaluate_run(
     rows = score_examples(model, examples, processes, progress)
     if images is None and model.run.checkpoint is not None and processes.is_first:
         write_results(model.run.checkpoint, split, rows)
-    report = {"run": model.run.name, "left_out": left_out, **summarize_results(rows, model.classes)}
-    if leaking:
-        named = [str(images[position].path) for position in leaking] if images is not None else []
-        unseen = [row for row in rows if row["position"] not in set(leaking)]
-        report["leaks"] = {"n": len(leaking), "images": named, "without": summarize_results(unseen, model.classes)}
-    return report
+    leaks = None
+    if leaking and images is not None:
+        unseen = [row for row in rows if row.position not in set(leaking)]
+        named = tuple(str(images[position].path) for position in leaking)
+        leaks = Leaks(len(leaking), named, summarize_results(unseen, model.classes))
+    return Evaluation(model.run.name, left_out, summarize_results(rows, model.classes), tuple(rows), leaks)
 
 
 def score_examples(
     model: TrainedModel, examples: Sequence[Example], processes: Processes, progress: Progress | None
-) -> Rows:
+) -> list[ImageResult]:
     """Decode and score images, each process its share; all get everybody's rows, in the order of the images."""
     data = frame_share(model, examples, processes, progress)
     rows = score_rows(model.network, data, model.config, model.classes, model.device, progress)
-    placed = [row | {"position": position} for position, row in zip(data.positions, rows, strict=True)]
+    placed = [replace(row, position=position) for position, row in zip(data.positions, rows, strict=True)]
     return processes.gather(zip(data.positions, placed, strict=True))

@@ -1,16 +1,17 @@
-"""What a model says about every image, as plain rows: what metrics, intervals, tests and reports are made of.
+"""The result of every image, as one row each: what metrics, intervals, tests and reports are made of.
 
 A row is made as soon as an image is scored, so that no more than a batch of masks is in memory at a time.
 """
 
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from db.atomic_write import write_text
 from db.imaging.decode import mask_from_png
 from db.imaging.geometry import boxes_dice, boxes_iou, mask_dice, mask_iou, union_area
 from db.progress import Progress
@@ -23,7 +24,57 @@ from learner.network.interface import Network
 PER_IMAGE = {"accuracy": "right", "iou": "iou", "dice": "dice", "mask_iou": "mask_iou", "mask_dice": "mask_dice"}
 """Metrics that are means over images, and the value of an image that each is the mean of."""
 
-Rows = list[dict[str, Any]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageResult:
+    """What a model predicted for one image, beside what is known; None where unknown, or not predicted at all."""
+
+    image: int | None
+    """Number of a registered image."""
+    truth: str | None
+    """Known class."""
+    predicted: str | None
+    probability: tuple[float, ...] | None
+    """Of every class, in the order of the network's outputs; they sum to 1."""
+    right: float | None
+    """1 if the predicted class is the known one, else 0."""
+    lesion: bool | None
+    """Whether there is something to find."""
+    lesion_share: float | None
+    """Share of the image that the known boxes cover, 0 to 1."""
+    truth_boxes: tuple[Box, ...]
+    boxes: tuple[Box, ...] | None
+    score: float
+    """What the gate compares with tau, 0 to 1."""
+    iou: float | None
+    """Of predicted and known boxes, a missed lesion counts as 0."""
+    dice: float | None
+    mask_iou: float | None
+    mask_dice: float | None
+    position: int | None = None
+    """Where the image was among those that were asked for."""
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the row as it lies beside a checkpoint."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("truth_boxes", "boxes"):
+            if values[name] is not None:
+                values[name] = [[box.x, box.y, box.width, box.height] for box in values[name]]
+        return values
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "ImageResult":
+        """Read a row back.
+
+        Raises:
+            TypeError, ValueError: it is no such row.
+        """
+        values: dict[str, Any] = {field.name: document.get(field.name) for field in fields(cls)}
+        boxes, probability = values["boxes"], values["probability"]
+        values["truth_boxes"] = tuple(Box(*box) for box in values["truth_boxes"] or ())
+        values["boxes"] = tuple(Box(*box) for box in boxes) if boxes is not None else None
+        values["probability"] = tuple(probability) if probability is not None else None
+        return cls(**values)
 
 
 def score_rows(
@@ -33,7 +84,7 @@ def score_rows(
     classes: Sequence[str],
     device: torch.device,
     progress: Progress | None = None,
-) -> Rows:
+) -> list[ImageResult]:
     """Score images in their own frames.
 
     Args:
@@ -45,7 +96,7 @@ def score_rows(
         progress: where to show how far it is.
 
     Returns:
-        One row an image, as `image_row` makes them, in the order of the images.
+        One row an image, in the order of the images.
     """
     known = known_classes(data.examples, classes)
     predictions = predict(network, data, config, device, progress=progress)
@@ -57,11 +108,11 @@ def score_rows(
 
 def image_row(
     prediction: Prediction, classes: Sequence[str], known_class: int | None, *, network: Network, gate: str
-) -> dict[str, Any]:
-    """Write down what was said about an image; None where the truth is not known or the method does not answer.
+) -> ImageResult:
+    """Put a prediction beside what is known of its image.
 
     Args:
-        prediction: what was said.
+        prediction: of one image.
         classes: names in the order of the network's outputs.
         known_class: index of the image's class, None where the model does not know it.
         network: says what it answers; a lesion that it misses counts as 0.
@@ -73,41 +124,35 @@ def image_row(
     scored = localizes and bool(truth)
     mask_png = location.mask_png if scored and location is not None else None
     truth_HW = mask_from_png(mask_png) if mask_png is not None else None
-    return {
-        "image": example.image_id,
-        "truth": example.class_name,
-        "predicted": classes[prediction.class_index] if classifies else None,
-        "probability": prediction.class_probability_K.tolist() if classifies else None,
-        "right": float(prediction.class_index == known_class) if classifies and known_class is not None else None,
-        "lesion": None if location is None else bool(truth),
-        "lesion_share": union_area(truth) / (example.width * example.height) if truth else None,
-        "truth_boxes": _numbers(truth),
-        "boxes": _numbers(prediction.boxes) if localizes else None,
-        "score": prediction.score(gate, known_class),
-        "iou": boxes_iou(prediction.boxes, truth) if scored else None,
-        "dice": boxes_dice(prediction.boxes, truth) if scored else None,
-        "mask_iou": mask_iou(prediction.mask_HW, truth_HW) if truth_HW is not None else None,
-        "mask_dice": mask_dice(prediction.mask_HW, truth_HW) if truth_HW is not None else None,
-    }
+    return ImageResult(
+        image=example.image_id,
+        truth=example.class_name,
+        predicted=classes[prediction.class_index] if classifies else None,
+        probability=tuple(prediction.class_probability_K.tolist()) if classifies else None,
+        right=float(prediction.class_index == known_class) if classifies and known_class is not None else None,
+        lesion=None if location is None else bool(truth),
+        lesion_share=union_area(truth) / (example.width * example.height) if truth else None,
+        truth_boxes=truth,
+        boxes=prediction.boxes if localizes else None,
+        score=prediction.score(gate, known_class),
+        iou=boxes_iou(prediction.boxes, truth) if scored else None,
+        dice=boxes_dice(prediction.boxes, truth) if scored else None,
+        mask_iou=mask_iou(prediction.mask_HW, truth_HW) if truth_HW is not None else None,
+        mask_dice=mask_dice(prediction.mask_HW, truth_HW) if truth_HW is not None else None,
+    )
 
 
-def _numbers(boxes: Sequence[Box]) -> list[list[float]]:
-    return [[box.x, box.y, box.width, box.height] for box in boxes]
-
-
-def write_results(folder: Path, split: str, rows: Sequence[dict[str, Any]]) -> Path:
+def write_results(folder: Path, split: str, rows: Sequence[ImageResult]) -> Path:
     """Put the results of a split beside a checkpoint, in one step."""
     target = folder / f"{split}.images.json"
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    draft.write_text(json.dumps(list(rows)), encoding="utf-8")
-    draft.replace(target)
+    write_text(target, json.dumps([row.to_document() for row in rows]))
     return target
 
 
-def read_results(folder: Path, split: str) -> list[dict[str, Any]] | None:
+def read_results(folder: Path, split: str) -> list[ImageResult] | None:
     """Read the results of a split back, None where there are none that can be read."""
     try:
         found = json.loads((folder / f"{split}.images.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return [ImageResult.from_document(row) for row in found]
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
-    return found if isinstance(found, list) else None

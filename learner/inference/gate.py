@@ -1,12 +1,76 @@
-"""What a proposal is gated by: the score that is compared with tau. Pure.
+"""The gate: the score that is compared with tau, and what tau may be. Pure.
 
-Shape legend: V views, H W height and width.
+A proposal passes where its score is *above* tau; one that equals tau does not.
+
+Shape legend: V views, K classes, H W height and width.
 """
+
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from db.errors import InvalidArgument
 from db.imaging.geometry import mask_dice
+from learner.config import Gate
+
+GATES: tuple[str, ...] = get_args(Gate)
+"""class: probability of the most probable class; agreement: agreement of views times probability of the known class."""
+
+
+def gate_score(
+    gate: str, class_probability_K: NDArray[np.float64], agreement: float, known_class: int | None = None
+) -> float:
+    """Work out what is compared with tau.
+
+    Args:
+        gate: `class` (probability of the most probable class, the paper's Eq. 7) or `agreement` (agreement of views
+            times the probability of the known class).
+        class_probability_K: sums to 1.
+        agreement: mean Dice over pairs of views, 0 to 1.
+        known_class: index of the image's class; None where it is not known, the most probable one then counts.
+    """
+    if gate == "class":
+        return float(class_probability_K.max())
+    index = int(class_probability_K.argmax()) if known_class is None else known_class
+    return float(agreement * class_probability_K[index])
+
+
+def check_gate(gate: str) -> str:
+    """Return the name of a gate.
+
+    Raises:
+        InvalidArgument: there is no such gate.
+    """
+    if gate not in GATES:
+        raise InvalidArgument(f"--gate is one of {', '.join(GATES)}, got {gate!r}")
+    return gate
+
+
+def check_tau(tau: float | str) -> float:
+    """Return a threshold.
+
+    Raises:
+        InvalidArgument: it is not a number from 0 to 1.
+    """
+    threshold = float(tau)
+    if not 0 <= threshold <= 1:
+        raise InvalidArgument(f"--tau is a number from 0 to 1, or auto; got {tau}")
+    return threshold
+
+
+def parse_tau(text: str | None) -> float | str | None:
+    """Parse --tau: a number, `auto`, or None for the run's own.
+
+    Raises:
+        InvalidArgument: it is neither.
+    """
+    if text is None or text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidArgument(f"--tau is a number from 0 to 1, or auto; got {text!r}") from None
 
 
 def pairwise_dice(masks_VHW: NDArray[np.bool_]) -> float:

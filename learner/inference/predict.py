@@ -18,7 +18,7 @@ from learner.config import TrainConfig
 from learner.data.dataset import Example, FramedData
 from learner.data.letterbox import unframed_mask, unit_images
 from learner.device import precision
-from learner.inference.gate import pairwise_dice
+from learner.inference.gate import gate_score, pairwise_dice
 from learner.network.forward import Evaluating, Normalizer, upsample
 from learner.network.interface import Network
 
@@ -43,17 +43,8 @@ class Prediction:
         return int(self.class_probability_K.argmax())
 
     def score(self, gate: str, known_class: int | None = None) -> float:
-        """What is compared with tau.
-
-        Args:
-            gate: `class` (probability of the most probable class, Eq. 7) or `agreement` (agreement of views times the
-                probability of the known class).
-            known_class: index of the image's class, None where it is not known.
-        """
-        if gate == "class":
-            return float(self.class_probability_K.max())
-        index = self.class_index if known_class is None else known_class
-        return float(self.agreement * self.class_probability_K[index])
+        """Work out what is compared with tau; see `learner.inference.gate.gate_score`."""
+        return gate_score(gate, self.class_probability_K, self.agreement, known_class)
 
 
 def predict(

@@ -6,7 +6,6 @@ A proposal is a suggestion for a person. Nothing here makes a label.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from db.errors import InvalidArgument
 from db.imaging.geometry import boxes_iou
@@ -16,87 +15,120 @@ from db.registry import Registry
 from learner.data.dataset import examples_from_records
 from learner.distributed import Processes
 from learner.inference.certified_tau import CertifiedTau, boxes_needed, certify_tau
+from learner.inference.gate import check_gate, check_tau
 from learner.inference.predict import known_classes, predict
+from learner.inference.strategies import Scored, most_confident
 from learner.inference.trained_model import TrainedModel, frame_share, open_run
 
 CORRECT_IOU = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """What a model says about an image, with what that is gated by."""
+class ProposeRequest:
+    """Which run proposes, and what passes."""
 
-    image: ImageRecord
-    boxes: tuple[Box, ...]
+    run: str | None = None
+    """None for the newest finished one."""
+    tau: float | str | None = None
+    """The score must be above it: a number from 0 to 1, `auto` (certified on validation boxes), None for the run's."""
+    gate: str | None = None
+    """`class` or `agreement`, None for the run's."""
+    budget: int | None = None
+    """Largest number of proposals, the most confident first; None for all that pass."""
+
+    def __post_init__(self) -> None:
+        if self.budget is not None and self.budget < 1:
+            raise InvalidArgument(f"--budget must be at least 1, got {self.budget}")
+        if self.gate is not None:
+            check_gate(self.gate)
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedItem:
+    """One proposal, with the image that it is for."""
+
+    image: int
+    path: str
     class_name: str
     class_probability: float
     score: float
+    boxes: tuple[Box, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How tau was certified."""
+
+    certified: bool
+    precision: float
+    delta: float
+    accepted: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProposeResult:
+    """What a run proposes."""
+
+    run: str
+    tau: float | None
+    """None where no threshold could be certified."""
+    gate: str
+    considered: int
+    proposed: int
+    items: tuple[ProposedItem, ...]
+    calibration: Calibration | None = None
+    """None where tau was given."""
 
 
 def propose_locations(
     registry: Registry,
+    request: ProposeRequest | None = None,
     *,
-    run: str | None = None,
-    tau: float | str | None = None,
-    gate: str | None = None,
-    budget: int | None = None,
     dry_run: bool = False,
     processes: Processes | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> ProposeResult:
     """Score the partly-labeled images outside test, and store the locations that pass the gate.
 
     Args:
         registry: where the images are and the proposals go.
-        run: which run proposes, None for the newest finished one.
-        tau: the score must be above it; a number, `auto` (certified on validation boxes), None for the run's own.
-        gate: `class` or `agreement`, None for the run's own.
-        budget: at most this many, surest first.
+        request: which run, tau, gate and budget; None for the newest run and its own settings.
         dry_run: score, but store nothing.
         processes: those that share the work; the first one stores.
         progress: where to show how far it is.
 
-    Returns:
-        run, tau, gate, considered, proposed, items: see the command line's contract; `calibration` where tau is auto.
-
     Raises:
-        InvalidArgument: tau, gate or budget is out of range.
+        InvalidArgument: tau is out of range.
         NotFound, CheckpointIncompatible: the run cannot be used.
     """
-    processes, progress = processes or Processes(), progress or SilentProgress()
-    if budget is not None and budget < 1:
-        raise InvalidArgument(f"--budget must be at least 1, got {budget}")
-    model = open_run(registry, run, processes=processes)
-    gate = gate or model.config.gate
-    if gate not in ("class", "agreement"):
-        raise InvalidArgument(f"--gate is class or agreement, got {gate!r}")
-    threshold, certified = choose_tau(registry, model, gate, tau, processes, progress)
+    request, processes = request or ProposeRequest(), processes or Processes()
+    progress = progress or SilentProgress()
+    model = open_run(registry, request.run, processes=processes)
+    gate = request.gate or model.config.gate
+    threshold, certified = choose_tau(registry, model, gate, request.tau, processes, progress)
     with registry.read() as tx:
         images = tx.images.select(splits=[Split.TRAIN, Split.VAL, None], supervision=Supervision.PARTLY)
     scored = score_images(registry, model, images, gate, processes, progress)
-    passing = [item for item in scored if item.score > threshold and item.boxes]
-    passing.sort(key=lambda item: (-item.score, item.image.id))
-    passing = passing[:budget]
+    passing = most_confident([item for item in scored if item.score > threshold and item.boxes])[: request.budget]
     proposals = [to_proposal(item) for item in passing]
     if not dry_run and proposals:
         processes.first(lambda: _store(registry, proposals, model, threshold, gate))
-    result: dict[str, Any] = {
-        "run": model.run.name,
-        "tau": threshold if math.isfinite(threshold) else None,
-        "gate": gate,
-        "considered": len(scored),
-        "proposed": len(proposals),
-        "items": [_item(item, proposal) for item, proposal in zip(passing, proposals, strict=True)],
-    }
-    if certified is not None:
-        result["calibration"] = {
-            "certified": certified.is_certified,
-            "precision": certified.precision,
-            "delta": certified.delta,
-            "accepted": certified.accepted,
-            "errors": certified.errors,
-        }
-    return result
+    return ProposeResult(
+        run=model.run.name,
+        tau=threshold if math.isfinite(threshold) else None,
+        gate=gate,
+        considered=len(scored),
+        proposed=len(proposals),
+        items=tuple(_item(item, proposal) for item, proposal in zip(passing, proposals, strict=True)),
+        calibration=_calibration(certified) if certified is not None else None,
+    )
+
+
+def _calibration(certified: CertifiedTau) -> Calibration:
+    return Calibration(
+        certified.is_certified, certified.precision, certified.delta, certified.accepted, certified.errors
+    )
 
 
 def _store(registry: Registry, proposals: Sequence[NewProposal], model: TrainedModel, tau: float, gate: str) -> None:
@@ -124,24 +156,7 @@ def choose_tau(
     if wanted == "auto":
         certified = _certify(registry, model, gate, processes, progress)
         return certified.tau, certified
-    threshold = float(wanted)
-    if not 0 <= threshold <= 1:
-        raise InvalidArgument(f"--tau is a number from 0 to 1, or auto; got {wanted}")
-    return threshold, None
-
-
-def parse_tau(text: str | None) -> float | str | None:
-    """Parse --tau: a number, `auto`, or None for the run's own.
-
-    Raises:
-        InvalidArgument: it is neither.
-    """
-    if text is None or text == "auto":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise InvalidArgument(f"--tau is a number from 0 to 1, or auto; got {text!r}") from None
+    return check_tau(wanted), None
 
 
 def score_images(
@@ -175,15 +190,15 @@ def score_images(
     return processes.gather(zip(data.positions, scored, strict=True))
 
 
-def _item(item: Scored, proposal: NewProposal) -> dict[str, Any]:
-    return {
-        "image": item.image.id,
-        "path": str(item.image.path),
-        "class": proposal.class_name,
-        "class_probability": proposal.class_probability,
-        "score": proposal.score,
-        "boxes": [[box.x, box.y, box.width, box.height] for box in proposal.boxes],
-    }
+def _item(item: Scored, proposal: NewProposal) -> ProposedItem:
+    return ProposedItem(
+        image=item.image.id,
+        path=str(item.image.path),
+        class_name=proposal.class_name,
+        class_probability=proposal.class_probability,
+        score=proposal.score,
+        boxes=proposal.boxes,
+    )
 
 
 def to_proposal(item: Scored) -> NewProposal:

@@ -1,10 +1,9 @@
 """Pictures: boxes drawn over images, many on one page."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from db.imaging.decode import read_image
 from db.imaging.files import ImageFile
 from db.records import Box
+from learner.inference.propose import ProposeResult
 
 PROPOSED = (255, 140, 0)
 TRUE = (60, 220, 90)
@@ -30,7 +30,7 @@ class Panel:
     proposed: tuple[Box, ...] = ()
     truth: tuple[Box, ...] = ()
     other: tuple[Box, ...] = ()
-    """What another run said."""
+    """Of another run."""
 
 
 def draw_page(panels: Sequence[Panel], out: Path, *, columns: int = 4, cell_px: int = 260, title: str = "") -> Path:
@@ -73,7 +73,7 @@ class HeatPanel:
     heat_HW: NDArray[np.floating]
     """0 to 1."""
     caption: str
-    said: tuple[Box, ...] = ()
+    predicted: tuple[Box, ...] = ()
     truth: tuple[Box, ...] = ()
 
 
@@ -85,8 +85,8 @@ def draw_heat(panel: HeatPanel, out: Path, *, cell_px: int = 360) -> Path:
     # Cold places show the image, hot ones the colour.
     share_HW1 = 0.25 + 0.5 * panel.heat_HW[..., None]
     mixed_HW3 = (panel.image_HW3 * (1 - share_HW1) + colour_HW3 * share_HW1).astype(np.uint8)
-    left = _fit(panel.image_HW3, panel.truth, panel.said, cell_px)
-    right = _fit(mixed_HW3, panel.truth, panel.said, cell_px)
+    left = _fit(panel.image_HW3, panel.truth, panel.predicted, cell_px)
+    right = _fit(mixed_HW3, panel.truth, panel.predicted, cell_px)
     page = Image.new(
         "RGB", (2 * left.width + 3 * MARGIN_PX, left.height + CAPTION_HEIGHT_PX + 2 * MARGIN_PX), (24, 24, 28)
     )
@@ -100,17 +100,21 @@ def draw_heat(panel: HeatPanel, out: Path, *, cell_px: int = 360) -> Path:
     return out
 
 
-def draw_proposals(result: Mapping[str, Any], out: Path, *, count: int = 12) -> Path:
-    """Draw the surest proposals of what `propose_locations` returned."""
+def draw_proposals(result: ProposeResult, out: Path, *, count: int = 12) -> Path:
+    """Draw the first proposals of a result over their images.
+
+    Raises:
+        ImageUnreadable: an image cannot be read any more.
+    """
     panels = [
         Panel(
-            path=ImageFile.from_text(item["path"]),
-            caption=f"{item['class']} {item['class_probability']:.2f}   score {item['score']:.2f}",
-            proposed=tuple(Box(*box) for box in item["boxes"]),
+            path=ImageFile.from_text(item.path),
+            caption=f"{item.class_name} {item.class_probability:.2f}   score {item.score:.2f}",
+            proposed=item.boxes,
         )
-        for item in result["items"][:count]
+        for item in result.items[:count]
     ]
-    return draw_page(panels, out, title=f"proposals of {result['run']}, score above tau = {result['tau']}")
+    return draw_page(panels, out, title=f"proposals of {result.run}, score above tau = {result.tau}")
 
 
 def draw_boxes(panel: Panel, cell_px: int) -> Image.Image:
@@ -119,13 +123,17 @@ def draw_boxes(panel: Panel, cell_px: int) -> Image.Image:
 
 
 def _fit(
-    image_HW3: NDArray[np.uint8], truth: Sequence[Box], said: Sequence[Box], cell_px: int, other: Sequence[Box] = ()
+    image_HW3: NDArray[np.uint8],
+    truth: Sequence[Box],
+    predicted: Sequence[Box],
+    cell_px: int,
+    other: Sequence[Box] = (),
 ) -> Image.Image:
     image = Image.fromarray(image_HW3)
     scale = cell_px / max(image.size)
     image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     draw = ImageDraw.Draw(image)
-    for boxes, colour, width in ((truth, TRUE, 2), (other, OTHER, 3), (said, PROPOSED, 3)):
+    for boxes, colour, width in ((truth, TRUE, 2), (other, OTHER, 3), (predicted, PROPOSED, 3)):
         for box in boxes:
             corners = (box.x, box.y, box.x + box.width, box.y + box.height)
             draw.rectangle([value * scale for value in corners], outline=colour, width=width)

@@ -4,8 +4,8 @@ Shape legend: B batch, C channels, S side of the square, H W the image's own siz
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,65 +29,92 @@ from learner.reporting.drawing import HeatPanel, draw_heat
 CLASS, LESION = "class", "lesion"
 
 
+@dataclass(frozen=True, slots=True)
+class ExplainRequest:
+    """Which images of which run are explained, and for what."""
+
+    run: str | None = None
+    """None for the newest finished one."""
+    split: Split | None = None
+    """Whose images; None for test, or validation where there is no test image."""
+    image_ids: tuple[int, ...] = ()
+    """These images instead."""
+    target: str = CLASS
+    """`class` or `lesion`."""
+    layer: str | None = None
+    """Of the network, see `list_layers`; None for `default_layer`."""
+    limit: int = 12
+    """Largest number of images, in the order of their numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedImage:
+    """One picture."""
+
+    image: int
+    path: str
+    class_name: str | None
+    predicted: str | None
+    picture: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What was drawn."""
+
+    run: str
+    target: str
+    layer: str
+    layers: tuple[str, ...]
+    """All that can be asked about, in the order in which they work."""
+    items: tuple[ExplainedImage, ...]
+
+
 def explain_images(
-    registry: Registry,
-    out: Path,
-    *,
-    run: str | None = None,
-    split: Split | None = None,
-    image_ids: Sequence[int] = (),
-    target: str = CLASS,
-    layer: str | None = None,
-    limit: int = 12,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
+    registry: Registry, out: Path, request: ExplainRequest | None = None, *, progress: Progress | None = None
+) -> Explanation:
     """Draw what in an image speaks for the predicted class, or for the lesion.
 
     Args:
         registry: where the run and the images are.
         out: folder for the pictures, made where it is missing.
-        run: its name, None for the newest finished one.
-        split: whose images; None for test, or validation where there is no test image.
-        image_ids: these images instead.
-        target: `class` or `lesion`.
-        layer: of the network, see `list_layers`; None for `default_layer`.
-        limit: at most this many images, in the order of their numbers.
+        request: which run, images, target and layer; None for the newest run and the class.
         progress: where to show how far it is.
 
-    Returns:
-        run, target, layer, layers, items: every item has its image, path, class and picture.
-
     Raises:
-        InvalidArgument: there is no such target or layer, or the method does not answer that.
+        InvalidArgument: there is no such target or layer, or the method does not predict that.
         DataInvalid: there is no such image; NotFound, CheckpointIncompatible: the run cannot be used.
     """
-    model = open_run(registry, run)
-    answers = {CLASS: model.network.classifies, LESION: model.network.localizes}
-    if not answers.get(target):
-        possible = ", ".join(name for name, answered in answers.items() if answered)
-        raise InvalidArgument(f"--target {target}: {model.run.name} can be asked about: {possible}")
+    request = request or ExplainRequest()
+    model = open_run(registry, request.run)
     layers = list_layers(model.network, model.config.size, model.device)
-    chosen = layer or default_layer(layers, target)
-    if chosen not in layers:
-        raise InvalidArgument(f"--layer {chosen}: there is no such layer with maps; list them with: --list-layers")
-    images = _choose_images(registry, split, image_ids)[:limit]
+    layer = _choose_layer(model, layers, request)
+    images = _choose_images(registry, request.split, request.image_ids)[: request.limit]
     data = _framed(registry, model, images, progress)
     items = []
     with (progress or SilentProgress()).task("explaining", len(data)) as task:
-        said = list(predict(model.network, data, model.config, model.device))
-        for position, prediction in enumerate(said):
+        for position, prediction in enumerate(list(predict(model.network, data, model.config, model.device))):
             record = images[data.positions[position]]
-            heat_SS = heat_of(model, data.images_N3SS[position : position + 1], chosen, target, prediction.class_index)
+            image_13SS = data.images_N3SS[position : position + 1]
+            heat_SS = heat_of(model, image_13SS, layer, request.target, prediction.class_index)
             heat_HW = unframed(heat_SS, data.frames[position])
-            picture = out / f"{record.id}-{target}.png"
-            draw_heat(_panel(record, prediction, heat_HW, model, target), picture)
+            picture = out / f"{record.id}-{request.target}.png"
+            draw_heat(_panel(record, prediction, heat_HW, model, request.target), picture)
             predicted = model.classes[prediction.class_index] if model.network.classifies else None
-            items.append(
-                {"image": record.id, "path": str(record.path), "class": record.class_name, "predicted": predicted,
-                 "picture": str(picture)}
-            )  # fmt: skip
+            items.append(ExplainedImage(record.id, str(record.path), record.class_name, predicted, picture))
             task.advance()
-    return {"run": model.run.name, "target": target, "layer": chosen, "layers": list(layers), "items": items}
+    return Explanation(model.run.name, request.target, layer, tuple(layers), tuple(items))
+
+
+def _choose_layer(model: TrainedModel, layers: Mapping[str, int], request: ExplainRequest) -> str:
+    answers = {CLASS: model.network.classifies, LESION: model.network.localizes}
+    if not answers.get(request.target):
+        possible = ", ".join(name for name, answered in answers.items() if answered)
+        raise InvalidArgument(f"--target {request.target}: {model.run.name} can be asked about: {possible}")
+    layer = request.layer or default_layer(layers, request.target)
+    if layer not in layers:
+        raise InvalidArgument(f"--layer {layer}: there is no such layer with maps; list them with: --list-layers")
+    return layer
 
 
 def list_layers(network: Network, size: int, device: torch.device) -> dict[str, int]:
@@ -211,6 +238,6 @@ def _panel(record: ImageRecord, prediction: Prediction, heat_HW: Tensor, model: 
         image_HW3=read_image(record.path),
         heat_HW=heat_HW.numpy(),
         caption="  ".join([*words, f"heat: {target}"]),
-        said=prediction.boxes if model.network.localizes else (),
+        predicted=prediction.boxes if model.network.localizes else (),
         truth=record.boxes,
     )

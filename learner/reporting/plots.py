@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
+from learner.evaluation.estimates import Estimate
+
 BINS = 20
 
 
@@ -87,21 +89,32 @@ def plot_ious(ious: Sequence[float], out: Path) -> Path:
     return _save(figure, out)
 
 
-def plot_table(title: str, rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], out: Path) -> Path:
-    """Draw a bench's methods: means with their intervals over trainings, and the paper's own numbers as crosses."""
+def plot_table(
+    title: str, rows: Sequence[tuple[str, Mapping[str, Estimate]]], metrics: Sequence[str], out: Path
+) -> Path:
+    """Draw a bench's methods: means with their intervals over trainings, and the paper's own numbers as crosses.
+
+    Args:
+        title: of the whole figure.
+        rows: methods with their estimates by metric, the first on top.
+        metrics: one panel each.
+        out: SVG file to write.
+    """
     figure, panels = _figure(len(metrics), width=3.2, height=1.2 + 0.32 * len(rows))
     places = list(range(len(rows)))[::-1]
     for axes, metric in zip(panels, metrics, strict=True):
-        for place, row in zip(places, rows, strict=True):
-            value = row[metric]
-            if value["mean"] is not None:
-                axes.errorbar(value["mean"], place, xerr=value["ci95"] or 0.0, fmt="o", color="#ff8c00", capsize=3)
-            if value["paper"] is not None:
-                axes.plot(value["paper"], place, "x", color="grey")
+        for place, (_, estimates) in zip(places, rows, strict=True):
+            value = estimates[metric]
+            if value.mean is not None:
+                axes.errorbar(value.mean, place, xerr=value.ci95 or 0.0, fmt="o", color="#ff8c00", capsize=3)
+            if value.paper is not None:
+                axes.plot(value.paper, place, "x", color="grey")
         axes.set(title=metric, xlim=(0, 1.02), ylim=(-0.6, len(rows) - 0.4))
-        axes.set_yticks(places, [row["method"] for row in rows] if axes is panels[0] else [""] * len(rows), fontsize=8)
+        names = [method for method, _ in rows] if axes is panels[0] else [""] * len(rows)
+        axes.set_yticks(places, names, fontsize=8)
         axes.grid(axis="x", linewidth=0.3)
-    note = "; x: the paper, its own split" if any(row[m]["paper"] is not None for row in rows for m in metrics) else ""
+    shown = any(estimates[metric].paper is not None for _, estimates in rows for metric in metrics)
+    note = "; x: the paper, its own split" if shown else ""
     figure.suptitle(f"{title} (mean, 95% interval over trainings{note})", fontsize=10)
     return _save(figure, out)
 

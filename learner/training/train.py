@@ -8,8 +8,8 @@ first alone decides and writes; see learner/distributed.py.
 
 import dataclasses
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from learner.errors import (
     OutOfMemory,
     TrainingDiverged,
 )
-from learner.evaluation.aggregate import summarize_results
+from learner.evaluation.aggregate import Summary, summarize_results
 from learner.evaluation.per_image import score_rows
 from learner.network.build import build_model
 from learner.network.encoder import load_encoder_weights
@@ -44,6 +44,32 @@ from learner.training.state import Learner, learner_tensors, make_learner, make_
 from learner.training.tracking import Tracker, open_tracker
 
 RUNS_FOLDER = "runs"
+
+
+@dataclass(frozen=True, slots=True)
+class BestEpoch:
+    """The epoch of stage 2 that is kept, with what was measured on validation; None where it cannot be measured."""
+
+    epoch: int
+    score: float
+    """What it is the best in."""
+    accuracy: float | None
+    auc: float | None
+    dice: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """A finished training."""
+
+    run: str
+    epochs: int
+    best: BestEpoch
+    val: Summary
+    """The kept epoch on validation; it was chosen there, so these numbers flatter."""
+    seconds: float
+    images_per_second: float
+    checkpoint: Path
 
 
 @dataclass(slots=True)
@@ -65,7 +91,7 @@ class Job:
     images_seen: int = 0
     start_stage: int = 1
     start_epoch: int = 1
-    best: dict[str, Any] = dataclasses.field(default_factory=dict)
+    best: BestEpoch | None = None
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
@@ -88,7 +114,7 @@ def train_model(
     resume: bool = False,
     processes: Processes | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> TrainResult:
     """Train on everything that is registered outside test, and record the run.
 
     Args:
@@ -97,9 +123,6 @@ def train_model(
         resume: go on with the newest interrupted run.
         processes: those that share the work; a batch is split over them, and means the same however many they are.
         progress: where to show loss, speed and time left.
-
-    Returns:
-        run, epochs, best, seconds, images_per_second, checkpoint: see the command line's contract.
 
     Raises:
         DataInvalid: there is nothing to train on; WeightsUnavailable: the encoder's weights cannot be had;
@@ -285,9 +308,9 @@ def _end_epoch(
     score = selection_score(measured, job.config.select)
     job.history.append({"stage": stage.number, "epoch": epoch, **losses, "val": measured})
     job.tracker.log(len(job.history), losses | {f"val/{name}": value for name, value in measured.items()})
-    is_best = stage.number == 2 and score > job.best.get("score", -1.0)
+    is_best = stage.number == 2 and (job.best is None or score > job.best.score)
     if is_best:
-        job.best = {"epoch": epoch, "score": score, **measured}
+        job.best = BestEpoch(epoch, score, **measured)
     if not job.processes.is_first:
         return
     if is_best:
@@ -299,22 +322,29 @@ def _end_epoch(
         "images": job.data.image_ids,
         "seconds": job.seconds,
         "images_seen": job.images_seen,
-        "best": job.best,
+        "best": asdict(job.best) if job.best else {},
         "history": job.history,
     }
     save_checkpoint(job.folder, LAST, dict(learner_tensors(job.learner)), state)
 
 
-def _description(job: Job, metrics: dict[str, Any] | None = None) -> dict[str, Any]:
+def _description(job: Job, metrics: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    best = _best(job)
     return {
         "run": job.run.name,
         "config": job.config.to_dict(),
         "classes": job.data.classes,
         "snapshot": job.data.snapshot.hash,
         "images": job.data.image_ids,
-        "epoch": job.best["epoch"],
-        "metrics": metrics or {"val": job.best},
+        "epoch": best.epoch,
+        "metrics": metrics or {"val": asdict(best)},
     }
+
+
+def _best(job: Job) -> BestEpoch:
+    if job.best is None:
+        raise CheckpointIncompatible(f"{job.run.name}: no epoch of stage 2 was finished; train again: partly train")
+    return job.best
 
 
 def _restore(job: Job) -> None:
@@ -322,33 +352,47 @@ def _restore(job: Job) -> None:
     restore_learner(job.learner, last.tensors)
     state = last.description
     job.seconds, job.images_seen = state["seconds"], state["images_seen"]
-    job.best, job.history = state["best"], state["history"]
+    job.best, job.history = BestEpoch(**state["best"]) if state["best"] else None, state["history"]
     job.start_stage = state["stage"] + (1 if state["finished_stage"] else 0)
     job.start_epoch = 1 if state["finished_stage"] else state["finished_epoch"] + 1
     job.progress.say(f"{job.run.name} goes on after epoch {state['finished_epoch']} of stage {state['stage']}")
 
 
-def _finish(job: Job) -> dict[str, Any]:
+def _finish(job: Job) -> TrainResult:
     # The others may read only what the first has written.
     job.processes.first(lambda: None)
-    best = load_checkpoint(job.folder, BEST)
-    job.learner.kept.load_state_dict(best.tensors)
+    kept = load_checkpoint(job.folder, BEST)
+    job.learner.kept.load_state_dict(kept.tensors)
     val = job.val.select(job.processes.share(range(len(job.val))))
     mine = score_rows(job.learner.kept, val, job.config, job.data.classes, job.learner.device, job.progress)
     rows = job.processes.gather(zip(val.positions, mine, strict=True))
-    metrics = {
-        "epochs": len(job.history),
-        "best": job.best,
-        "val": summarize_results(rows, job.data.classes),
-        "seconds": round(job.seconds, 3),
-        "images_per_second": round(job.images_seen / job.seconds, 2) if job.seconds else 0.0,
-    }
+    result = TrainResult(
+        run=job.run.name,
+        epochs=len(job.history),
+        best=_best(job),
+        val=summarize_results(rows, job.data.classes),
+        seconds=round(job.seconds, 3),
+        images_per_second=round(job.images_seen / job.seconds, 2) if job.seconds else 0.0,
+        checkpoint=job.folder,
+    )
+    metrics = _stored_metrics(result)
     if job.processes.is_first:
         description = _description(job, metrics) | {"history": job.history}
-        save_checkpoint(job.folder, BEST, best.tensors, description)
+        save_checkpoint(job.folder, BEST, kept.tensors, description)
         with job.registry.begin() as tx:
             tx.runs.set_checkpoint(job.run.id, job.folder)
             tx.runs.finish(job.run.id, RunStatus.FINISHED, metrics)
         delete_checkpoint(job.folder, LAST)
     job.tracker.finish(metrics)
-    return {"run": job.run.name, **metrics, "checkpoint": str(job.folder)}
+    return result
+
+
+def _stored_metrics(result: TrainResult) -> dict[str, Any]:
+    """Write a result as it is stored with its run."""
+    return {
+        "epochs": result.epochs,
+        "best": asdict(result.best),
+        "val": result.val.to_document(),
+        "seconds": result.seconds,
+        "images_per_second": result.images_per_second,
+    }

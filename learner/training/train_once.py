@@ -27,7 +27,7 @@ def train_once(registry: Registry, config: TrainConfig, progress: Progress) -> t
         newest = next((run for run in reversed(tx.runs.all()) if run.status is RunStatus.RUNNING), None)
     # Only the newest cut training can go on, and only where an epoch of it was done.
     resume = cut is not None and newest is not None and newest.id == cut.id and has_epochs(registry, cut)
-    name = train_model(registry, config, resume=resume, progress=progress)["run"]
+    name = train_model(registry, config, resume=resume, progress=progress).run
     with registry.read() as tx:
         return tx.runs.get(name), True
 

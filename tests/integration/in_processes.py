@@ -12,13 +12,14 @@ from pathlib import Path
 
 import torch
 
+from cli.documents import document_of
 from db.registry import open_registry
 from learner.config import make_config
 from learner.data.dataset import Example, FramedData
 from learner.data.letterbox import frame_of
 from learner.distributed import start_processes
 from learner.evaluation.evaluate import evaluate_run
-from learner.inference.propose import propose_locations
+from learner.inference.propose import ProposeRequest, propose_locations
 from learner.network.build import build_model
 from learner.network.forward import Normalizer
 from learner.training.loop import add_gradients, epoch_generator
@@ -72,9 +73,11 @@ def main(project, *presets):
     with start_processes("cpu", devices=2) as processes:
         losses = {preset: losses_of_steps(processes, preset, 1) for preset in presets}
         scored = evaluate_run(registry, processes=processes)
-        proposed = propose_locations(registry, tau=0.05, processes=processes)
+        proposed = propose_locations(registry, ProposeRequest(tau=0.05), processes=processes)
         if processes.is_first:
-            sys.stdout.write(json.dumps({"losses": losses, "scored": scored, "proposed": proposed}))
+            sys.stdout.write(
+                json.dumps({"losses": losses, "scored": scored.to_document(), "proposed": document_of(proposed)})
+            )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from annotator.datasets.import_images import import_images
 from db.curation.splitting import split_images
 from db.errors import InvalidArgument
 from db.records import RunStatus
-from learner.bench.bench import Budget, half_width, run_table
+from learner.bench.bench import Budget, Trainings, half_width, plan_table, run_table
 from learner.bench.paper_tables import TABLES
 from learner.config import make_config
 from learner.errors import DataInvalid
@@ -31,31 +31,31 @@ def runs_of(registry):
 
 def test_a_table_is_trained_once_tested_and_shared(filled):
     budget = Budget(seeds=2, preset="default", overrides=TINY)
-    plan = run_table(filled, "table10", budget, dry_run=True)
-    assert plan["trainings"] == {"total": 16, "done": 0}
+    plan = plan_table(filled, "table10", budget)
+    assert plan.trainings == Trainings(16, 0)
     assert runs_of(filled) == []
     result = run_table(filled, "table10", budget)
-    assert [row["method"] for row in result["rows"]][:2] == ["R18+RMTL without s-SSL", "R18+RMTL with s-SSL"]
+    assert [row.method for row in result.rows][:2] == ["R18+RMTL without s-SSL", "R18+RMTL with s-SSL"]
     # With one encoder for all, R18 and R50 are the same.
     done = runs_of(filled)
     assert len(done) == 2 * 4
     assert all(run.metrics["bench"] == "table10" and run.metrics["test"]["n"] > 10 for run in done)
-    for row in result["rows"]:
-        assert 0 <= row["iou"]["mean"] <= 1
-        assert row["iou"]["ci95"] >= 0
-        assert (row["iou"]["n"], row["iou"]["paper"]) == (2, None)
-        low, high = row["iou"]["over_images"]
-        assert low <= row["iou"]["mean"] <= high
-        assert row["iou"]["p"] is None or 0 < row["iou"]["p"] <= 1
-        assert "p" not in row["ap50"]
-    assert result["reference"] == result["rows"][-1]["method"]
-    assert result["rows"][-1]["iou"]["p"] is None
+    for row in result.rows:
+        assert 0 <= row.estimates["iou"].mean <= 1
+        assert row.estimates["iou"].ci95 >= 0
+        assert (row.estimates["iou"].n, row.estimates["iou"].paper) == (2, None)
+        low, high = row.estimates["iou"].over_images
+        assert low <= row.estimates["iou"].mean <= high
+        assert row.estimates["iou"].p is None or 0 < row.estimates["iou"].p <= 1
+        assert not hasattr(row.estimates["ap50"], "p")
+    assert result.reference == result.rows[-1].method
+    assert result.rows[-1].estimates["iou"].p is None
     assert run_table(filled, "table10", budget) == result
     table9 = run_table(filled, "table9", budget)
     assert len(runs_of(filled)) == 2 * 4, "another table of the same trainings"
-    assert [row["runs"] for row in table9["rows"]] == [row["runs"] for row in result["rows"]]
-    assert 0 <= table9["rows"][0]["accuracy"]["mean"] <= 1
-    assert run_table(filled, "table9", budget, dry_run=True)["trainings"] == {"total": 16, "done": 16}
+    assert [row.runs for row in table9.rows] == [row.runs for row in result.rows]
+    assert 0 <= table9.rows[0].estimates["accuracy"].mean <= 1
+    assert plan_table(filled, "table9", budget).trainings == Trainings(16, 16)
 
 
 def test_a_training_that_was_cut_goes_on_and_one_for_use_stays_the_newest(filled, monkeypatch):
@@ -74,7 +74,7 @@ def test_a_training_that_was_cut_goes_on_and_one_for_use_stays_the_newest(filled
         run_table(filled, "fig11", budget)
     (waiting,) = [run for run in runs_of(filled) if run.status is RunStatus.RUNNING]
     result = run_table(filled, "fig11", budget)
-    assert result["rows"][0]["runs"] == [waiting.name]
+    assert result.rows[0].runs == (waiting.name,)
     assert {run.config["size"] for run in runs_of(filled)} == {32, 64}
     with filled.read() as tx:
         assert tx.runs.latest().name == "run-1"
@@ -82,10 +82,10 @@ def test_a_training_that_was_cut_goes_on_and_one_for_use_stays_the_newest(filled
 
 def test_methods_that_cannot_answer_have_no_numbers(filled):
     budget = Budget(seeds=1, preset="default", overrides=TINY)
-    (unet, *_) = run_table(filled, "table6", budget)["rows"]
-    assert unet["iou"]["paper"] == 0.465
+    (unet, *_) = run_table(filled, "table6", budget).rows
+    assert unet.estimates["iou"].paper == 0.465
     with filled.read() as tx:
-        report = tx.runs.get(unet["runs"][0]).metrics["test"]
+        report = tx.runs.get(unet.runs[0]).metrics["test"]
     assert set(report["classification"].values()) == {None}
 
 

@@ -9,7 +9,7 @@ from db.curation.splitting import split_images
 from db.errors import InvalidArgument
 from learner.errors import DataInvalid
 from learner.network.build import build_model
-from learner.reporting.explain import default_layer, explain_images, list_layers
+from learner.reporting.explain import ExplainRequest, default_layer, explain_images, list_layers
 from learner.training.train import train_model
 from tests.integration.test_training import tiny
 
@@ -25,29 +25,29 @@ def trained(registry, phantoms):
 
 
 def test_pictures_for_classes_and_lesions_at_chosen_layers(trained, tmp_path):
-    of_class = explain_images(trained, tmp_path, limit=2)
-    assert (of_class["layer"], len(of_class["items"])) == ("encoder.levels.3", 2)
+    of_class = explain_images(trained, tmp_path, ExplainRequest(limit=2))
+    assert (of_class.layer, len(of_class.items)) == ("encoder.levels.3", 2)
     finer = "encoder.levels.0"
     of_lesion = explain_images(
-        trained, tmp_path, target="lesion", layer=finer, image_ids=[of_class["items"][0]["image"]]
+        trained, tmp_path, ExplainRequest(target="lesion", layer=finer, image_ids=[of_class.items[0].image])
     )
-    assert (of_lesion["layer"], len(of_lesion["items"])) == (finer, 1)
-    first, second = (Image.open(done["items"][0]["picture"]) for done in (of_class, of_lesion))
+    assert (of_lesion.layer, len(of_lesion.items)) == (finer, 1)
+    first, second = (Image.open(done.items[0].picture) for done in (of_class, of_lesion))
     assert first.size == second.size
     assert first.tobytes() != second.tobytes()
-    assert finer in of_class["layers"]
+    assert finer in of_class.layers
 
 
 def test_what_cannot_be_explained_is_said(trained, tmp_path):
     with pytest.raises(InvalidArgument, match="--list-layers"):
-        explain_images(trained, tmp_path, layer="classifier")
+        explain_images(trained, tmp_path, ExplainRequest(layer="classifier"))
     with pytest.raises(InvalidArgument, match="class, lesion"):
-        explain_images(trained, tmp_path, target="patient")
+        explain_images(trained, tmp_path, ExplainRequest(target="patient"))
     with pytest.raises(DataInvalid):
-        explain_images(trained, tmp_path, image_ids=[9999])
+        explain_images(trained, tmp_path, ExplainRequest(image_ids=[9999]))
     train_model(trained, tiny(epochs=1, method="classifier"))
     with pytest.raises(InvalidArgument, match="can be asked about: class"):
-        explain_images(trained, tmp_path, run="run-2", target="lesion")
+        explain_images(trained, tmp_path, ExplainRequest(run="run-2", target="lesion"))
 
 
 @pytest.mark.parametrize("encoder", ["resnet10t", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])

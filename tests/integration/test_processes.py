@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from db.registry import create_registry
 from learner.distributed import Processes, start_processes
 from learner.errors import ConfigInvalid
 from learner.evaluation.evaluate import evaluate_run
-from learner.inference.propose import propose_locations
+from learner.inference.propose import ProposeRequest, propose_locations
 from learner.training.train import train_model
 from tests.integration.in_processes import losses_of_steps
 from tests.integration.test_training import tiny
@@ -69,9 +70,9 @@ def test_a_batch_in_parts_has_the_losses_of_the_whole():
 
 def test_two_processes_score_and_propose_each_image_once(shared, project):
     scored = evaluate_run(project)
-    assert shared["scored"]["localization"] == pytest.approx(scored["localization"])
-    assert shared["scored"]["n"] == scored["n"]
-    wanted = {item["image"] for item in propose_locations(project, tau=0.05, dry_run=True)["items"]}
+    assert shared["scored"]["localization"] == pytest.approx(asdict(scored.summary.localization))
+    assert shared["scored"]["n"] == scored.summary.n
+    wanted = {item.image for item in propose_locations(project, ProposeRequest(tau=0.05), dry_run=True).items}
     ids = [item["image"] for item in shared["proposed"]["items"]]
     assert sorted(ids) == sorted(wanted)
     assert ids

@@ -40,9 +40,9 @@ def test_a_page_with_numbers_curves_and_galleries(trained, tmp_path):
         run = tx.runs.latest()
     rows = read_results(run.checkpoint, "test")
     assert len(rows) == report.n
-    ious = [row["iou"] for row in rows if row["iou"] is not None]
+    ious = [row.iou for row in rows if row.iou is not None]
     assert f"<td>localization iou</td><td>{sum(ious) / len(ious):.4f}</td>" in page
-    right = [row["right"] for row in rows if row["right"] is not None]
+    right = [row.right for row in rows if row.right is not None]
     assert f"<td>classification accuracy</td><td>{sum(right) / len(right):.4f}</td>" in page
     ElementTree.parse(tmp_path / "out" / "ious.svg")
     of_val = write_report(trained, tmp_path / "val", split=Split.VAL)

@@ -1,7 +1,5 @@
 """Curves that can be watched: read back with the tools' own readers."""
 
-from pathlib import Path
-
 import mlflow
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -12,13 +10,13 @@ from tests.integration.test_training import tiny
 
 
 def losses_in(result):
-    history = load_checkpoint(Path(result["checkpoint"])).description["history"]
+    history = load_checkpoint(result.checkpoint).description["history"]
     return [entry["loss"] for entry in history]
 
 
 def test_tensorboard_reads_the_curves(filled):
     result = train_model(filled, tiny(track="tensorboard", epochs=1))
-    events = EventAccumulator(str(Path(result["checkpoint"]) / "tensorboard")).Reload()
+    events = EventAccumulator(str(result.checkpoint / "tensorboard")).Reload()
     found = events.Scalars("loss")
     assert [point.step for point in found] == [1, 2]
     assert [point.value for point in found] == pytest.approx(losses_in(result))
@@ -37,4 +35,4 @@ def test_mlflow_reads_the_curves_and_the_settings(filled, tmp_path, monkeypatch)
     assert run.data.params["encoder"] == "resnet10t"
     found = client.get_metric_history(run.info.run_id, "loss")
     assert [point.value for point in sorted(found, key=lambda point: point.step)] == pytest.approx(losses_in(result))
-    assert run.data.metrics["final/localization/iou"] == pytest.approx(result["val"]["localization"]["iou"])
+    assert run.data.metrics["final/localization/iou"] == pytest.approx(result.val.localization.iou)

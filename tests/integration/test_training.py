@@ -3,6 +3,7 @@
 import functools
 import json
 import shutil
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from learner.config import make_config
 from learner.data.selection import select_training_data
 from learner.errors import CheckpointIncompatible, DataInvalid, LearnerError, OutOfMemory, TrainingDiverged
 from learner.evaluation.evaluate import evaluate_run
-from learner.inference.propose import propose_locations
+from learner.inference.propose import ProposeRequest, propose_locations
 from learner.reporting.drawing import draw_proposals
 from learner.training.train import train_model
 from tests.builders import present
@@ -32,10 +33,10 @@ def tiny(preset="default", **overrides):
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_both_presets_train_evaluate_and_propose(filled, tmp_path, preset):
     result = train_model(filled, tiny(preset))
-    assert result["run"] == "run-1"
-    assert result["epochs"] == 4
-    assert result["best"]["epoch"] in (1, 2)
-    assert result["images_per_second"] > 0
+    assert result.run == "run-1"
+    assert result.epochs == 4
+    assert result.best.epoch in (1, 2)
+    assert result.images_per_second > 0
     with filled.read() as tx:
         run = tx.runs.latest()
         test_ids = {image.id for image in tx.images.select(splits=[Split.TEST])}
@@ -51,38 +52,38 @@ def test_both_presets_train_evaluate_and_propose(filled, tmp_path, preset):
     assert not list(run.checkpoint.glob("last*"))
 
     report = evaluate_run(filled)
-    assert report["n"] == len(test_ids)
-    assert set(report["localization"]) == {"n", "iou", "dice", "ap50", "mask_iou", "mask_dice"}
-    assert set(report["empty"]) == {"n", "false_positive_rate"}
+    assert report.summary.n == len(test_ids)
+    assert set(asdict(report.summary.localization)) == {"n", "iou", "dice", "ap50", "mask_iou", "mask_dice"}
+    assert set(asdict(report.summary.empty)) == {"n", "false_positive_rate"}
 
-    proposed = propose_locations(filled, tau=0.0)
+    proposed = propose_locations(filled, ProposeRequest(tau=0.0))
     with filled.read() as tx:
         partly = tx.images.select(splits=[Split.TRAIN, Split.VAL], supervision=Supervision.PARTLY)
         stored = tx.proposals.pending()
-    assert proposed["considered"] == len(partly)
-    assert {item["image"] for item in proposed["items"]} == {proposal.image_id for proposal in stored}
-    assert {item["image"] for item in proposed["items"]}.isdisjoint(test_ids)
-    if proposed["items"]:
+    assert proposed.considered == len(partly)
+    assert {item.image for item in proposed.items} == {proposal.image_id for proposal in stored}
+    assert {item.image for item in proposed.items}.isdisjoint(test_ids)
+    if proposed.items:
         assert draw_proposals(proposed, tmp_path / "p.png").stat().st_size > 1000
 
 
 def test_the_gate_keeps_what_is_above_tau_and_only_that(filled):
     train_model(filled, tiny(stage1_epochs=3))
-    everything = propose_locations(filled, tau=0.0, gate="class", dry_run=True)
-    scores = sorted(item["score"] for item in everything["items"])
+    everything = propose_locations(filled, ProposeRequest(tau=0.0, gate="class"), dry_run=True)
+    scores = sorted(item.score for item in everything.items)
     assert scores, "this model proposes nothing at all; the test needs it to"
     middle = scores[len(scores) // 2]
-    gated = propose_locations(filled, tau=middle, gate="class")
-    assert {item["score"] for item in gated["items"]} == {score for score in scores if score > middle}
-    assert all(item["class_probability"] > middle for item in gated["items"])
+    gated = propose_locations(filled, ProposeRequest(tau=middle, gate="class"))
+    assert {item.score for item in gated.items} == {score for score in scores if score > middle}
+    assert all(item.class_probability > middle for item in gated.items)
     with filled.read() as tx:
-        assert len(tx.proposals.pending()) == gated["proposed"]
+        assert len(tx.proposals.pending()) == gated.proposed
         assert tx.status.count().images["partly"] > 0, "a proposal made a label"
-    again = propose_locations(filled, tau=middle, gate="class")
-    assert again["proposed"] == gated["proposed"]
+    again = propose_locations(filled, ProposeRequest(tau=middle, gate="class"))
+    assert again.proposed == gated.proposed
     with filled.read() as tx:
-        assert len(tx.proposals.pending()) == gated["proposed"]
-    assert propose_locations(filled, tau=0.0, gate="class", budget=2, dry_run=True)["proposed"] == 2
+        assert len(tx.proposals.pending()) == gated.proposed
+    assert propose_locations(filled, ProposeRequest(tau=0.0, gate="class", budget=2), dry_run=True).proposed == 2
 
 
 def test_tau_that_cannot_be_certified_proposes_nothing_and_says_why(filled):
@@ -98,8 +99,8 @@ def test_tau_that_cannot_be_certified_proposes_nothing_and_says_why(filled):
 
             return SilentProgress().task(name, total)
 
-    result = propose_locations(filled, tau="auto", progress=Listener())
-    assert (result["tau"], result["proposed"], result["calibration"]["certified"]) == (None, 0, False)
+    result = propose_locations(filled, ProposeRequest(tau="auto"), progress=Listener())
+    assert (result.tau, result.proposed, result.calibration.certified) == (None, 0, False)
     assert any("cannot be certified" in message or "can be certified" in message for message in said)
 
 
@@ -150,7 +151,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(phantoms, tmp_path,
                 image = tx.images.select(splits=[Split.TRAIN], supervision=Supervision.PARTLY)[0]
                 tx.labels.append(NewLabel(image.id, present(), source=LocationSource.IMPORTED))
             result = train_model(registry, make_config("paper"), resume=True)
-            assert (result["run"], result["epochs"]) == ("run-1", 4)
+            assert (result.run, result.epochs) == ("run-1", 4)
         else:
             train_model(registry, tiny())
         weights.append(load_checkpoint(folder / "runs" / "run-1").tensors)
@@ -179,7 +180,7 @@ def test_relatives_of_test_images_are_not_trained_on_and_seen_test_images_not_sc
     with filled.begin() as tx:
         tx.images.set_splits({train[1].id: Split.TEST})
     report = evaluate_run(filled, split=Split.TEST)
-    assert (report["left_out"], report["n"]) == (1, len(test))
+    assert (report.left_out, report.summary.n) == (1, len(test))
 
 
 def test_a_run_cut_before_its_first_epoch_needs_the_registry_as_it_was(filled, monkeypatch):
@@ -219,15 +220,15 @@ def test_a_data_set_that_is_not_registered_is_scored_and_stays_so(filled, phanto
     train_model(filled, tiny())
     images, _ = open_data_set(phantoms, "csv")
     report = evaluate_run(filled, images=images)
-    assert report["n"] == 48
-    assert report["localization"]["n"] == 41
-    assert report["empty"]["n"] == 7
+    assert report.summary.n == 48
+    assert report.summary.localization.n == 41
+    assert report.summary.empty.n == 7
     # It is the registered set itself, so all that was trained on is in it.
     with filled.read() as tx:
         assert tx.status.count().images["total"] == 48
         held_back = len(tx.images.select(splits=[Split.TEST]))
-    assert report["leaks"]["n"] == 48 - held_back == len(report["leaks"]["images"])
-    assert report["leaks"]["without"]["n"] == held_back
+    assert report.leaks.n == 48 - held_back == len(report.leaks.images)
+    assert report.leaks.without.n == held_back
 
 
 def test_a_file_that_vanishes_is_left_out_not_fatal(filled, tmp_path, phantoms):
@@ -236,7 +237,7 @@ def test_a_file_that_vanishes_is_left_out_not_fatal(filled, tmp_path, phantoms):
     registry = create_registry(f"sqlite:///{tmp_path}/other.sqlite3", tmp_path)
     import_images(registry, copy, "csv")
     next((copy / "images").glob("benign*")).unlink()
-    assert train_model(registry, tiny())["epochs"] == 4
+    assert train_model(registry, tiny()).epochs == 4
     registry.close()
 
 
@@ -244,7 +245,7 @@ def test_a_damaged_checkpoint_is_refused(filled):
     result = train_model(filled, tiny())
     from pathlib import Path
 
-    file = Path(result["checkpoint"]) / "checkpoint.json"
+    file = Path(result.checkpoint) / "checkpoint.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"sha256": "0"}))
     with pytest.raises(LearnerError, match="damaged"):
         evaluate_run(filled)
@@ -275,15 +276,15 @@ def import_some(registry, phantoms, tmp_path, wanted, **options):
 
 def test_one_class_alone_is_trained_and_scored(registry, phantoms, tmp_path):
     import_some(registry, phantoms, tmp_path, "benign")
-    report = train_model(registry, tiny(epochs=1))["val"]
-    assert (report["classification"]["accuracy"], report["classification"]["auc"]) == (1.0, None)
-    assert report["localization"]["iou"] >= 0
+    report = train_model(registry, tiny(epochs=1)).val
+    assert (report.classification.accuracy, report.classification.auc) == (1.0, None)
+    assert report.localization.iou >= 0
 
 
 @pytest.mark.parametrize("share", [0.05, 1.0], ids=["one location of a class", "all locations"])
 def test_few_or_all_locations(registry, phantoms, share):
     import_images(registry, phantoms, "csv", keep_locations=share)
-    assert train_model(registry, tiny(epochs=1))["epochs"] == 2
+    assert train_model(registry, tiny(epochs=1)).epochs == 2
 
 
 @pytest.mark.parametrize(("wanted", "message"), [("normal", "method=classifier"), ("benign_0001", "too few images")])
@@ -334,4 +335,4 @@ def test_compiled_networks_learn_the_same(filled, monkeypatch):
     # The tracing and the wrapping are real; the code is run by torch itself instead of being built for a minute.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
     plain, compiled = (train_model(filled, tiny(epochs=1, compile=wanted)) for wanted in (False, True))
-    assert compiled["val"] == plain["val"]
+    assert compiled.val == plain.val

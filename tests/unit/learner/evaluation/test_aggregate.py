@@ -1,30 +1,38 @@
 """Rows become numbers: by hand, in all and by class and size."""
 
+from dataclasses import asdict, replace
+
 import pytest
 
-from learner.evaluation.aggregate import summarize_results
+from db.records import Box
+from learner.evaluation.aggregate import Empty, Localization, summarize_results
+from learner.evaluation.per_image import ImageResult
 
 CLASSES = ["benign", "malignant"]
 
 
 def row(truth="benign", probability=(0.9, 0.1), lesion=True, share=0.1, iou=0.6, **others):
-    box = [[0.0, 0.0, 10.0, 10.0]]
+    box = (Box(0.0, 0.0, 10.0, 10.0),)
     right = float(CLASSES[0 if probability[0] > probability[1] else 1] == truth)
-    return {
-        "truth": truth,
-        "probability": list(probability),
-        "right": right,
-        "lesion": lesion,
-        "lesion_share": share if lesion else None,
-        "truth_boxes": box if lesion else [],
-        "boxes": box,
-        "score": 0.5,
-        "iou": iou if lesion else None,
-        "dice": 2 * iou / (1 + iou) if lesion else None,
-        "mask_iou": None,
-        "mask_dice": None,
-        **others,
-    }
+    return ImageResult(
+        **{
+            "image": None,
+            "predicted": CLASSES[0 if probability[0] > probability[1] else 1],
+            "truth": truth,
+            "probability": probability,
+            "right": right,
+            "lesion": lesion,
+            "lesion_share": share if lesion else None,
+            "truth_boxes": box if lesion else (),
+            "boxes": box,
+            "score": 0.5,
+            "iou": iou if lesion else None,
+            "dice": 2 * iou / (1 + iou) if lesion else None,
+            "mask_iou": None,
+            "mask_dice": None,
+            **others,
+        }
+    )
 
 
 def test_numbers_by_hand():
@@ -33,30 +41,30 @@ def test_numbers_by_hand():
         row("malignant", (0.8, 0.2), iou=0.8, share=0.3),
         row("malignant", (0.3, 0.7), iou=0.5, share=0.05),
         row(lesion=False),
-        row(lesion=False, boxes=[]),
-        row(lesion=None, share=None, iou=0, boxes=[]) | {"iou": None, "dice": None, "truth_boxes": []},
+        row(lesion=False, boxes=()),
+        row(lesion=None, share=None, iou=0, boxes=()),
     ]
     found = summarize_results(rows, CLASSES)
-    assert found["n"] == 6
-    assert found["classification"]["accuracy"] == pytest.approx(5 / 6)
-    assert found["localization"]["n"] == 3
-    assert found["localization"]["iou"] == pytest.approx(0.5)
-    assert found["localization"]["ap50"] == pytest.approx(1)
-    assert found["localization"]["mask_iou"] is None
-    assert found["empty"] == {"n": 2, "false_positive_rate": 0.5}
-    by_class, by_size = found["strata"]["class"], found["strata"]["size"]
-    assert (by_class["malignant"]["n"], by_class["malignant"]["accuracy"]) == (2, 0.5)
-    assert by_class["malignant"]["iou"] == pytest.approx(0.65)
-    assert {name: values["n"] for name, values in by_size.items()} == {"small": 1, "medium": 1, "large": 1}
-    assert by_size["medium"]["iou"] == 0.5
+    assert found.n == 6
+    assert found.classification.accuracy == pytest.approx(5 / 6)
+    assert found.localization.n == 3
+    assert found.localization.iou == pytest.approx(0.5)
+    assert found.localization.ap50 == pytest.approx(1)
+    assert found.localization.mask_iou is None
+    assert found.empty == Empty(2, 0.5)
+    by_class, by_size = found.strata["class"], found.strata["size"]
+    assert (by_class["malignant"].n, by_class["malignant"].accuracy) == (2, 0.5)
+    assert by_class["malignant"].iou == pytest.approx(0.65)
+    assert {name: values.n for name, values in by_size.items()} == {"small": 1, "medium": 1, "large": 1}
+    assert by_size["medium"].iou == 0.5
 
 
 def test_what_a_method_does_not_answer_is_not_measured():
-    silent = {"boxes": None, "iou": None, "dice": None}
-    found = summarize_results([row() | silent, row(lesion=False) | silent], CLASSES)
-    assert found["localization"] == {"n": 1, **dict.fromkeys(("iou", "dice", "ap50", "mask_iou", "mask_dice"))}
-    assert found["empty"] == {"n": 1, "false_positive_rate": None}
+    silent = {"boxes": None, "dice": None}
+    found = summarize_results([replace(row(), iou=None, **silent), row(lesion=False, **silent)], CLASSES)
+    assert found.localization == Localization(1, None, None, None, None, None)
+    assert found.empty == Empty(1, None)
     blind = {"probability": None, "right": None}
-    found = summarize_results([row() | blind], CLASSES)
-    assert set(found["classification"].values()) == {None}
-    assert found["localization"]["iou"] == 0.6
+    found = summarize_results([replace(row(), **blind)], CLASSES)
+    assert set(asdict(found.classification).values()) == {None}
+    assert found.localization.iou == 0.6

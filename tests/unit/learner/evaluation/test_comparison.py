@@ -1,10 +1,15 @@
 import pytest
 
 from learner.evaluation.comparison import against, compare_runs, interval, values_by_image
+from learner.evaluation.per_image import ImageResult
 
 
 def results(*values, key="right"):
-    return [{"image": n, key: value} for n, value in enumerate(values)]
+    return [image_result(n, **{key: value}) for n, value in enumerate(values)]
+
+
+def image_result(image, **values):
+    return ImageResult.from_document({"image": image, **values})
 
 
 def test_values_are_means_over_seeds_of_what_all_seeds_answered():
@@ -37,17 +42,27 @@ def test_an_interval_is_over_groups():
 
 def test_two_runs_are_compared_on_what_both_answered_for():
     def rows(rights, ious):
-        return [
-            {"image": n, "right": right, "iou": iou, "dice": None, "mask_iou": None, "mask_dice": None}
-            for n, (right, iou) in enumerate(zip(rights, ious, strict=True))
-        ]
+        return [image_result(n, right=right, iou=iou) for n, (right, iou) in enumerate(zip(rights, ious, strict=True))]
 
     groups = {n: str(n) for n in range(6)}
     first = rows([1.0, 1.0, 1.0, 1.0, 1.0, 0.0], [0.9, 0.8, 0.9, 0.8, 0.9, None])
     second = rows([0.0, 0.0, 0.0, 0.0, 0.0, 0.0], [0.1, 0.2, 0.1, 0.2, 0.1, 0.3])
     accuracy, iou = compare_runs(first, second, groups)
     # Five images that only the first got right: 2 / 2 ** 5; the smaller of two p-values counts twice after Holm.
-    assert (accuracy["test"], accuracy["n"]) == ("McNemar", 6)
-    assert accuracy["p"] == pytest.approx(2 / 2**5)
-    assert (iou["n"], iou["first"], iou["second"]) == (5, pytest.approx(0.86), pytest.approx(0.14))
-    assert iou["p"] < 0.01
+    assert (accuracy.test, accuracy.n) == ("McNemar", 6)
+    assert accuracy.p == pytest.approx(2 / 2**5)
+    assert (iou.n, iou.first, iou.second) == (5, pytest.approx(0.86), pytest.approx(0.14))
+    assert iou.p < 0.01
+
+
+def test_a_row_survives_its_document():
+    document = {
+        "image": 3, "truth": "a", "predicted": "b", "probability": [0.25, 0.75], "right": 0.0, "lesion": True,
+        "lesion_share": 0.1, "truth_boxes": [[1.0, 2.0, 3.0, 4.0]], "boxes": [], "score": 0.75, "iou": 0.0, "dice": 0.0,
+        "mask_iou": None, "mask_dice": None, "position": 2,
+    }  # fmt: skip
+    assert ImageResult.from_document(document).to_document() == {
+        **document,
+        "boxes": (),
+        "probability": (0.25, 0.75),
+    } | {"boxes": []}

@@ -1,0 +1,27 @@
+"""A metric over several trainings, as the tables of `partly bench` show it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The mean of a metric over trainings."""
+
+    mean: float | None
+    """None where no training has it."""
+    ci95: float | None
+    """Half the width of the 95% confidence interval over trainings; None for fewer than two."""
+    n: int
+    """Trainings that have it."""
+    paper: float | None
+    """The paper's own number, where it gives one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedEstimate(Estimate):
+    """The mean of a metric that is itself a mean over images."""
+
+    over_images: tuple[float, float] | None
+    """95% interval over groups of test images."""
+    p: float | None
+    """Two-sided p-value of the difference from the reference, after Holm; None for the reference itself."""

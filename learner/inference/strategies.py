@@ -1,0 +1,33 @@
+"""Query strategies: in which order people should see what a model has scored. Pure; one function a strategy.
+
+A strategy takes scored images and returns them in order, the first to be shown first. It decides nothing else: what
+passes the gate is decided before, and how many are taken after.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from db.records import Box, ImageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a model predicts for an image, with the score that the gate compares with tau."""
+
+    image: ImageRecord
+    boxes: tuple[Box, ...]
+    class_name: str
+    class_probability: float
+    score: float
+
+
+def most_confident(scored: Sequence[Scored]) -> list[Scored]:
+    """Highest score first: what is quickest to confirm. Equal scores are in the order of registration."""
+    return sorted(scored, key=lambda item: (-item.score, item.image.id))
+
+
+STRATEGIES: MappingProxyType[str, Callable[[Sequence[Scored]], list[Scored]]] = MappingProxyType(
+    {"most_confident": most_confident}
+)
+"""Strategies by name; the first is the default."""
