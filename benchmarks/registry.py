@@ -30,7 +30,7 @@ import psycopg
 from limits import Row, print_limits
 from PIL import Image
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from db.imaging.files import ImageFile
 from db.records import (
     Box,
@@ -82,7 +82,7 @@ def import_ratio(folder: Path) -> float:
     def ours() -> None:
         root = Path(tempfile.mkdtemp(dir=folder.parent))
         registry = create_registry(f"sqlite:///{root}/r.sqlite3", root)
-        report = import_images(registry, folder, "folders")
+        report = import_images(registry, ImportRequest(folder, "folders"))
         registry.close()
         if report.registered != len(files):
             raise SystemExit(f"only {report.registered} of {len(files)} images were registered: {report.refused[:3]}")

@@ -19,7 +19,7 @@ import torch
 from limits import print_limits
 from PIL import Image
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.datasets.phantoms import write_phantoms
 from db.progress import SilentProgress
 from db.registry import create_registry
@@ -60,7 +60,7 @@ def import_ratio(folder: Path) -> float:
     def ours() -> None:
         root = Path(tempfile.mkdtemp(dir=folder.parent))
         registry = create_registry(f"sqlite:///{root}/r.sqlite3", root)
-        import_images(registry, folder, "csv")
+        import_images(registry, ImportRequest(folder, "csv"))
         registry.close()
 
     def read(file: Path) -> None:
@@ -80,7 +80,7 @@ def epoch_ratio(folder: Path) -> float:
     """Images per second of a real epoch of stage 2 against the same steps on one batch that is always the same."""
     root = Path(tempfile.mkdtemp(dir=folder.parent))
     registry = create_registry(f"sqlite:///{root}/r.sqlite3", root)
-    import_images(registry, folder, "csv", keep_locations=0.5)
+    import_images(registry, ImportRequest(folder, "csv", keep_locations=0.5))
     with registry.read() as tx:
         examples = examples_from_records(tx, tx.images.select()[:192])
     registry.close()

@@ -19,6 +19,9 @@ import numpy as np
 from limits import print_limits
 from PIL import Image
 
+from annotator.datasets.import_images import ImportRequest
+from annotator.label_studio.pull.plan import PullRequest
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from annotator.datasets.import_images import import_images
@@ -56,7 +59,7 @@ def make_registry(folder: Path, count: int) -> Registry:
         rows.append(f"images/{n}.png,benign")
     (folder / "labels.csv").write_text("\n".join(rows))
     registry = create_registry(f"sqlite:///{folder}/registry.sqlite3", folder)
-    import_images(registry, folder, "csv")
+    import_images(registry, ImportRequest(folder, "csv"))
     with registry.begin() as tx:
         run = tx.runs.start(preset="default", config={}, snapshot="s")
         proposals = [
@@ -166,7 +169,7 @@ def timed_sparse_pull(
     minutes, so that is waited for.
     """
     time.sleep(changes_module.OVERLAP.total_seconds() + 1)
-    pull_reviews(registry, client, full=True)
+    pull_reviews(registry, client, PullRequest(full=True))
     chosen = plain_listing(client, project_id)[:: max(1, count // changes)][:changes]
     for task in chosen:
         (said,) = task["annotations"]

@@ -12,17 +12,6 @@ ChangeTest = Annotated[
 ]
 
 
-class Layout(StrEnum):
-    """Layouts that can be imported."""
-
-    BUSI = "busi"
-    COCO = "coco"
-    CSV = "csv"
-    FOLDERS = "folders"
-    VOC = "voc"
-    YOLO = "yolo"
-
-
 Run = Annotated[str | None, typer.Option("--run", metavar="R", help="A run such as run-1; by default the newest.")]
 
 

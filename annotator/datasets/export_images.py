@@ -18,6 +18,7 @@ from typing import Any
 from PIL import Image
 
 from annotator.datasets.formats.export_set import ExportImage, ExportSet, write_json
+from annotator.datasets.formats.names import ImagesIn
 from annotator.datasets.formats.supported import WRITERS
 from annotator.datasets.formats.voc import IMAGES as VOC_IMAGES
 from annotator.datasets.formats.yolo import split_folder
@@ -28,7 +29,6 @@ from db.records import ImageRecord, LocationStatus, ProposalRecord, Split, run_n
 from db.registry import Registry, Transaction
 
 MANIFEST = "partly-export.json"
-COPY, NONE = "copy", "none"
 CHUNK = 256
 
 
@@ -48,70 +48,86 @@ class ExportReport:
     skipped: list[dict[str, Any]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """What is written, where and in which format."""
+
+    out: Path
+    """The folder to make. An earlier export there is replaced, anything else refused."""
+    layout: str
+    """`coco`, `csv`, `voc` or `yolo`."""
+    snapshot: str | None = None
+    """State of the registry to write; None for what is known now."""
+    splits: tuple[Split, ...] | None = None
+    """Only images of these splits; None for all."""
+    unlabeled: bool = False
+    """Write images whose location is not known too, marked as such."""
+    proposals: bool = False
+    """Write pending proposals where there is no label, marked as such; they are not part of a snapshot."""
+    images: str = ImagesIn.COPY
+    """`copy` them upright into the export, or `none`: name the originals."""
+
+    def __post_init__(self) -> None:
+        if self.layout not in WRITERS:
+            raise InvalidArgument(f"unknown format {self.layout!r}; expected one of: {', '.join(WRITERS)}")
+        if self.images not in tuple(ImagesIn):
+            raise InvalidArgument(f"--images is {' or '.join(ImagesIn)}, got {self.images!r}")
+        if self.proposals and self.snapshot is not None:
+            raise InvalidArgument("--proposals and --snapshot exclude each other: a snapshot holds no proposals")
+
+
 def export_images(
-    registry: Registry,
-    out: Path,
-    layout: str,
-    *,
-    snapshot: str | None = None,
-    splits: Sequence[Split] | None = None,
-    unlabeled: bool = False,
-    proposals: bool = False,
-    images: str = COPY,
-    dry_run: bool = False,
-    progress: Progress | None = None,
+    registry: Registry, request: ExportRequest, *, dry_run: bool = False, progress: Progress | None = None
 ) -> ExportReport:
     """Write labels (and images) in a format.
 
     Args:
         registry: what to write.
-        out: the folder to make. An earlier export there is replaced, anything else refused.
-        layout: `coco`, `csv`, `voc` or `yolo`.
-        snapshot: state of the registry to write, by default what is known now.
-        splits: only images of these splits.
-        unlabeled: write images whose location is not known too, marked as such.
-        proposals: write pending proposals where there is no label, marked as such; they are not part of a snapshot.
-        images: `copy` them upright into the export, or `none`: name the originals.
+        request: what, where and in which format.
         dry_run: only count.
         progress: where to show how far it is.
 
     Raises:
-        InvalidArgument: the format or an option is out of range; NotFound: there is no such snapshot.
+        InvalidArgument: the format needs images that are not copied; NotFound: there is no such snapshot.
         Conflict: the folder holds something else.
-        DataUnreadable: the format needs images that are not copied.
     """
-    if layout not in WRITERS:
-        raise InvalidArgument(f"unknown format {layout!r}; expected one of: {', '.join(WRITERS)}")
-    if images not in (COPY, NONE):
-        raise InvalidArgument(f"--images is {COPY} or {NONE}, got {images!r}")
-    if proposals and snapshot is not None:
-        raise InvalidArgument("proposals that nobody has reviewed are not part of a snapshot: leave out one of the two")
     if not dry_run:
-        _refuse_foreign(out)
-    records, masks, waiting, digest = _read(registry, snapshot, with_proposals=proposals, take=not dry_run)
-    if splits is not None:
-        records = [record for record in records if record.split in splits]
-    copied = images == COPY
-    entries = list(_entries(registry, records, masks, waiting, unlabeled=unlabeled, copied=copied))
+        _refuse_foreign(request.out)
+    records, masks, waiting, digest = _read(
+        registry, request.snapshot, with_proposals=request.proposals, take=not dry_run
+    )
+    if request.splits is not None:
+        records = [record for record in records if record.split in request.splits]
+    copied = request.images == ImagesIn.COPY
+    entries = list(_entries(registry, records, masks, waiting, unlabeled=request.unlabeled, copied=copied))
     report = ExportReport(digest)
     if dry_run:
         _count(report, [entry for _, entry in entries])
-        return report
+    else:
+        _write(entries, request, report, progress or SilentProgress())
+    return report
+
+
+def _write(
+    entries: list[tuple[ImageRecord, ExportImage]], request: ExportRequest, report: ExportReport, progress: Progress
+) -> None:
+    """Write the export beside its place, then put it there."""
+    out, copied = request.out, request.images == ImagesIn.COPY
     draft = out.with_name(f".{out.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     try:
         draft.mkdir(parents=True)
         if copied:
-            entries = _copy_images(entries, draft, layout, report, progress or SilentProgress())
+            entries = _copy_images(entries, draft, request.layout, report, progress)
         written = [entry for _, entry in entries]
         classes = sorted({entry.class_name for entry in written if entry.class_name is not None})
-        WRITERS[layout](ExportSet(written, classes, copied), draft)
+        WRITERS[request.layout](ExportSet(written, classes, copied), draft)
         _count(report, written)
-        write_json(draft / MANIFEST, {"format": layout, "snapshot": digest, "images": len(written)})
+        manifest = {"format": request.layout, "snapshot": report.snapshot, "images": len(written)}
+        write_json(draft / MANIFEST, manifest)
         _put_in_place(draft, out)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return report
 
 
 def _refuse_foreign(out: Path) -> None:

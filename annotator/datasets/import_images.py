@@ -6,9 +6,7 @@ is asked for. Work is done in chunks, each in one short transaction, so that an 
 stopped.
 """
 
-import random
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from annotator.datasets.decode import open_entries
 from annotator.datasets.formats.entries import Entry, Listing, Refusal
 from annotator.datasets.formats.supported import read_layout
 from db.curation.duplicates import find_near_duplicates
+from db.curation.location_share import choose_located
 from db.errors import InvalidArgument
 from db.imaging.files import ImageFile
 from db.imaging.paths import ProjectPaths
@@ -42,73 +41,71 @@ class ImportReport:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """Which data set is imported, and how."""
+
+    path: str | Path
+    """The data set; where the layout allows it, an fsspec URI."""
+    layout: str
+    """`busi`, `coco`, `csv`, `folders`, `voc` or `yolo`."""
+    images: str | Path | None = None
+    """Folder or URI that the names of images are relative to, where that is not the data set's own."""
+    keep_locations: float = 1.0
+    """Share of the known locations to register, 0 to 1, stratified by class and seeded; the other images become partly
+    labeled. Images that the data set puts into test keep theirs."""
+    seed: int = 0
+    """Random seed of that choice."""
+    group_by: str | None = None
+    """Regular expression on an image's name; its first group (or the whole match) is the image's group."""
+    change_test: bool = False
+    """Allow changes of what is known of images that are in test already."""
+    author: str | None = None
+    """Who imports, for the history."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.keep_locations <= 1:
+            raise InvalidArgument(f"--keep-locations is a share from 0 to 1, got {self.keep_locations}")
+
+    @property
+    def origin(self) -> str:
+        """What the history says about where labels come from."""
+        return f"import of {self.path} as {self.layout}" + (f" by {self.author}" if self.author else "")
+
+
 def import_images(
-    registry: Registry,
-    path: str | Path,
-    layout: str,
-    *,
-    images: str | Path | None = None,
-    keep_locations: float = 1.0,
-    seed: int = 0,
-    group_by: str | None = None,
-    change_test: bool = False,
-    author: str | None = None,
-    dry_run: bool = False,
-    progress: Progress | None = None,
+    registry: Registry, request: ImportRequest, *, dry_run: bool = False, progress: Progress | None = None
 ) -> ImportReport:
     """Register the images of a data set.
 
     Args:
         registry: where to.
-        path: the data set; where the layout allows it, an fsspec URI.
-        layout: `busi`, `coco`, `csv`, `folders`, `voc` or `yolo`.
-        images: folder or URI that the names of images are relative to, where that is not the data set's own.
-        keep_locations: share of the known locations to register, 0 to 1, stratified by class and seeded; the other
-            images become partly labeled. Images that the data set puts into test keep theirs.
-        seed: of the choice above.
-        group_by: regular expression on the image's name; its first group (or the whole match) is the image's group.
-        change_test: allow changes of what is known of images that are in test already.
-        author: who imports, for the history.
+        request: the data set, and how it is read.
         dry_run: read and check everything, write nothing.
         progress: where to show how far it is.
 
     Raises:
-        InvalidArgument: an argument is out of range, or the layout unknown.
+        InvalidArgument: the layout is unknown, or the group's expression is not one.
         DataUnreadable: the listing cannot be read at all.
     """
-    listing = read_layout(layout, path, images=images)
-    return import_listing(
-        registry,
-        listing,
-        origin=f"import of {path} as {layout}" + (f" by {author}" if author else ""),
-        keep_locations=keep_locations,
-        seed=seed,
-        group_by=group_by,
-        change_test=change_test,
-        dry_run=dry_run,
-        progress=progress,
-    )
+    listing = read_layout(request.layout, request.path, images=request.images)
+    return import_listing(registry, listing, request, dry_run=dry_run, progress=progress)
 
 
 def import_listing(
     registry: Registry,
     listing: Listing,
+    request: ImportRequest,
     *,
-    origin: str | None = None,
-    keep_locations: float = 1.0,
-    seed: int = 0,
-    group_by: str | None = None,
-    change_test: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Register what a reader listed; arguments as in `import_images`."""
-    if not 0 <= keep_locations <= 1:
-        raise InvalidArgument(f"--keep-locations is a share from 0 to 1, got {keep_locations}")
-    entries = list(_grouped(listing.entries, group_by))
-    entries = hide_locations(entries, keep=keep_locations, seed=seed)
+    origin = request.origin
+    entries = list(_grouped(listing.entries, request.group_by))
+    entries = hide_locations(entries, keep=request.keep_locations, seed=request.seed)
     report = ImportReport(refused=list(listing.refusals), warnings=list(listing.warnings))
-    writer = _Writer(registry, report, origin, change_test=change_test, dry_run=dry_run)
+    writer = _Writer(registry, report, origin, change_test=request.change_test, dry_run=dry_run)
     cache = ProjectPaths(registry.root).cache
     opened: list[NewImage] = []
     with (progress or SilentProgress()).task("importing", len(entries)) as task:
@@ -148,14 +145,8 @@ def hide_locations(entries: Sequence[Entry], *, keep: float, seed: int) -> list[
     """
     if keep >= 1:
         return list(entries)
-    by_class: dict[str, list[str]] = defaultdict(list)
-    for entry in entries:
-        if entry.has_location and entry.split is not Split.TEST:
-            by_class[entry.class_name or ""].append(entry.name)
-    kept: set[str] = set()
-    for class_name, names in by_class.items():
-        rng = random.Random(f"{seed}/{class_name}")
-        kept.update(rng.sample(sorted(names), round(keep * len(names))))
+    located = [entry for entry in entries if entry.has_location and entry.split is not Split.TEST]
+    kept = choose_located([(entry.name, entry.class_name or "") for entry in located], keep, seed)
     return [
         entry
         if entry.name in kept or entry.split is Split.TEST

@@ -9,17 +9,21 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import psutil
+
 from annotator.errors import StudioFailed
+from annotator.label_studio.process import process_runs
+from db.atomic_write import write_text
 from db.progress import Progress, SilentProgress
 
 PACKAGE = "label-studio>=1.20"
@@ -229,12 +233,7 @@ def _make_account(paths: StudioPaths) -> Account:
 
 
 def _write_private(path: Path, document: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".partial")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        json.dump(document, stream)
-    draft.replace(path)
+    write_text(path, json.dumps(document), mode=0o600)
 
 
 def _read_json(path: Path) -> dict[str, str] | None:
@@ -269,34 +268,32 @@ def _is_healthy(url: str) -> bool:
 
 
 def _is_ours(pid: int, paths: StudioPaths) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (OSError, OverflowError):
+    """Say whether a process is the local server, and not another one that was given its number since."""
+    if not process_runs(pid):
         return False
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        # No /proc on this system: the number is all there is.
+        command = psutil.Process(pid).cmdline()
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
         return True
-    return str(paths.environment).encode() in command
+    return any(str(paths.environment) in word for word in command)
 
 
 def _terminate(pid: int) -> None:
-    def send(number: signal.Signals) -> None:
-        try:
-            os.killpg(pid, number)
-        except (ProcessLookupError, PermissionError):
-            return
-
-    send(signal.SIGTERM)
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if pid in _children:
-            # Our own child would stay as a zombie, which looks alive, until it is reaped.
-            _children[pid].poll()
-        try:
-            os.kill(pid, 0)
-        except OSError:
-            return
-        time.sleep(0.2)
-    send(signal.SIGKILL)
+    """Ask the server and all it has started to end, and end what has not after a while."""
+    try:
+        parent = psutil.Process(pid)
+        family = [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for process in family:
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            process.terminate()
+    _, alive = psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
+    for process in alive:
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            process.kill()
+    if pid in _children:
+        # Our own child stays as a zombie until it is reaped.
+        _children[pid].poll()

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from annotator.errors import SyncBusy
+from annotator.label_studio.process import process_runs
 from db.errors import RegistryError
 from db.records import ConnectionRecord, TaskLink
 from db.records.sync import CatchTrial, StepState, SyncKind, SyncRecord, SyncStatus, SyncStep
@@ -135,13 +136,8 @@ def is_at_work(sync: SyncRecord) -> bool:
     host, _, number = sync.owner.rpartition(":")
     if host != socket.gethostname() or not number.isdigit():
         return True
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    # A process that began after the sync was last touched has only been given the same number.
+    return process_runs(int(number), since=sync.touched_at)
 
 
 def _this_process() -> str:

@@ -2,33 +2,17 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from annotator.datasets.formats.names import ImagesIn, OutputFormat
 from cli.command import command
 from cli.context import Workspace
 from cli.exits import REGISTRY
 from cli.options import DryRun
 from db.records import Split
-
-
-class Format(StrEnum):
-    """Formats that can be written."""
-
-    COCO = "coco"
-    CSV = "csv"
-    VOC = "voc"
-    YOLO = "yolo"
-
-
-class Images(StrEnum):
-    """What an export does with the images."""
-
-    COPY = "copy"
-    NONE = "none"
 
 
 def register(app: typer.Typer) -> None:
@@ -81,7 +65,7 @@ def doctor(
 def export(
     work: Workspace,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.")],
-    layout: Annotated[Format, typer.Option("--format", help="Format of the labels.")],
+    layout: Annotated[OutputFormat, typer.Option("--format", help="Format of the labels.")],
     snapshot: Annotated[
         str | None, typer.Option(metavar="S", help="State of the registry to write, by default as it is now.")
     ] = None,
@@ -93,27 +77,25 @@ def export(
         bool, typer.Option("--proposals", help="Also proposals that nobody has reviewed, marked as such.")
     ] = False,
     images: Annotated[
-        Images, typer.Option(help="Copy the images (upright), or only name the originals.")
-    ] = Images.COPY,
+        ImagesIn, typer.Option(help="Copy the images (upright), or only name the originals.")
+    ] = ImagesIn.COPY,
     dry_run: DryRun = False,
 ) -> None:
     """Write labels that a person stands behind, with their images; the same snapshot gives the same bytes."""
     from dataclasses import asdict
 
-    from annotator.datasets.export_images import export_images
+    from annotator.datasets.export_images import ExportRequest, export_images
 
-    report = export_images(
-        work.registry,
+    request = ExportRequest(
         out,
         layout.value,
         snapshot=snapshot,
-        splits=split or None,
+        splits=tuple(split) if split else None,
         unlabeled=unlabeled,
         proposals=proposals,
         images=images.value,
-        dry_run=dry_run,
-        progress=work.progress,
     )
+    report = export_images(work.registry, request, dry_run=dry_run, progress=work.progress)
     document = asdict(report) | {"out": str(out), "format": layout.value, "dry_run": dry_run}
     counts = [(name, getattr(report, name)) for name in ("images", "present", "empty", "unknown", "boxes", "proposed")]
     skipped = [(item["image"], item["path"], item["reason"]) for item in report.skipped]

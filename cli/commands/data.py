@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from annotator.datasets.formats.names import InputFormat
 from cli.command import command
 from cli.context import Workspace
 from cli.exits import REGISTRY
-from cli.options import ChangeTest, DryRun, Layout
+from cli.options import ChangeTest, DryRun
 from cli.settings import find_project, settings_of, write_project_file
 
 
@@ -47,7 +48,7 @@ def init(
 def import_(
     work: Workspace,
     path: Annotated[str, typer.Argument(help="The data set: a folder, a labels.csv, a COCO file, or a URI (s3://).")],
-    layout: Annotated[Layout, typer.Option(help="How the data set is laid out.")],
+    layout: Annotated[InputFormat, typer.Option(help="How the data set is laid out.")],
     images: Annotated[
         str | None,
         typer.Option(metavar="DIR|URI", help="What image names are relative to, if not the data set's own folder."),
@@ -63,10 +64,9 @@ def import_(
     dry_run: DryRun = False,
 ) -> None:
     """Register the images of a data set with what is known of them. The same import twice changes nothing."""
-    from annotator.datasets.import_images import import_images
+    from annotator.datasets.import_images import ImportRequest, import_images
 
-    report = import_images(
-        work.registry,
+    request = ImportRequest(
         path,
         layout.value,
         images=images,
@@ -75,9 +75,8 @@ def import_(
         group_by=group_by,
         change_test=change_test,
         author=work.user,
-        dry_run=dry_run,
-        progress=work.progress,
     )
+    report = import_images(work.registry, request, dry_run=dry_run, progress=work.progress)
     for warning in report.warnings:
         work.output.remark(f"warning: {warning}")
     counts = {name: getattr(report, name) for name in ("registered", "updated", "moved", "unchanged")}

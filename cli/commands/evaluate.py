@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from annotator.datasets.formats.names import InputFormat
 from cli.command import command
 from cli.context import Workspace
-from cli.options import Devices, Layout, Nodes, Run, ScoredSplit, Target
+from cli.options import Devices, Nodes, Run, ScoredSplit, Target
 
 if TYPE_CHECKING:
     from learner.evaluation.aggregate import Summary
@@ -29,7 +30,7 @@ def evaluate(
         Path | None,
         typer.Option(metavar="PATH", help="Score a data set that is not registered, and never will be by this."),
     ] = None,
-    layout: Annotated[Layout, typer.Option(help="Layout of --data.")] = Layout.CSV,
+    layout: Annotated[InputFormat, typer.Option(help="InputFormat of --data.")] = InputFormat.CSV,
     devices: Devices = None,
     num_nodes: Nodes = 1,
 ) -> None:

@@ -131,27 +131,26 @@ def push(
     dry_run: DryRun = False,
 ) -> None:
     """Send images to Label Studio as tasks, with pending proposals as predictions. Safe to repeat."""
+    from annotator.label_studio.push.plan import PushRequest
     from annotator.label_studio.push.push_images import push_images
     from db.errors import InvalidArgument
 
     if proposals + partly + all_images > 1:
         raise InvalidArgument("--proposals, --partly and --all exclude each other")
-    what = "partly" if partly else "all" if all_images else "proposals"
+    request = PushRequest(
+        what="partly" if partly else "all" if all_images else "proposals",
+        limit=limit,
+        recreate=recreate,
+        known=known,
+        polygons=outlines,
+        control_share=control_share,
+        second_share=second_share,
+        catch_share=catch_share,
+    )
     with work.connected_client() as client:
+        folder = work.media_folder(client.url)
         report = push_images(
-            work.registry,
-            client,
-            what=what,
-            limit=limit,
-            media_folder=work.media_folder(client.url),
-            recreate=recreate,
-            control_share=control_share,
-            second_share=second_share,
-            catch_share=catch_share,
-            known=known,
-            outlines=outlines,
-            dry_run=dry_run,
-            progress=work.progress,
+            work.registry, client, request, media_folder=folder, dry_run=dry_run, progress=work.progress
         )
     _print_sync(work, asdict(report), dry_run=dry_run)
 
@@ -187,30 +186,26 @@ def pull(
     dry_run: DryRun = False,
 ) -> None:
     """Bring what people drew, accepted, edited or rejected into the registry. Safe to repeat."""
-    from annotator.label_studio.pull.plan import PullReport
+    from annotator.label_studio.pull.plan import PullRequest
     from annotator.label_studio.pull.pull_reviews import pull_reviews
 
-    empty_is_none = empty_means_none(empty, work.settings.empty_result)
+    request = PullRequest(
+        policy=resolve,
+        change_test=change_test,
+        empty_is_none=empty_means_none(empty, work.settings.empty_result),
+        full=full and not follow,
+    )
 
-    def once(client: "LabelStudioClient", *, full: bool, progress: "Progress | None") -> PullReport:
-        return pull_reviews(
-            work.registry,
-            client,
-            policy=resolve,
-            empty_is_none=empty_is_none,
-            full=full,
-            change_test=change_test,
-            dry_run=dry_run,
-            progress=progress,
-        )
+    def once(client: "LabelStudioClient", progress: "Progress | None") -> "PullReport":
+        return pull_reviews(work.registry, client, request, dry_run=dry_run, progress=progress)
 
     with work.connected_client() as client:
         if follow:
             listen = None if webhook_port is None else (webhook_port, webhook_url)
-            total = _follow(work, client, lambda: once(client, full=False, progress=None), every, listen)
+            total = _follow(work, client, lambda: once(client, None), every, listen)
             work.output.document(total, (("", "count"), list(total.items())))
             return
-        report = once(client, full=full, progress=work.progress)
+        report = once(client, work.progress)
     _print_sync(work, asdict(report), dry_run=dry_run)
 
 

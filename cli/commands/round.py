@@ -1,12 +1,19 @@
 """round: the whole loop in one command."""
 
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.command import command
 from cli.context import Workspace
 from cli.options import ConfigFile, DryRun, Gate, Pairs, Preset, Tau, Weights
+
+if TYPE_CHECKING:
+    from annotator.label_studio.pull.plan import PullReport
+    from annotator.label_studio.push.push_images import PushReport
+
+PROPOSED = ("tau", "gate", "considered", "proposed")
 
 
 def register(app: typer.Typer) -> None:
@@ -30,29 +37,38 @@ def one_round(
     dry_run: DryRun = False,
 ) -> None:
     """Pull, train on all that is known, propose, and push the proposals; repeat it to go on where it was cut."""
+    from annotator.label_studio.pull.plan import PullRequest
     from cli.commands.label_studio import empty_means_none
-    from cli.workflows.round import RoundOptions, run_round
+    from cli.workflows.round import RoundRequest, plan_round, run_round
     from learner.inference.gate import parse_tau
+    from learner.inference.propose import ProposeRequest
 
-    options = RoundOptions(
+    request = RoundRequest(
         config=work.training_config(preset.value, config, settings, weights),
-        tau=parse_tau(tau),
-        gate=gate.value if gate is not None else None,
-        budget=budget,
+        pull=PullRequest(policy=resolve, empty_is_none=empty_means_none(None, work.settings.empty_result)),
+        propose=ProposeRequest(tau=parse_tau(tau), gate=gate.value if gate is not None else None, budget=budget),
         limit=limit,
-        policy=resolve,
-        empty_is_none=empty_means_none(None, work.settings.empty_result),
     )
     with work.connected_client() as client:
-        result = run_round(
-            work.registry,
-            client,
-            options,
-            media_folder=work.media_folder(client.url),
-            dry_run=dry_run,
-            progress=work.progress,
-        )
-    work.output.document(result, (("step", "did"), [(step, _words(value)) for step, value in result.items()]))
+        if dry_run:
+            plan = plan_round(work.registry, client, request, progress=work.progress)
+            document = {"dry_run": True, "pulled": _counts(plan.pulled), "would_train": plan.would_train}
+        else:
+            folder = work.media_folder(client.url)
+            result = run_round(work.registry, client, request, media_folder=folder, progress=work.progress)
+            document = {
+                "pulled": _counts(result.pulled),
+                "run": result.run,
+                "trained": result.trained,
+                "proposed": {name: getattr(result.proposed, name) for name in PROPOSED},
+                "pushed": _counts(result.pushed),
+            }
+    work.output.document(document, (("step", "did"), [(step, _words(value)) for step, value in document.items()]))
+
+
+def _counts(report: "PullReport | PushReport") -> dict[str, Any]:
+    """Return what a sync did; what it would do is for its own dry run."""
+    return {name: value for name, value in asdict(report).items() if name != "plan"}
 
 
 def _words(value: Any) -> object:

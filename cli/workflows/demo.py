@@ -15,13 +15,14 @@ from typing import Any
 from annotator.datasets.decode import open_entry
 from annotator.datasets.formats.entries import Entry, Listing, Refusal
 from annotator.datasets.formats.supported import read_layout
-from annotator.datasets.import_images import import_listing
+from annotator.datasets.import_images import ImportRequest, import_listing
 from annotator.datasets.phantoms import write_phantoms
 from annotator.errors import LabelStudioError
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import connect_project
 from annotator.label_studio.local_server import StudioPaths, read_account, start_studio
 from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
 from annotator.label_studio.simulated_reviewer import Truth, review_tasks
 from db.curation.splitting import split_images
@@ -117,7 +118,7 @@ def run_demo(
         connection, project, _ = connect_project(registry, client, title=title, media_folder=studio.media)
         if connection is None or project is None:
             raise LabelStudioError("the project could not be created in Label Studio")
-        pushed = push_images(registry, client, what="partly", media_folder=studio.media, progress=progress)
+        pushed = push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media, progress=progress)
         say(f"{pushed.created} tasks in Label Studio, {pushed.predictions} with a proposal; a simulated person reviews")
         reviewed = review_tasks(client, connection.project_id, truths, progress=progress)
         pulled = pull_reviews(registry, client, progress=progress)
@@ -145,7 +146,8 @@ def register(registry: Registry, listing: Listing, *, seed: int, progress: Progr
     """Register the data with a quarter of its locations, and return what the simulated person knows of the rest."""
     entries = hold_back(listing.entries, share=HELD_BACK, seed=seed)
     held = Listing(entries, listing.refusals, listing.warnings)
-    import_listing(registry, held, origin="demonstration", keep_locations=KEPT_LOCATIONS, seed=seed, progress=progress)
+    request = ImportRequest("demo", "csv", keep_locations=KEPT_LOCATIONS, seed=seed)
+    import_listing(registry, held, request, progress=progress)
     split_images(registry, val=0.15 * (1 - HELD_BACK), seed=seed)
     with registry.read() as tx:
         images = {str(image.path): image for image in tx.images.select(supervision=Supervision.PARTLY)}

@@ -1,12 +1,10 @@
 """Hides known locations from a training, to see what they are worth; pure."""
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
+from db.curation.location_share import choose_located
 from db.records import ImageRecord, Supervision
 
 
@@ -23,12 +21,7 @@ def hide_locations(images: Sequence[ImageRecord], share: float, seed: int) -> li
     """
     if share >= 1:
         return list(images)
-    by_class: dict[str, list[int]] = defaultdict(list)
-    for image in images:
-        if image.supervision is Supervision.FULLY:
-            by_class[image.class_name or ""].append(image.id)
-    hidden: set[int] = set()
-    for name in sorted(by_class):
-        ids = np.random.default_rng([seed, len(name), *name.encode()]).permutation(sorted(by_class[name])).tolist()
-        hidden.update(ids[math.ceil(share * len(ids)) :])
+    located = [(str(image.id), image.class_name or "") for image in images if image.supervision is Supervision.FULLY]
+    kept = choose_located(located, share, seed, rounded=math.ceil)
+    hidden = {int(name) for name, _ in located} - {int(name) for name in kept}
     return [replace(image, label=None) if image.id in hidden else image for image in images]

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import connect_project
 from annotator.label_studio.local_server import read_account, studio_status
 from annotator.label_studio.payload.tasks import KEY
 from annotator.label_studio.pull.interpret import location_in
 from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
 from db.imaging.decode import mask_from_png
 from db.imaging.geometry import boxes_iou
@@ -56,7 +57,7 @@ def turned(registry, tmp_path):
     folder = tmp_path / "turned"
     folder.mkdir()
     write_turned(folder)
-    report = import_images(registry, folder, "csv")
+    report = import_images(registry, ImportRequest(folder, "csv"))
     assert report.registered == 8
     with registry.read() as tx:
         images = {int(image.path.stem[-1]): image for image in tx.images.select()}
@@ -156,7 +157,7 @@ def test_a_box_drawn_with_the_mouse_comes_back_within_two_pixels(
     with LabelStudioClient(url, read_account(studio).token) as client:
         title = f"drawn in orientation {orientation}"
         connection, _, _ = connect_project(registry, client, title=title, media_folder=studio.media)
-        push_images(registry, client, what="partly", media_folder=studio.media)
+        push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media)
         image = turned[orientation]
         task = tasks_of(client, connection.project_id)[image.id]
         open_task(page, url, connection.project_id, task["id"])
@@ -177,7 +178,7 @@ def test_paint_comes_back_as_it_was_painted(registry, turned, studio, page, tmp_
     url = studio_status(studio).url
     with LabelStudioClient(url, read_account(studio).token) as client:
         connection, _, _ = connect_project(registry, client, title="painted", media_folder=studio.media, masks=True)
-        push_images(registry, client, what="partly", media_folder=studio.media)
+        push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media)
         image = turned[6]
         task = tasks_of(client, connection.project_id)[image.id]
         open_task(page, url, connection.project_id, task["id"])

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from annotator.datasets.decode import open_data_set
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import connect_project
 from annotator.label_studio.local_server import read_account, studio_status
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.studio, pytest.mark.browser]
 def test_a_proposal_is_shown_over_its_lesion(registry, phantoms, studio, page, tmp_path):
     opened, _ = open_data_set(phantoms, "csv")
     truth = next(image for image in opened if image.location.boxes)
-    import_images(registry, phantoms, "csv", keep_locations=0)
+    import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0))
     with registry.begin() as tx:
         image = next(image for image in tx.images.select() if image.path == truth.path)
         run = tx.runs.start(preset="default", config={}, snapshot="s")

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import trustme
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.datasets.phantoms import write_phantoms
 from annotator.errors import AuthRejected, ConnectionFailed, ProjectUnusable
 from annotator.label_studio.client import LabelStudioClient
@@ -19,6 +19,7 @@ from annotator.label_studio.local_server import read_account, studio_status
 from annotator.label_studio.payload.labeling_config import CONFIG, result_from_boxes
 from annotator.label_studio.payload.tasks import KEY
 from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
 from annotator.label_studio.reconcile import NOT_SERVED, compare_with_studio
 from db.records import Box, Supervision
@@ -41,7 +42,7 @@ def url(studio):
 def loop(registry, client, title):
     """Push by upload, draw one box, pull it; returns the project."""
     connection, _, _ = connect_project(registry, client, title=title)
-    assert push_images(registry, client, what="partly").created == 6
+    assert push_images(registry, client, PushRequest(what="partly")).created == 6
     task = client.list_tasks(connection.project_id, with_annotations=False)[0]
     with registry.read() as tx:
         image = tx.images.get(int(task["data"][KEY].partition("-")[0]))
@@ -68,7 +69,7 @@ def test_a_personal_token_through_https_of_an_own_authority_and_a_path_prefix(re
     authority.issue_cert("127.0.0.1").configure_cert(context)
     proxy = FaultyProxy(url, prefix="/labels", tls=context)
     token = personal_token(url, read_account(studio))
-    import_images(registry, data, "csv", keep_locations=0)
+    import_images(registry, ImportRequest(data, "csv", keep_locations=0))
     with LabelStudioClient(proxy.url, token) as stranger, pytest.raises(ConnectionFailed, match="ca_file"):
         stranger.whoami()
     with LabelStudioClient(proxy.url, token, ca_file=tmp_path / "ca.pem") as client:
@@ -86,7 +87,7 @@ def test_a_personal_token_that_was_taken_back_is_explained(url):
 
 
 def test_a_token_that_may_only_read_pulls_and_does_not_push(registry, data, studio, url):
-    import_images(registry, data, "csv", keep_locations=0)
+    import_images(registry, ImportRequest(data, "csv", keep_locations=0))
     token = read_account(studio).token
     proxy = FaultyProxy(url, read_only=True)
     with LabelStudioClient(url, token) as client, LabelStudioClient(proxy.url, token) as reader:
@@ -99,7 +100,7 @@ def test_a_token_that_may_only_read_pulls_and_does_not_push(registry, data, stud
         lost = client.list_tasks(project_id, with_annotations=False)[1]
         client.http.delete(f"/api/tasks/{lost['id']}/")
         with pytest.raises(AuthRejected, match="may write"):
-            push_images(registry, reader, what="partly", recreate=True)
+            push_images(registry, reader, PushRequest(what="partly", recreate=True))
         assert len(client.list_tasks(project_id, with_annotations=False)) == 5
     proxy.close()
 
@@ -128,10 +129,10 @@ def test_images_on_the_web_are_seen_where_they_lie(registry, data, studio, url):
     names = sorted(f"images/{file.name}" for file in (data / "images").iterdir())
     listing = data.parent / "web.csv"
     listing.write_text("image,class\n" + "".join(f"{name},benign\n" for name in names))
-    assert import_images(registry, listing, "csv", images=address).registered == 6
+    assert import_images(registry, ImportRequest(listing, "csv", images=address)).registered == 6
     with LabelStudioClient(url, read_account(studio).token) as client:
         connection, _, _ = connect_project(registry, client, title="images on the web")
-        assert push_images(registry, client, what="partly").created == 6
+        assert push_images(registry, client, PushRequest(what="partly")).created == 6
         tasks = client.list_tasks(connection.project_id, with_annotations=False)
         assert {task["data"]["image"] for task in tasks} == {f"{address}/{name}" for name in names}
         assert compare_with_studio(registry, client) == []
@@ -160,10 +161,10 @@ def test_objects_in_a_bucket_are_signed_by_the_server_or_copied(registry, data, 
         store.put_file(str(file), f"scans/{file.name}")
     listing = tmp_path / "bucket.csv"
     listing.write_text("image,class\n" + "".join(f"{file.name},benign\n" for file in files))
-    import_images(registry, listing, "csv", images="s3://scans")
+    import_images(registry, ImportRequest(listing, "csv", images="s3://scans"))
     with LabelStudioClient(url, read_account(studio).token) as client:
         connection, _, _ = connect_project(registry, client, title="without a storage")
-        push_images(registry, client, what="partly")
+        push_images(registry, client, PushRequest(what="partly"))
         copied = client.list_tasks(connection.project_id, with_annotations=False)
         assert all(task["data"]["image"].startswith("/data/upload/") for task in copied)
         project = client.create_project("with a storage")
@@ -171,7 +172,7 @@ def test_objects_in_a_bucket_are_signed_by_the_server_or_copied(registry, data, 
                    "aws_secret_access_key": "secret", "region_name": "us-east-1", "presign": True}  # fmt: skip
         client.http.post("/api/storages/s3/", storage)
         connect_project(registry, client, title="x", project_id=project.id)
-        assert push_images(registry, client, what="partly").created == 6
+        assert push_images(registry, client, PushRequest(what="partly")).created == 6
         tasks = client.list_tasks(project.id, with_annotations=False)
         assert {task["data"]["image"] for task in tasks} == {f"s3://scans/{file.name}" for file in files}
         stored = json.dumps([task["data"] for task in tasks])

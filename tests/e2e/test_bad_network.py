@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.datasets.phantoms import write_phantoms
 from annotator.errors import LabelStudioError
 from annotator.label_studio.client import LabelStudioClient
@@ -15,6 +15,7 @@ from annotator.label_studio.local_server import read_account, start_studio, stop
 from annotator.label_studio.payload.labeling_config import result_from_boxes
 from annotator.label_studio.payload.tasks import KEY
 from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
 from db.maintenance.integrity import check_registry
 from db.records import Box, LocationStatus, NewProposal
@@ -57,7 +58,7 @@ def test_a_schedule_of_faults(seed, proxy, studio, phantom_folder, tmp_path, mon
     monkeypatch.setattr("annotator.label_studio.transport.READ_PAUSE_S", 0.001)
     monkeypatch.setattr("annotator.label_studio.push.execute.CHUNK", 3)
     registry = create_registry(f"sqlite:///{tmp_path}/r.sqlite3", tmp_path)
-    import_images(registry, phantom_folder, "csv", keep_locations=0)
+    import_images(registry, ImportRequest(phantom_folder, "csv", keep_locations=0))
     with registry.begin() as tx:
         run = tx.runs.start(preset="default", config={}, snapshot="s")
         images = tx.images.select()
@@ -68,7 +69,7 @@ def test_a_schedule_of_faults(seed, proxy, studio, phantom_folder, tmp_path, mon
         proxy.arm(seed, count=0, chance=0)
         connection, _, _ = connect_project(registry, client, title=f"bad network {seed}", media_folder=studio.media)
         proxy.arm(seed, count=8, chance=0.35)
-        until_done(lambda: push_images(registry, client, what="partly", media_folder=studio.media))
+        until_done(lambda: push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media))
         tasks = direct.list_tasks(connection.project_id, with_annotations=True)
         keys = [task["data"][KEY] for task in tasks]
         assert sorted(keys) == sorted(image.key for image in images), f"{proxy.happened}"
@@ -95,7 +96,7 @@ def test_the_server_is_restarted_in_the_middle(proxy, studio, phantom_folder, tm
     monkeypatch.setattr("annotator.label_studio.push.execute.WRITE_PAUSE_S", 0.05)
     monkeypatch.setattr("annotator.label_studio.push.execute.CHUNK", 2)
     registry = create_registry(f"sqlite:///{tmp_path}/r.sqlite3", tmp_path)
-    import_images(registry, phantom_folder, "csv", keep_locations=0)
+    import_images(registry, ImportRequest(phantom_folder, "csv", keep_locations=0))
     token, url = read_account(studio).token, studio_status(studio).url
     started: list[threading.Thread] = []
 
@@ -129,7 +130,7 @@ def test_the_server_is_restarted_in_the_middle(proxy, studio, phantom_folder, tm
         proxy.arm(0, count=0, chance=0)
         connection, _, _ = connect_project(registry, client, title="restarted", media_folder=studio.media)
         restart_at(8)
-        until_up(lambda: push_images(registry, client, what="partly", media_folder=studio.media))
+        until_up(lambda: push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media))
         started[-1].join()
         assert studio_status(studio).url == url
         with registry.read() as tx:

@@ -5,11 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.datasets.phantoms import write_phantoms
 from annotator.label_studio.connect import connect_project
 from annotator.label_studio.payload.labeling_config import result_from_boxes
+from annotator.label_studio.pull.plan import PullRequest
 from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
 from db.records import Box, LocationStatus, Split
 from tests.e2e.test_reconcile import annotate, status_of, task_of
@@ -41,9 +43,9 @@ def listed(client, monkeypatch):
 @pytest.fixture
 def project(registry, tmp_path, studio, client, request):
     write_phantoms(tmp_path / "phantoms", 8, seed=9)
-    import_images(registry, tmp_path / "phantoms", "csv", keep_locations=0)
+    import_images(registry, ImportRequest(tmp_path / "phantoms", "csv", keep_locations=0))
     connection, _, _ = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media)
-    push_images(registry, client, what="partly", media_folder=studio.media)
+    push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media)
     for image_id in (1, 2, 3, 4):
         annotate(client, registry, image_id)
     time.sleep(1.1)  # the server's clock shows seconds
@@ -62,10 +64,10 @@ def test_only_what_changed_is_listed(registry, client, project, listed):
     report = pull_reviews(registry, client)
     assert (report.created, report.updated, report.unchanged) == (0, 1, 4)
     assert all(changed and count <= 2 for changed, count in listed)
-    assert pull_reviews(registry, client, full=True).unchanged == 5
+    assert pull_reviews(registry, client, PullRequest(full=True)).unchanged == 5
     assert listed[-1] == (False, 8)
     # What was asked for differently is looked at in full.
-    assert pull_reviews(registry, client, empty_is_none=True).unchanged == 5
+    assert pull_reviews(registry, client, PullRequest(empty_is_none=True)).unchanged == 5
     assert listed[-1] == (False, 8)
 
 
@@ -103,7 +105,7 @@ def test_what_was_skipped_is_looked_at_again_once_the_registry_knows_more(
     report = pull_reviews(registry, client)
     assert "--change-test" in report.skipped[0]["reason"]
     assert pull_reviews(registry, client).skipped == []
-    assert pull_reviews(registry, client, change_test=True).created == 1
+    assert pull_reviews(registry, client, PullRequest(change_test=True)).created == 1
     stranger = {"image": "/data/x.png", "partly_key": "9-0000000000000000"}
     client.import_tasks(project, [{"data": stranger, "annotations": [{"result": []}]}])
     assert "not registered here" in pull_reviews(registry, client).skipped[0]["reason"]
@@ -111,6 +113,6 @@ def test_what_was_skipped_is_looked_at_again_once_the_registry_knows_more(
     pull_reviews(registry, client)
     assert len(listed) == count, "nothing new is known, so nothing is looked at"
     write_phantoms(tmp_path / "more", 2, seed=77)
-    import_images(registry, tmp_path / "more", "csv")
+    import_images(registry, ImportRequest(tmp_path / "more", "csv"))
     assert "not registered here" in pull_reviews(registry, client).skipped[0]["reason"]
     assert listed[-1] == (False, 9)

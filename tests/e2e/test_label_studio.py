@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from annotator.datasets.decode import open_data_set
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.errors import AuthRejected, ConnectionFailed, ProjectUnusable
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import connect_project
@@ -22,6 +22,7 @@ from annotator.label_studio.payload.labeling_config import (
 from annotator.label_studio.payload.tasks import KEY
 from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.execute import Sender
+from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
 from annotator.label_studio.simulated_reviewer import Truth, review_tasks
 from cli.main import app
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.studio
 @pytest.fixture
 def project(registry, phantoms, studio, client, request):
     """A registry with proposals for six partly-labeled images, connected to a project of its own."""
-    import_images(registry, phantoms, "csv", keep_locations=0.5)
+    import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.5))
     split_images(registry, val=0.1, test=0.2)
     propose(registry)
     connection, _, _ = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media)
@@ -59,7 +60,7 @@ def tasks_by_image(client, project_id):
 
 
 def push(registry, client, studio, what="proposals", **options):
-    return push_images(registry, client, what=what, media_folder=studio.media, **options)
+    return push_images(registry, client, PushRequest(what=what, **options), media_folder=studio.media)
 
 
 def image_of(registry, image_id):
@@ -253,7 +254,7 @@ def test_test_images_are_never_sent(registry, client, studio, project):
 
 
 def test_uploaded_images_work_where_files_cannot_be_served(registry, phantoms, client, studio):
-    import_images(registry, phantoms, "csv", keep_locations=0.5)
+    import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.5))
     split_images(registry)
     propose(registry, count=2)
     connection, _, _ = connect_project(registry, client, title="uploads")

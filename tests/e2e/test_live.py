@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import connect_project
 from annotator.label_studio.local_server import read_account, studio_status
@@ -21,6 +21,7 @@ from annotator.label_studio.payload.labeling_config import result_from_boxes
 from annotator.label_studio.payload.tasks import KEY
 from annotator.label_studio.pull.follow import follow, hints_from
 from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
 from annotator.label_studio.web_server import WebServer
 from db.curation.splitting import split_images
@@ -41,7 +42,7 @@ def trained(partly, phantoms, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     partly("init", tmp_path)
     registry = open_registry(f"sqlite:///{tmp_path}/registry.sqlite3", tmp_path)
-    import_images(registry, phantoms, "csv", keep_locations=0.5)
+    import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.5))
     split_images(registry, val=0.1, test=0.1)
     train_model(registry, make_config("default", TINY))
     yield registry
@@ -79,7 +80,7 @@ def end(process):
 
 def test_a_task_is_answered_while_people_work(trained, studio, client, tmp_path):
     connection, _, _ = connect_project(trained, client, title="live", media_folder=studio.media)
-    push_images(trained, client, what="partly", media_folder=studio.media, limit=6)
+    push_images(trained, client, PushRequest(what="partly", limit=6), media_folder=studio.media)
     with trained.read() as tx:
         assert tx.proposals.pending() == []
     process = start(tmp_path, studio, "--json", "serve", "--tau", "0", "--port", "0", "--attach")
@@ -96,7 +97,7 @@ def test_a_task_is_answered_while_people_work(trained, studio, client, tmp_path)
         with trained.read() as tx:
             stored = {tx.images.get(item.image_id).key: item for item in tx.proposals.pending()}
         assert set(stored) == set(shown), "what people see is in the registry"
-        assert push_images(trained, client, what="proposals", media_folder=studio.media).updated == 0
+        assert push_images(trained, client, PushRequest(what="proposals"), media_folder=studio.media).updated == 0
         assert client.shown_predictions(connection.project_id) == ("partly", True)
         key, found = next(iter(shown.items()))
         task_id = next(int(task["id"]) for task in tasks if task["data"][KEY] == key)
@@ -137,9 +138,9 @@ def test_the_protocol_and_the_newest_run(trained):
 
 
 def test_webhooks_make_a_pull_look_at_once(registry, phantoms, studio, client):
-    import_images(registry, phantoms, "csv", keep_locations=0)
+    import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0))
     connection, _, _ = connect_project(registry, client, title="hints", media_folder=studio.media)
-    push_images(registry, client, what="partly", media_folder=studio.media, limit=3)
+    push_images(registry, client, PushRequest(what="partly", limit=3), media_folder=studio.media)
     hint, stop, heard = threading.Event(), threading.Event(), []
     with hints_from(client, connection.project_id, hint, host="127.0.0.1", port=0) as address:
         (hook,) = client.http.get("/api/webhooks/", project=connection.project_id)
@@ -168,7 +169,7 @@ def test_webhooks_make_a_pull_look_at_once(registry, phantoms, studio, client):
 
 def test_following_from_the_command_line(trained, studio, client, tmp_path):
     connect_project(trained, client, title="following", media_folder=studio.media)
-    push_images(trained, client, what="partly", media_folder=studio.media, limit=2)
+    push_images(trained, client, PushRequest(what="partly", limit=2), media_folder=studio.media)
     process = start(tmp_path, studio, "--json", "pull", "--follow", "--every", "1", "--webhook-port", "0")
     try:
         with trained.read() as tx:

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.label_studio.connect import connect_project
 from annotator.label_studio.payload.labeling_config import result_from_mask
 from annotator.label_studio.payload.tasks import KEY
 from annotator.label_studio.pull.interpret import location_in
+from annotator.label_studio.pull.plan import PullRequest
 from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
 from db.imaging.decode import mask_from_png
 from db.records import LocationSource
@@ -31,10 +33,10 @@ def tasks_of(client, project):
 
 @pytest.mark.parametrize("outlines", [False, True])
 def test_what_is_known_goes_there_and_corrections_come_back(registry, phantoms, studio, client, outlines):
-    import_images(registry, phantoms, "csv")
+    import_images(registry, ImportRequest(phantoms, "csv"))
     title = f"masks {outlines}"
     connection, _, _ = connect_project(registry, client, title=title, media_folder=studio.media, masks=True)
-    push_images(registry, client, what="all", known=True, outlines=outlines, media_folder=studio.media)
+    push_images(registry, client, PushRequest(what="all", known=True, polygons=outlines), media_folder=studio.media)
     images, masks = known_masks(registry)
     assert len(images) > 20
     tasks = tasks_of(client, connection.project_id)
@@ -61,15 +63,15 @@ def test_what_is_known_goes_there_and_corrections_come_back(registry, phantoms, 
         label = tx.images.get(image.id).label
         assert np.array_equal(mask_from_png(tx.labels.mask_pngs([label.id])[label.id]), smaller_HW)
     assert (label.source, label.reviewer) == (LocationSource.DRAWN, client.whoami())
-    assert pull_reviews(registry, client, full=True).created == 0
-    drawn = push_images(registry, client, what="all", known=True, media_folder=studio.media)
+    assert pull_reviews(registry, client, PullRequest(full=True)).created == 0
+    drawn = push_images(registry, client, PushRequest(what="all", known=True), media_folder=studio.media)
     assert (drawn.created, drawn.unchanged) == (0, 48)
 
 
 def test_a_project_without_tools_for_masks_shows_the_boxes(registry, phantoms, studio, client):
-    import_images(registry, phantoms, "csv")
+    import_images(registry, ImportRequest(phantoms, "csv"))
     connection, _, _ = connect_project(registry, client, title="only boxes", media_folder=studio.media)
-    push_images(registry, client, what="all", known=True, media_folder=studio.media, limit=12)
+    push_images(registry, client, PushRequest(what="all", known=True, limit=12), media_folder=studio.media)
     tasks = tasks_of(client, connection.project_id)
     kinds = {region["type"] for task in tasks.values() for said in task["annotations"] for region in said["result"]}
     assert kinds == {"rectanglelabels"}

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from annotator.datasets.decode import open_data_set
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.datasets.phantoms import write_phantoms
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import connect_project
 from annotator.label_studio.local_server import read_account, studio_status
+from annotator.label_studio.pull.plan import PullRequest
 from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
 from annotator.label_studio.simulated_reviewer import Truth, review_tasks
 from db.history.retraction import retract_labels, undo_retraction
@@ -42,12 +44,12 @@ def account(studio):
 
 def reviewed_project(registry, phantoms, studio, account, title):
     """Every image is partly labeled; a simulated person locates all of them in Label Studio."""
-    import_images(registry, phantoms, "csv", keep_locations=0)
+    import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0))
     truths, _ = open_data_set(phantoms, "csv")
     locations = {str(image.path): image.location for image in truths}
     with LabelStudioClient(*account) as client:
         connection, _, _ = connect_project(registry, client, title=title, media_folder=studio.media)
-        push_images(registry, client, what="partly", media_folder=studio.media)
+        push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media)
         with registry.read() as tx:
             known = {image.key: Truth(image, locations[str(image.path)]) for image in tx.images.select()}
         review_tasks(client, connection.project_id, known)
@@ -140,7 +142,7 @@ def test_test_images_are_pulled_only_on_purpose_and_what_was_taken_back_stays_so
         report = pull_reviews(registry, client)
         assert (report.created, len(report.skipped)) == (9, 3)
         assert "--change-test" in report.skipped[0]["reason"]
-        assert pull_reviews(registry, client, change_test=True).created == 3
+        assert pull_reviews(registry, client, PullRequest(change_test=True)).created == 3
         with registry.read() as tx:
             assert tx.images.select(supervision=Supervision.PARTLY) == []
             reviewer = tx.images.select()[5].label.reviewer

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.datasets.phantoms import write_phantoms
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import connect_project
@@ -35,7 +35,7 @@ def processes():
 
 def make_registry(root):
     registry = create_registry(f"sqlite:///{root}/full.sqlite3", root)
-    import_images(registry, root / "phantoms", "csv", keep_locations=0.4)
+    import_images(registry, ImportRequest(root / "phantoms", "csv", keep_locations=0.4))
     with registry.begin() as tx:
         run_record = tx.runs.start(preset="default", config={}, snapshot="s")
         partly = tx.images.select(supervision=Supervision.PARTLY)

@@ -2,12 +2,14 @@
 
 import pytest
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.errors import ConnectionFailed
 from annotator.label_studio.connect import connect_project
 from annotator.label_studio.payload.labeling_config import result_from_boxes
 from annotator.label_studio.payload.tasks import KEY
+from annotator.label_studio.pull.plan import PullRequest
 from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
 from annotator.review_statistics import catch_summaries, waiting_for_second
 from db.imaging.geometry import boxes_iou
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.studio
 
 @pytest.fixture
 def project(registry, phantoms, studio, client, request):
-    import_images(registry, phantoms, "csv", keep_locations=0.5)
+    import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.5))
     connection, _, _ = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media)
     with registry.begin() as tx:
         partly = tx.images.select(supervision=Supervision.PARTLY)
@@ -29,7 +31,7 @@ def project(registry, phantoms, studio, client, request):
 
 
 def push(registry, client, studio, what="proposals", **options):
-    return push_images(registry, client, what=what, media_folder=studio.media, **options)
+    return push_images(registry, client, PushRequest(what=what, **options), media_folder=studio.media)
 
 
 def tasks_of(client, project):
@@ -111,7 +113,7 @@ def test_planted_proposals_are_hidden_counted_and_never_labels(registry, client,
     report = pull_reviews(registry, client)
     assert (report.created, report.catch) == (0, 2)
     assert pull_reviews(registry, client).catch == 0
-    assert pull_reviews(registry, client, full=True).catch == 0
+    assert pull_reviews(registry, client, PullRequest(full=True)).catch == 0
     with registry.read() as tx:
         (summary,) = catch_summaries(tx.trials.reviews())
         assert {image_id: tx.images.get(image_id).label for image_id in trials} == before

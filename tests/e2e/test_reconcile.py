@@ -2,12 +2,14 @@
 
 import pytest
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.datasets.phantoms import write_phantoms
 from annotator.label_studio.connect import connect_project
 from annotator.label_studio.payload.labeling_config import result_from_boxes
 from annotator.label_studio.payload.tasks import KEY
+from annotator.label_studio.pull.plan import PullRequest
 from annotator.label_studio.pull.pull_reviews import pull_reviews
+from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
 from annotator.label_studio.reconcile import PUSH_CUT, compare_with_studio
 from db.errors import InvalidArgument
@@ -23,14 +25,14 @@ pytestmark = pytest.mark.studio
 def project(registry, tmp_path, studio, client, request):
     """Six images without a location, all of them tasks; two with a proposal."""
     write_phantoms(tmp_path / "phantoms", 6, seed=9)
-    import_images(registry, tmp_path / "phantoms", "csv", keep_locations=0)
+    import_images(registry, ImportRequest(tmp_path / "phantoms", "csv", keep_locations=0))
     with registry.begin() as tx:
         run = tx.runs.start(preset="default", config={}, snapshot="s")
         images = tx.images.select()
         proposals = [NewProposal(image.id, "benign", 0.9, 0.9, (Box(20, 30, 40, 25),)) for image in images[:2]]
         tx.proposals.add(proposals, run_id=run.id, tau=0.5, gate="class")
     connection, _, _ = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media)
-    push_images(registry, client, what="partly", media_folder=studio.media)
+    push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media)
     return connection.project_id
 
 
@@ -113,10 +115,10 @@ def test_a_deleted_task_takes_no_label_with_it_and_is_made_anew_only_when_asked(
     assert [image.id for difference in gone for image in difference.images] == [3, 5]
     assert pull_reviews(registry, client).withdrawn == 0
     assert status_of(registry, 3) is LocationStatus.PRESENT
-    report = push_images(registry, client, what="partly", media_folder=studio.media)
+    report = push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media)
     assert (report.created, report.gone) == (0, 1), "image 3 is located, so only 5 is missed"
     assert "--recreate" in report.skipped[0]["reason"]
-    report = push_images(registry, client, what="partly", media_folder=studio.media, recreate=True)
+    report = push_images(registry, client, PushRequest(what="partly", recreate=True), media_folder=studio.media)
     assert (report.created, report.gone) == (1, 0)
 
 
@@ -131,7 +133,7 @@ def test_tasks_that_are_there_twice_are_foreign_or_of_no_image(registry, client,
     assert found["studio_duplicate_tasks"].tasks[0] == task["id"]
     assert "99-0123456789abcdef" in found["studio_unknown_image"].detail
     assert len(found["studio_foreign_tasks"].tasks) == 1
-    assert push_images(registry, client, what="partly", media_folder=studio.media).conflict == 1
+    assert push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media).conflict == 1
 
 
 def test_a_label_that_was_imported_since_and_predictions_that_are_hidden_are_said(registry, client, project):
@@ -155,7 +157,7 @@ def test_images_that_label_studio_cannot_show_are_named(registry, client, studio
     found = kinds(registry, client)["studio_image_not_served"]
     assert found.tasks == [task["id"]]
     assert "status 404" in found.detail
-    push_images(registry, client, what="partly", media_folder=studio.media)
+    push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media)
     assert kinds(registry, client) == {}
 
 
@@ -169,19 +171,19 @@ def test_two_people_on_one_task(registry, client, project):
     annotate(client, registry, 4, Box(10, 10, 30, 20))
     agreeing = annotate(client, registry, 4, Box(11, 10, 30, 20))
     client._sdk.annotations.update(id=agreeing, completed_by=second.id)
-    report = pull_reviews(registry, client, policy="unanimous")
+    report = pull_reviews(registry, client, PullRequest(policy="unanimous"))
     assert (report.created, report.contested) == (4, [3])
     assert (status_of(registry, 3), status_of(registry, 4)) == (LocationStatus.UNKNOWN, LocationStatus.PRESENT)
     with registry.read() as tx:
         reviewers = {review.reviewer for review in tx.reviews.all()}
     assert name in reviewers
     assert len(reviewers) == 2
-    assert pull_reviews(registry, client, policy="unanimous").contested == []
+    assert pull_reviews(registry, client, PullRequest(policy="unanimous")).contested == []
     client._sdk.annotations.delete(id=first_word)
-    pull_reviews(registry, client, policy="unanimous")
+    pull_reviews(registry, client, PullRequest(policy="unanimous"))
     assert check_registry(registry) == []
     with pytest.raises(InvalidArgument, match=name):
-        pull_reviews(registry, client, policy="majorty")
+        pull_reviews(registry, client, PullRequest(policy="majorty"))
 
 
 def test_a_push_that_was_cut_is_found_and_its_repair_named(registry, client, studio, project):

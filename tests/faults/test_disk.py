@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.pool import StaticPool
 from typer.testing import CliRunner
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.datasets.phantoms import write_phantoms
 from cli.main import app
 from db.engine import _begin_sqlite
@@ -27,9 +27,9 @@ def test_a_full_disk_says_so_and_the_import_goes_on_once_there_is_space(tmp_path
     monkeypatch.setattr("annotator.datasets.import_images.CHUNK", 20)
     registry = create_registry(f"sqlite:///{tmp_path}/r.sqlite3", tmp_path)
     with pytest.raises(RegistryError, match="free some space"):
-        import_images(registry_that_may_not_grow(tmp_path), tmp_path / "phantoms", "csv")
+        import_images(registry_that_may_not_grow(tmp_path), ImportRequest(tmp_path / "phantoms", "csv"))
     assert check_registry(registry) == []
-    report = import_images(registry, tmp_path / "phantoms", "csv")
+    report = import_images(registry, ImportRequest(tmp_path / "phantoms", "csv"))
     assert (report.registered + report.unchanged, report.refused) == (60, [])
     assert report.unchanged > 0, "what was done before stayed done"
     assert check_registry(registry) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from db.curation.splitting import split_images
 from db.registry import create_registry
 from learner.checkpoint import load_checkpoint
@@ -25,7 +25,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(phantoms, tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         registry = create_registry(f"sqlite:///{folder}/registry.sqlite3", folder)
-        import_images(registry, phantoms, "csv", keep_locations=0.4)
+        import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.4))
         split_images(registry, val=0.2, test=0.2)
         run = folder / "runs" / "run-1"
         if name == "killed":

@@ -11,8 +11,9 @@ from typing import Any
 
 from PIL import Image
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.label_studio.client import ProjectTotals
+from annotator.label_studio.push.plan import PushRequest
 from db.history.retraction import retract_labels
 from db.records import Box, Location, LocationSource, LocationStatus, NewLabel
 from db.registry import Registry, create_registry, open_for_upgrade, open_registry
@@ -33,7 +34,7 @@ def init(url: str, root: str) -> None:
 def import_set(url: str, root: str, folder: str) -> None:
     """Import a folder in the csv layout."""
     registry = open_registry(url, Path(root))
-    report = import_images(registry, Path(folder), "csv")
+    report = import_images(registry, ImportRequest(Path(folder), "csv"))
     registry.close()
     if report.refused:
         raise SystemExit(f"refused: {report.refused[:3]}")
@@ -75,7 +76,9 @@ def push(url: str, root: str, address: str, token: str, media: str) -> None:
     annotator.label_studio.push.execute.CHUNK = 3
     registry = open_registry(url, Path(root))
     with LabelStudioClient(address, token) as client:
-        push_images(registry, client, limit=12, control_share=0.3, catch_share=0.2, media_folder=Path(media))
+        push_images(
+            registry, client, PushRequest(limit=12, control_share=0.3, catch_share=0.2), media_folder=Path(media)
+        )
     registry.close()
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 import learner.training.train
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from db.curation.splitting import split_images
 from db.errors import InvalidArgument
 from db.records import RunStatus
@@ -19,7 +19,7 @@ TINY = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, 
 
 @pytest.fixture
 def filled(registry, phantoms):
-    import_images(registry, phantoms, "csv", keep_locations=0.6)
+    import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.6))
     split_images(registry, val=0.2, test=0.3)
     return registry
 
@@ -90,7 +90,7 @@ def test_methods_that_cannot_answer_have_no_numbers(filled):
 
 
 def test_what_a_bench_needs_is_said(registry, phantoms):
-    import_images(registry, phantoms, "csv")
+    import_images(registry, ImportRequest(phantoms, "csv"))
     with pytest.raises(DataInvalid, match="partly split"):
         run_table(registry, "table3", Budget())
     with pytest.raises(InvalidArgument, match="fig11"):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from db.curation.splitting import split_images
 from db.errors import InvalidArgument
 from learner.errors import DataInvalid
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def trained(registry, phantoms):
-    import_images(registry, phantoms, "csv", keep_locations=0.6)
+    import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.6))
     split_images(registry, val=0.2, test=0.3)
     train_model(registry, tiny(epochs=1, size=64))
     return registry

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from db.curation.splitting import split_images
 from db.registry import create_registry
 from learner.distributed import Processes, start_processes
@@ -29,7 +29,7 @@ PRESETS = ("default", "paper")
 def project(tmp_path_factory, phantoms):
     root = tmp_path_factory.mktemp("project")
     registry = create_registry(f"sqlite:///{root}/registry.sqlite3", root)
-    import_images(registry, phantoms, "csv", keep_locations=0.4)
+    import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.4))
     split_images(registry, val=0.2, test=0.3)
     train_model(registry, tiny())
     yield registry

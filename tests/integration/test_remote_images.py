@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from annotator.datasets.export_images import ExportRequest
+from annotator.datasets.import_images import ImportRequest
+
 pytest.importorskip("s3fs")
 moto_server = pytest.importorskip("moto.server")
 
@@ -74,13 +77,13 @@ def images_of(registry):
 
 def test_class_folders_in_a_bucket(registry, bucket):
     put(bucket, **{"set/benign/a b.png": png(1), "set/malignant/ü.png": png(2), "set/benign/bad.png": b"no image"})
-    report = import_images(registry, "s3://scans/set", "folders")
+    report = import_images(registry, ImportRequest("s3://scans/set", "folders"))
     assert report.registered == 2
     assert [refusal.file for refusal in report.refused] == ["benign/bad.png"]
     images = images_of(registry)
     assert str(images["a b.png"].path) == "s3://scans/set/benign/a b.png"
     assert (images["ü.png"].class_name, images["ü.png"].width) == ("malignant", 50)
-    again = import_images(registry, "s3://scans/set", "folders")
+    again = import_images(registry, ImportRequest("s3://scans/set", "folders"))
     assert (again.registered, again.unchanged) == (0, 2)
 
 
@@ -90,7 +93,7 @@ def test_a_table_in_a_bucket_with_masks(registry, bucket):
         bucket,
         **{"set/a.png": png(1), "set/masks/a.png": mask(), "secret.png": png(3), "set/labels.csv": table.encode()},
     )
-    report = import_images(registry, "s3://scans/set/labels.csv", "csv")
+    report = import_images(registry, ImportRequest("s3://scans/set/labels.csv", "csv"))
     assert report.registered == 1
     assert "outside" in report.refused[0].reason
     image = images_of(registry)["a.png"]
@@ -101,13 +104,13 @@ def test_a_table_here_with_images_in_a_bucket(registry, bucket, tmp_path):
     put(bucket, **{"set/a.png": png(1)})
     with (tmp_path / "labels.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([["image", "class"], ["a.png", "benign"], ["none.png", "benign"]])
-    report = import_images(registry, tmp_path / "labels.csv", "csv", images="s3://scans/set")
+    report = import_images(registry, ImportRequest(tmp_path / "labels.csv", "csv", images="s3://scans/set"))
     assert (report.registered, report.refused[0].reason) == (1, "there is no such file")
 
 
 def test_what_was_read_once_is_read_from_the_cache(registry, bucket):
     put(bucket, **{"set/benign/a.png": png(1)})
-    import_images(registry, "s3://scans/set", "folders")
+    import_images(registry, ImportRequest("s3://scans/set", "folders"))
     bucket.delete_object(Bucket="scans", Key="set/benign/a.png")
     image = images_of(registry)["a.png"]
     assert read_image(image.path).shape == (40, 50, 3)
@@ -118,20 +121,20 @@ def test_what_was_read_once_is_read_from_the_cache(registry, bucket):
 
 def test_remote_images_are_exported(registry, bucket, tmp_path):
     put(bucket, **{"set/benign/a.png": png(1)})
-    import_images(registry, "s3://scans/set", "folders")
-    assert export_images(registry, tmp_path / "out", "csv", unlabeled=True).images == 1
+    import_images(registry, ImportRequest("s3://scans/set", "folders"))
+    assert export_images(registry, ExportRequest(tmp_path / "out", "csv", unlabeled=True)).images == 1
     assert (tmp_path / "out" / "images" / "a.png").read_bytes() == png(1)
 
 
 def test_a_bucket_that_is_not_there_says_so(registry, bucket):
     with pytest.raises(DataUnreadable, match="s3://nothing"):
-        import_images(registry, "s3://nothing/set", "folders")
+        import_images(registry, ImportRequest("s3://nothing/set", "folders"))
     with pytest.raises(DataUnreadable):
-        import_images(registry, "s3://nothing/labels.csv", "csv")
+        import_images(registry, ImportRequest("s3://nothing/labels.csv", "csv"))
 
 
 def test_a_file_uri_is_a_local_folder(registry, tmp_path):
     (tmp_path / "set" / "benign").mkdir(parents=True)
     (tmp_path / "set" / "benign" / "a.png").write_bytes(png(1))
-    assert import_images(registry, (tmp_path / "set").as_uri(), "folders").registered == 1
+    assert import_images(registry, ImportRequest((tmp_path / "set").as_uri(), "folders")).registered == 1
     assert str(images_of(registry)["a.png"].path) == f"{tmp_path}/set/benign/a.png"

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from db.curation.splitting import split_images
 from db.records import Split
 from learner.config import make_config
@@ -21,7 +21,7 @@ TINY = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, 
 
 @pytest.fixture
 def trained(registry, phantoms):
-    import_images(registry, phantoms, "csv", keep_locations=0.6)
+    import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.6))
     split_images(registry, val=0.2, test=0.3)
     train_model(registry, make_config("default", TINY))
     return registry

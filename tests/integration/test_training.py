@@ -10,7 +10,7 @@ import torch
 
 import learner.training.train
 from annotator.datasets.decode import open_data_set
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from db.records import LocationSource, NewLabel, RunStatus, Split, Supervision
 from db.registry import create_registry
 from learner.checkpoint import load_checkpoint
@@ -110,7 +110,7 @@ def test_the_same_seed_gives_the_same_numbers(phantoms, tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         registry = create_registry(f"sqlite:///{folder}/r.sqlite3", folder)
-        import_images(registry, phantoms, "csv", keep_locations=0.4)
+        import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.4))
         train_model(registry, tiny(seed=5))
         weights.append(load_checkpoint(folder / "runs" / "run-1").tensors)
         registry.close()
@@ -143,7 +143,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(phantoms, tmp_path,
         folder = tmp_path / name
         folder.mkdir()
         registry = create_registry(f"sqlite:///{folder}/r.sqlite3", folder)
-        import_images(registry, phantoms, "csv", keep_locations=0.4)
+        import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.4))
         if name == "cut":
             train_and_cut(registry, monkeypatch, epochs_before)
             # What is said meanwhile does not count: the run names the snapshot that it is trained on.
@@ -211,7 +211,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(filled, monkeypatch):
 def test_there_must_be_something_to_learn_from(registry, phantoms):
     with pytest.raises(DataInvalid, match="partly import"):
         train_model(registry, tiny())
-    import_images(registry, phantoms, "csv", keep_locations=0)
+    import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0))
     with pytest.raises(DataInvalid, match="known location"):
         train_model(registry, tiny())
 
@@ -235,7 +235,7 @@ def test_a_file_that_vanishes_is_left_out_not_fatal(filled, tmp_path, phantoms):
     copy = tmp_path / "copy"
     shutil.copytree(phantoms, copy)
     registry = create_registry(f"sqlite:///{tmp_path}/other.sqlite3", tmp_path)
-    import_images(registry, copy, "csv")
+    import_images(registry, ImportRequest(copy, "csv"))
     next((copy / "images").glob("benign*")).unlink()
     assert train_model(registry, tiny()).epochs == 4
     registry.close()
@@ -271,7 +271,7 @@ def import_some(registry, phantoms, tmp_path, wanted, **options):
     shutil.copytree(phantoms, folder)
     chosen = [line for line in lines[1:] if line.split("/")[1].startswith(wanted)]
     (folder / "labels.csv").write_text("\n".join([lines[0], *chosen]))
-    import_images(registry, folder, "csv", **options)
+    import_images(registry, ImportRequest(folder, "csv", **options))
 
 
 def test_one_class_alone_is_trained_and_scored(registry, phantoms, tmp_path):
@@ -283,7 +283,7 @@ def test_one_class_alone_is_trained_and_scored(registry, phantoms, tmp_path):
 
 @pytest.mark.parametrize("share", [0.05, 1.0], ids=["one location of a class", "all locations"])
 def test_few_or_all_locations(registry, phantoms, share):
-    import_images(registry, phantoms, "csv", keep_locations=share)
+    import_images(registry, ImportRequest(phantoms, "csv", keep_locations=share))
     assert train_model(registry, tiny(epochs=1)).epochs == 2
 
 

@@ -1,4 +1,4 @@
-"""The layouts that can be imported and the formats that can be written, by name."""
+"""Readers and writers by the name of their format; to add one, name it in `names` and here."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,20 +7,26 @@ from types import MappingProxyType
 from annotator.datasets.formats import busi, coco, csv_table, folders, voc, yolo
 from annotator.datasets.formats.entries import Folder, Listing
 from annotator.datasets.formats.export_set import ExportSet
+from annotator.datasets.formats.names import InputFormat, OutputFormat
 from db.errors import InvalidArgument
 
 READERS: MappingProxyType[str, Callable[[str | Path, Folder | None], Listing]] = MappingProxyType(
     {
-        "busi": busi.read,
-        "coco": coco.read,
-        "csv": csv_table.read,
-        "folders": folders.read,
-        "voc": voc.read,
-        "yolo": yolo.read,
+        InputFormat.BUSI: busi.read,
+        InputFormat.COCO: coco.read,
+        InputFormat.CSV: csv_table.read,
+        InputFormat.FOLDERS: folders.read,
+        InputFormat.VOC: voc.read,
+        InputFormat.YOLO: yolo.read,
     }
 )
 WRITERS: MappingProxyType[str, Callable[[ExportSet, Path], list[Path]]] = MappingProxyType(
-    {"coco": coco.write, "csv": csv_table.write, "voc": voc.write, "yolo": yolo.write}
+    {
+        OutputFormat.COCO: coco.write,
+        OutputFormat.CSV: csv_table.write,
+        OutputFormat.VOC: voc.write,
+        OutputFormat.YOLO: yolo.write,
+    }
 )
 
 

@@ -21,6 +21,7 @@ from annotator.datasets.formats.entries import BadEntry, Drawing, Entry, Folder,
 from annotator.datasets.formats.export_set import ExportImage, ExportSet, number, read_sidecar, write_sidecar
 from annotator.datasets.formats.folders import OUTSIDE
 from annotator.errors import DataUnreadable
+from db.errors import InvalidArgument
 from db.imaging.decode import SUFFIXES
 from db.imaging.files import ImageFile
 from db.records import Box, LocationStatus, Split
@@ -148,7 +149,7 @@ def write(export: ExportSet, folder: Path) -> list[Path]:
         DataUnreadable: images are not copied, so that nothing could find the annotations.
     """
     if not export.copied:
-        raise DataUnreadable("the voc format finds annotations by the names of the images; export with --images copy")
+        raise InvalidArgument("the voc format finds annotations by the names of the images: export with --images copy")
     written = [write_sidecar(export, folder, lambda image: f"{IMAGES}/{image.name}")]
     for image in export.images:
         if image.status is not LocationStatus.UNKNOWN:

@@ -20,6 +20,7 @@ from annotator.datasets.formats.entries import BadEntry, Drawing, Entry, Folder,
 from annotator.datasets.formats.export_set import SIDECAR, ExportImage, ExportSet, read_sidecar, write_sidecar
 from annotator.datasets.formats.folders import OUTSIDE
 from annotator.errors import DataUnreadable
+from db.errors import InvalidArgument
 from db.imaging.decode import SUFFIXES
 from db.records import Box, LocationStatus, Split
 
@@ -161,10 +162,10 @@ def write(export: ExportSet, folder: Path) -> list[Path]:
         The files written.
 
     Raises:
-        DataUnreadable: images are not copied, so that nothing could find the labels.
+        InvalidArgument: images are not copied, so that nothing could find the labels.
     """
     if not export.copied:
-        raise DataUnreadable("the yolo format finds labels by the place of the images; export it with --images copy")
+        raise InvalidArgument("the yolo format finds labels by where the images are: export with --images copy")
     classes = list(export.classes)
     if any(image.boxes and image.class_name is None for image in export.images):
         classes.append(NO_CLASS)

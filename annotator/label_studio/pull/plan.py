@@ -13,6 +13,24 @@ SAID_THERE = frozenset({LocationSource.DRAWN, LocationSource.ACCEPTED, LocationS
 """Sources of labels that came from Label Studio."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullRequest:
+    """What a pull brings in, and how reviews are read."""
+
+    policy: str = "latest"
+    """Which review holds where several people have reviewed an image: latest, unanimous, majority, or a reviewer."""
+    change_test: bool = False
+    """Store reviews of test images too; without it they are skipped and can be pulled later."""
+    empty_is_none: bool = False
+    """Read an annotation without a box as "no lesion"; without it only the explicit choice is."""
+    full: bool = False
+    """Look at every task, not only at those that changed since the last pull."""
+
+    def to_document(self) -> dict[str, Any]:
+        """Write what decides how reviews are read, for the journal, whose keys never change."""
+        return {"policy": self.policy, "change_test": self.change_test, "empty_is_none": self.empty_is_none}
+
+
 @dataclass(slots=True)
 class PullReport:
     """What a pull did."""

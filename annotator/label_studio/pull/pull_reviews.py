@@ -12,7 +12,15 @@ from annotator.label_studio.payload.tasks import image_ids_of, image_of, key_of
 from annotator.label_studio.pull.consensus import LATEST, check_policy, settle_images
 from annotator.label_studio.pull.incremental import ChangedTasks, list_changed
 from annotator.label_studio.pull.interpret import SOURCES
-from annotator.label_studio.pull.plan import Known, PlannedReview, PullPlan, PullReport, parent_version, plan_pull
+from annotator.label_studio.pull.plan import (
+    Known,
+    PlannedReview,
+    PullPlan,
+    PullReport,
+    PullRequest,
+    parent_version,
+    plan_pull,
+)
 from annotator.label_studio.sync_journal import counts_of, journaled
 from db.progress import Progress, SilentProgress
 from db.records import (
@@ -36,11 +44,8 @@ CHUNK = 200
 def pull_reviews(
     registry: Registry,
     client: LabelStudioClient,
+    request: PullRequest | None = None,
     *,
-    policy: str = LATEST,
-    change_test: bool = False,
-    empty_is_none: bool = False,
-    full: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> PullReport:
@@ -49,10 +54,7 @@ def pull_reviews(
     Args:
         registry: where labels and reviews go.
         client: to the connected server.
-        policy: what holds where several people have spoken about an image: see `annotator.label_studio.pull.consensus`.
-        change_test: store what was said about test images too; without it they are skipped and can be pulled later.
-        empty_is_none: take an empty result for "no lesion"; without it only the explicit choice is.
-        full: look at every task, not only at those that changed since the last pull.
+        request: what is brought in, and how reviews are read; None for the defaults.
         dry_run: only say what would be stored.
         progress: where to show how far it is.
 
@@ -60,16 +62,17 @@ def pull_reviews(
         NotFound: the registry is not connected; InvalidArgument: there is no such policy.
         LabelStudioError: the server cannot be used, or listed less than it has; nothing is concluded from that.
     """
-    options = {"policy": policy, "change_test": change_test, "empty_is_none": empty_is_none}
+    request = request or PullRequest()
+    policy, change_test, options = request.policy, request.change_test, request.to_document()
     with registry.read() as tx:
         connection = tx.connections.current()
         last = tx.journal.last(connection.id, SyncKind.PULL, status=SyncStatus.FINISHED)
         counts = tx.connections.annotation_counts(connection.id)
-        mark = None if full else _usable_mark(tx, last, options)
+        mark = None if request.full else _usable_mark(tx, last, options)
     changed = list_changed(client, connection.project_id, mark, counts)
     users = client.user_names() if changed.tasks or policy != LATEST else {}
     known = _read(registry, connection, changed.tasks, users, policy)
-    plan = plan_pull(changed.tasks, known, change_test=change_test, empty_is_none=empty_is_none)
+    plan = plan_pull(changed.tasks, known, change_test=change_test, empty_is_none=request.empty_is_none)
     withdrawn = _withdrawn(registry, connection, changed.tasks, known.images, change_test=change_test)
     report = _report(registry, connection, changed, known, plan, last)
     report.withdrawn = len({annotation_id for _, _, annotation_id in withdrawn})

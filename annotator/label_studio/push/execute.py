@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -36,6 +37,18 @@ LOOKED_AT = 3
 """Images that are fetched through the server before anything is made of them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Materials:
+    """Where images go, and which masks are sent with them."""
+
+    media_folder: Path | None
+    """Folder that the local server serves; None where images are uploaded."""
+    masks: Mapping[int, bytes] | None
+    """PNGs by label, where known locations are sent along; None where they are not."""
+    as_polygons: bool
+    """Send masks as polygons instead of brush strokes."""
+
+
 class Sender:
     """Carries out a plan."""
 
@@ -45,11 +58,8 @@ class Sender:
         client: LabelStudioClient,
         connection: ConnectionRecord,
         journal: Journal,
+        materials: Materials,
         progress: Progress,
-        media_folder: Path | None,
-        masks: Mapping[int, bytes] | None,
-        *,
-        outlines: bool,
     ) -> None:
         """Prepare; nothing is sent yet.
 
@@ -58,19 +68,17 @@ class Sender:
             client: to the server.
             connection: the project.
             journal: of this push.
+            materials: where images go, and what is sent with them.
             progress: where to show how far it is.
-            media_folder: folder that the local server serves, None where images are uploaded.
-            masks: by label, where known locations are sent along; None where they are not.
-            outlines: send masks as polygons instead of paint.
         """
         self._registry = registry
         self._client = client
         self._connection = connection
         self._journal = journal
         self._progress = progress
-        self._media_folder = media_folder
-        self._masks = masks
-        self._outlines = outlines
+        self._media_folder = materials.media_folder
+        self._masks = materials.masks
+        self._as_polygons = materials.as_polygons
         self._buckets: set[tuple[str, str]] | None = None
         self._keeps_order: bool | None = None
 
@@ -177,7 +185,7 @@ class Sender:
     def _task(self, item: PlannedTask, address: str) -> dict[str, Any]:
         known: list[dict[str, Any]] = []
         if self._masks is not None and item.trial is None and item.image.label is not None:
-            known = known_location_of(item.image, self._masks.get(item.image.label.id), as_outline=self._outlines)
+            known = known_location_of(item.image, self._masks.get(item.image.label.id), as_outline=self._as_polygons)
         return task_of(
             item.image,
             address,

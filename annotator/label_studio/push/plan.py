@@ -3,24 +3,57 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from annotator.label_studio.payload.tasks import CONTROL, key_of, shows_prediction
+from db.errors import InvalidArgument
 from db.records import Box, ImageRecord, ProposalRecord, TaskLink
 from db.records.sync import CatchTrial, StepAction, SyncStep
 
+WHAT = ("proposals", "partly", "all")
 
-@dataclass(frozen=True, slots=True)
-class PushShares:
-    """How many of the new tasks get a special part, each a share from 0 to 1."""
 
-    control: float = 0.0
-    """Sent without their proposal."""
-    second: float = 0.0
-    """Shown to two people."""
-    catch: float = 0.0
-    """As many tasks more, with a proposal that is known to be wrong."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushRequest:
+    """Which images a push sends, and how."""
+
+    what: str = "proposals"
+    """`proposals` (images with a pending proposal), `partly` (all images without a known location, proposals included)
+    or `all` (every image outside test)."""
+    limit: int | None = None
+    """Largest number of new tasks, the most confident proposals first; None for all."""
+    recreate: bool = False
+    """Create tasks again that were deleted in Label Studio."""
+    known: bool = False
+    """With new tasks of located images, send the known location, to be corrected."""
+    polygons: bool = False
+    """Send masks as polygons instead of brush strokes."""
+    control_share: float = 0.0
+    """Share of the new tasks with a proposal that are sent without it, 0 to 1, so that what people draw by themselves
+    can be compared with what they make of a proposal."""
+    second_share: float = 0.0
+    """Share of the new tasks that get two annotators, 0 to 1."""
+    catch_share: float = 0.0
+    """Attention checks: additional tasks whose proposal is known to be wrong, as a share of those with a proposal."""
+
+    def __post_init__(self) -> None:
+        if self.what not in WHAT:
+            raise InvalidArgument(f"what to push is proposals, partly or all, got {self.what!r}")
+        if self.limit is not None and self.limit < 1:
+            raise InvalidArgument(f"--limit must be at least 1, got {self.limit}")
+        for name in ("control", "second", "catch"):
+            share = getattr(self, f"{name}_share")
+            if not 0 <= share <= 1:
+                raise InvalidArgument(f"--{name}-share is a share from 0 to 1, got {share}")
+        if self.catch_share and self.what == "all":
+            raise InvalidArgument("--catch-share needs located images that are not sent themselves; --all sends them")
+
+    def to_document(self) -> dict[str, Any]:
+        """Write the request for the journal, whose keys never change."""
+        document = asdict(self)
+        document["outlines"] = document.pop("polygons")
+        return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +140,8 @@ def plan_push(
     proposals: Mapping[int, ProposalRecord],
     links: Mapping[int, TaskLink],
     tasks: Iterable[Mapping[str, Any]],
+    request: PushRequest | None = None,
     *,
-    limit: int | None = None,
-    recreate: bool = False,
-    shares: PushShares | None = None,
     begun: Sequence[SyncStep] = (),
     trials: Mapping[int, CatchTrial] | None = None,
 ) -> PushPlan:
@@ -121,19 +152,13 @@ def plan_push(
         proposals: pending ones, by image.
         links: tasks known here, by image.
         tasks: tasks there, with the model versions of their predictions.
-        limit: at most this many new tasks.
-        recreate: plan tasks anew that were deleted over there.
-        shares: which of the new tasks are controls or get a second reader.
-        begun: steps of a push that was cut, whose decisions hold.
-        trials: what is planted in the project, by image; such a task stays as it is.
+        request: its limit and shares, and whether deleted tasks are created again; None for the defaults.
+        begun: steps of an interrupted push, whose decisions hold; it has chosen its images, so no limit counts.
+        trials: attention checks in the project, by image; such a task stays as it is.
     """
-    shares = shares or PushShares()
-    plan = PushPlan()
-    there: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for task in tasks:
-        key = key_of(task)
-        if key:
-            there[key].append(task)
+    request, plan = request or PushRequest(), PushPlan()
+    limit = None if begun else request.limit
+    there = _by_key(tasks)
     decided = {step.image_id: step for step in begun}
     ordered = sorted(images, key=lambda image: (-_score(proposals.get(image.id)), image.id))
     for image in ordered:
@@ -143,10 +168,10 @@ def plan_push(
         if trial is not None:
             wanted = PlannedTask(image, trial=trial)
         else:
-            wanted = _wanted(image, proposals.get(image.id), link, decided.get(image.id), shares)
-        if not found and link is not None and not recreate:
+            wanted = _wanted(image, proposals.get(image.id), link, decided.get(image.id), request)
+        if not found and link is not None and not request.recreate:
             plan.gone.append(image)
-            why = f"its task {link.task_id} was deleted in Label Studio; to make it anew: --recreate"
+            why = f"its task {link.task_id} was deleted in Label Studio; to create it again: --recreate"
             plan.skipped.append({"image": image.id, "task": link.task_id, "reason": why})
             continue
         if len(found) > 1:
@@ -161,19 +186,28 @@ def plan_push(
     return plan
 
 
+def _by_key(tasks: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    there: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for task in tasks:
+        key = key_of(task)
+        if key:
+            there[key].append(task)
+    return there
+
+
 def _wanted(
     image: ImageRecord,
     proposal: ProposalRecord | None,
     link: TaskLink | None,
     decided: SyncStep | None,
-    shares: PushShares,
+    request: PushRequest,
 ) -> PlannedTask:
     if link is not None:
         return PlannedTask(image, proposal, control=link.control, readers=link.readers)
     if decided is not None:
         return PlannedTask(image, proposal, control=decided.control, readers=decided.readers)
-    control = proposal is not None and is_chosen(image, "control", shares.control)
-    readers = 2 if is_chosen(image, "second", shares.second) else 1
+    control = proposal is not None and is_chosen(image, "control", request.control_share)
+    readers = 2 if is_chosen(image, "second", request.second_share) else 1
     return PlannedTask(image, proposal, control=control, readers=readers)
 
 

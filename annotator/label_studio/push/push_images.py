@@ -14,10 +14,9 @@ from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.payload.labeling_config import has_mask_tools
 from annotator.label_studio.payload.tasks import key_of
 from annotator.label_studio.push.attention_checks import plan_trials
-from annotator.label_studio.push.execute import Sender
-from annotator.label_studio.push.plan import PushPlan, PushShares, plan_push
+from annotator.label_studio.push.execute import Materials, Sender
+from annotator.label_studio.push.plan import PushPlan, PushRequest, plan_push
 from annotator.label_studio.sync_journal import Journal, counts_of, journaled
-from db.errors import InvalidArgument
 from db.progress import Progress, SilentProgress
 from db.records import ConnectionRecord, ImageRecord, ProposalRecord, Split, Supervision, TaskLink
 from db.records.sync import CatchTrial, StepState, SyncKind, SyncStep
@@ -34,77 +33,28 @@ class PushReport:
     updated: int = 0
     unchanged: int = 0
     gone: int = 0
-    """Images whose task was deleted in Label Studio and not made anew."""
+    """Images whose task was deleted in Label Studio and not created again."""
     conflict: int = 0
     """Images with several tasks in Label Studio, of which the oldest counts."""
     predictions: int = 0
     control: int = 0
-    """New tasks whose proposal was held back."""
+    """New tasks whose proposal was withheld."""
     second: int = 0
-    """New tasks for two people."""
+    """New tasks with two annotators."""
     catch: int = 0
-    """New tasks with a proposal that is known to be wrong."""
+    """New attention checks."""
     resumed: bool = False
-    """It went on with a push that was cut."""
+    """It finished an interrupted push."""
     skipped: list[dict[str, Any]] = field(default_factory=list)
     plan: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class PushRequest:
-    """What a push is asked for."""
-
-    what: str = "proposals"
-    limit: int | None = None
-    recreate: bool = False
-    known: bool = False
-    outlines: bool = False
-    shares: PushShares = field(default_factory=PushShares)
-
-    def check(self) -> None:
-        """Refuse what is out of range.
-
-        Raises:
-            InvalidArgument: the message names the option.
-        """
-        if self.what not in ("proposals", "partly", "all"):
-            raise InvalidArgument(f"what to push is proposals, partly or all, got {self.what!r}")
-        if self.limit is not None and self.limit < 1:
-            raise InvalidArgument(f"--limit must be at least 1, got {self.limit}")
-        for name in ("control", "second", "catch"):
-            share = getattr(self.shares, name)
-            if not 0 <= share <= 1:
-                raise InvalidArgument(f"--{name}-share is a share from 0 to 1, got {share}")
-        if self.shares.catch and self.what == "all":
-            raise InvalidArgument("--catch-share plants wrong proposals on located images, which --all sends too")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Write the request for the journal."""
-        return {
-            "what": self.what,
-            "limit": self.limit,
-            "recreate": self.recreate,
-            "known": self.known,
-            "outlines": self.outlines,
-            "control_share": self.shares.control,
-            "second_share": self.shares.second,
-            "catch_share": self.shares.catch,
-        }
 
 
 def push_images(
     registry: Registry,
     client: LabelStudioClient,
+    request: PushRequest | None = None,
     *,
-    what: str = "proposals",
-    limit: int | None = None,
     media_folder: Path | None = None,
-    recreate: bool = False,
-    control_share: float = 0.0,
-    second_share: float = 0.0,
-    catch_share: float = 0.0,
-    known: bool = False,
-    outlines: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> PushReport:
@@ -113,28 +63,16 @@ def push_images(
     Args:
         registry: where the images and proposals are.
         client: to the connected server.
-        what: `proposals` (images with a pending proposal), `partly` (all images without a known location, proposals
-            included) or `all` (every image outside test).
-        limit: at most this many new tasks; images with the surest proposals first.
+        request: which images, and how; None for all with a pending proposal.
         media_folder: folder that the local server serves, where images are placed there.
-        recreate: make tasks anew that were deleted in Label Studio.
-        control_share: share of the new tasks with a proposal that are sent without it, 0 to 1, so that what people draw
-            by themselves can be compared with what they make of a proposal.
-        second_share: share of the new tasks that two people are to look at, 0 to 1.
-        catch_share: as many tasks more, as a share of those with a proposal, whose proposal is known to be wrong.
-        known: with new tasks of located images, send the location that is known, to be corrected.
-        outlines: send masks as polygons instead of paint.
         dry_run: only say what would be done.
         progress: where to show how far it is.
 
     Raises:
-        InvalidArgument: an option is out of range.
         NotFound: the registry is not connected.
         LabelStudioError: the server cannot be used; what was done stays done, and the same push goes on from there.
     """
-    shares = PushShares(control_share, second_share, catch_share)
-    request = PushRequest(what, limit, recreate, known, outlines, shares)
-    request.check()
+    request = request or PushRequest()
     with registry.read() as tx:
         connection = tx.connections.current()
     if dry_run:
@@ -143,16 +81,15 @@ def push_images(
         report = _report(plan)
         report.created, report.updated = len(plan.create), len(plan.update)
         return report
-    with journaled(registry, connection, SyncKind.PUSH, request.to_dict()) as journal:
+    with journaled(registry, connection, SyncKind.PUSH, request.to_document()) as journal:
         state = _read(registry, connection, request, journal.begun)
         plan = _plan(client, connection, request, state, journal.begun)
         report = _report(plan)
         report.resumed = bool(journal.begun)
-        masks = _masks(registry, client, connection, plan) if known else None
+        masks = _masks(registry, client, connection, plan) if request.known else None
         _write_down(journal, plan)
-        sender = Sender(
-            registry, client, connection, journal, progress or SilentProgress(), media_folder, masks, outlines=outlines
-        )
+        materials = Materials(media_folder, masks, as_polygons=request.polygons)
+        sender = Sender(registry, client, connection, journal, materials, progress or SilentProgress())
         _carry_out(sender, plan, state, report)
         journal.finish(counts_of(report))
     return report
@@ -179,7 +116,7 @@ def _read(registry: Registry, connection: ConnectionRecord, request: PushRequest
             return _State(tx.images.select(splits=OUTSIDE_TEST, ids=ids), proposals, links, trials, [])
         images, proposals = _selected(tx, request, links)
         candidates: list[ImageRecord] = []
-        if request.shares.catch:
+        if request.catch_share:
             located = tx.images.select(splits=OUTSIDE_TEST, supervision=Supervision.FULLY)
             candidates = [image for image in located if image.id not in links and image.id not in trials]
     return _State(images, proposals, links, trials, candidates)
@@ -215,17 +152,14 @@ def _plan(
         state.proposals,
         state.links,
         tasks,
-        # A push that goes on has chosen its images already.
-        limit=None if begun else request.limit,
-        recreate=request.recreate,
-        shares=request.shares,
+        request,
         begun=begun,
         trials=state.trials,
     )
     there = {key_of(task) for task in tasks}
     shown = [task.proposal for task in plan.create if task.proposal is not None and not task.control]
     free = [image for image in state.candidates if image.key not in there]
-    plan.create += plan_trials(free, shown, request.shares.catch)
+    plan.create += plan_trials(free, shown, request.catch_share)
     return plan
 
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from annotator.datasets.decode import open_data_set
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.errors import DataUnreadable
 from db.errors import InvalidArgument
 from db.imaging.files import ImageFile
@@ -49,7 +49,7 @@ def test_boxes_masks_empty_and_unknown(registry, data):
         "d.png,normal,d_mask.png,,,,,,,\n"
         "e.png,normal,,,,,,,val,empty\n",
     )
-    report = import_images(registry, data, "csv")
+    report = import_images(registry, ImportRequest(data, "csv"))
     assert (report.registered, report.refused) == (5, [])
     images = images_of(registry)
     assert images["a.png"].boxes == (Box(10, 20, 30, 40), Box(50, 20, 10.5, 10))
@@ -63,9 +63,9 @@ def test_boxes_masks_empty_and_unknown(registry, data):
 
 def test_the_same_import_twice_changes_nothing(registry, data):
     write(data, "image,class,x,y,width,height\na.png,benign,1,2,3,4\nb.png,benign,,,,\n")
-    import_images(registry, data, "csv")
+    import_images(registry, ImportRequest(data, "csv"))
     before = images_of(registry)
-    report = import_images(registry, data / "labels.csv", "csv")
+    report = import_images(registry, ImportRequest(data / "labels.csv", "csv"))
     assert (report.registered, report.updated, report.unchanged) == (0, 0, 2)
     assert images_of(registry) == before
 
@@ -89,7 +89,7 @@ def test_bad_items_are_listed_and_the_good_ones_registered(registry, data, tmp_p
         "/etc/passwd,benign,,,,,,\n"
         ",benign,,,,,,\n",
     )
-    report = import_images(registry, data, "csv")
+    report = import_images(registry, ImportRequest(data, "csv"))
     assert report.registered == 1
     assert "colour" in report.warnings[0]
     reasons = {refusal.file: refusal.reason for refusal in report.refused}
@@ -109,7 +109,7 @@ def test_a_link_out_of_the_folder_is_refused(registry, data, tmp_path):
     Image.new("L", (9, 9)).save(tmp_path / "outside.png")
     (data / "link.png").symlink_to(tmp_path / "outside.png")
     write(data, "image,class\nlink.png,benign\n")
-    assert "outside" in import_images(registry, data, "csv").refused[0].reason
+    assert "outside" in import_images(registry, ImportRequest(data, "csv")).refused[0].reason
 
 
 def test_a_link_inside_the_folder_is_followed_and_one_to_nowhere_refused(registry, data):
@@ -117,7 +117,7 @@ def test_a_link_inside_the_folder_is_followed_and_one_to_nowhere_refused(registr
     Image.fromarray(np.random.default_rng(9).integers(0, 255, (20, 30), dtype=np.uint8)).save(data / "target.png")
     (data / "link.png").symlink_to("target.png")
     (data / "nowhere.png").symlink_to("gone.png")
-    report = import_images(registry, data, "csv")
+    report = import_images(registry, ImportRequest(data, "csv"))
     assert report.registered == 1
     assert [refusal.reason for refusal in report.refused] == ["there is no such file"]
     assert images_of(registry)["link.png"].width == 30
@@ -130,7 +130,7 @@ def test_linked_folders_are_not_searched(registry, tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "set" / "benign" / "b.png")
     (tmp_path / "set" / "benign" / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "set" / "benign" / "loop").symlink_to(tmp_path / "set")
-    report = import_images(registry, tmp_path / "set", "folders")
+    report = import_images(registry, ImportRequest(tmp_path / "set", "folders"))
     assert (report.registered, report.refused) == (1, [])
 
 
@@ -141,37 +141,37 @@ def test_a_table_may_name_any_file(registry, data, name):
     Image.new("L", (9, 9)).save(data / name)
     with (data / "labels.csv").open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([["image", "class"], [name, "benign"]])
-    assert import_images(registry, data, "csv").refused == []
+    assert import_images(registry, ImportRequest(data, "csv")).refused == []
     assert list(images_of(registry)) == [name]
-    again = import_images(registry, data, "csv")
+    again = import_images(registry, ImportRequest(data, "csv"))
     assert (again.registered, again.unchanged) == (0, 1)
 
 
 def test_what_no_database_could_store_is_refused_and_the_good_ones_registered(registry, data):
     with open(os.fsencode(data) + b"/b\xff.png", "wb") as stream:  # noqa: PTH123 - a name that is no text
         stream.write((data / "a.png").read_bytes())
-    import_images(registry, write(data, "image,class\na.png,benign\n"), "csv")
+    import_images(registry, ImportRequest(write(data, "image,class\na.png,benign\n"), "csv"))
     (data / "deep" / "benign").mkdir(parents=True)
     os.rename(os.fsencode(data) + b"/b\xff.png", os.fsencode(data) + b"/deep/benign/b\xff.png")  # noqa: PTH104
     Image.new("L", (7, 9)).save(data / "deep" / "benign" / "good.png")
-    report = import_images(registry, data / "deep", "folders")
+    report = import_images(registry, ImportRequest(data / "deep", "folders"))
     assert report.registered == 1
     assert [(refusal.file, "UTF-8" in refusal.reason) for refusal in report.refused] == [("benign/b\\udcff.png", True)]
     too_long = write(data, f"image,class\na.png,{'c' * 256}\n")
-    assert "longer than 255" in import_images(registry, too_long, "csv").refused[0].reason
+    assert "longer than 255" in import_images(registry, ImportRequest(too_long, "csv")).refused[0].reason
 
 
 @pytest.mark.parametrize("text", ["", "name,class\na,b\n"])
 def test_a_table_without_an_image_column_cannot_be_read(registry, data, text):
     with pytest.raises(DataUnreadable, match=r"expected columns|the file is empty"):
-        import_images(registry, write(data, text), "csv")
+        import_images(registry, ImportRequest(write(data, text), "csv"))
 
 
 def test_no_table_and_no_layout(registry, tmp_path):
     with pytest.raises(DataUnreadable, match=r"labels\.csv"):
-        import_images(registry, tmp_path, "csv")
+        import_images(registry, ImportRequest(tmp_path, "csv"))
     with pytest.raises(InvalidArgument, match="expected one of"):
-        import_images(registry, tmp_path, "excel")
+        import_images(registry, ImportRequest(tmp_path, "excel"))
 
 
 def test_folders_give_classes_and_no_locations(registry, data):
@@ -179,7 +179,7 @@ def test_folders_give_classes_and_no_locations(registry, data):
         (data / "set" / folder).mkdir(parents=True, exist_ok=True)
         shutil.move(data / f"{name}.png", data / "set" / folder / f"{name}.png")
     (data / "set" / "benign" / "notes.txt").write_text("x")
-    report = import_images(registry, data / "set", "folders")
+    report = import_images(registry, ImportRequest(data / "set", "folders"))
     assert report.registered == 3
     assert "notes.txt" in report.warnings[0]
     with registry.read() as tx:
@@ -189,14 +189,14 @@ def test_folders_give_classes_and_no_locations(registry, data):
 
 
 def test_a_share_of_the_locations_is_kept_in_each_class(registry, phantoms):
-    import_images(registry, phantoms, "csv", keep_locations=0.25, seed=1)
+    import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.25, seed=1))
     with registry.read() as tx:
         status = tx.status.count()
         kept = {image.path.name for image in tx.images.select() if image.supervision == "fully"}
     # 48 phantoms: 22 benign, 19 malignant, 7 normal.
     assert status.images == {"total": 48, "fully": 6 + 5 + 2, "partly": 35, "unlabeled": 0}
     assert status.locations == {"present": 11, "confirmed_empty": 2, "unknown": 35}
-    again = import_images(registry, phantoms, "csv", keep_locations=0.25, seed=1)
+    again = import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.25, seed=1))
     assert again.unchanged == 48
     with registry.read() as tx:
         assert {image.path.name for image in tx.images.select() if image.supervision == "fully"} == kept
@@ -204,7 +204,9 @@ def test_a_share_of_the_locations_is_kept_in_each_class(registry, phantoms):
 
 def test_images_in_test_keep_their_locations(registry, data):
     rows = "".join(f"{name}.png,benign,1,1,5,5,{'test' if name in 'ab' else ''}\n" for name in "abcdef")
-    import_images(registry, write(data, "image,class,x,y,width,height,split\n" + rows), "csv", keep_locations=0)
+    import_images(
+        registry, ImportRequest(write(data, "image,class,x,y,width,height,split\n" + rows), "csv", keep_locations=0)
+    )
     known = {name for name, image in images_of(registry).items() if image.boxes}
     assert known == {"a.png", "b.png"}
 
@@ -212,22 +214,22 @@ def test_images_in_test_keep_their_locations(registry, data):
 @pytest.mark.parametrize("share", [-0.1, 1.1])
 def test_a_share_out_of_range_is_refused(registry, phantoms, share):
     with pytest.raises(InvalidArgument, match="keep-locations"):
-        import_images(registry, phantoms, "csv", keep_locations=share)
+        import_images(registry, ImportRequest(phantoms, "csv", keep_locations=share))
 
 
 def test_groups_come_from_names(registry, data):
     write(data, "image,class\na.png,benign\nb.png,benign\n")
-    import_images(registry, data, "csv", group_by=r"^(\w)\.png")
+    import_images(registry, ImportRequest(data, "csv", group_by=r"^(\w)\.png"))
     assert {image.group for image in images_of(registry).values()} == {"a", "b"}
     with pytest.raises(InvalidArgument, match="regular expression"):
-        import_images(registry, data, "csv", group_by="(")
+        import_images(registry, ImportRequest(data, "csv", group_by="("))
 
 
 def test_a_moved_file_is_the_same_image(registry, data, tmp_path):
     write(data, "image,class,x,y,width,height\na.png,benign,1,2,3,4\n")
-    import_images(registry, data, "csv")
+    import_images(registry, ImportRequest(data, "csv"))
     shutil.move(data, tmp_path / "elsewhere")
-    report = import_images(registry, tmp_path / "elsewhere", "csv")
+    report = import_images(registry, ImportRequest(tmp_path / "elsewhere", "csv"))
     assert (report.registered, report.moved) == (0, 1)
     assert images_of(registry)["a.png"].path == ImageFile.at(tmp_path / "elsewhere" / "a.png")
 
@@ -235,30 +237,30 @@ def test_a_moved_file_is_the_same_image(registry, data, tmp_path):
 def test_identical_files_move_each_to_its_own_name(registry, data, tmp_path):
     shutil.copy(data / "a.png", data / "z.png")
     write(data, "image,class\na.png,benign\nz.png,malignant\n")
-    import_images(registry, data, "csv")
+    import_images(registry, ImportRequest(data, "csv"))
     shutil.move(data, tmp_path / "elsewhere")
-    report = import_images(registry, tmp_path / "elsewhere", "csv")
+    report = import_images(registry, ImportRequest(tmp_path / "elsewhere", "csv"))
     assert (report.registered, report.moved, report.refused) == (0, 2, [])
     assert {name: image.class_name for name, image in images_of(registry).items()} == {
         "a.png": "benign",
         "z.png": "malignant",
     }
-    assert import_images(registry, tmp_path / "elsewhere", "csv").unchanged == 2
+    assert import_images(registry, ImportRequest(tmp_path / "elsewhere", "csv")).unchanged == 2
 
 
 def test_a_copy_beside_the_original_is_an_image_of_its_own(registry, data, tmp_path):
     write(data, "image,class\na.png,benign\n")
-    import_images(registry, data, "csv")
+    import_images(registry, ImportRequest(data, "csv"))
     shutil.copytree(data, tmp_path / "copy")
-    assert import_images(registry, tmp_path / "copy", "csv").registered == 1
+    assert import_images(registry, ImportRequest(tmp_path / "copy", "csv")).registered == 1
 
 
 def test_changed_content_and_another_class_are_refused_and_nothing_is_lost(registry, data):
     write(data, "image,class\na.png,benign\nb.png,benign\n")
-    import_images(registry, data, "csv")
+    import_images(registry, ImportRequest(data, "csv"))
     before = images_of(registry)
     Image.new("L", (100, 80), 255).save(data / "a.png")
-    report = import_images(registry, write(data, "image,class\na.png,benign\nb.png,malignant\n"), "csv")
+    report = import_images(registry, ImportRequest(write(data, "image,class\na.png,benign\nb.png,malignant\n"), "csv"))
     reasons = {refusal.file: refusal.reason for refusal in report.refused}
     assert "changed since" in reasons["a.png"]
     assert "'benign'" in reasons["b.png"]
@@ -267,7 +269,7 @@ def test_changed_content_and_another_class_are_refused_and_nothing_is_lost(regis
 
 def test_what_a_person_said_is_never_replaced_by_an_import(registry, data):
     write(data, "image,class\na.png,benign\n")
-    import_images(registry, data, "csv")
+    import_images(registry, ImportRequest(data, "csv"))
     image = images_of(registry)["a.png"]
     with registry.begin() as tx:
         connection = tx.connections.use(url="http://x", project_id=1, media="upload")
@@ -276,13 +278,15 @@ def test_what_a_person_said_is_never_replaced_by_an_import(registry, data):
         tx.labels.append(
             NewLabel(image.id, review.location, source=LocationSource.DRAWN, reviewer="ann", review_id=review_id)
         )
-    report = import_images(registry, write(data, "image,class,x,y,width,height\na.png,benign,1,2,3,4\n"), "csv")
+    report = import_images(
+        registry, ImportRequest(write(data, "image,class,x,y,width,height\na.png,benign,1,2,3,4\n"), "csv")
+    )
     assert "person" in report.warnings[0]
     assert images_of(registry)["a.png"].boxes == (Box(5, 5, 9, 9),)
 
 
 def test_a_dry_run_registers_nothing(registry, phantoms):
-    assert import_images(registry, phantoms, "csv", dry_run=True).registered == 48
+    assert import_images(registry, ImportRequest(phantoms, "csv"), dry_run=True).registered == 48
     assert images_of(registry) == {}
 
 
@@ -292,7 +296,7 @@ def test_a_data_set_can_be_opened_without_registering_it(phantoms):
 
 
 def test_real_images(registry, busi):
-    report = import_images(registry, busi, "csv", keep_locations=0.25)
+    report = import_images(registry, ImportRequest(busi, "csv", keep_locations=0.25))
     assert (report.registered, report.refused) == (670, [])
     with registry.read() as tx:
         assert tx.status.count().classes == {"benign": 397, "malignant": 170, "normal": 103}

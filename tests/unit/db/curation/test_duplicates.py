@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from db.curation.doctor import find_problems
 from db.curation.duplicates import find_near_duplicates
 from db.curation.groups import group_images
@@ -62,7 +62,7 @@ def names(images):
 
 
 def test_copies_and_variants_are_found_and_conflicts_of_class_named(registry, pictures):
-    report = import_images(registry, pictures, "folders")
+    report = import_images(registry, ImportRequest(pictures, "folders"))
     assert report.near_duplicates >= 5 + 1
     findings = {finding.kind: finding for finding in find_problems(registry)}
     assert names(findings["exact_duplicates"].images) == {"copy.png", "original 1.png"}
@@ -77,18 +77,18 @@ def test_copies_and_variants_are_found_and_conflicts_of_class_named(registry, pi
 
 
 def test_a_later_import_is_compared_with_what_is_registered(registry, pictures, tmp_path):
-    import_images(registry, pictures, "folders")
+    import_images(registry, ImportRequest(pictures, "folders"))
     (tmp_path / "more" / "benign").mkdir(parents=True)
     texture(3).resize((200, 150)).save(tmp_path / "more" / "benign" / "late.png")
-    assert import_images(registry, tmp_path / "more", "folders").near_duplicates == 1
-    assert import_images(registry, tmp_path / "more", "folders").near_duplicates == 0, "found once"
+    assert import_images(registry, ImportRequest(tmp_path / "more", "folders")).near_duplicates == 1
+    assert import_images(registry, ImportRequest(tmp_path / "more", "folders")).near_duplicates == 0, "found once"
 
 
 def test_a_search_that_was_cut_goes_on(registry, pictures, monkeypatch):
     import annotator.datasets.import_images
 
     monkeypatch.setattr(annotator.datasets.import_images, "find_near_duplicates", lambda *a, **k: [])
-    import_images(registry, pictures, "folders")
+    import_images(registry, ImportRequest(pictures, "folders"))
     with registry.read() as tx:
         assert tx.duplicates.pairs() == []
     assert len(find_near_duplicates(registry)) >= 6
@@ -96,7 +96,7 @@ def test_a_search_that_was_cut_goes_on(registry, pictures, monkeypatch):
 
 
 def test_images_of_an_older_program_are_compared_when_somebody_looks(registry, pictures):
-    import_images(registry, pictures, "folders")
+    import_images(registry, ImportRequest(pictures, "folders"))
     expected = len([finding for finding in find_problems(registry) if finding.kind == "near_duplicates"])
     with registry._engine.begin() as connection:
         for table in ("near_duplicates", "thumbnails", "fingerprints"):
@@ -110,7 +110,7 @@ def test_pictures_that_show_nothing_are_like_no_other(registry, tmp_path):
     folder.mkdir(parents=True)
     for level in (0, 7, 255):
         Image.new("L", (50, 40), level).save(folder / f"{level}.png")
-    assert import_images(registry, tmp_path / "set", "folders").near_duplicates == 0
+    assert import_images(registry, ImportRequest(tmp_path / "set", "folders")).near_duplicates == 0
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 60))
@@ -155,7 +155,7 @@ def test_a_group_named_like_a_hash_is_no_hash():
 
 
 def test_look_alikes_stay_together_in_splits(registry, pictures):
-    import_images(registry, pictures, "folders")
+    import_images(registry, ImportRequest(pictures, "folders"))
     for seed in range(5):
         split_images(registry, val=0.4, seed=seed)
         with registry.read() as tx:
@@ -186,7 +186,7 @@ def test_a_leak_between_splits_is_found_and_kept_out_of_training(registry):
 
 
 def test_files_that_are_gone_or_changed_are_found(registry, pictures):
-    import_images(registry, pictures, "folders")
+    import_images(registry, ImportRequest(pictures, "folders"))
     (pictures / "benign" / "original 5.png").unlink()
     texture(77).save(pictures / "benign" / "original 6.png")
     kinds = {finding.kind: names(finding.images) for finding in find_problems(registry)}
@@ -202,7 +202,7 @@ def test_real_images_have_the_pairs_that_an_independent_count_finds(registry, bu
     """Recall and precision against normalised correlation of thumbnails made by another library."""
     from skimage.transform import resize
 
-    import_images(registry, busi, "csv")
+    import_images(registry, ImportRequest(busi, "csv"))
     with registry.read() as tx:
         images = tx.images.select()
         found = {(first, second) for first, second, _ in tx.duplicates.pairs()}

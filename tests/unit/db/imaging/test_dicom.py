@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from annotator.datasets.import_images import ImportRequest
+
 pydicom = pytest.importorskip("pydicom")
 
 from pydicom.dataset import FileDataset, FileMetaDataset  # noqa: E402
@@ -75,7 +77,7 @@ def test_several_frames_are_several_images_of_one_patient(registry, tmp_path):
     frames = np.random.default_rng(0).integers(0, 4000, (3, 40, 50), dtype=np.uint16)
     write_dicom(tmp_path / "set" / "benign" / "cine.dcm", frames)
     write_dicom(tmp_path / "set" / "malignant" / "single.dcm", frames[0], patient="P-18")
-    assert import_images(registry, tmp_path / "set", "folders").registered == 4
+    assert import_images(registry, ImportRequest(tmp_path / "set", "folders")).registered == 4
     with registry.read() as tx:
         images = tx.images.select()
     assert [image.path.frame for image in images] == [0, 1, 2, None]
@@ -83,7 +85,7 @@ def test_several_frames_are_several_images_of_one_patient(registry, tmp_path):
     assert len({image.content_hash for image in images}) == 4
     pixels = [read_image(image.path) for image in images[:3]]
     assert not (pixels[0] == pixels[1]).all()
-    again = import_images(registry, tmp_path / "set", "folders")
+    again = import_images(registry, ImportRequest(tmp_path / "set", "folders"))
     assert (again.registered, again.unchanged) == (0, 4)
 
 
@@ -91,10 +93,10 @@ def test_a_box_belongs_to_a_frame(registry, tmp_path):
     frames = np.random.default_rng(0).integers(0, 4000, (3, 40, 50), dtype=np.uint16)
     write_dicom(tmp_path / "cine.dcm", frames)
     (tmp_path / "labels.csv").write_text("image,class,x,y,width,height\ncine.dcm,benign,1,2,3,4\n")
-    report = import_images(registry, tmp_path, "csv")
+    report = import_images(registry, ImportRequest(tmp_path, "csv"))
     assert "#frame=0" in report.refused[0].reason
     (tmp_path / "labels.csv").write_text("image,class,x,y,width,height\ncine.dcm#frame=2,benign,1,2,3,4\n")
-    assert import_images(registry, tmp_path, "csv").registered == 1
+    assert import_images(registry, ImportRequest(tmp_path, "csv")).registered == 1
     with registry.read() as tx:
         (image,) = tx.images.select()
     assert (image.path.frame, len(image.boxes)) == (2, 1)
@@ -103,7 +105,7 @@ def test_a_box_belongs_to_a_frame(registry, tmp_path):
 def test_the_only_frame_may_be_named_too(registry, tmp_path):
     path = write_dicom(tmp_path / "single.dcm", np.arange(2000, dtype=np.uint16).reshape(40, 50))
     (tmp_path / "labels.csv").write_text("image,class,location\nsingle.dcm#frame=0,normal,empty\n")
-    assert import_images(registry, tmp_path, "csv").registered == 1
+    assert import_images(registry, ImportRequest(tmp_path, "csv")).registered == 1
     with registry.read() as tx:
         (image,) = tx.images.select()
     assert (image.path.frame, hash_content(image.path, path.read_bytes())) == (0, image.content_hash)

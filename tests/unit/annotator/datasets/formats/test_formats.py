@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from annotator.datasets.export_images import export_images
+from annotator.datasets.export_images import ExportRequest, export_images
 from annotator.datasets.formats.export_set import masks_by_box
-from annotator.datasets.import_images import import_images
+from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.errors import DataUnreadable
 from db.errors import Conflict, InvalidArgument
 from db.imaging.decode import mask_from_png
@@ -65,7 +65,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def filled(registry, data):
-    report = import_images(registry, data, "csv")
+    report = import_images(registry, ImportRequest(data, "csv"))
     assert (report.registered, report.refused) == (6, [])
     return registry
 
@@ -110,10 +110,10 @@ def assert_same(found, expected, layout):
 
 @pytest.mark.parametrize("layout", FORMATS)
 def test_what_is_written_reads_back_the_same(filled, tmp_path, layout):
-    report = export_images(filled, tmp_path / "out", layout, unlabeled=True)
+    report = export_images(filled, ExportRequest(tmp_path / "out", layout, unlabeled=True))
     assert (report.images, report.present, report.empty, report.unknown, report.boxes) == (6, 3, 2, 1, 5)
     again = fresh(tmp_path, "again")
-    imported = import_images(again, tmp_path / "out", layout)
+    imported = import_images(again, ImportRequest(tmp_path / "out", layout))
     assert (imported.registered, imported.refused) == (6, [])
     assert_same(facts(again), facts(filled), layout)
     again.close()
@@ -121,10 +121,10 @@ def test_what_is_written_reads_back_the_same(filled, tmp_path, layout):
 
 @pytest.mark.parametrize("layout", FORMATS)
 def test_only_what_is_known_is_written_and_empty_differs_from_not_labeled(filled, tmp_path, layout):
-    report = export_images(filled, tmp_path / "out", layout)
+    report = export_images(filled, ExportRequest(tmp_path / "out", layout))
     assert (report.images, report.empty, report.unknown) == (5, 2, 0)
     again = fresh(tmp_path, "again")
-    import_images(again, tmp_path / "out", layout)
+    import_images(again, ImportRequest(tmp_path / "out", layout))
     with again.read() as tx:
         assert tx.status.count().locations == {"present": 3, "confirmed_empty": 2, "unknown": 0}
     again.close()
@@ -135,13 +135,13 @@ def test_a_proposal_is_written_only_when_asked_for_and_says_so(filled, tmp_path,
     with filled.read() as tx:
         (unknown,) = [image for image in tx.images.select() if image.location_status is LocationStatus.UNKNOWN]
     add_run_with_proposal(filled, unknown.id, Box(3, 4, 5, 6))
-    assert export_images(filled, tmp_path / "without", layout).proposed == 0
-    report = export_images(filled, tmp_path / "with", layout, proposals=True)
+    assert export_images(filled, ExportRequest(tmp_path / "without", layout)).proposed == 0
+    report = export_images(filled, ExportRequest(tmp_path / "with", layout, proposals=True))
     assert (report.proposed, report.images) == (1, 6)
     texts = [file.read_text() for file in (tmp_path / "with").rglob("*") if file.suffix in {".json", ".csv", ".xml"}]
     assert any("proposed" in text and "run-1" in text for text in texts)
     with pytest.raises(InvalidArgument, match="snapshot"):
-        export_images(filled, tmp_path / "x", layout, proposals=True, snapshot="abcdef")
+        export_images(filled, ExportRequest(tmp_path / "x", layout, proposals=True, snapshot="abcdef"))
 
 
 def tree(folder):
@@ -150,7 +150,7 @@ def tree(folder):
 
 @pytest.mark.parametrize("layout", FORMATS)
 def test_a_snapshot_is_written_the_same_after_everything_has_changed(filled, tmp_path, layout):
-    first = export_images(filled, tmp_path / "first", layout, unlabeled=True)
+    first = export_images(filled, ExportRequest(tmp_path / "first", layout, unlabeled=True))
     with filled.begin() as tx:
         for image in tx.images.select():
             if image.split is not Split.TEST:
@@ -158,10 +158,12 @@ def test_a_snapshot_is_written_the_same_after_everything_has_changed(filled, tmp
                 tx.labels.append(NewLabel(image.id, _anything(), source=LocationSource.IMPORTED))
                 tx.images.set_facts(image.id, class_name="other", group="g", split=Split.TRAIN)
                 assert location is None or location.revision == 1
-    second = export_images(filled, tmp_path / "second", layout, unlabeled=True, snapshot=first.snapshot[7:19])
+    second = export_images(
+        filled, ExportRequest(tmp_path / "second", layout, unlabeled=True, snapshot=first.snapshot[7:19])
+    )
     assert tree(tmp_path / "second") == tree(tmp_path / "first")
     assert second.snapshot == first.snapshot
-    assert export_images(filled, tmp_path / "third", layout).snapshot != first.snapshot
+    assert export_images(filled, ExportRequest(tmp_path / "third", layout)).snapshot != first.snapshot
 
 
 def _anything():
@@ -172,23 +174,23 @@ def _anything():
 
 def test_an_export_replaces_only_an_export(filled, tmp_path):
     out = tmp_path / "out"
-    export_images(filled, out, "csv")
+    export_images(filled, ExportRequest(out, "csv"))
     before = tree(out)
-    export_images(filled, out, "csv")
+    export_images(filled, ExportRequest(out, "csv"))
     assert tree(out) == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "precious.txt").write_text("x")
     with pytest.raises(Conflict, match="not an export"):
-        export_images(filled, tmp_path / "mine", "csv")
+        export_images(filled, ExportRequest(tmp_path / "mine", "csv"))
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["precious.txt"]
-    assert export_images(filled, tmp_path / "none", "csv", dry_run=True).images == 5
+    assert export_images(filled, ExportRequest(tmp_path / "none", "csv"), dry_run=True).images == 5
     assert not (tmp_path / "none").exists()
 
 
 def test_images_that_are_gone_or_changed_are_named_and_the_others_written(filled, data, tmp_path):
     (data / "images" / "empty.png").unlink()
     picture(data / "images" / "boxes.png", seed=99)
-    report = export_images(filled, tmp_path / "out", "coco")
+    report = export_images(filled, ExportRequest(tmp_path / "out", "coco"))
     assert sorted(item["reason"] for item in report.skipped) == [
         "the file's content has changed since it was registered",
         "there is no such file",
@@ -204,8 +206,8 @@ def test_an_image_that_others_would_turn_differently_is_written_upright(registry
     pixels = np.random.default_rng(0).integers(0, 255, (20, 40, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(folder / "a.jpg", exif=exif, quality=95)
     (folder / "labels.csv").write_text("image,class,x,y,width,height\na.jpg,benign,1,2,10,30\n")
-    assert import_images(registry, folder, "csv").refused == []
-    export_images(registry, tmp_path / "out", "coco")
+    assert import_images(registry, ImportRequest(folder, "csv")).refused == []
+    export_images(registry, ExportRequest(tmp_path / "out", "coco"))
     document = json.loads((tmp_path / "out" / "annotations.json").read_text())
     (image,) = document["images"]
     with Image.open(tmp_path / "out" / "images" / image["file_name"]) as written:
@@ -216,8 +218,8 @@ def test_an_image_that_others_would_turn_differently_is_written_upright(registry
 def test_files_of_the_same_name_do_not_replace_each_other(registry, tmp_path):
     for n, side in enumerate("ab"):
         picture(tmp_path / "set" / side / "scan.png", n)
-    import_images(registry, tmp_path / "set", "folders")
-    report = export_images(registry, tmp_path / "out", "csv", unlabeled=True)
+    import_images(registry, ImportRequest(tmp_path / "set", "folders"))
+    report = export_images(registry, ExportRequest(tmp_path / "out", "csv", unlabeled=True))
     assert (report.images, report.skipped) == (2, [])
     assert len(list((tmp_path / "out" / "images").iterdir())) == 2
 
@@ -228,7 +230,7 @@ def test_files_of_the_same_name_do_not_replace_each_other(registry, tmp_path):
 def test_pycocotools_reads_our_coco(filled, tmp_path, capsys):
     from pycocotools.coco import COCO
 
-    export_images(filled, tmp_path / "out", "coco", unlabeled=True)
+    export_images(filled, ExportRequest(tmp_path / "out", "coco", unlabeled=True))
     coco = COCO(str(tmp_path / "out" / "annotations.json"))
     capsys.readouterr()
     images = {image["file_name"]: image for image in coco.loadImgs(coco.getImgIds())}
@@ -261,7 +263,7 @@ def test_supervision_reads_our_coco_yolo_and_voc(filled, tmp_path):
     import supervision as sv
 
     for layout in ("coco", "yolo", "voc"):
-        export_images(filled, tmp_path / layout, layout)
+        export_images(filled, ExportRequest(tmp_path / layout, layout))
     coco = sv.DetectionDataset.from_coco(str(tmp_path / "coco/images"), str(tmp_path / "coco/annotations.json"))
     yolo = sv.DetectionDataset.from_yolo(
         str(tmp_path / "yolo/images/train"), str(tmp_path / "yolo/labels/train"), str(tmp_path / "yolo/data.yaml")
@@ -277,7 +279,7 @@ def test_supervision_reads_our_coco_yolo_and_voc(filled, tmp_path):
 
 
 def test_yolo_tells_empty_by_an_empty_file_and_unknown_by_none(filled, tmp_path):
-    export_images(filled, tmp_path / "out", "yolo", unlabeled=True)
+    export_images(filled, ExportRequest(tmp_path / "out", "yolo", unlabeled=True))
     assert (tmp_path / "out/labels/val/empty.txt").read_text() == ""
     assert (tmp_path / "out/images/train/unknown.png").is_file()
     assert not (tmp_path / "out/labels/train/unknown.txt").exists()
@@ -288,16 +290,16 @@ def test_yolo_tells_empty_by_an_empty_file_and_unknown_by_none(filled, tmp_path)
 
 @pytest.mark.parametrize("layout", ["voc", "yolo"])
 def test_formats_that_find_labels_by_the_images_need_them(filled, tmp_path, layout):
-    with pytest.raises(DataUnreadable, match="--images copy"):
-        export_images(filled, tmp_path / "out", layout, images="none")
+    with pytest.raises(InvalidArgument, match="--images copy"):
+        export_images(filled, ExportRequest(tmp_path / "out", layout, images="none"))
     assert not (tmp_path / "out").exists()
 
 
 def test_originals_can_be_named_instead_of_copied(filled, data, tmp_path):
-    export_images(filled, tmp_path / "out", "coco", images="none")
+    export_images(filled, ExportRequest(tmp_path / "out", "coco", images="none"))
     assert not (tmp_path / "out" / "images").exists()
     again = fresh(tmp_path, "again")
-    report = import_images(again, tmp_path / "out" / "annotations.json", "coco", images=tmp_path)
+    report = import_images(again, ImportRequest(tmp_path / "out" / "annotations.json", "coco", images=tmp_path))
     assert (report.registered, report.refused) == (5, [])
     again.close()
 
@@ -347,7 +349,7 @@ def test_a_bad_coco_image_is_refused_and_the_good_one_registered(registry, tmp_p
     document["images"].append({"id": 77, "file_name": "good.png"})
     picture(folder / "good.png", 5)
     (folder / "instances.json").write_text(json.dumps(document))
-    report = import_images(registry, folder, "coco")
+    report = import_images(registry, ImportRequest(folder, "coco"))
     assert report.registered == 1
     (refused,) = report.refused
     import re
@@ -361,7 +363,7 @@ def test_a_bad_coco_image_is_refused_and_the_good_one_registered(registry, tmp_p
 def test_what_is_no_coco_cannot_be_read(registry, tmp_path, content):
     (tmp_path / "bad.json").write_text(content)
     with pytest.raises(DataUnreadable, match=r"bad\.json"):
-        import_images(registry, tmp_path / "bad.json", "coco")
+        import_images(registry, ImportRequest(tmp_path / "bad.json", "coco"))
 
 
 def test_coco_polygons_and_run_lengths_become_masks(registry, tmp_path):
@@ -370,7 +372,7 @@ def test_coco_polygons_and_run_lengths_become_masks(registry, tmp_path):
         tmp_path / "coco",
         annotations=[annotation(bbox=[10, 10, 40, 30], segmentation=polygon)],
     )
-    import_images(registry, folder, "coco")
+    import_images(registry, ImportRequest(folder, "coco"))
     with registry.read() as tx:
         (image,) = tx.images.select()
         mask = mask_from_png(tx.labels.mask_pngs([image.label.id])[image.label.id])
@@ -380,7 +382,7 @@ def test_coco_polygons_and_run_lengths_become_masks(registry, tmp_path):
 
 
 def test_coco_that_does_not_say_whether_somebody_looked_leaves_it_unknown(registry, tmp_path):
-    report = import_images(registry, coco_file(tmp_path / "coco", annotations=[]), "coco")
+    report = import_images(registry, ImportRequest(coco_file(tmp_path / "coco", annotations=[]), "coco"))
     assert any("does not say whether somebody looked" in warning for warning in report.warnings)
     with registry.read() as tx:
         assert tx.images.select()[0].location_status is LocationStatus.UNKNOWN
@@ -407,7 +409,7 @@ def yolo_set(folder, lines, names="names: [benign, malignant]\n"):
     ],
 )
 def test_bad_yolo_labels_are_refused_with_the_reason(registry, tmp_path, lines, reason):
-    report = import_images(registry, yolo_set(tmp_path / "yolo", lines), "yolo")
+    report = import_images(registry, ImportRequest(yolo_set(tmp_path / "yolo", lines), "yolo"))
     assert reason in report.refused[0].reason
 
 
@@ -418,7 +420,7 @@ def test_yolo_boxes_polygons_and_names(registry, tmp_path):
     picture(folder / "images/val/polygon.png", 2)
     (folder / "labels/val").mkdir()
     (folder / "labels/val/polygon.txt").write_text("0 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75\n")
-    assert import_images(registry, folder, "yolo").refused == []
+    assert import_images(registry, ImportRequest(folder, "yolo")).refused == []
     with registry.read() as tx:
         images = {image.path.name: image for image in tx.images.select()}
         mask = mask_from_png(tx.labels.mask_pngs([images["polygon.png"].label.id])[images["polygon.png"].label.id])
@@ -430,7 +432,7 @@ def test_yolo_boxes_polygons_and_names(registry, tmp_path):
 
 
 def test_yolo_without_names_calls_classes_by_number(registry, tmp_path):
-    report = import_images(registry, yolo_set(tmp_path / "yolo", "1 .5 .5 .2 .2\n", names=None), "yolo")
+    report = import_images(registry, ImportRequest(yolo_set(tmp_path / "yolo", "1 .5 .5 .2 .2\n", names=None), "yolo"))
     assert any("numbers" in warning for warning in report.warnings)
     with registry.read() as tx:
         assert tx.images.class_names() == ["1"]
@@ -449,7 +451,7 @@ def voc_set(folder, text):
 
 
 def test_voc_counts_pixels_from_one_and_includes_the_last(registry, tmp_path):
-    import_images(registry, voc_set(tmp_path / "voc", VOC), "voc")
+    import_images(registry, ImportRequest(voc_set(tmp_path / "voc", VOC), "voc"))
     with registry.read() as tx:
         (image,) = tx.images.select()
     assert (image.class_name, image.boxes) == ("benign", (Box(0, 2, 10, 2),))
@@ -461,14 +463,14 @@ SECRET = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><annotation><fil
 
 @pytest.mark.parametrize("text", ["", "<annotation>", BOMB, SECRET, VOC.replace("<xmin>1", "<xmin>x")])
 def test_hostile_or_broken_voc_is_refused(registry, tmp_path, text):
-    report = import_images(registry, voc_set(tmp_path / "voc", text), "voc")
+    report = import_images(registry, ImportRequest(voc_set(tmp_path / "voc", text), "voc"))
     assert report.registered == 0
     assert len(report.refused) == 1
 
 
 def test_voc_of_another_size_is_refused(registry, tmp_path):
     text = VOC.replace("<width>64</width><height>48</height>", "<width>48</width><height>64</height>")
-    report = import_images(registry, voc_set(tmp_path / "voc", text), "voc")
+    report = import_images(registry, ImportRequest(voc_set(tmp_path / "voc", text), "voc"))
     assert "before it was turned" in report.refused[0].reason
 
 
@@ -481,7 +483,7 @@ def test_busi_unites_masks_and_knows_empty_from_unknown(registry, tmp_path):
     mask_file(folder / "normal" / "normal (1)_mask.png")
     picture(folder / "malignant" / "malignant (3).png", 3)
     mask_file(folder / "malignant" / "malignant (4)_mask.png", (1, 1, 5, 5))
-    report = import_images(registry, folder, "busi")
+    report = import_images(registry, ImportRequest(folder, "busi"))
     assert (report.registered, report.refused) == (3, [])
     assert any("without an image" in warning for warning in report.warnings)
     with registry.read() as tx:

@@ -1,5 +1,5 @@
 from annotator.label_studio.payload.tasks import KEY
-from annotator.label_studio.push.plan import PushShares, plan_push
+from annotator.label_studio.push.plan import PushRequest, plan_push
 from db.records import TaskLink
 from db.records.sync import StepAction, SyncStep
 from tests.builders import image_record, proposal_record
@@ -46,7 +46,7 @@ def test_tasks_are_matched_by_key_never_by_order_or_by_place():
 def test_the_limit_takes_the_surest_first():
     images = [image_record(id=n) for n in (1, 2, 3)]
     proposals = {n: proposal_record(id=n, image_id=n, score=score) for n, score in ((1, 0.2), (2, 0.9))}
-    plan = plan_push(images, proposals, {}, [], limit=2)
+    plan = plan_push(images, proposals, {}, [], PushRequest(limit=2))
     assert [planned.image.id for planned in plan.create] == [2, 1]
     assert plan.skipped == [{"image": 3, "reason": "beyond --limit"}]
 
@@ -54,14 +54,14 @@ def test_the_limit_takes_the_surest_first():
 def test_shares_are_chosen_by_content_and_stay_so():
     images = [image_record(id=n, content_hash=f"sha256:{n:064x}") for n in range(1, 201)]
     proposals = {image.id: proposal_record(id=image.id, image_id=image.id) for image in images}
-    shares = PushShares(control=0.25, second=0.1)
-    plan = plan_push(images, proposals, {}, [], shares=shares)
+    request = PushRequest(control_share=0.25, second_share=0.1)
+    plan = plan_push(images, proposals, {}, [], request)
     controls = {planned.image.id for planned in plan.create if planned.control}
     twice = {planned.image.id for planned in plan.create if planned.readers == 2}
     assert 30 <= len(controls) <= 70
     assert 8 <= len(twice) <= 35
     # A larger share takes the same ones and more.
-    more = plan_push(images, proposals, {}, [], shares=PushShares(control=0.5))
+    more = plan_push(images, proposals, {}, [], PushRequest(control_share=0.5))
     assert controls < {planned.image.id for planned in more.create if planned.control}
     for planned in plan.create:
         assert (planned.shown is None) == planned.control

@@ -1,0 +1,32 @@
+"""The formats by name, without their readers: light enough for the command line's help."""
+
+from enum import StrEnum
+
+
+class InputFormat(StrEnum):
+    """Formats that can be imported."""
+
+    BUSI = "busi"
+    COCO = "coco"
+    CSV = "csv"
+    FOLDERS = "folders"
+    VOC = "voc"
+    YOLO = "yolo"
+
+
+class OutputFormat(StrEnum):
+    """Formats that can be exported."""
+
+    COCO = "coco"
+    CSV = "csv"
+    VOC = "voc"
+    YOLO = "yolo"
+
+
+class ImagesIn(StrEnum):
+    """What an export does with the images."""
+
+    COPY = "copy"
+    """Copy them into the export, upright."""
+    NONE = "none"
+    """Only name the originals."""
