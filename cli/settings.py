@@ -128,12 +128,13 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
 
 def studio_folders() -> tuple[Path, Path]:
     """Return where the local Label Studio keeps its data and its environment; the same for all projects."""
-    home = _folder("PARTLY_STUDIO_HOME", "XDG_DATA_HOME", ".local/share", "studio")
-    return home, _folder("PARTLY_STUDIO_ENVIRONMENT", "XDG_CACHE_HOME", ".cache", "label-studio")
+    from platformdirs import PlatformDirs
+
+    usual = PlatformDirs("partly", appauthor=False)
+    home = _named("PARTLY_STUDIO_HOME") or usual.user_data_path / "studio"
+    return home, _named("PARTLY_STUDIO_ENVIRONMENT") or usual.user_cache_path / "label-studio"
 
 
-def _folder(variable: str, xdg: str, fallback: str, name: str) -> Path:
-    if os.environ.get(variable):
-        return Path(os.environ[variable]).resolve()
-    base = os.environ.get(xdg)
-    return (Path(base) if base else Path.home() / fallback) / "partly" / name
+def _named(variable: str) -> Path | None:
+    """Return the folder that an environment variable names."""
+    return Path(os.environ[variable]).resolve() if os.environ.get(variable) else None

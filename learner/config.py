@@ -6,6 +6,7 @@ known to hold it back: the mask's resolution, the loss, the source of pseudo lab
 
 import dataclasses
 import difflib
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -289,34 +290,27 @@ def read_overrides(path: Path) -> dict[str, Any]:
 
 
 def _coerce(hint: Any, value: Any) -> Any:
+    """Turn what was typed, or read from a file, into a value of a field's type.
+
+    Raises:
+        ValueError: it is none; the message says what is expected.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    if isinstance(value, bool) and hint is not bool:
+        # TOML has no on and off, and true is no number.
+        value = "on" if value else "off"
+    try:
+        found = TypeAdapter(hint).validate_python(value)
+    except ValidationError:
+        raise ValueError(_expected(hint)) from None
+    if isinstance(found, float) and not math.isfinite(found):
+        raise ValueError("expected a finite number")
+    return found
+
+
+def _expected(hint: Any) -> str:
     if get_origin(hint) is Literal:
-        choices = get_args(hint)
-        text = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
-        if text not in choices:
-            raise ValueError(f"expected one of {', '.join(choices)}")
-        return text
-    if hint is bool:
-        words = {
-            "true": True,
-            "on": True,
-            "yes": True,
-            "1": True,
-            "false": False,
-            "off": False,
-            "no": False,
-            "0": False,
-        }
-        if isinstance(value, bool):
-            return value
-        if str(value).lower() not in words:
-            raise ValueError("expected true or false")
-        return words[str(value).lower()]
-    if hint in (int, float):
-        try:
-            number = hint(value)
-        except (TypeError, ValueError):
-            raise ValueError(f"expected {'a whole number' if hint is int else 'a number'}") from None
-        if number != number or number in (float("inf"), float("-inf")) or (hint is int and number != float(value)):
-            raise ValueError(f"expected {'a whole number' if hint is int else 'a finite number'}")
-        return number
-    return str(value)
+        return f"expected one of {', '.join(get_args(hint))}"
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    return f"expected {names[hint]}"
