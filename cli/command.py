@@ -19,12 +19,15 @@ UNWRITABLE = frozenset({errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, e
 
 COMMON: dict[str, Any] = {
     "project": Annotated[
-        Path | None, typer.Option("--project", metavar="DIR", help="The project folder; by default found upwards.")
+        Path | None,
+        typer.Option(
+            "--project", metavar="DIR", help="Project folder (default: the nearest one at or above the current folder)."
+        ),
     ],
     "db": Annotated[
-        str | None, typer.Option("--db", metavar="URL", help="The registry's SQLAlchemy URL (or PARTLY_DB).")
+        str | None, typer.Option("--db", metavar="URL", help="SQLAlchemy URL of the registry (or PARTLY_DB).")
     ],
-    "json": Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")],
+    "json": Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")],
 }
 
 
@@ -78,5 +81,5 @@ def run_guarded(work: Callable[[], None]) -> None:
         )
         raise typer.Exit(REGISTRY) from None
     except KeyboardInterrupt:
-        typer.echo("partly: interrupted; repeat the command to go on (a training: partly train --resume)", err=True)
+        typer.echo("partly: interrupted; repeat the command to continue (a training: partly train --resume)", err=True)
         raise typer.Exit(INTERRUPTED) from None

@@ -48,10 +48,13 @@ def _print_version(wanted: bool) -> None:
 def common(
     ctx: typer.Context,
     project: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The project folder; by default found upwards.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Project folder (default: the nearest one at or above the current folder)."),
     ] = None,
-    db: Annotated[str | None, typer.Option(metavar="URL", help="The registry's SQLAlchemy URL (or PARTLY_DB).")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    db: Annotated[
+        str | None, typer.Option(metavar="URL", help="SQLAlchemy URL of the registry (or PARTLY_DB).")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")] = False,
     show_version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,

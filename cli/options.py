@@ -6,19 +6,21 @@ from typing import Annotated
 
 import typer
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-ChangeTest = Annotated[
-    bool, typer.Option("--change-test", help="Allow changes of what is known of images in the test split.")
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done without doing it.")]
+ChangeTest = Annotated[bool, typer.Option("--change-test", help="Allow changes to the labels of test images.")]
+
+
+Run = Annotated[
+    str | None, typer.Option("--run", metavar="R", help="Run to use, such as run-1 (default: the newest finished one).")
 ]
-
-
-Run = Annotated[str | None, typer.Option("--run", metavar="R", help="A run such as run-1; by default the newest.")]
 
 
 Devices = Annotated[
-    int | None, typer.Option(metavar="N", help="Processes on this machine, one a GPU where there are GPUs.")
+    int | None, typer.Option(metavar="N", help="Number of processes on this machine; one per GPU if there are GPUs.")
 ]
-Nodes = Annotated[int, typer.Option(metavar="M", help="Machines that share the work; each runs the same command.")]
+Nodes = Annotated[
+    int, typer.Option(metavar="M", help="Number of machines that share the work; run the same command on each.")
+]
 
 
 class Preset(StrEnum):
@@ -43,13 +45,16 @@ class Target(StrEnum):
 
 
 Weights = Annotated[
-    str | None, typer.Option("--weights", metavar="imagenet|none|FILE", help="Encoder weights to start from.")
+    str | None, typer.Option("--weights", metavar="imagenet|none|FILE", help="Initial encoder weights.")
 ]
-Pairs = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting; may be repeated.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="A TOML file of settings.")]
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, see docs/config.md (repeatable)."),
+]
+ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="TOML file with settings.")]
 Tau = Annotated[
     str | None,
-    typer.Option("--tau", metavar="0.8|auto", help="The score must be above it; auto: certified on validation."),
+    typer.Option("--tau", metavar="0.8|auto", help="Minimum score of a proposal; auto: certified on validation boxes."),
 ]
 
 

@@ -66,13 +66,13 @@ class TrainConfig:
     stage2_epochs: int = 30
     """Epochs of the second stage: everything, all images."""
     batch_size: int = 16
-    """Images a step."""
+    """Images per step."""
     accumulate: int = 1
-    """Parts that a batch is worked through in, one after the other, where memory does not hold it at once."""
+    """Gradient accumulation: parts that a batch is processed in, where memory does not hold it at once."""
     batches: Literal["two_stream", "plain"] = "two_stream"
     """two_stream: a fixed share of each batch has a known location; plain: as it comes (paper)."""
     located_share: float = 0.5
-    """That share, 0 to 1."""
+    """Share of each two-stream batch that has a known location, 0 to 1."""
     optimizer: Literal["adamw", "adam"] = "adamw"
     """Adam as in the paper, or AdamW."""
     lr: float = 1e-3
@@ -86,11 +86,11 @@ class TrainConfig:
     augmentation: Literal["ultrasound", "paper"] = "ultrasound"
     """paper: quarter turns, flips, colour jitter; ultrasound: mirrored, small affine, gain and contrast."""
     box_target: Literal["ellipse", "rectangle"] = "ellipse"
-    """What a box without a mask is filled with."""
+    """Shape that stands for a box without a mask as training target."""
     loss: Literal["bce_dice", "bce"] = "bce_dice"
     """Localization loss: two-sided cross-entropy (paper), or with soft Dice."""
     class_weights: Literal["none", "balanced"] = "none"
-    """balanced: the class loss weighs every class alike, however many images it has."""
+    """balanced: every class has the same weight in the class loss, whatever its number of images."""
     lambda_: float = 0.5
     """Weight of the class loss against the localization loss (Eq. 7), 0 to 1."""
     alpha: float = 0.5
@@ -108,7 +108,7 @@ class TrainConfig:
     ema_decay: float = 0.99
     """Decay of the teacher's weights per step, which are also the weights that are kept; 0: no averaging."""
     select: Literal["dice_auc", "accuracy"] = "dice_auc"
-    """What the best epoch is best in, on validation: mask Dice and AUC together, or accuracy (paper)."""
+    """Validation metric that chooses the best epoch: mask Dice and AUC together, or accuracy (paper)."""
     tau: float = 0.8
     """Confidence that a pseudo mask or a proposal needs, 0 to 1."""
     gate: Gate = "agreement"
@@ -118,18 +118,18 @@ class TrainConfig:
     val: float = 0.15
     """Share put into validation where the registry has no validation split yet."""
     folds: int = 0
-    """Parts that all images outside test are cut into, groups whole; 0: the registry's validation split counts."""
+    """Folds of a cross-validation over all images outside test, by group; 0: use the registry's validation split."""
     fold: int = 0
-    """Which of these parts chooses the epoch, from 0; the others are learned from."""
+    """Fold that is the validation set, from 0."""
     seed: int = 0
-    """Of everything random."""
+    """Random seed."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     amp: Literal["auto", "on", "off"] = "auto"
     """Mixed precision (bfloat16); auto: on GPUs."""
 
     track: Literal["none", "tensorboard", "mlflow"] = "none"
-    """Where curves can be watched while it trains: TensorBoard (files beside the run) or MLflow."""
+    """Experiment tracker: TensorBoard (files beside the run) or MLflow."""
     compile: bool = False
     """Compile the network (torch.compile): slow to start, faster afterwards, mostly on GPUs."""
 

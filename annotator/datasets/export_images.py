@@ -53,7 +53,7 @@ class ExportRequest:
     """What is written, where and in which format."""
 
     out: Path
-    """The folder to make. An earlier export there is replaced, anything else refused."""
+    """Folder to create. An earlier export there is replaced, anything else refused."""
     layout: str
     """`coco`, `csv`, `voc` or `yolo`."""
     snapshot: str | None = None

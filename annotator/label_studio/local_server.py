@@ -120,7 +120,7 @@ def start_studio(paths: StudioPaths, *, port: int | None = None, progress: Progr
     deadline = time.monotonic() + START_TIMEOUT_S
     while not _is_healthy(url):
         if process.poll() is not None:
-            raise StudioFailed(f"Label Studio stopped while starting; its last words are in {paths.log}")
+            raise StudioFailed(f"Label Studio stopped while starting; see its log: {paths.log}")
         if time.monotonic() > deadline:
             _terminate(process.pid)
             raise StudioFailed(f"Label Studio did not answer within {START_TIMEOUT_S:.0f} s; see {paths.log}")

@@ -78,7 +78,7 @@ def compare_with_studio(registry: Registry, client: LabelStudioClient) -> list[D
         *_annotation_differences(tasks, images, versions, annotated),
     ]
     if left and last_push is not None and not is_at_work(last_push):
-        why = f"the last push was cut with {len(left)} steps left; repair: the same partly push, which goes on there"
+        why = f"the last push was interrupted with {len(left)} steps left; repeat the same partly push to continue it"
         cut = [images[step.image_id] for step in left if step.image_id in images]
         differences.append(Difference(PUSH_CUT, cut, why))
     differences += _unserved(client, tasks, images)
@@ -121,16 +121,16 @@ def _task_differences(
     differences = []
     for key, task_ids in by_key.items():
         if key not in known:
-            why = f"task {task_ids[0]} is of image {key}, which this registry does not have; delete it over there"
+            why = f"task {task_ids[0]} is of image {key}, which is not in this registry; delete it in Label Studio"
             differences.append(Difference(IMAGE_GONE, [], why, task_ids))
         elif len(task_ids) > 1:
             listed = ", ".join(map(str, sorted(task_ids)))
-            why = f"tasks {listed} are of one image; {min(task_ids)} counts: delete the others over there"
+            why = f"tasks {listed} are of one image; {min(task_ids)} counts: delete the others in Label Studio"
             differences.append(Difference(DUPLICATE, [known[key]], why, sorted(task_ids)))
     for image_id, link in links.items():
         image = images.get(image_id)
         if image is not None and image.key not in by_key:
-            why = f"task {link.task_id} was deleted over there; to make it anew: partly push --recreate"
+            why = f"task {link.task_id} was deleted in Label Studio; to create it again: partly push --recreate"
             differences.append(Difference(TASK_GONE, [image], why, [link.task_id]))
     if foreign:
         why = f"{len(foreign)} tasks were not made by partly; they are left alone"
@@ -160,7 +160,7 @@ def _annotation_differences(
         pulled = [item for item in standing if int(item["id"]) in versions]
         changed_here = image.label is not None and image.label.source not in SAID_THERE
         if new and changed_here and pulled:
-            why = "the label was changed here and over there since the last pull; a pull lets the word over there hold"
+            why = "the label changed here and in Label Studio since the last pull; the next pull keeps Label Studio's"
             differences.append(Difference(DIFFERS, [image], why, [int(task["id"])]))
         elif new:
             why = f"{len(new)} annotations were not pulled yet, or changed since; repair: partly pull"
@@ -173,6 +173,6 @@ def _annotation_differences(
         if image is None or image_id not in listed or annotation_id in there or image.label is None:
             continue
         if image.label.review_id is not None and image.label.retraction_id is None:
-            why = f"annotation {annotation_id} was deleted over there after it was pulled; repair: partly pull"
+            why = f"annotation {annotation_id} was deleted in Label Studio after it was pulled; repair: partly pull"
             differences.append(Difference(WITHDRAWN, [image], why, [listed[image_id]]))
     return differences

@@ -25,22 +25,22 @@ def register(app: typer.Typer) -> None:
 def bench(
     work: Workspace,
     table: Annotated[
-        str, typer.Argument(metavar="TABLE", help="table3-table10, fig6-fig11, overview, modules, shares.")
+        str,
+        typer.Argument(metavar="TABLE", help="Table or figure: table3-table10, fig6-fig11, overview, modules, shares."),
     ],
-    epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs of each stage.")] = None,
-    size: Annotated[int | None, typer.Option(metavar="N", help="Side of the images, pixels.")] = None,
-    seeds: Annotated[int, typer.Option(metavar="N", help="Trainings of every method, and of every fold.")] = 3,
-    folds: Annotated[
-        int, typer.Option(metavar="K", help="Train on K parts of the images outside test, each once for validation.")
-    ] = 0,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs per stage.")] = None,
+    size: Annotated[int | None, typer.Option(metavar="N", help="Image size in pixels.")] = None,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Random seeds (trainings) per method and fold.")] = 3,
+    folds: Annotated[int, typer.Option(metavar="K", help="K-fold cross-validation over the images outside test.")] = 0,
     weights: Weights = None,
-    preset: Annotated[Preset, typer.Option(help="Where the settings start from.")] = Preset.PAPER,
+    preset: Annotated[Preset, typer.Option(help="Preset that the settings start from.")] = Preset.PAPER,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of every method; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of every method (repeatable)."),
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Train and test every method of one of the paper's tables; done trainings are shared and never repeated."""
+    """Train and test every method of one of the paper's tables. Finished trainings are shared and never repeated."""
     from learner.bench.bench import Budget, plan_table, run_table
     from learner.config import parse_overrides
 

@@ -23,15 +23,15 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     work: Workspace,
-    verify: Annotated[bool, typer.Option("--verify", help="Read every file and compare its content.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Read every file and check its content hash.")] = False,
     label_studio: Annotated[
-        bool, typer.Option("--label-studio", help="Reconcile with the connected Label Studio project instead.")
+        bool, typer.Option("--label-studio", help="Compare with the connected Label Studio project instead.")
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 if anything is found.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with code 4 if anything is found.")] = False,
 ) -> None:
-    """Look for duplicates, contradictions between them, leaks between splits and lost files.
+    """Find duplicates and near-duplicates, class conflicts, leaks between splits and missing files.
 
-    With --label-studio: for tasks that are there twice or not any more, and annotations that differ from what is here.
+    With --label-studio: find duplicate or deleted tasks, and annotations that differ from the registry.
     """
     findings: Sequence[Any]
     if label_studio:
@@ -64,24 +64,24 @@ def doctor(
 
 def export(
     work: Workspace,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.")],
-    layout: Annotated[OutputFormat, typer.Option("--format", help="Format of the labels.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to create.")],
+    layout: Annotated[OutputFormat, typer.Option("--format", help="Label format.")],
     snapshot: Annotated[
-        str | None, typer.Option(metavar="S", help="State of the registry to write, by default as it is now.")
+        str | None, typer.Option(metavar="S", help="Snapshot to export (default: the current state).")
     ] = None,
-    split: Annotated[list[Split] | None, typer.Option(help="Only images of this split (may be repeated).")] = None,
+    split: Annotated[list[Split] | None, typer.Option(help="Only images of this split (repeatable).")] = None,
     unlabeled: Annotated[
-        bool, typer.Option("--unlabeled", help="Also images whose location is not known, marked as such.")
+        bool, typer.Option("--unlabeled", help="Include images whose location is unknown, marked as such.")
     ] = False,
     proposals: Annotated[
-        bool, typer.Option("--proposals", help="Also proposals that nobody has reviewed, marked as such.")
+        bool, typer.Option("--proposals", help="Include unreviewed proposals, marked as such.")
     ] = False,
     images: Annotated[
-        ImagesIn, typer.Option(help="Copy the images (upright), or only name the originals.")
+        ImagesIn, typer.Option(help="Copy the images (upright), or only reference the originals.")
     ] = ImagesIn.COPY,
     dry_run: DryRun = False,
 ) -> None:
-    """Write labels that a person stands behind, with their images; the same snapshot gives the same bytes."""
+    """Export reviewed and imported labels with their images. The same snapshot gives the same bytes."""
     from dataclasses import asdict
 
     from annotator.datasets.export_images import ExportRequest, export_images
@@ -106,7 +106,7 @@ def export(
     )
     if report.snapshot is not None:
         work.output.line(
-            f"the same again: partly export --snapshot {report.snapshot[7:19]} --format {layout.value} OUT"
+            f"to repeat this export: partly export --snapshot {report.snapshot[7:19]} --format {layout.value} OUT"
         )
     if report.skipped:
         raise typer.Exit(REGISTRY)

@@ -24,11 +24,11 @@ def register(app: typer.Typer) -> None:
 def init(
     work: Workspace,
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="The project folder, by default this one.")
+        Path | None, typer.Argument(metavar="[DIR]", help="Project folder (default: the current one).")
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Create a project: its folder, settings file and registry. An existing registry is brought up to date."""
+    """Create a project: folder, settings file and registry. An existing registry is upgraded."""
     from db.errors import RegistryMissing
     from db.maintenance.backup import upgrade_registry
     from db.registry import create_registry
@@ -47,23 +47,30 @@ def init(
 
 def import_(
     work: Workspace,
-    path: Annotated[str, typer.Argument(help="The data set: a folder, a labels.csv, a COCO file, or a URI (s3://).")],
-    layout: Annotated[InputFormat, typer.Option(help="How the data set is laid out.")],
+    path: Annotated[str, typer.Argument(help="Data set: a folder, a labels.csv, a COCO file, or a URI (s3://).")],
+    layout: Annotated[InputFormat, typer.Option(help="Layout of the data set.")],
     images: Annotated[
         str | None,
-        typer.Option(metavar="DIR|URI", help="What image names are relative to, if not the data set's own folder."),
+        typer.Option(metavar="DIR|URI", help="Folder that image names are relative to (default: the data set's own)."),
     ] = None,
     keep_locations: Annotated[
-        float, typer.Option(metavar="F", help="Register this share of the known locations (stratified, seeded).")
+        float,
+        typer.Option(
+            metavar="F",
+            help="Keep this share of the known locations (stratified by class); the other images become partly labeled.",
+        ),
     ] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of that choice.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of --keep-locations.")] = 0,
     group_by: Annotated[
-        str | None, typer.Option(metavar="REGEX", help="Group of an image (patient, video) from its name.")
+        str | None,
+        typer.Option(
+            metavar="REGEX", help="Regular expression that extracts an image's group (patient, video) from its name."
+        ),
     ] = None,
     change_test: ChangeTest = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Register the images of a data set with what is known of them. The same import twice changes nothing."""
+    """Register the images of a data set with their labels. Importing the same data again changes nothing."""
     from annotator.datasets.import_images import ImportRequest, import_images
 
     request = ImportRequest(
@@ -83,7 +90,7 @@ def import_(
     refused = [{"file": refusal.file, "reason": refusal.reason} for refusal in report.refused]
     if report.near_duplicates:
         work.output.remark(
-            f"{report.near_duplicates} pairs of images show the same; they stay together in splits: partly doctor"
+            f"{report.near_duplicates} pairs of near-duplicates; splits keep them together. List them with: partly doctor"
         )
     counts["near_duplicates"] = report.near_duplicates
     work.output.document(
@@ -96,7 +103,7 @@ def import_(
 
 
 def status(work: Workspace) -> None:
-    """Count images by what is known of them, proposals by what became of them, and runs."""
+    """Count images by supervision, proposals by outcome, and runs."""
     import dataclasses
 
     with work.registry.read() as tx:
@@ -107,12 +114,12 @@ def status(work: Workspace) -> None:
 
 def split(
     work: Workspace,
-    val: Annotated[float, typer.Option(metavar="F", help="Share for validation.")] = 0.15,
-    test: Annotated[float, typer.Option(metavar="F", help="Share for test.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="The same seed and images give the same splits.")] = 0,
+    val: Annotated[float, typer.Option(metavar="F", help="Share of images for validation.")] = 0.15,
+    test: Annotated[float, typer.Option(metavar="F", help="Share of images for test.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed and images give the same splits.")] = 0,
     dry_run: DryRun = False,
 ) -> None:
-    """Divide the images by group, stratified by class. A test image never moves again."""
+    """Split the images by group, stratified by class. A test image never leaves the test split."""
     from db.curation.splitting import split_images
 
     counts = split_images(work.registry, val=val, test=test, seed=seed, dry_run=dry_run)

@@ -13,7 +13,9 @@ from cli.options import DryRun
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    database = typer.Typer(name="db", help="Look after the registry itself.", no_args_is_help=True)
+    database = typer.Typer(
+        name="db", help="Maintain the registry: upgrade, check, backup, restore.", no_args_is_help=True
+    )
     command(database, "upgrade")(upgrade)
     command(database, "check")(check)
     command(database, "backup")(backup)
@@ -22,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def upgrade(work: Workspace, dry_run: DryRun = False) -> None:
-    """Bring an older registry up to this program's schema, with its data; a SQLite file is copied first."""
+    """Upgrade the registry to the current schema. A SQLite file is copied first."""
     from db.maintenance.backup import upgrade_registry
 
     report = upgrade_registry(work.settings.database_url, work.settings.root, dry_run=dry_run)
@@ -37,7 +39,7 @@ def upgrade(work: Workspace, dry_run: DryRun = False) -> None:
 
 
 def check(work: Workspace) -> None:
-    """Check that the registry is sound: the database, what its tables promise each other, masks, snapshots."""
+    """Check the registry's integrity: database, constraints between tables, masks, snapshots."""
     from db.maintenance.integrity import check_registry
 
     problems = check_registry(work.registry)
@@ -51,10 +53,10 @@ def check(work: Workspace) -> None:
 
 def backup(
     work: Workspace,
-    out: Annotated[Path, typer.Argument(metavar="FILE", help="The file to make; it must not exist yet.")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="Backup file to create; it must not exist yet.")],
     dry_run: DryRun = False,
 ) -> None:
-    """Write the whole registry into one file, from SQLite or PostgreSQL alike. Images are not part of it."""
+    """Write the whole registry to one file, from SQLite or PostgreSQL. Images are not included."""
     from db.maintenance.backup import backup_registry
 
     counts = {} if dry_run else backup_registry(work.registry, out, progress=work.progress)
@@ -65,10 +67,10 @@ def backup(
 
 def restore(
     work: Workspace,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Backup file.")],
     dry_run: DryRun = False,
 ) -> None:
-    """Fill this project's empty registry with a backup, on SQLite or PostgreSQL alike."""
+    """Restore a backup into this project's empty registry, on SQLite or PostgreSQL."""
     from db.maintenance.backup import restore_registry
     from db.registry import create_registry
 

@@ -29,18 +29,18 @@ def register(app: typer.Typer) -> None:
 def demo(
     work: Workspace,
     data: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Real images in the csv layout instead of phantoms.")
+        Path | None, typer.Option(metavar="FOLDER", help="Use real images (csv layout) instead of phantoms.")
     ] = None,
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of the demo project; a number is added where it is taken.")
+        Path, typer.Option(metavar="DIR", help="Folder of the demo project; a number is appended if it exists.")
     ] = Path("partly-demo"),
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the trainings.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a training setting (repeatable).")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     dry_run: DryRun = False,
 ) -> None:
-    """Show the whole loop: a quarter of the boxes, train, propose, review in Label Studio, retrain, compare."""
+    """Run the whole loop: train on a quarter of the boxes, propose, review in Label Studio, retrain, compare."""
     from cli.workflows.demo import run_demo
     from db.registry import create_registry
     from learner.config import parse_overrides

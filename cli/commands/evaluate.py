@@ -25,16 +25,16 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     work: Workspace,
     run: Run = None,
-    split: Annotated[ScoredSplit, typer.Option(help="Which registered images to score.")] = ScoredSplit.TEST,
+    split: Annotated[ScoredSplit, typer.Option(help="Split to score.")] = ScoredSplit.TEST,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Score a data set that is not registered, and never will be by this."),
+        typer.Option(metavar="PATH", help="Score a data set that is not registered; it is not added to the registry."),
     ] = None,
-    layout: Annotated[InputFormat, typer.Option(help="InputFormat of --data.")] = InputFormat.CSV,
+    layout: Annotated[InputFormat, typer.Option(help="Layout of --data.")] = InputFormat.CSV,
     devices: Devices = None,
     num_nodes: Nodes = 1,
 ) -> None:
-    """Score a run: classification, localization, and images that are known to be empty."""
+    """Evaluate a run: classification, localization, and false positives on images known to be empty."""
     from db.records import Split
 
     images = None
@@ -74,16 +74,13 @@ def report(
     work: Workspace,
     run: Run = None,
     split: Annotated[
-        ScoredSplit | None, typer.Option(help="Which images; by default test, or validation where there is none.")
+        ScoredSplit | None,
+        typer.Option(help="Split to report on (default: test, or validation if there is no test split)."),
     ] = None,
-    against: Annotated[
-        str | None, typer.Option(metavar="R", help="Another run to compare it with, on the same images.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for the page; by default reports/RUN.")
-    ] = None,
+    against: Annotated[str | None, typer.Option(metavar="R", help="Compare with this run on the same images.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder (default: reports/RUN).")] = None,
 ) -> None:
-    """Write an HTML page about a run: its numbers, curves, and the images it did best and worst on."""
+    """Write an HTML report about a run: metrics, curves, and the images with the best and worst results."""
     from db.records import Split
     from learner.reporting.report import write_report
 
@@ -100,18 +97,21 @@ def explain(
     work: Workspace,
     run: Run = None,
     split: Annotated[
-        ScoredSplit | None, typer.Option(help="Whose images; by default test, or validation where there is none.")
+        ScoredSplit | None,
+        typer.Option(help="Split to take images from (default: test, or validation if there is no test split)."),
     ] = None,
-    image: Annotated[list[int] | None, typer.Option(metavar="N", help="This image instead; may be repeated.")] = None,
-    target: Annotated[Target, typer.Option(help="What to explain.")] = Target.CLASS,
-    layer: Annotated[str | None, typer.Option(metavar="NAME", help="By default the encoder's last map.")] = None,
-    list_layers: Annotated[bool, typer.Option("--list-layers", help="Print the layers there are.")] = False,
-    limit: Annotated[int, typer.Option(metavar="N", help="At most so many images.")] = 12,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for the pictures; by default explanations/RUN.")
+    image: Annotated[
+        list[int] | None, typer.Option(metavar="N", help="Explain this image instead (repeatable).")
     ] = None,
+    target: Annotated[Target, typer.Option(help="Output to explain.")] = Target.CLASS,
+    layer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Layer to look at (default: the encoder's last feature map).")
+    ] = None,
+    list_layers: Annotated[bool, typer.Option("--list-layers", help="List the available layers.")] = False,
+    limit: Annotated[int, typer.Option(metavar="N", help="Maximum number of images.")] = 12,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder (default: explanations/RUN).")] = None,
 ) -> None:
-    """Draw where a model looks (Grad-CAM) when it names a class or draws a lesion."""
+    """Draw Grad-CAM heat maps for a run's class or lesion output."""
     from db.records import Split
     from learner.reporting.explain import ExplainRequest, explain_images
 

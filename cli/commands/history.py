@@ -21,9 +21,9 @@ def register(app: typer.Typer) -> None:
 
 def log(
     work: Workspace,
-    image: Annotated[str, typer.Argument(help="Its number, its path or URI, or the end of its path.")],
+    image: Annotated[str, typer.Argument(help="Image: its number, its path or URI, or the end of its path.")],
 ) -> None:
-    """Show everything that was said and done about an image: who or what, when, from which run at which tau."""
+    """Show the history of an image: who or what labeled it, when, from which run at which tau."""
     with work.registry.read() as tx:
         record = tx.images.resolve(image)
         events = tx.history.of_image(record.id)
@@ -59,10 +59,10 @@ def log(
 
 def snapshots(
     work: Workspace,
-    take: Annotated[bool, typer.Option("--take", help="Remember the registry as it is now.")] = False,
+    take: Annotated[bool, typer.Option("--take", help="Take a snapshot now.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """List the states of the registry that can be read again; every training and export takes one."""
+    """List snapshots of the registry. Every training and export takes one."""
     if take and not dry_run:
         with work.registry.begin() as tx:
             tx.snapshots.take()
@@ -89,10 +89,10 @@ def snapshots(
 
 def diff(
     work: Workspace,
-    first: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Its hash, or the start of it.")],
-    second: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Likewise.")],
+    first: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Older snapshot: its hash or the start of it.")],
+    second: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Newer snapshot.")],
 ) -> None:
-    """Show what changed from one snapshot to another, image by image."""
+    """Show what changed between two snapshots, image by image."""
     from collections import Counter
 
     from db.history.snapshot_diff import compare_snapshots
@@ -119,16 +119,19 @@ def diff(
 
 def retract(
     work: Workspace,
-    run: Annotated[str | None, typer.Option(metavar="R", help="Labels born from this run's proposals.")] = None,
-    reviewer: Annotated[str | None, typer.Option(metavar="NAME", help="Labels said by this person.")] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Labels said since, such as 2026-11-23 or 2026-11-23T14:30.")
+    run: Annotated[
+        str | None, typer.Option(metavar="R", help="Retract the labels that came from this run's proposals.")
     ] = None,
-    undo: Annotated[int | None, typer.Option(metavar="N", help="Take retraction N back.")] = None,
-    show: Annotated[bool, typer.Option("--list", help="List the retractions.")] = False,
+    reviewer: Annotated[str | None, typer.Option(metavar="NAME", help="Retract the labels of this reviewer.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Retract labels made since then, such as 2026-11-23 or 2026-11-23T14:30."),
+    ] = None,
+    undo: Annotated[int | None, typer.Option(metavar="N", help="Undo retraction N.")] = None,
+    show: Annotated[bool, typer.Option("--list", help="List all retractions.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Take back every label that fits; what was said before holds again. Nothing is deleted, and it can be undone."""
+    """Retract every matching label; earlier labels apply again. Nothing is deleted, and it can be undone."""
     from dataclasses import asdict
 
     from db.errors import InvalidArgument
@@ -153,9 +156,9 @@ def retract(
     document = asdict(report) | {"dry_run": dry_run}
     work.output.document(document, (("", ""), [(name, str(value)) for name, value in document.items()]))
     if report.retraction is not None and undo is None:
-        work.output.line(f"to take this back: partly retract --undo {report.retraction}")
+        work.output.line(f"to undo this: partly retract --undo {report.retraction}")
     if report.retrain:
-        work.output.line(f"trained on these labels: {', '.join(report.retrain)}; train anew: partly train")
+        work.output.line(f"trained on these labels: {', '.join(report.retrain)}; start a new training: partly train")
 
 
 def _list_retractions(work: Workspace) -> None:

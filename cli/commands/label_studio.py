@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    studio = typer.Typer(
-        name="studio", help="A local Label Studio, in an environment of its own.", no_args_is_help=True
-    )
+    studio = typer.Typer(name="studio", help="Run a local Label Studio in its own environment.", no_args_is_help=True)
     command(studio, "start")(start)
     command(studio, "stop")(stop)
     command(studio, "status")(show)
@@ -33,10 +31,12 @@ def register(app: typer.Typer) -> None:
 
 def start(
     work: Workspace,
-    port: Annotated[int | None, typer.Option(help="Port; by default the last one or the first free from 8080.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port (default: the last one used, or the first free one from 8080).")
+    ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Install (once) and start a Label Studio that listens on this machine only."""
+    """Install (once) and start a local Label Studio that listens on 127.0.0.1 only."""
     from annotator.label_studio.local_server import start_studio, studio_status
 
     status = studio_status(work.studio) if dry_run else start_studio(work.studio, port=port, progress=work.progress)
@@ -45,7 +45,7 @@ def start(
 
 
 def stop(work: Workspace, dry_run: DryRun = False) -> None:
-    """Stop the local Label Studio; its data stays."""
+    """Stop the local Label Studio. Its data is kept."""
     from annotator.label_studio.local_server import stop_studio, studio_status
 
     stopped = studio_status(work.studio).running if dry_run else stop_studio(work.studio)
@@ -54,7 +54,7 @@ def stop(work: Workspace, dry_run: DryRun = False) -> None:
 
 
 def show(work: Workspace) -> None:
-    """Say whether the local Label Studio runs, and where."""
+    """Show whether the local Label Studio is running, and where."""
     from annotator.label_studio.local_server import studio_status
 
     _print_studio(work, studio_status(work.studio))
@@ -67,13 +67,15 @@ def _print_studio(work: Workspace, status: Any) -> None:
 
 def connect(
     work: Workspace,
-    url: Annotated[str, typer.Argument(help="The server's address, such as http://localhost:8080.")],
-    title: Annotated[str | None, typer.Option(help="Name of the project to find or create.")] = None,
-    project_id: Annotated[int | None, typer.Option(help="Number of an existing project instead.")] = None,
-    masks: Annotated[bool, typer.Option("--masks", help="With tools for masks: paint and outlines.")] = False,
+    url: Annotated[str, typer.Argument(help="Address of the server, such as http://localhost:8080.")],
+    title: Annotated[
+        str | None, typer.Option(help="Name of the project to find or create (default: as in partly.toml).")
+    ] = None,
+    project_id: Annotated[int | None, typer.Option(help="Use the existing project with this ID.")] = None,
+    masks: Annotated[bool, typer.Option("--masks", help="Add brush and polygon tools for masks.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Check the server and the token, and find or create the project that push and pull work with."""
+    """Check the server and the token, and find or create the project for push and pull."""
     from annotator.label_studio.connect import connect_project
 
     with work.client(url) as client:
@@ -100,37 +102,42 @@ def connect(
 def push(
     work: Workspace,
     proposals: Annotated[
-        bool, typer.Option("--proposals", help="Images with a pending proposal (the default).")
+        bool, typer.Option("--proposals", help="Push images with a pending proposal (default).")
     ] = False,
-    partly: Annotated[bool, typer.Option("--partly", help="All images without a known location.")] = False,
-    all_images: Annotated[bool, typer.Option("--all", help="Every image outside test.")] = False,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="At most so many new tasks, surest first.")] = None,
+    partly: Annotated[bool, typer.Option("--partly", help="Push all images whose location is unknown.")] = False,
+    all_images: Annotated[bool, typer.Option("--all", help="Push all images outside the test split.")] = False,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="Maximum number of new tasks, highest score first.")
+    ] = None,
     control_share: Annotated[
         float,
         typer.Option(
-            metavar="F", help="Send this share of new tasks without their proposal, to measure its influence."
+            metavar="F",
+            help="Send this share of new tasks without their proposal, to measure its influence on reviewers.",
         ),
     ] = 0.0,
     second_share: Annotated[
-        float, typer.Option(metavar="F", help="Have this share of new tasks seen by two people.")
+        float, typer.Option(metavar="F", help="Ask for two annotators on this share of new tasks.")
     ] = 0.0,
     catch_share: Annotated[
         float,
         typer.Option(
             metavar="F",
-            help="Hide as many tasks more whose proposal is known to be wrong, as a share of those with a proposal.",
+            help="Add attention checks (proposals known to be wrong), as a share of the tasks with a proposal.",
         ),
     ] = 0.0,
     known: Annotated[
-        bool, typer.Option("--known", help="With new tasks of located images, send what is known, to be corrected.")
+        bool, typer.Option("--known", help="Send the known location of located images along, to be corrected.")
     ] = False,
-    outlines: Annotated[bool, typer.Option("--outlines", help="Send masks as outlines instead of paint.")] = False,
+    outlines: Annotated[
+        bool, typer.Option("--outlines", help="Send masks as polygons instead of brush strokes.")
+    ] = False,
     recreate: Annotated[
-        bool, typer.Option("--recreate", help="Make tasks anew that were deleted in Label Studio.")
+        bool, typer.Option("--recreate", help="Create tasks again that were deleted in Label Studio.")
     ] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Send images to Label Studio as tasks, with pending proposals as predictions. Safe to repeat."""
+    """Create tasks in Label Studio, with pending proposals as predictions. Safe to repeat."""
     from annotator.label_studio.push.plan import PushRequest
     from annotator.label_studio.push.push_images import push_images
     from db.errors import InvalidArgument
@@ -161,31 +168,33 @@ def pull(
         str,
         typer.Option(
             metavar="POLICY",
-            help="What holds where several people have spoken: latest, unanimous, majority, or a reviewer's name.",
+            help="How to resolve several reviews of an image: latest, unanimous, majority, or a reviewer's name.",
         ),
     ] = "latest",
     empty: Annotated[
         str | None,
         typer.Option(
             metavar="MEANING",
-            help='What an annotation without a box means: "nothing" or "no lesion"; by default as partly.toml says.',
+            help='Meaning of an annotation without a box: "nothing" or "no lesion" (default: as in partly.toml).',
         ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Look at every task, not only at what changed.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Pull again and again, until Ctrl-C.")] = False,
-    every: Annotated[float, typer.Option(metavar="S", help="With --follow: look this often, in seconds.")] = 30.0,
+    full: Annotated[bool, typer.Option("--full", help="Check every task, not only those that changed.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Keep pulling until Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option(metavar="S", help="With --follow: seconds between pulls.")] = 30.0,
     webhook_port: Annotated[
         int | None,
-        typer.Option(metavar="PORT", help="With --follow: let Label Studio say here when to look; 0 for any port."),
+        typer.Option(
+            metavar="PORT", help="With --follow: listen for Label Studio's webhooks on this port; 0 for any free one."
+        ),
     ] = None,
     webhook_url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Where Label Studio reaches that port; by default this machine's own."),
+        typer.Option(metavar="URL", help="Address at which Label Studio reaches that port (default: this machine's)."),
     ] = None,
     change_test: ChangeTest = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Bring what people drew, accepted, edited or rejected into the registry. Safe to repeat."""
+    """Pull reviews from Label Studio into the registry: drawn, accepted, edited, rejected. Safe to repeat."""
     from annotator.label_studio.pull.plan import PullRequest
     from annotator.label_studio.pull.pull_reviews import pull_reviews
 
@@ -276,7 +285,7 @@ def _print_sync(work: Workspace, report: dict[str, Any], *, dry_run: bool) -> No
     if skipped:
         tables.append((("image", "task", "skipped because"), skipped[:20]))
     if report.get("resumed"):
-        work.output.line("went on with a push that was cut; push again for what is new since")
+        work.output.line("finished an interrupted push; push again for what is new since")
     # What was done is counted; only what would be done is listed.
     shown = report if dry_run else {key: value for key, value in report.items() if key != "plan"}
     work.output.document(shown | {"dry_run": dry_run}, *tables)
@@ -284,9 +293,9 @@ def _print_sync(work: Workspace, report: dict[str, Any], *, dry_run: bool) -> No
 
 def journal(
     work: Workspace,
-    limit: Annotated[int, typer.Option(metavar="N", help="So many, newest first.")] = 10,
+    limit: Annotated[int, typer.Option(metavar="N", help="Number of entries, newest first.")] = 10,
 ) -> None:
-    """Show the last pushes and pulls: what each was asked for, what it did, and whether it was cut."""
+    """Show recent pushes and pulls: their options, what they did, and whether they were interrupted."""
     from db.records.sync import StepState
 
     with work.registry.read() as tx:

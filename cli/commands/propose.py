@@ -19,16 +19,18 @@ def propose(
     work: Workspace,
     run: Run = None,
     tau: Tau = None,
-    gate: Annotated[Gate | None, typer.Option(help="What is compared with tau.")] = None,
-    budget: Annotated[int | None, typer.Option(metavar="N", help="At most so many, surest first.")] = None,
+    gate: Annotated[Gate | None, typer.Option(help="Score that is compared with tau.")] = None,
+    budget: Annotated[
+        int | None, typer.Option(metavar="N", help="Maximum number of proposals, highest score first.")
+    ] = None,
     picture: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Draw the surest proposals over their images.")
+        Path | None, typer.Option(metavar="PNG", help="Draw the proposals with the highest scores to this file.")
     ] = None,
     devices: Devices = None,
     num_nodes: Nodes = 1,
     dry_run: DryRun = False,
 ) -> None:
-    """Suggest locations for partly-labeled images; only those above tau are stored, for a person to review."""
+    """Propose locations for partly-labeled images. Those above tau are stored for review."""
     with work.processes("auto", devices, num_nodes) as processes:
         from learner.inference.gate import parse_tau
         from learner.inference.propose import ProposeRequest, propose_locations

@@ -16,9 +16,9 @@ def register(app: typer.Typer) -> None:
 
 def review(
     work: Workspace,
-    limit: Annotated[int, typer.Option(metavar="N", help="Show so many of the queue, surest first.")] = 10,
+    limit: Annotated[int, typer.Option(metavar="N", help="Number of queue entries to show, highest score first.")] = 10,
 ) -> None:
-    """Show what waits for review, what became of proposals by score, minutes spent, and how far people agree."""
+    """Show the review queue, outcomes by score, time spent, and agreement between reviewers."""
     from annotator.review_statistics import (
         agreements,
         catch_summaries,

@@ -23,20 +23,22 @@ def register(app: typer.Typer) -> None:
 
 def one_round(
     work: Workspace,
-    preset: Annotated[Preset, typer.Option(help="Where the training's settings start from.")] = Preset.DEFAULT,
+    preset: Annotated[Preset, typer.Option(help="Preset that the settings start from.")] = Preset.DEFAULT,
     weights: Weights = None,
     settings: Pairs = None,
     config: ConfigFile = None,
     tau: Tau = None,
-    gate: Annotated[Gate | None, typer.Option(help="What is compared with tau.")] = None,
-    budget: Annotated[int | None, typer.Option(metavar="N", help="At most so many proposals, surest first.")] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="At most so many new tasks.")] = None,
+    gate: Annotated[Gate | None, typer.Option(help="Score that is compared with tau.")] = None,
+    budget: Annotated[
+        int | None, typer.Option(metavar="N", help="Maximum number of proposals, highest score first.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of new tasks.")] = None,
     resolve: Annotated[
-        str, typer.Option(metavar="POLICY", help="What holds where several people have spoken: see partly pull.")
+        str, typer.Option(metavar="POLICY", help="How to resolve several reviews of an image; see partly pull.")
     ] = "latest",
     dry_run: DryRun = False,
 ) -> None:
-    """Pull, train on all that is known, propose, and push the proposals; repeat it to go on where it was cut."""
+    """Pull, train, propose and push. Repeat the command to resume an interrupted round."""
     from annotator.label_studio.pull.plan import PullRequest
     from cli.commands.label_studio import empty_means_none
     from cli.workflows.round import RoundRequest, plan_round, run_round

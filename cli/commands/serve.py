@@ -22,24 +22,24 @@ def register(app: typer.Typer) -> None:
 def serve(
     work: Workspace,
     run: Annotated[
-        str | None, typer.Option(metavar="R", help="Which run proposes; by default the newest finished one, always.")
+        str | None, typer.Option(metavar="R", help="Run that proposes (default: always the newest finished one).")
     ] = None,
     tau: Annotated[
-        str | None, typer.Option(metavar="T", help="Propose above this score: a number, or auto; by default the run's.")
+        str | None, typer.Option(metavar="T", help="Minimum score: a number or auto (default: the run's tau).")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 9090,
     attach: Annotated[
-        bool, typer.Option("--attach", help="Make the connected project ask here, for as long as this runs.")
+        bool, typer.Option("--attach", help="Attach this server to the connected project while it runs.")
     ] = False,
     url: Annotated[
         str | None,
-        typer.Option(help="With --attach: where Label Studio reaches this machine; by default HOST and PORT."),
+        typer.Option(help="With --attach: address at which Label Studio reaches this server (default: HOST and PORT)."),
     ] = None,
 ) -> None:
-    """Answer Label Studio with the current run's proposals while people work (its ML backend protocol).
+    """Serve the current run's proposals to Label Studio while people annotate (its ML backend protocol).
 
-    With PARTLY_SERVE_USER and PARTLY_SERVE_PASSWORD set, callers must give them.
+    If PARTLY_SERVE_USER and PARTLY_SERVE_PASSWORD are set, callers must authenticate with them.
     """
     from annotator.errors import LabelStudioError
     from annotator.label_studio.ml_backend import MlBackend, attach_backend, detach_backend

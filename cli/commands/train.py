@@ -21,16 +21,16 @@ def register(app: typer.Typer) -> None:
 
 def train(
     work: Workspace,
-    preset: Annotated[Preset, typer.Option(help="Where the settings start from.")] = Preset.DEFAULT,
+    preset: Annotated[Preset, typer.Option(help="Preset that the settings start from.")] = Preset.DEFAULT,
     weights: Weights = None,
     settings: Pairs = None,
     config: ConfigFile = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest interrupted run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the newest interrupted run.")] = False,
     devices: Devices = None,
     num_nodes: Nodes = 1,
     dry_run: DryRun = False,
 ) -> None:
-    """Train in two stages on everything outside test, and keep the best epoch on validation."""
+    """Train in two stages on all images outside the test split, and keep the best epoch on validation."""
     configured = work.training_config(preset.value, config, settings, weights)
     if dry_run:
         work.output.document(
@@ -46,7 +46,7 @@ def train(
 
 
 def runs(work: Workspace) -> None:
-    """List all trainings."""
+    """List all runs."""
     with work.registry.read() as tx:
         records = tx.runs.all()
     rows = []

@@ -23,7 +23,7 @@ class ReviewOutcome(StrEnum):
 class NewReview:
     """What a person said about an image, as read from Label Studio.
 
-    `external_version` changes when the annotation is edited over there; the same id and version is never stored
+    `external_version` changes when the annotation is edited in Label Studio; the same id and version is never stored
     twice. `location` is None where the review says nothing about the location (a rejected proposal).
     """
 

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 def plain_batches(indices_N: Tensor, batch_size: int, generator: Generator) -> list[Tensor]:
     """Shuffle images into batches; none has a single image, for batch normalisation's sake.
 
-    A last batch of one joins its neighbour, and an image that is alone in the world is shown twice.
+    A last batch of one joins its neighbour, and a single image is shown twice.
     """
     if len(indices_N) == 1:
         return [indices_N.repeat(2)]

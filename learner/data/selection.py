@@ -91,14 +91,16 @@ def select_data_of_run(
             snapshot = tx.snapshots.get(run.snapshot)
         except NotFound as exc:
             raise CheckpointIncompatible(
-                f"{run.name} cannot go on: what it was trained on cannot be read any more; train anew: partly train"
+                f"{run.name} cannot be resumed: its snapshot cannot be read any more; start a new training: partly train"
             ) from exc
         images = tx.snapshots.images_at(snapshot.position, wanted)
         held_back = leaking_images(tx)[0] | _test_images(tx)
     try:
         _refuse_held_back(images, held_back)
     except DataInvalid as exc:
-        raise CheckpointIncompatible(f"{run.name} cannot go on: {exc}; train anew with: partly train") from exc
+        raise CheckpointIncompatible(
+            f"{run.name} cannot be resumed: {exc}; start a new training with: partly train"
+        ) from exc
     of_val = set(image_ids["val"])
     split = [replace(image, split=Split.VAL if image.id in of_val else Split.TRAIN) for image in images]
     return _training_data(split, snapshot, localizes=config.localizes)

@@ -168,7 +168,7 @@ def _plan(registry: Registry, config: TrainConfig, *, resume: bool, progress: Pr
     data = _choose_data(registry, config, run, progress)
     if data.left_out:
         progress.say(
-            f"left out: {data.left_out} images of the same patient, video or picture as an image that is held back "
+            f"left out: {data.left_out} images that share a patient, video or picture with a held-out image "
             "(see: partly doctor)"
         )
     return Plan(config, data, run, goes_on=run is not None and has_epochs(registry, run))
@@ -196,14 +196,14 @@ def _choose_data(registry: Registry, config: TrainConfig, run: RunRecord | None,
     data = select_training_data(registry, config)
     if not data.val:
         counts = split_images(registry, val=config.val, seed=config.seed)
-        progress.say(f"no validation split yet: {counts['val']} images were put into one (see: partly split)")
+        progress.say(f"no validation split yet: {counts['val']} images were assigned to one (see: partly split)")
         data = select_training_data(registry, config)
         if not data.val:
             raise DataInvalid("there are too few images to keep any for validation; register more")
     if run is not None and run.snapshot != data.snapshot.hash:
         raise CheckpointIncompatible(
-            f"{run.name} cannot go on: it was cut before its first epoch ended, and the registry has learned something "
-            "since; train anew with: partly train"
+            f"{run.name} cannot be resumed: it was interrupted before its first epoch ended, and labels have changed "
+            "since; start a new training with: partly train"
         )
     return data
 
@@ -355,7 +355,7 @@ def _restore(job: Job) -> None:
     job.best, job.history = BestEpoch(**state["best"]) if state["best"] else None, state["history"]
     job.start_stage = state["stage"] + (1 if state["finished_stage"] else 0)
     job.start_epoch = 1 if state["finished_stage"] else state["finished_epoch"] + 1
-    job.progress.say(f"{job.run.name} goes on after epoch {state['finished_epoch']} of stage {state['stage']}")
+    job.progress.say(f"{job.run.name} resumes after epoch {state['finished_epoch']} of stage {state['stage']}")
 
 
 def _finish(job: Job) -> TrainResult:

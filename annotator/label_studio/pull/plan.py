@@ -38,12 +38,12 @@ class PullReport:
     created: int = 0
     """Reviews of images that had none from this annotation."""
     updated: int = 0
-    """Annotations that were changed over there since the last pull."""
+    """Annotations that were changed in Label Studio since the last pull."""
     unchanged: int = 0
     withdrawn: int = 0
     """Annotations that were deleted or turned into a skip after an earlier pull; what they said is taken back."""
     conflict: int = 0
-    """Images whose label was changed here and over there since the last pull; the word over there holds."""
+    """Images whose label was changed both here and in Label Studio since the last pull; Label Studio's holds."""
     gone: int = 0
     """Images whose task was deleted in Label Studio; what was said before stays."""
     catch: int = 0

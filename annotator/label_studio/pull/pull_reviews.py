@@ -257,7 +257,7 @@ def _withdrawn(
 ) -> Withdrawn:
     """Find what annotations said that are not there any more, while their task is.
 
-    A task that is gone says nothing about the labels: a project that was emptied over there takes no label with it.
+    A task that is gone says nothing about the labels: a project that was emptied there takes no label with it.
     """
     standing: set[int] = set()
     listed: dict[int, ImageRecord] = {}

@@ -260,7 +260,7 @@ class Sender:
             problem = self._client.image_problem(address)
             if problem is not None:
                 raise ProjectUnusable(
-                    f"people would not see the images: {problem} ({address}); no task was created. Mend that, then "
+                    f"Label Studio cannot show the images: {problem} ({address}); no task was created. Fix this, then "
                     "push again"
                 )
 

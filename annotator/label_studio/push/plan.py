@@ -118,7 +118,7 @@ class PushPlan:
     """Tasks, and how many people are to see them, where the server has another number."""
     unchanged: int = 0
     gone: list[ImageRecord] = field(default_factory=list)
-    """Images whose task was deleted over there; they are left alone unless asked for."""
+    """Images whose task was deleted in Label Studio; they are left alone unless asked for."""
     conflicts: list[dict[str, Any]] = field(default_factory=list)
     """Images with several tasks of our key; the oldest one counts."""
     skipped: list[dict[str, Any]] = field(default_factory=list)
