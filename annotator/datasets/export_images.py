@@ -24,7 +24,7 @@ from annotator.datasets.formats.yolo import split_folder
 from db.errors import Conflict, ImageUnreadable, InvalidArgument
 from db.imaging.decode import hash_content, is_stored_upright, read_image
 from db.progress import Progress, SilentProgress
-from db.records import ImageRecord, LocationStatus, ProposalRecord, Split
+from db.records import ImageRecord, LocationStatus, ProposalRecord, Split, run_name
 from db.registry import Registry, Transaction
 
 MANIFEST = "partly-export.json"
@@ -186,7 +186,7 @@ def _entries(
                 mask_png=masks.get(label.id) if label is not None else None,
                 source="proposed" if proposal else str(label.source) if label is not None and known else None,
                 reviewer=label.reviewer if label is not None and known else None,
-                run=proposal.run_name if proposal else f"run-{label.run_id}" if label and label.run_id else None,
+                run=proposal.run_name if proposal else run_name(label.run_id) if label and label.run_id else None,
             ),
         )
 

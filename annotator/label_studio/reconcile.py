@@ -10,7 +10,7 @@ from annotator.label_studio.payload.labeling_config import config_problem
 from annotator.label_studio.payload.tasks import KEY, LIVE_TITLE, image_ids_of, image_of, is_as_sent, key_of
 from annotator.label_studio.pull.plan import SAID_THERE
 from annotator.label_studio.sync_journal import is_at_work
-from db.records import ImageRecord, TaskLink
+from db.records import ImageRecord, TaskLink, run_name
 from db.records.sync import StepState, SyncKind
 from db.registry import Registry
 
@@ -86,8 +86,8 @@ def compare_with_studio(registry: Registry, client: LabelStudioClient) -> list[D
         why = f"the labelling interface of project {project.id} was changed: {problem}; put it back in its settings"
         differences.append(Difference(INTERFACE, [], why))
     newest = max((proposal.run_id for proposal in proposals.values()), default=None)
-    if newest is not None and shown not in [(f"run-{newest}", True), (LIVE_TITLE, True)]:
-        why = f"people see the predictions of {shown[0] or 'no model'}, not of run-{newest}; repair: partly push"
+    if newest is not None and shown not in [(run_name(newest), True), (LIVE_TITLE, True)]:
+        why = f"people see the predictions of {shown[0] or 'no model'}, not of {run_name(newest)}; repair: partly push"
         differences.append(Difference(UNSHOWN, [], why))
     return differences
 

@@ -163,7 +163,7 @@ def _list_retractions(work: Workspace) -> None:
     rows = [
         {
             "retraction": item.id,
-            "run": f"run-{item.run_id}" if item.run_id is not None else None,
+            "run": item.run_name,
             "reviewer": item.reviewer,
             "since": item.since.isoformat() if item.since else None,
             "by": item.author,

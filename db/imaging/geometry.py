@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from db.records import Box
+from db.imaging.boxes import Box
 
 MIN_AREA_SHARE = 0.02
 """A component below this share of the mask's area is noise, not a lesion."""

@@ -1,21 +1,42 @@
-"""Rows in bulk: as few statements as the database allows.
+"""Rows in bulk: as few statements as the database allows, with ids reserved beforehand so that nothing is read back.
 
 SQLAlchemy's own executemany runs one statement a row; between two of them SQLite's driver lets other threads run, so
 that a thread that writes would wait thousands of times for threads that decode images. So rows are sent together:
 several in one INSERT on SQLite, by COPY on PostgreSQL (which also runs triggers once, not once a row).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.orm import Session
 
 from db.tables import Base
 
+T = TypeVar("T")
+
+CHUNK = 500
+"""Values in one IN (...): what every database takes."""
+
 SQLITE_VARIABLES = 30_000
 """SQLite takes 32,766 values in a statement."""
+
+
+def reserve_ids(session: Session, table: type[Base], count: int) -> list[int]:
+    """Return numbers for `count` new rows in ascending order; there is one writer at a time (see db.engine)."""
+    key = table.__table__.c.id
+    if session.get_bind().dialect.name == "postgresql":
+        sequence = text("SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)")
+        return list(session.scalars(sequence, {"name": table.__tablename__, "count": count}))
+    first = (session.scalar(select(func.max(key))) or 0) + 1
+    return list(range(first, first + count))
+
+
+def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
+    """Cut a list into pieces."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def insert_rows(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:

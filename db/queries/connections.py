@@ -8,8 +8,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import NotFound
-from db.queries.bulk import insert_rows
-from db.queries.ids import chunks
+from db.queries.bulk import chunks, insert_rows
 from db.records import ConnectionRecord, TaskLink
 from db.tables import Connection, LabelStudioTask, now
 

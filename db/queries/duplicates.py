@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from db.queries.bulk import insert_rows
-from db.queries.ids import chunks
+from db.queries.bulk import chunks, insert_rows
 from db.tables import Fingerprint, Image, NearDuplicate, Thumbnail
 
 

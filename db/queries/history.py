@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from db.queries.labels import select_labels
 from db.queries.proposals import ProposalQueries
-from db.records import Event, LocationLabel, LocationStatus, ProposalRecord
+from db.records import Event, LocationLabel, LocationStatus, ProposalRecord, run_name
 from db.tables import Image, ImageClass, ImageVersion, Review
 
 
@@ -98,7 +98,7 @@ def _proposed(proposal: ProposalRecord) -> Event:
 
 
 def _located(label: LocationLabel, proposals: dict[int, ProposalRecord]) -> Event:
-    run = f"run-{label.run_id}" if label.run_id is not None else None
+    run = run_name(label.run_id) if label.run_id is not None else None
     of_run = [proposal for proposal in proposals.values() if proposal.run_id == label.run_id]
     count = len(label.boxes)
     what = {

@@ -10,8 +10,7 @@ from db.errors import Conflict, NotFound
 from db.imaging.files import ImageFile
 from db.imaging.fingerprints import hash_thumbnails
 from db.imaging.paths import ProjectPaths
-from db.queries.bulk import insert_rows
-from db.queries.ids import chunks, reserve_ids
+from db.queries.bulk import chunks, insert_rows, reserve_ids
 from db.queries.labels import labels_by_id
 from db.records import ImageRecord, LocationStatus, NewImage, Split, Supervision
 from db.tables import Fingerprint, Image, ImageClass, Thumbnail, now

@@ -7,8 +7,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from db.queries.bulk import insert_rows
-from db.queries.ids import chunks
+from db.queries.bulk import chunks, insert_rows
 from db.records.sync import StepAction, StepState, SyncKind, SyncRecord, SyncStatus, SyncStep
 from db.tables import Sync, now
 from db.tables import SyncStep as StepRow

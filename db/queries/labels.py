@@ -8,8 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.queries.bulk import insert_rows
-from db.queries.ids import chunks, reserve_ids
+from db.queries.bulk import chunks, insert_rows, reserve_ids
 from db.records import Box, Location, LocationLabel, LocationSource, LocationStatus, NewLabel
 from db.tables import Image, LocationBox, Mask, Review, now
 from db.tables import LocationLabel as LabelRow

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
-from db.queries.bulk import insert_rows
-from db.queries.ids import chunks, reserve_ids
+from db.queries.bulk import chunks, insert_rows, reserve_ids
 from db.queries.labels import box_columns
 from db.queries.status import is_pending
 from db.records import Box, NewProposal, ProposalRecord, ReviewOutcome

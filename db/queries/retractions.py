@@ -11,8 +11,7 @@ from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from db.errors import NotFound
-from db.queries.bulk import insert_rows
-from db.queries.ids import chunks
+from db.queries.bulk import chunks, insert_rows
 from db.queries.labels import LabelQueries, select_labels
 from db.records import Location, LocationLabel, LocationSource, LocationStatus, NewLabel, RetractionRecord
 from db.tables import LocationLabel as LabelRow

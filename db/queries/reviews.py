@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session, aliased
 
-from db.queries.bulk import insert_rows
-from db.queries.ids import chunks, reserve_ids
+from db.queries.bulk import chunks, insert_rows, reserve_ids
 from db.queries.labels import labels_by_id
 from db.records import LocationLabel, NewReview, ReviewOutcome, ReviewRecord
 from db.tables import LocationLabel as LabelRow

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.errors import Conflict, NotFound
 from db.imaging.paths import ProjectPaths
-from db.queries.ids import chunks
+from db.queries.bulk import chunks
 from db.records import RunRecord, RunStatus, Split
 from db.tables import Image, Run, now
 

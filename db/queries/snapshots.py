@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from db.errors import Conflict, NotFound
 from db.history.snapshot_hash import EMPTY_STATE, ImageState, hash_state, update_state
 from db.imaging.paths import ProjectPaths
-from db.queries.ids import chunks
+from db.queries.bulk import chunks
 from db.queries.images import records_from_rows
 from db.queries.labels import LabelQueries
 from db.records import ImageRecord, SnapshotRecord

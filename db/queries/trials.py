@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.queries.bulk import insert_rows
-from db.queries.ids import reserve_ids
+from db.queries.bulk import insert_rows, reserve_ids
 from db.records import Box
 from db.records.sync import CatchReview, CatchTrial
 from db.tables import CatchReview as ReviewRow

@@ -5,7 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from db.records import Box
+from db.imaging.boxes import Box
+from db.records.runs import run_name
 
 
 class SyncKind(StrEnum):
@@ -95,7 +96,7 @@ class CatchTrial:
     @property
     def run_name(self) -> str:
         """Public name of the run under which it is shown."""
-        return f"run-{self.run_id}"
+        return run_name(self.run_id)
 
 
 @dataclass(frozen=True, slots=True)

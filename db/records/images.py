@@ -1,0 +1,82 @@
+"""Images: what an importer hands over, and what is known about a registered image."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from db.imaging.boxes import Box
+from db.imaging.files import ImageFile
+from db.records.labels import Location, LocationLabel, LocationStatus
+
+
+class Supervision(StrEnum):
+    """How much is known of an image."""
+
+    FULLY = "fully"
+    PARTLY = "partly"
+    UNLABELED = "unlabeled"
+
+
+class Split(StrEnum):
+    """Which part of the data an image belongs to; a test image is never trained on."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """An image as an importer found it."""
+
+    path: ImageFile
+    content_hash: str
+    width: int
+    height: int
+    class_name: str | None = None
+    group: str | None = None
+    split: Split | None = None
+    location: Location | None = None
+    """None where nothing is known."""
+    thumbnail: bytes | None = None
+    """32 x 32 grey values, what near-duplicates are found by."""
+    origin: str | None = None
+    """Who or what says all this, in words."""
+    remark: str | None = None
+    """What somebody should know about how the file was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One registered image with its current labels."""
+
+    id: int
+    path: ImageFile
+    content_hash: str
+    width: int
+    height: int
+    class_name: str | None
+    group: str | None
+    split: Split | None
+    label: LocationLabel | None = None
+
+    @property
+    def key(self) -> str:
+        """The name by which other systems know this image; stable across moves of the file."""
+        return f"{self.id}-{self.content_hash.removeprefix('sha256:')[:16]}"
+
+    @property
+    def location_status(self) -> LocationStatus:
+        """Present, known to be empty, or unknown."""
+        return self.label.status if self.label else LocationStatus.UNKNOWN
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """The known boxes, empty where the location is empty or unknown."""
+        return self.label.boxes if self.label else ()
+
+    @property
+    def supervision(self) -> Supervision:
+        """How much is known of this image."""
+        if self.class_name is None:
+            return Supervision.UNLABELED
+        return Supervision.PARTLY if self.location_status is LocationStatus.UNKNOWN else Supervision.FULLY

@@ -1,0 +1,61 @@
+"""Reviews: what people did with the images sent to them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from db.records.labels import Location
+from db.records.runs import run_name
+
+
+class ReviewOutcome(StrEnum):
+    """What a person did with an image that was sent to them."""
+
+    ACCEPTED = "accepted"
+    EDITED = "edited"
+    REJECTED = "rejected"
+    DRAWN = "drawn"
+    EMPTY = "empty"
+
+
+@dataclass(frozen=True, slots=True)
+class NewReview:
+    """What a person said about an image, as read from Label Studio.
+
+    `external_version` changes when the annotation is edited over there; the same id and version is never stored
+    twice. `location` is None where the review says nothing about the location (a rejected proposal).
+    """
+
+    image_id: int
+    outcome: ReviewOutcome
+    reviewer: str
+    external_id: int
+    external_version: str
+    proposal_id: int | None = None
+    iou: float | None = None
+    seconds: float | None = None
+    location: Location | None = None
+    payload: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewRecord:
+    """The newest version of what a person said in one annotation."""
+
+    id: int
+    image_id: int
+    outcome: ReviewOutcome
+    reviewer: str
+    seconds: float | None
+    iou: float | None
+    """With the proposal it began from, None where there was none."""
+    score: float | None
+    """Of that proposal."""
+    run_id: int | None
+    created_at: datetime
+
+    @property
+    def run_name(self) -> str | None:
+        """Public name of the run whose proposal was reviewed."""
+        return run_name(self.run_id) if self.run_id is not None else None
