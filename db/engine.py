@@ -5,6 +5,8 @@ writers queue instead of failing, none can deadlock with another, what a writer 
 and the rows of image_versions are numbered in the order in which they become visible, which snapshots rely on.
 """
 
+import re
+from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
@@ -17,6 +19,33 @@ from db.errors import RegistryError
 BUSY_TIMEOUT_S = 60.0
 WRITER_LOCK = int.from_bytes(b"partly", "big")
 """Key of PostgreSQL's advisory lock; it counts within one database."""
+
+SQLITE_URL = re.compile(r"(?P<driver>sqlite(?:\+\w+)?:///)(?P<path>[^?]*)(?P<query>.*)", re.DOTALL)
+
+
+def absolute_url(url: str, root: Path) -> str:
+    """Make the path in a SQLite URL absolute, so that it means the same file from every folder.
+
+    Args:
+        url: any SQLAlchemy URL.
+        root: the folder that a relative path counts from.
+
+    Returns:
+        The URL, unchanged where it names no relative file: an absolute path, a database in memory, a `file:` URI,
+        another database, or no URL at all.
+    """
+    match = SQLITE_URL.fullmatch(url)
+    if match is None or match["path"] in ("", ":memory:") or match["path"].startswith(("/", "file:")):
+        return url
+    if re.match(r"[A-Za-z]:[/\\]", match["path"]):
+        return url
+    return f"{match['driver']}{(root.absolute() / match['path']).as_posix()}{match['query']}"
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a SQLite URL, None for a database in memory or another database."""
+    match = SQLITE_URL.fullmatch(url)
+    return Path(match["path"]) if match is not None and match["path"] not in ("", ":memory:") else None
 
 
 def make_engine(url: str) -> Engine:

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, make_url
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from db import schema
-from db.engine import make_engine, reading_engine
+from db.engine import absolute_url, make_engine, reading_engine, sqlite_file
 from db.errors import Conflict, RegistryError, RegistryMissing, SchemaOutOfDate
 from db.imaging.paths import ProjectPaths
 from db.queries.connections import ConnectionQueries
@@ -34,6 +34,8 @@ from db.queries.runs import RunQueries
 from db.queries.snapshots import SnapshotQueries
 from db.queries.status import StatusQueries
 from db.queries.trials import TrialQueries
+
+__all__ = ["Registry", "Transaction", "absolute_url", "create_registry", "open_for_upgrade", "open_registry"]
 
 
 class Transaction:
@@ -149,12 +151,13 @@ def open_registry(url: str, root: Path) -> Registry:
     """Open an existing registry.
 
     Args:
-        url: any SQLAlchemy URL.
+        url: any SQLAlchemy URL; a relative SQLite path counts from `root`.
         root: the project folder, to which paths of images below it are relative.
 
     Raises:
         RegistryMissing: there is none; SchemaOutOfDate: another schema; RegistryError: it cannot be opened.
     """
+    url = absolute_url(url, root)
     _refuse_missing_file(url)
     registry = Registry(make_engine(url), root)
     registry.check()
@@ -167,6 +170,7 @@ def open_for_upgrade(url: str, root: Path) -> Registry:
     Raises:
         RegistryMissing: there is none; SchemaOutOfDate: it is newer than the program.
     """
+    url = absolute_url(url, root)
     _refuse_missing_file(url)
     registry = Registry(make_engine(url), root)
     try:
@@ -178,11 +182,9 @@ def open_for_upgrade(url: str, root: Path) -> Registry:
 
 
 def _refuse_missing_file(url: str) -> None:
-    parsed = make_url(url) if url.startswith("sqlite") else None
-    if parsed is not None and parsed.database not in (None, "", ":memory:"):
-        file = Path(str(parsed.database))
-        if not file.is_file():
-            raise RegistryMissing(f"there is no registry at {file}; make one with: partly init")
+    file = sqlite_file(url)
+    if file is not None and not file.is_file():
+        raise RegistryMissing(f"there is no registry at {file}; create one: partly init")
 
 
 def create_registry(url: str, root: Path) -> Registry:
@@ -191,7 +193,7 @@ def create_registry(url: str, root: Path) -> Registry:
     Raises:
         RegistryError: the database cannot be reached or written.
     """
-    registry = Registry(make_engine(url), root)
+    registry = Registry(make_engine(absolute_url(url, root)), root)
     registry.upgrade()
     registry.check()
     return registry

@@ -89,7 +89,7 @@ def check(connection: Connection) -> None:
     if found == wanted:
         return
     if found is None:
-        raise RegistryMissing("this database holds no registry yet; make one with: partly init")
+        raise RegistryMissing("this database holds no registry yet; create one: partly init")
     if is_known(found):
         raise SchemaOutOfDate(
             f"the registry's schema is {found}, this program needs {wanted}; "

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Table, func, insert, select, text
 
+from db.engine import absolute_url, sqlite_file
 from db.errors import Conflict, RegistryError, RegistryMissing
 from db.progress import Progress, SilentProgress
 from db.registry import Registry, create_registry, open_for_upgrade
@@ -33,7 +34,8 @@ def backup_registry(registry: Registry, out: Path, *, progress: Progress | None 
     """
     if out.exists():
         raise Conflict(f"{out} exists already; a backup never overwrites anything")
-    draft = out.with_name(f".{out.name}.partial")
+    # Absolute, since a relative URL counts from the project folder, a path typed by a person from the current one.
+    draft = out.absolute().with_name(f".{out.name}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _remove_sqlite(draft)
@@ -108,11 +110,19 @@ def upgrade_registry(url: str, root: Path, *, dry_run: bool = False) -> UpgradeR
 
 
 def copy_before_upgrade(url: str, root: Path) -> Path | None:
-    """Copy a SQLite registry's file before its schema is changed, and return where to; None for other databases."""
-    if not url.startswith("sqlite:///") or url == "sqlite:///:memory:":
+    """Copy a SQLite registry's file before its schema is changed.
+
+    Returns:
+        The copy, beside the registry; None for other databases.
+
+    Raises:
+        RegistryMissing: there is no such file.
+    """
+    file = sqlite_file(absolute_url(url, root))
+    if file is None:
         return None
-    file = Path(url.removeprefix("sqlite:///").partition("?")[0])
-    file = file if file.is_absolute() else root / file
+    if not file.is_file():
+        raise RegistryMissing(f"there is no registry at {file}; create one: partly init")
     target = file.with_name(f"{file.name}.before-upgrade")
     number = 1
     while target.exists():
