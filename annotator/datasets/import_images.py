@@ -254,11 +254,13 @@ class _Writer:
             tx.images.set_facts(known.id, class_name=class_name, group=group, split=split, origin=self._origin)
         if label_changes and image.location is not None:
             tx.labels.append(
-                known.id,
-                image.location,
-                source=LocationSource.IMPORTED,
-                on_test=self._change_test,
-                origin=self._origin,
+                NewLabel(
+                    known.id,
+                    image.location,
+                    source=LocationSource.IMPORTED,
+                    on_test=self._change_test,
+                    origin=self._origin,
+                )
             )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.queries.bulk import chunks, insert_rows, reserve_ids
-from db.records import Box, Location, LocationLabel, LocationSource, LocationStatus, NewLabel
+from db.records import Box, LocationLabel, LocationSource, LocationStatus, NewLabel
 from db.tables import Image, LocationBox, Mask, Review, now
 from db.tables import LocationLabel as LabelRow
 
@@ -36,24 +36,12 @@ class LabelQueries:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def append(
-        self,
-        image_id: int,
-        location: Location,
-        *,
-        source: LocationSource,
-        reviewer: str | None = None,
-        review_id: int | None = None,
-        run_id: int | None = None,
-        on_test: bool = False,
-        origin: str | None = None,
-    ) -> int:
-        """Add a statement about an image, which holds from now on, and return its id; see `NewLabel`.
+    def append(self, label: NewLabel) -> int:
+        """Add a statement about an image, which holds from now on, and return its id.
 
         Raises:
             Conflict: the image is in the test split and `on_test` is not set.
         """
-        label = NewLabel(image_id, location, source, reviewer, review_id, run_id, on_test, origin)
         return self.append_many([label])[0]
 
     def append_many(self, labels: Sequence[NewLabel]) -> list[int]:

@@ -7,7 +7,7 @@ from db.errors import Conflict, RegistryError
 from db.history.retraction import retract_labels
 from db.maintenance.backup import backup_registry, restore_registry
 from db.maintenance.integrity import check_registry
-from db.records import LocationSource, Split
+from db.records import LocationSource, NewLabel, Split
 from db.registry import create_registry
 from db.tables import Base
 from tests.builders import add_images, add_run_with_proposal, new_image, present
@@ -17,7 +17,7 @@ from tests.builders import add_images, add_run_with_proposal, new_image, present
 def filled(registry):
     ids = add_images(registry, new_image("a.png", thumbnail=bytes(range(256)) * 4), new_image("ü 'b'.png"))
     with registry.begin() as tx:
-        tx.labels.append(ids[0], present(), source=LocationSource.IMPORTED)
+        tx.labels.append(NewLabel(ids[0], present(), source=LocationSource.IMPORTED))
         tx.images.set_splits({ids[1]: Split.TEST})
         tx.snapshots.take()
     add_run_with_proposal(registry, ids[0])
@@ -61,7 +61,7 @@ def test_a_backup_restored_is_the_same_registry(filled, empty, tmp_path):
     with pytest.raises(Conflict, match="frozen"), empty.begin() as tx:
         tx.images.set_splits({2: Split.TRAIN})
     with empty.begin() as tx:
-        tx.labels.append(new_id, present(), source=LocationSource.IMPORTED)
+        tx.labels.append(NewLabel(new_id, present(), source=LocationSource.IMPORTED))
     assert check_registry(empty) == []
 
 

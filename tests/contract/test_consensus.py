@@ -6,7 +6,7 @@ from annotator.label_studio.pull.consensus import Word, agree, check_policy, res
 from db.errors import InvalidArgument
 from db.history.retraction import retract_labels
 from db.maintenance.integrity import check_registry
-from db.records import Box, Location, LocationSource, LocationStatus, NewReview, ReviewOutcome
+from db.records import Box, Location, LocationSource, LocationStatus, NewLabel, NewReview, ReviewOutcome
 from tests.builders import add_images, new_image
 
 HERE, NEAR, FAR = Box(10, 10, 20, 20), Box(12, 10, 20, 20), Box(60, 50, 20, 20)
@@ -26,7 +26,7 @@ def say(registry, image_id, who, *boxes, policy="latest", number=None):
         location = Location(LocationStatus.PRESENT if boxes else LocationStatus.EMPTY, boxes)
         version = f"v{len(tx.history.of_image(image_id))}"
         review_id = tx.reviews.add(connection.id, NewReview(image_id, outcome, who, number, version))
-        tx.labels.append(image_id, location, source=LocationSource.DRAWN, reviewer=who, review_id=review_id)
+        tx.labels.append(NewLabel(image_id, location, source=LocationSource.DRAWN, reviewer=who, review_id=review_id))
         return settle_images(tx, [image_id], policy)
 
 

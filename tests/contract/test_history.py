@@ -10,7 +10,7 @@ from db.errors import Conflict, InvalidArgument, NotFound
 from db.history.retraction import retract_labels, undo_retraction
 from db.history.snapshot_diff import compare_snapshots
 from db.maintenance.integrity import check_registry
-from db.records import Box, LocationSource, LocationStatus, NewProposal, NewReview, ReviewOutcome, Split
+from db.records import Box, LocationSource, LocationStatus, NewLabel, NewProposal, NewReview, ReviewOutcome, Split
 from tests.builders import EMPTY, add_images, add_run_with_proposal, new_image, present
 
 
@@ -21,7 +21,7 @@ def one(registry, image_id):
 
 def label(registry, image_id, location, source=LocationSource.IMPORTED, **more):
     with registry.begin() as tx:
-        return tx.labels.append(image_id, location, source=source, **more)
+        return tx.labels.append(NewLabel(image_id, location, source=source, **more))
 
 
 def take(registry):
@@ -37,12 +37,14 @@ def review(registry, image_id, box, *, run_id=None, proposal_id=None, reviewer="
         said = NewReview(image_id, outcome, reviewer, number, "v1", proposal_id, 0.7, 3.0)
         source = LocationSource.EDITED if outcome is ReviewOutcome.EDITED else LocationSource.DRAWN
         tx.labels.append(
-            image_id,
-            present(box),
-            source=source,
-            reviewer=reviewer,
-            review_id=tx.reviews.add(connection.id, said),
-            run_id=run_id,
+            NewLabel(
+                image_id,
+                present(box),
+                source=source,
+                reviewer=reviewer,
+                review_id=tx.reviews.add(connection.id, said),
+                run_id=run_id,
+            )
         )
 
 

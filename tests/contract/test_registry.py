@@ -9,6 +9,7 @@ from db.records import (
     Box,
     LocationSource,
     LocationStatus,
+    NewLabel,
     NewReview,
     ReviewOutcome,
     RunStatus,
@@ -28,8 +29,8 @@ def one(registry, image_id):
 def test_unknown_empty_and_present_are_three_facts(registry):
     unknown, empty, known = add_images(registry, new_image("a"), new_image("b"), new_image("c"))
     with registry.begin() as tx:
-        tx.labels.append(empty, EMPTY, source=LocationSource.IMPORTED)
-        tx.labels.append(known, present(Box(1, 2, 3, 4), Box(5, 6, 7, 8)), source=LocationSource.IMPORTED)
+        tx.labels.append(NewLabel(empty, EMPTY, source=LocationSource.IMPORTED))
+        tx.labels.append(NewLabel(known, present(Box(1, 2, 3, 4), Box(5, 6, 7, 8)), source=LocationSource.IMPORTED))
     assert one(registry, unknown).location_status is LocationStatus.UNKNOWN
     assert one(registry, empty).location_status is LocationStatus.EMPTY
     assert one(registry, known).boxes == (Box(1, 2, 3, 4), Box(5, 6, 7, 8))
@@ -75,7 +76,7 @@ def test_an_empty_location_can_own_no_box(registry):
 
     (image_id,) = add_images(registry, new_image())
     with registry.begin() as tx:
-        label = tx.labels.append(image_id, EMPTY, source=LocationSource.IMPORTED)
+        label = tx.labels.append(NewLabel(image_id, EMPTY, source=LocationSource.IMPORTED))
     for status in ("present", "empty"):
         with pytest.raises(IntegrityError), registry._engine.begin() as connection:
             connection.exec_driver_sql(
@@ -90,7 +91,7 @@ def test_labels_are_append_only(registry, statement):
 
     (image_id,) = add_images(registry, new_image())
     with registry.begin() as tx:
-        tx.labels.append(image_id, present(), source=LocationSource.IMPORTED)
+        tx.labels.append(NewLabel(image_id, present(), source=LocationSource.IMPORTED))
     with pytest.raises(DBAPIError, match="append-only"), registry._engine.begin() as connection:
         connection.exec_driver_sql(statement)
 
@@ -98,8 +99,8 @@ def test_labels_are_append_only(registry, statement):
 def test_a_new_label_supersedes_and_the_old_one_stays(registry):
     (image_id,) = add_images(registry, new_image())
     with registry.begin() as tx:
-        tx.labels.append(image_id, EMPTY, source=LocationSource.IMPORTED)
-        tx.labels.append(image_id, present(Box(1, 1, 5, 5)), source=LocationSource.IMPORTED)
+        tx.labels.append(NewLabel(image_id, EMPTY, source=LocationSource.IMPORTED))
+        tx.labels.append(NewLabel(image_id, present(Box(1, 1, 5, 5)), source=LocationSource.IMPORTED))
     assert one(registry, image_id).boxes == (Box(1, 1, 5, 5),)
     with registry.read() as tx:
         assert [label.status for label in tx.labels.history(image_id)] == ["empty", "present"]
@@ -128,7 +129,7 @@ def test_pending_proposals_end_with_a_review_a_newer_run_or_a_known_location(reg
         assert {proposal.image_id for proposal in pending} == {first, second, third}
         assert next(p for p in pending if p.image_id == first).run_id == newer_run
     with registry.begin() as tx:
-        tx.labels.append(second, EMPTY, source=LocationSource.IMPORTED)
+        tx.labels.append(NewLabel(second, EMPTY, source=LocationSource.IMPORTED))
         connection = tx.connections.use(url="http://x", project_id=1, media="upload")
         tx.reviews.add(connection.id, NewReview(first, ReviewOutcome.REJECTED, "ann", 1, "v1", proposal_id=newer))
     with registry.read() as tx:
@@ -197,7 +198,7 @@ def test_writers_at_the_same_time_queue_and_lose_nothing(registry, request):
         for _ in range(10):
             try:
                 with registry.begin() as tx:
-                    tx.labels.append(image_id, EMPTY, source=LocationSource.IMPORTED)
+                    tx.labels.append(NewLabel(image_id, EMPTY, source=LocationSource.IMPORTED))
             except Conflict:
                 # PostgreSQL lets both in and refuses the second: nothing is overwritten.
                 problems.append("conflict")

@@ -13,7 +13,7 @@ from annotator.label_studio.reconcile import PUSH_CUT, compare_with_studio
 from db.errors import InvalidArgument
 from db.history.retraction import undo_retraction
 from db.maintenance.integrity import check_registry
-from db.records import Box, LocationSource, LocationStatus, NewProposal
+from db.records import Box, LocationSource, LocationStatus, NewLabel, NewProposal
 from db.records.sync import StepAction, SyncKind, SyncStatus, SyncStep
 
 pytestmark = pytest.mark.studio
@@ -140,7 +140,7 @@ def test_a_label_that_was_imported_since_and_predictions_that_are_hidden_are_sai
     with registry.begin() as tx:
         from tests.builders import present
 
-        tx.labels.append(3, present(), source=LocationSource.IMPORTED)
+        tx.labels.append(NewLabel(3, present(), source=LocationSource.IMPORTED))
     client._sdk.projects.update(id=project, show_collab_predictions=False)
     found = kinds(registry, client)
     assert [image.id for image in found["studio_label_changed_here"].images] == [3]

@@ -10,7 +10,7 @@ import torch
 import learner.training.train
 from annotator.datasets.decode import open_data_set
 from annotator.datasets.import_images import import_images
-from db.records import LocationSource, RunStatus, Split, Supervision
+from db.records import LocationSource, NewLabel, RunStatus, Split, Supervision
 from db.registry import create_registry
 from learner.checkpoint import load_checkpoint
 from learner.config import make_config
@@ -148,7 +148,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(phantoms, tmp_path,
             # What is said meanwhile does not count: the run names the snapshot that it is trained on.
             with registry.begin() as tx:
                 image = tx.images.select(splits=[Split.TRAIN], supervision=Supervision.PARTLY)[0]
-                tx.labels.append(image.id, present(), source=LocationSource.IMPORTED)
+                tx.labels.append(NewLabel(image.id, present(), source=LocationSource.IMPORTED))
             result = train_model(registry, make_config("paper"), resume=True)
             assert (result["run"], result["epochs"]) == ("run-1", 4)
         else:
@@ -188,7 +188,7 @@ def test_a_run_cut_before_its_first_epoch_needs_the_registry_as_it_was(filled, m
         train_model(filled, tiny())
     with filled.begin() as tx:
         image = tx.images.select(splits=[Split.TRAIN], supervision=Supervision.PARTLY)[0]
-        tx.labels.append(image.id, present(), source=LocationSource.IMPORTED)
+        tx.labels.append(NewLabel(image.id, present(), source=LocationSource.IMPORTED))
     with pytest.raises(CheckpointIncompatible, match="learned something"):
         train_model(filled, tiny(), resume=True)
 

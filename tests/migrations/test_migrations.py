@@ -13,7 +13,7 @@ from db.engine import make_engine
 from db.errors import RegistryError, RegistryMissing, SchemaOutOfDate
 from db.maintenance.backup import copy_before_upgrade, upgrade_registry
 from db.maintenance.integrity import check_registry
-from db.records import Box, LocationSource, LocationStatus, ReviewOutcome, Split
+from db.records import Box, LocationSource, LocationStatus, NewLabel, ReviewOutcome, Split
 from db.registry import Registry, create_registry, open_for_upgrade, open_registry
 from db.tables import Base
 
@@ -159,7 +159,7 @@ def test_an_upgraded_registry_goes_on_as_any_other(engine, tmp_path, revision):
     assert retract_labels(registry, run="run-1").labels == 2
     (new_id,) = add_images(registry, new_image())
     with registry.begin() as tx:
-        tx.labels.append(new_id, present(), source=LocationSource.IMPORTED)
+        tx.labels.append(NewLabel(new_id, present(), source=LocationSource.IMPORTED))
         tx.snapshots.take()
     assert check_registry(registry) == []
 

@@ -10,7 +10,7 @@ from annotator.datasets.import_images import import_images
 from annotator.errors import DataUnreadable
 from db.errors import InvalidArgument
 from db.imaging.files import ImageFile
-from db.records import Box, LocationSource, LocationStatus, NewReview, ReviewOutcome, Split
+from db.records import Box, LocationSource, LocationStatus, NewLabel, NewReview, ReviewOutcome, Split
 from tests.builders import present
 
 
@@ -273,7 +273,9 @@ def test_what_a_person_said_is_never_replaced_by_an_import(registry, data):
         connection = tx.connections.use(url="http://x", project_id=1, media="upload")
         review = NewReview(image.id, ReviewOutcome.DRAWN, "ann", 1, "v1", location=present(Box(5, 5, 9, 9)))
         review_id = tx.reviews.add(connection.id, review)
-        tx.labels.append(image.id, review.location, source=LocationSource.DRAWN, reviewer="ann", review_id=review_id)
+        tx.labels.append(
+            NewLabel(image.id, review.location, source=LocationSource.DRAWN, reviewer="ann", review_id=review_id)
+        )
     report = import_images(registry, write(data, "image,class,x,y,width,height\na.png,benign,1,2,3,4\n"), "csv")
     assert "person" in report.warnings[0]
     assert images_of(registry)["a.png"].boxes == (Box(5, 5, 9, 9),)

@@ -1,10 +1,13 @@
 from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from db.curation.splitting import split_images
+from db.curation.splitting import plan_splits, split_images
 from db.errors import InvalidArgument
-from db.records import LocationSource, Split
+from db.imaging.files import ImageFile
+from db.records import Box, ImageRecord, LocationLabel, LocationSource, LocationStatus, NewLabel, Split
 from tests.builders import add_images, new_image, present
 
 
@@ -13,7 +16,7 @@ def fill(registry, count=100):
     ids = add_images(registry, *images)
     with registry.begin() as tx:
         for image_id in ids[::3]:
-            tx.labels.append(image_id, present(), source=LocationSource.IMPORTED)
+            tx.labels.append(NewLabel(image_id, present(), source=LocationSource.IMPORTED))
     return ids
 
 
@@ -77,3 +80,65 @@ def test_a_dry_run_changes_nothing(registry):
 def test_shares_that_leave_nothing_are_refused(registry, shares):
     with pytest.raises(InvalidArgument):
         split_images(registry, **shares)
+
+
+# --- the sizes of the splits, worked out by hand
+
+
+def record(number, class_name="a", *, located=False, split=None):
+    label = LocationLabel(
+        id=number,
+        image_id=number,
+        revision=1,
+        status=LocationStatus.PRESENT,
+        boxes=(Box(1, 1, 5, 5),),
+        has_mask=False,
+        source=LocationSource.IMPORTED,
+        reviewer=None,
+        run_id=None,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    path = ImageFile.at(Path(f"/images/{number}.png"))
+    return ImageRecord(
+        number, path, f"sha256:{number:064d}", 64, 64, class_name, None, split, label if located else None
+    )
+
+
+def sizes(images, splits):
+    """Count images by class, whether they are located, and split."""
+    return Counter((image.class_name, image.label is not None, splits[image.id].value) for image in images)
+
+
+def test_shares_count_from_the_whole_class_with_what_is_in_test_already():
+    # 40 images, 10 of them in test. Half of 40 in test is 10 more, a quarter of 40 for validation is 10.
+    images = [record(n, split=Split.TEST if n < 10 else None) for n in range(40)]
+    splits = plan_splits(images, val=0.25, test=0.5, seed=0)
+    assert sizes(images, splits) == {("a", False, "test"): 20, ("a", False, "val"): 10, ("a", False, "train"): 10}
+
+
+def test_what_is_in_test_already_is_shared_out_between_the_strata_of_its_class_alone():
+    # Class a: 60 images, 12 in test; 32 located and 16 unlocated ones are open, so 8 of the 12 count for the first
+    # stratum (40 images) and 4 for the second (20). Class b (40 images) has none in test and is not touched by them.
+    frozen = [record(n, split=Split.TEST) for n in range(12)]
+    located = [record(100 + n, located=True) for n in range(32)]
+    unlocated = [record(200 + n) for n in range(16)]
+    other = [record(300 + n, "b") for n in range(40)]
+    splits = plan_splits([*frozen, *located, *unlocated, *other], val=0.25, test=0.5, seed=0)
+    assert {splits[image.id] for image in frozen} == {Split.TEST}
+    assert sizes(located, splits) == {("a", True, "test"): 12, ("a", True, "val"): 10, ("a", True, "train"): 10}
+    assert sizes(unlocated, splits) == {("a", False, "test"): 6, ("a", False, "val"): 5, ("a", False, "train"): 5}
+    assert sizes(other, splits) == {("b", False, "test"): 20, ("b", False, "val"): 10, ("b", False, "train"): 10}
+
+
+def test_images_without_a_class_are_a_class_of_their_own():
+    images = [record(n, None, split=Split.TEST if n < 10 else None) for n in range(40)]
+    images += [record(100 + n, "b") for n in range(20)]
+    splits = plan_splits(images, val=0.25, test=0.5, seed=0)
+    assert Counter(splits[image.id].value for image in images[:40]) == {"test": 20, "val": 10, "train": 10}
+    assert Counter(splits[image.id].value for image in images[40:]) == {"test": 10, "val": 5, "train": 5}
+
+
+def test_more_in_test_than_its_share_takes_nothing_from_the_other_splits():
+    images = [record(n, split=Split.TEST if n < 20 else None) for n in range(40)]
+    splits = plan_splits(images, val=0.25, test=0.1, seed=0)
+    assert Counter(split.value for split in splits.values()) == {"test": 20, "val": 10, "train": 10}

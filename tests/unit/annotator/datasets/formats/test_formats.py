@@ -16,7 +16,7 @@ from annotator.datasets.import_images import import_images
 from annotator.errors import DataUnreadable
 from db.errors import Conflict, InvalidArgument
 from db.imaging.decode import mask_from_png
-from db.records import Box, LocationSource, LocationStatus, Split
+from db.records import Box, LocationSource, LocationStatus, NewLabel, Split
 from db.registry import create_registry
 from tests.builders import add_run_with_proposal
 
@@ -155,7 +155,7 @@ def test_a_snapshot_is_written_the_same_after_everything_has_changed(filled, tmp
         for image in tx.images.select():
             if image.split is not Split.TEST:
                 location = image.label
-                tx.labels.append(image.id, _anything(), source=LocationSource.IMPORTED)
+                tx.labels.append(NewLabel(image.id, _anything(), source=LocationSource.IMPORTED))
                 tx.images.set_facts(image.id, class_name="other", group="g", split=Split.TRAIN)
                 assert location is None or location.revision == 1
     second = export_images(filled, tmp_path / "second", layout, unlabeled=True, snapshot=first.snapshot[7:19])
