@@ -7,7 +7,10 @@ import typer
 
 from cli.command import command
 from cli.context import Workspace
+from cli.documents import document_of
 from cli.options import DryRun
+
+EVENT_FIELDS = ("what", "by", "detail", "run", "tau", "score", "iou")
 
 
 def register(app: typer.Typer) -> None:
@@ -26,32 +29,19 @@ def log(
     with work.registry.read() as tx:
         record = tx.images.resolve(image)
         events = tx.history.of_image(record.id)
-    rows = [
-        {
-            "at": event.at.isoformat(),
-            "what": event.kind,
-            "by": event.by,
-            "detail": event.detail,
-            "run": event.run,
-            "tau": event.tau,
-            "score": event.score,
-            "iou": event.iou,
-        }
-        for event in events
-    ]
     document = {
         "image": record.id,
-        "path": str(record.path),
+        "path": record.path,
         "key": record.key,
         "class": record.class_name,
         "split": record.split,
         "location": record.location_status,
-        "events": rows,
+        "events": events,
     }
     work.output.line(f"image {record.id}  {record.path}")
     table = [
-        (event.at.astimezone().strftime("%Y-%m-%d %H:%M:%S"), *(row[key] for key in list(row)[1:]))
-        for event, row in zip(events, rows, strict=True)
+        (event.at.astimezone().strftime("%Y-%m-%d %H:%M:%S"), *(getattr(event, name) for name in EVENT_FIELDS))
+        for event in events
     ]
     work.output.document(document, (("when", "what", "by", "detail", "run", "tau", "score", "IoU"), table))
 
@@ -101,7 +91,7 @@ def diff(
     rows = [
         {
             "image": change.image.id,
-            "path": str(change.image.path),
+            "path": change.image.path,
             "what": change.what,
             "before": change.before,
             "after": change.after,
@@ -128,8 +118,6 @@ def retract(
     dry_run: DryRun = False,
 ) -> None:
     """Take back every label that fits; what was said before holds again. Nothing is deleted, and it can be undone."""
-    from dataclasses import asdict
-
     from db.errors import InvalidArgument
     from db.history.retraction import retract_labels, undo_retraction
 
@@ -149,12 +137,12 @@ def retract(
             author=work.user,
             dry_run=dry_run,
         )
-    document = asdict(report) | {"dry_run": dry_run}
+    document = document_of(report)
     work.output.document(document, (("", ""), [(name, str(value)) for name, value in document.items()]))
     if report.retraction is not None and undo is None:
         work.output.line(f"to take this back: partly retract --undo {report.retraction}")
     if report.retrain:
-        work.output.line(f"trained on these labels: {', '.join(report.retrain)}; train anew: partly train")
+        work.output.line(f"trained on these labels: {', '.join(report.retrain)}; train again: partly train")
 
 
 def _list_retractions(work: Workspace) -> None:
@@ -165,16 +153,16 @@ def _list_retractions(work: Workspace) -> None:
             "retraction": item.id,
             "run": item.run_name,
             "reviewer": item.reviewer,
-            "since": item.since.isoformat() if item.since else None,
+            "since": item.since,
             "by": item.author,
-            "at": item.created_at.isoformat(),
+            "at": item.created_at,
             "labels": item.labels,
             "undone": item.undone,
         }
         for item in found
     ]
     titles = ("retraction", "run", "reviewer", "since", "by", "at", "labels", "undone")
-    work.output.document({"retractions": rows}, (titles, [tuple(row.values()) for row in rows]))
+    work.output.document({"retractions": rows}, (titles, [tuple(document_of(row).values()) for row in rows]))
 
 
 def _time(text: str) -> datetime:

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 from db.curation.duplicates import add_missing_fingerprints, find_near_duplicates
 from db.curation.groups import distinct_groups, group_images
@@ -37,19 +36,6 @@ class Finding:
     detail: str
     pairs: list[Pair] = field(default_factory=list)
     """Near-duplicates among them, as (image id, image id, correlation)."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Write the finding for scripts."""
-        paths = {image.id: str(image.path) for image in self.images}
-        document: dict[str, Any] = {
-            "kind": self.kind,
-            "images": list(paths.values()),
-            "image_ids": list(paths),
-            "detail": self.detail,
-        }
-        if self.pairs:
-            document["pairs"] = [[paths[a], paths[b], round(correlation, 4)] for a, b, correlation in self.pairs]
-        return document
 
 
 def find_problems(registry: Registry, *, verify_files: bool = False, progress: Progress | None = None) -> list[Finding]:

@@ -1,6 +1,6 @@
 """Takes back every label born from a run, a reviewer or a time, and takes that back again. Nothing is deleted."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from db.errors import InvalidArgument
@@ -8,7 +8,7 @@ from db.records import LocationLabel, LocationStatus
 from db.registry import Registry, Transaction
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class RetractionReport:
     """What a retraction, or its undoing, did."""
 
@@ -24,6 +24,8 @@ class RetractionReport:
     """Of these, images whose location is not known any more."""
     retrain: list[str] = field(default_factory=list)
     """Runs that were trained on one of these statements."""
+    dry_run: bool = False
+    """Nothing was written; the rest is what would be."""
 
 
 def retract_labels(
@@ -59,20 +61,15 @@ def retract_labels(
         whole_run = run_id is not None and reviewer is None and since is None
         in_force = tx.retractions.of_run(run_id) is not None if whole_run and run_id is not None else False
         if not found and (in_force or not whole_run):
-            return RetractionReport()
+            return RetractionReport(dry_run=dry_run)
         labels = {label_id for label_id, _ in found}
         images = {image_id for _, image_id in found}
-        report = RetractionReport(labels=len(labels), retrain=_trained_on(tx, labels, images))
+        report = RetractionReport(labels=len(labels), retrain=_trained_on(tx, labels, images), dry_run=dry_run)
         if dry_run:
-            report.images = sum(
-                image.label is not None and image.label.statement_id in labels for image in tx.images.select(ids=images)
-            )
-            return report
-        report.retraction = tx.retractions.add(
-            sorted(labels), run_id=run_id, reviewer=reviewer, since=since, author=author
-        )
-        _count(report, tx.retractions.settle(images, retraction_id=report.retraction))
-    return report
+            held = [image.label.statement_id for image in tx.images.select(ids=images) if image.label is not None]
+            return replace(report, images=sum(statement in labels for statement in held))
+        number = tx.retractions.add(sorted(labels), run_id=run_id, reviewer=reviewer, since=since, author=author)
+        return _settled(report, number, tx.retractions.settle(images, retraction_id=number))
 
 
 def undo_retraction(
@@ -88,20 +85,18 @@ def undo_retraction(
     with registry.read() if dry_run else registry.begin() as tx:
         record = tx.retractions.get(number)
         if record.undone:
-            return RetractionReport()
+            return RetractionReport(dry_run=dry_run)
         images = tx.retractions.images_of(number)
-        report = RetractionReport(labels=record.labels)
+        report = RetractionReport(labels=record.labels, dry_run=dry_run)
         if dry_run:
-            report.images = len(images)
-            return report
-        report.retraction = tx.retractions.undo(number, author=author)
-        _count(report, tx.retractions.settle(images, retraction_id=report.retraction))
-    return report
+            return replace(report, images=len(images))
+        undoing = tx.retractions.undo(number, author=author)
+        return _settled(report, undoing, tx.retractions.settle(images, retraction_id=undoing))
 
 
-def _count(report: RetractionReport, changed: dict[int, LocationLabel | None]) -> None:
+def _settled(report: RetractionReport, number: int, changed: dict[int, LocationLabel | None]) -> RetractionReport:
     known = sum(label is not None and label.status is not LocationStatus.UNKNOWN for label in changed.values())
-    report.images, report.restored, report.unknown = len(changed), known, len(changed) - known
+    return replace(report, retraction=number, images=len(changed), restored=known, unknown=len(changed) - known)
 
 
 def _trained_on(tx: Transaction, labels: set[int], images: set[int]) -> list[str]:
