@@ -124,21 +124,21 @@ class Registry:
         try:
             schema.upgrade(self._engine)
         except DBAPIError as exc:
-            raise RegistryError(f"the registry cannot be made or upgraded: {exc.orig}{_remedy(exc)}") from exc
+            raise RegistryError(f"the registry cannot be created or upgraded: {exc.orig}{_remedy(exc)}") from exc
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         self._engine.dispose()
 
 
 REMEDIES = {
-    "disk is full": "; free some space and repeat the command: what was done stays done",
-    "readonly database": "; its file or folder cannot be written: check who owns it",
-    "unable to open": "; its folder is missing or cannot be written: check who owns it",
-    "file is not a database": "; this is not a registry, or it is damaged: partly db restore BACKUP into a new one",
-    "malformed": "; the file is damaged: partly db restore BACKUP into a new one",
-    "locked": "; another process has been writing for long: wait for it, then repeat the command",
-    "lock timeout": "; another process has been writing for long: wait for it, then repeat the command",
+    "disk is full": "; free some disk space and repeat the command; completed work is kept",
+    "readonly database": "; its file or folder is not writable: check the permissions",
+    "unable to open": "; its folder is missing or not writable: check the path and its permissions",
+    "file is not a database": "; it is not a registry, or damaged; restore a backup: partly db restore BACKUP",
+    "malformed": "; the file is damaged; restore a backup into a new project: partly db restore BACKUP",
+    "locked": "; another process holds the write lock: wait for it to finish, then repeat the command",
+    "lock timeout": "; another process holds the write lock: wait for it to finish, then repeat the command",
 }
 
 

@@ -72,7 +72,7 @@ def _migrating(engine: Engine) -> Iterator[Connection]:
                 broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
                 if broken is not None:
                     raise RegistryError(
-                        f"the migration was taken back: a row of {broken[0]} would refer to a row that is not there"
+                        f"the migration was rolled back: a row of {broken[0]} would refer to a missing row"
                     )
         finally:
             raw.execute("PRAGMA foreign_keys=ON")

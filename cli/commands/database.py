@@ -1,4 +1,4 @@
-"""db upgrade, check, backup, restore: looking after the registry itself."""
+"""db upgrade, check, backup, restore: registry maintenance."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ from cli.options import DryRun
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    database = typer.Typer(name="db", help="Look after the registry itself.", no_args_is_help=True)
+    database = typer.Typer(name="db", help="Upgrade, check, back up, restore the registry.", no_args_is_help=True)
     command(database, "upgrade")(upgrade)
     command(database, "check")(check)
     command(database, "backup")(backup)
@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def upgrade(work: Workspace, dry_run: DryRun = False) -> None:
-    """Bring an older registry up to this program's schema, with its data; a SQLite file is copied first."""
+    """Upgrade an older registry and its data to the current schema; a SQLite file is copied first."""
     from db.maintenance.backup import upgrade_registry
 
     report = upgrade_registry(work.settings.database_url, work.settings.root, dry_run=dry_run)
@@ -32,29 +32,29 @@ def upgrade(work: Workspace, dry_run: DryRun = False) -> None:
     if not outdated:
         work.output.line(f"the schema is up to date: {report.wanted}")
     else:
-        kept = f"; the registry as it was: {report.copy}" if report.copy else ""
+        kept = f"; copy of the old registry: {report.copy}" if report.copy else ""
         work.output.line(f"{'would upgrade' if dry_run else 'upgraded'} from {report.found} to {report.wanted}{kept}")
 
 
 def check(work: Workspace) -> None:
-    """Check that the registry is sound: the database, what its tables promise each other, masks, snapshots."""
+    """Check the integrity of the registry: the database, references between tables, masks and snapshots."""
     from db.maintenance.integrity import check_registry
 
     problems = check_registry(work.registry)
     rows = [(problem,) for problem in problems]
     work.output.document({"sound": not problems, "problems": problems}, *([(("problem",), rows)] if rows else []))
     if problems:
-        work.output.line("put it right from a backup: partly db restore FILE into a new project")
+        work.output.line("restore a backup into a new project: partly --project DIR db restore FILE")
         raise typer.Exit(REGISTRY)
     work.output.line("the registry is sound")
 
 
 def backup(
     work: Workspace,
-    out: Annotated[Path, typer.Argument(metavar="FILE", help="The file to make; it must not exist yet.")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="File to create; it must not exist yet.")],
     dry_run: DryRun = False,
 ) -> None:
-    """Write the whole registry into one file, from SQLite or PostgreSQL alike. Images are not part of it."""
+    """Write the whole registry (SQLite or PostgreSQL) into one file. Images are not included."""
     from db.maintenance.backup import backup_registry
 
     counts = {} if dry_run else backup_registry(work.registry, out, progress=work.progress)
@@ -65,10 +65,10 @@ def backup(
 
 def restore(
     work: Workspace,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file made by: partly db backup.")],
     dry_run: DryRun = False,
 ) -> None:
-    """Fill this project's empty registry with a backup, on SQLite or PostgreSQL alike."""
+    """Restore a backup into this project's empty registry (SQLite or PostgreSQL)."""
     from db.maintenance.backup import restore_registry
     from db.registry import create_registry
 

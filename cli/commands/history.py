@@ -1,4 +1,4 @@
-"""log, snapshots, diff, retract: what was said about images, and taking it back."""
+"""log, snapshots, diff, retract: the history of labels, and undoing parts of it."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -23,9 +23,9 @@ def register(app: typer.Typer) -> None:
 
 def log(
     work: Workspace,
-    image: Annotated[str, typer.Argument(help="Its number, its path or URI, or the end of its path.")],
+    image: Annotated[str, typer.Argument(help="Image number, path, URI, or the end of its path.")],
 ) -> None:
-    """Show everything that was said and done about an image: who or what, when, from which run at which tau."""
+    """Show the full history of an image: registrations, proposals, reviews and labels, with their run and tau."""
     with work.registry.read() as tx:
         record = tx.images.resolve(image)
         events = tx.history.of_image(record.id)
@@ -48,10 +48,10 @@ def log(
 
 def snapshots(
     work: Workspace,
-    take: Annotated[bool, typer.Option("--take", help="Remember the registry as it is now.")] = False,
+    take: Annotated[bool, typer.Option("--take", help="Take a snapshot of the current state.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """List the states of the registry that can be read again; every training and export takes one."""
+    """List the snapshots of the registry; every training and every export takes one."""
     if take and not dry_run:
         with work.registry.begin() as tx:
             tx.snapshots.take()
@@ -78,8 +78,8 @@ def snapshots(
 
 def diff(
     work: Workspace,
-    first: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Its hash, or the start of it.")],
-    second: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Likewise.")],
+    first: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Hash of a snapshot, or the start of it.")],
+    second: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Hash of a later one, or the start of it.")],
 ) -> None:
     """Show what changed from one snapshot to another, image by image."""
     from collections import Counter
@@ -108,16 +108,17 @@ def diff(
 
 def retract(
     work: Workspace,
-    run: Annotated[str | None, typer.Option(metavar="R", help="Labels born from this run's proposals.")] = None,
-    reviewer: Annotated[str | None, typer.Option(metavar="NAME", help="Labels said by this person.")] = None,
+    run: Annotated[str | None, typer.Option(metavar="R", help="Labels made from this run's proposals.")] = None,
+    reviewer: Annotated[str | None, typer.Option(metavar="NAME", help="Labels made by this person.")] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Labels said since, such as 2026-11-23 or 2026-11-23T14:30.")
+        str | None,
+        typer.Option(metavar="TIME", help="Labels made since, such as 2026-11-23 or 2026-11-23T14:30."),
     ] = None,
-    undo: Annotated[int | None, typer.Option(metavar="N", help="Take retraction N back.")] = None,
+    undo: Annotated[int | None, typer.Option(metavar="N", help="Undo retraction N.")] = None,
     show: Annotated[bool, typer.Option("--list", help="List the retractions.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Take back every label that fits; what was said before holds again. Nothing is deleted, and it can be undone."""
+    """Retract all matching labels; earlier labels become current again. Nothing is deleted, and it can be undone."""
     from db.errors import InvalidArgument
     from db.history.retraction import retract_labels, undo_retraction
 
@@ -126,7 +127,7 @@ def retract(
         return
     if undo is not None:
         if run or reviewer or since:
-            raise InvalidArgument("--undo takes a whole retraction back; leave --run, --reviewer and --since out")
+            raise InvalidArgument("--undo cannot be combined with --run, --reviewer or --since")
         report = undo_retraction(work.registry, undo, author=work.user, dry_run=dry_run)
     else:
         report = retract_labels(
@@ -140,7 +141,7 @@ def retract(
     document = document_of(report)
     work.output.document(document, (("", ""), [(name, str(value)) for name, value in document.items()]))
     if report.retraction is not None and undo is None:
-        work.output.line(f"to take this back: partly retract --undo {report.retraction}")
+        work.output.line(f"to undo this: partly retract --undo {report.retraction}")
     if report.retrain:
         work.output.line(f"trained on these labels: {', '.join(report.retrain)}; train again: partly train")
 
@@ -172,5 +173,5 @@ def _time(text: str) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidArgument(f"--since {text!r}: expected a time such as 2026-11-23 or 2026-11-23T14:30") from None
-    # A time without a zone is meant as the clock on the wall says.
+    # A time without a zone is local time.
     return found.astimezone(UTC)

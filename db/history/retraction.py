@@ -1,4 +1,4 @@
-"""Takes back every label born from a run, a reviewer or a time, and takes that back again. Nothing is deleted."""
+"""Retracts the labels of a run, a reviewer or a period, and undoes retractions. Nothing is deleted."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,19 +13,19 @@ class RetractionReport:
     """What a retraction, or its undoing, did."""
 
     retraction: int | None = None
-    """Its number, by which it can be undone; None where there was nothing to do."""
+    """Its number, for undoing it; None if nothing matched or on a dry run."""
     labels: int = 0
-    """Statements taken back."""
+    """Labels retracted."""
     images: int = 0
-    """Images of which something else is known now."""
+    """Images whose current label changed."""
     restored: int = 0
-    """Of these, images for which an earlier (or the same) statement holds again."""
+    """Of these, images for which an earlier (or the same) label is current again."""
     unknown: int = 0
-    """Of these, images whose location is not known any more."""
+    """Of these, images whose location is now unknown."""
     retrain: list[str] = field(default_factory=list)
-    """Runs that were trained on one of these statements."""
+    """Runs trained on at least one of these labels."""
     dry_run: bool = False
-    """Nothing was written; the rest is what would be."""
+    """Nothing was stored; the counts say what would change."""
 
 
 def retract_labels(
@@ -37,24 +37,24 @@ def retract_labels(
     author: str = "unknown",
     dry_run: bool = False,
 ) -> RetractionReport:
-    """Take back every statement that fits all criteria; what was said before it holds again.
+    """Retract every label that matches all criteria; the previous label of each image becomes current again.
 
-    A run's own proposals do not wait for a person any more either. Statements that are taken back already are left
-    alone, so that the same retraction twice changes nothing.
+    Retracting a whole run also withdraws its proposals from review. Labels already retracted are skipped, so repeating
+    a retraction changes nothing.
 
     Args:
         registry: where the labels are.
         run: name of the run whose proposals were accepted or edited.
-        reviewer: the person who said it.
-        since: with a time zone; statements made then or later.
-        author: who takes them back.
-        dry_run: only say what would be done.
+        reviewer: the person who made the label.
+        since: timezone-aware; labels made at this time or later.
+        author: the person who retracts.
+        dry_run: return what would change without storing anything.
 
     Raises:
         InvalidArgument: no criterion is given; NotFound: there is no such run.
     """
     if run is None and reviewer is None and since is None:
-        raise InvalidArgument("say what to take back: --run R, --reviewer NAME, --since TIME, or several of them")
+        raise InvalidArgument("no labels selected: give --run R, --reviewer NAME or --since TIME, or several")
     with registry.read() if dry_run else registry.begin() as tx:
         run_id = tx.runs.get(run).id if run is not None else None
         found = tx.retractions.statements(run_id=run_id, reviewer=reviewer, since=since)
@@ -75,7 +75,7 @@ def retract_labels(
 def undo_retraction(
     registry: Registry, number: int, *, author: str = "unknown", dry_run: bool = False
 ) -> RetractionReport:
-    """Take a retraction back: what it took back holds again, unless something newer was said since.
+    """Undo a retraction: its labels become current again, unless a newer label has been made since.
 
     Undoing twice changes nothing.
 

@@ -24,7 +24,7 @@ CHUNK = 2000
 
 
 def backup_registry(registry: Registry, out: Path, *, progress: Progress | None = None) -> dict[str, int]:
-    """Write everything that is in a registry into a new file, as it is at one moment.
+    """Write a consistent copy of the whole registry into a new file.
 
     Returns:
         Number of rows by table.
@@ -33,7 +33,7 @@ def backup_registry(registry: Registry, out: Path, *, progress: Progress | None 
         Conflict: the file exists already; RegistryError: it cannot be written.
     """
     if out.exists():
-        raise Conflict(f"{out} exists already; a backup never overwrites anything")
+        raise Conflict(f"{out} exists already; a backup never overwrites a file")
     # Absolute, since a relative URL counts from the project folder, a path typed by a person from the current one.
     draft = out.absolute().with_name(f".{out.name}.partial")
     try:
@@ -75,7 +75,7 @@ def restore_registry(file: Path, registry: Registry, *, progress: Progress | Non
             backup.upgrade()
             with registry.read() as tx:
                 if tx.images.class_names() or tx.status.count().images["total"] or tx.runs.all():
-                    raise Conflict("the registry is not empty; a backup is restored into a new one: partly init DIR")
+                    raise Conflict("the registry is not empty; restore into a new project: partly init DIR")
             return _copy(backup, registry, progress or SilentProgress())
         finally:
             backup.close()

@@ -205,10 +205,10 @@ class ImageQueries:
         escaped = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         found = self._select(or_(Image.uri == name, Image.uri.like(f"%/{escaped}", escape="\\")), limit=6)
         if not found:
-            raise NotFound(f"there is no image {name!r} in the registry; name it by number or path")
+            raise NotFound(f"there is no image {name!r} in the registry; give its number or path")
         if len(found) > 1:
             several = ", ".join(f"{record.id} ({record.path})" for record in found[:5])
-            raise Conflict(f"{name!r} could be several images: {several}; give the number")
+            raise Conflict(f"{name!r} matches several images: {several}; give the number")
         return found[0]
 
     def _select(self, *conditions: ColumnElement[bool], limit: int | None = None) -> list[ImageRecord]:

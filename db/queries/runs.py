@@ -84,7 +84,7 @@ class RunQueries:
         run = next((row for row in self._session.scalars(statement) if "bench" not in row.metrics), None)
         if run is None:
             wanted = "finished" if status is RunStatus.FINISHED else "interrupted"
-            raise NotFound(f"there is no {wanted} run yet; train one with: partly train")
+            raise NotFound(f"there is no {wanted} run yet; train one: partly train")
         return self._record(run)
 
     def all(self) -> list[RunRecord]:

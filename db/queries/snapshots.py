@@ -37,7 +37,7 @@ class SnapshotQueries:
         self._paths = paths
 
     def take(self) -> SnapshotRecord:
-        """Remember the registry as it is now; costs what has changed since the last snapshot.
+        """Store the current state of the registry, in time proportional to the changes since the last snapshot.
 
         If all is as it was in some earlier snapshot, that one is returned.
         """
@@ -132,7 +132,7 @@ class SnapshotQueries:
                 "before the registry kept its history has none that can be read; see: partly snapshots"
             )
         if len(found) > 1:
-            raise Conflict(f"several snapshots begin with {name!r}; give more of the hash")
+            raise Conflict(f"several snapshots begin with {name!r}; give more characters of the hash")
         return _record(found[0])
 
     def all(self) -> list[SnapshotRecord]:
