@@ -131,7 +131,7 @@ def read_facts(file: ImageFile | Path, *, fresh: bool = False) -> list[ImageFact
 
 def _remark(image: Image.Image) -> str | None:
     frames = getattr(image, "n_frames", 1) if image.format in {"GIF", "PNG", "TIFF", "WEBP"} else 1
-    return f"it holds {frames} pictures, only the first is used" if frames > 1 else None
+    return f"it holds {frames} frames, only the first is used" if frames > 1 else None
 
 
 def _thumbnail(image: Image.Image) -> bytes:

@@ -1,4 +1,4 @@
-"""Snapshots: states of the registry under the hash of what they say, which can be read again years later."""
+"""Snapshots: states of the registry, named by the hash of their content, that stay readable."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -68,7 +68,7 @@ class SnapshotQueries:
         return sorted(set(self._session.scalars(changed)))
 
     def changed_between(self, first: SnapshotRecord, second: SnapshotRecord) -> list[int]:
-        """Return the ids of images about which something was said between two snapshots."""
+        """Return the ids of images that changed between two snapshots."""
         positions = sorted((first.position, second.position))
         return self._changed(*positions)
 
@@ -91,7 +91,7 @@ class SnapshotQueries:
         return records
 
     def states_at(self, position: int) -> list[ImageState]:
-        """Return what a snapshot at this position is the hash of."""
+        """Return the image states that a snapshot at this position is the hash of."""
         return self._states(self.images_at(position))
 
     def _states(self, images: Sequence[ImageRecord]) -> list[ImageState]:

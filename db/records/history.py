@@ -20,7 +20,7 @@ class SnapshotRecord:
 
 @dataclass(frozen=True, slots=True)
 class RetractionRecord:
-    """Labels taken back together; `undone` once that was itself taken back."""
+    """Labels retracted together; `undone` if the retraction itself was undone."""
 
     id: int
     run_id: int | None
@@ -39,7 +39,7 @@ class RetractionRecord:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that was said or done about an image."""
+    """One event in the history of an image."""
 
     at: datetime
     what: str

@@ -9,7 +9,7 @@ from db.records.labels import Location, LocationLabel, LocationStatus
 
 
 class Supervision(StrEnum):
-    """How much is known of an image."""
+    """How much is known about an image."""
 
     FULLY = "fully"
     PARTLY = "partly"
@@ -26,7 +26,7 @@ class Split(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """An image as an importer found it."""
+    """An image as an importer reads it."""
 
     path: ImageFile
     content_hash: str
@@ -38,11 +38,11 @@ class NewImage:
     location: Location | None = None
     """None where nothing is known."""
     thumbnail: bytes | None = None
-    """32 x 32 grey values, what near-duplicates are found by."""
+    """32 x 32 grey values, used to find near-duplicates."""
     origin: str | None = None
-    """Who or what says all this, in words."""
+    """Source of these facts, as text."""
     remark: str | None = None
-    """What somebody should know about how the file was read."""
+    """A warning about how the file was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class ImageRecord:
 
     @property
     def supervision(self) -> Supervision:
-        """How much is known of this image."""
+        """How much is known about this image."""
         if self.class_name is None:
             return Supervision.UNLABELED
         return Supervision.PARTLY if self.location_status is LocationStatus.UNKNOWN else Supervision.FULLY

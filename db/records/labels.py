@@ -13,23 +13,23 @@ class LocationStatus(StrEnum):
     PRESENT = "present"
     """At least one box is known."""
     EMPTY = "empty"
-    """It is known that there is nothing to find."""
+    """It is known that there is no lesion."""
     UNKNOWN = "unknown"
-    """Nobody has said anything, or what was said has been withdrawn."""
+    """Nothing has been stated, or the statement was withdrawn."""
 
 
 class LocationSource(StrEnum):
-    """Who or what a location label comes from."""
+    """Where a location label comes from."""
 
     IMPORTED = "imported"
     DRAWN = "drawn"
     """Drawn by a person from scratch, or declared empty by one."""
     ACCEPTED = "accepted"
-    """A proposal that a person left as it was."""
+    """A proposal that a person accepted unchanged."""
     EDITED = "edited"
     """A proposal that a person corrected."""
     WITHDRAWN = "withdrawn"
-    """The person who said it has taken it back (status `unknown`)."""
+    """The reviewer has withdrawn it (status `unknown`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class Location:
 class NewLabel:
     """A statement about where something is in an image.
 
-    All but imported labels need `review_id`; a person's decision about a proposal names its run. `on_test` says that
-    changing what is known of a test image is meant; without it the registry refuses.
+    All but imported labels need `review_id`; a person's decision about a proposal names its run. `on_test` confirms
+    that changing a test image is intended; without it the registry refuses.
     """
 
     image_id: int
@@ -74,7 +74,7 @@ class NewLabel:
 
 @dataclass(frozen=True, slots=True)
 class LocationLabel:
-    """The location label that holds for an image, with where it comes from."""
+    """A location label of an image, with its origin."""
 
     id: int
     image_id: int
@@ -93,5 +93,5 @@ class LocationLabel:
 
     @property
     def statement_id(self) -> int:
-        """The label in which this was first said; a label that a retraction made hold again repeats an earlier one."""
+        """Id of the label that first stated this; a label restored by a retraction repeats an earlier one."""
         return self.restores_id or self.id

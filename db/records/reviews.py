@@ -21,10 +21,10 @@ class ReviewOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewReview:
-    """What a person said about an image, as read from Label Studio.
+    """A person's review of an image, as read from Label Studio.
 
-    `external_version` changes when the annotation is edited over there; the same id and version is never stored
-    twice. `location` is None where the review says nothing about the location (a rejected proposal).
+    `external_version` changes when the annotation is edited in Label Studio; the same id and version is never
+    stored twice. `location` is None where the review says nothing about the location (a rejected proposal).
     """
 
     image_id: int
@@ -41,7 +41,7 @@ class NewReview:
 
 @dataclass(frozen=True, slots=True)
 class ReviewRecord:
-    """The newest version of what a person said in one annotation."""
+    """The newest version of one annotation."""
 
     id: int
     image_id: int

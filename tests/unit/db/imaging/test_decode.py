@@ -116,7 +116,7 @@ def test_of_several_pictures_the_first_counts_and_that_is_said(tmp_path, suffix)
     first, second = Image.new("RGB", (8, 8), RED), Image.new("RGB", (8, 8), GREEN)
     first.save(path, save_all=True, append_images=[second])
     (facts,) = read_facts(path)
-    assert "2 pictures" in facts.remark
+    assert "2 frames" in facts.remark
     assert read_image(path)[0, 0, 0] > 200
 
 
