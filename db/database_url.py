@@ -18,7 +18,7 @@ def absolute_url(url: str, folder: Path) -> str:
 
     Args:
         url: any SQLAlchemy URL.
-        folder: absolute; what a relative path is relative to.
+        folder: what a relative path is relative to.
 
     Returns:
         The URL; unchanged where its path is absolute (a drive letter counts), in memory, or not SQLite's.
@@ -28,4 +28,4 @@ def absolute_url(url: str, folder: Path) -> str:
         return url
     scheme, _, rest = url.partition("://")
     query = rest.partition("?")[2]
-    return f"{scheme}:///{(folder / file).as_posix()}" + (f"?{query}" if query else "")
+    return f"{scheme}:///{(folder.absolute() / file).as_posix()}" + (f"?{query}" if query else "")

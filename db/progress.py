@@ -1,4 +1,4 @@
-"""How long work reports that it is getting on, without knowing who shows it.
+"""How long-running work reports progress, without knowing what displays it.
 
 Use-cases take a `Progress`; the command line passes one that draws bars, tests and libraries pass none.
 """
@@ -33,8 +33,8 @@ class SilentProgress:
     """Shows nothing; the default of every use-case."""
 
     def task(self, name: str, total: int) -> AbstractContextManager[Task]:
-        """Open a bar nobody sees."""
+        """Open a task that shows nothing."""
         return nullcontext(_SilentTask())
 
     def say(self, message: str) -> None:
-        """Swallow one line."""
+        """Show nothing."""

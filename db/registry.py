@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, make_url
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from db import schema
+from db.database_url import absolute_url, sqlite_file
 from db.engine import make_engine, reading_engine
 from db.errors import Conflict, RegistryError, RegistryMissing, SchemaOutOfDate
 from db.imaging.paths import ProjectPaths
@@ -34,6 +35,8 @@ from db.queries.runs import RunQueries
 from db.queries.snapshots import SnapshotQueries
 from db.queries.status import StatusQueries
 from db.queries.trials import TrialQueries
+
+__all__ = ["Registry", "Transaction", "absolute_url", "create_registry", "open_for_upgrade", "open_registry"]
 
 
 class Transaction:
@@ -122,21 +125,21 @@ class Registry:
         try:
             schema.upgrade(self._engine)
         except DBAPIError as exc:
-            raise RegistryError(f"the registry cannot be made or upgraded: {exc.orig}{_remedy(exc)}") from exc
+            raise RegistryError(f"the registry cannot be created or upgraded: {exc.orig}{_remedy(exc)}") from exc
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         self._engine.dispose()
 
 
 REMEDIES = {
-    "disk is full": "; free some space and repeat the command: what was done stays done",
-    "readonly database": "; its file or folder cannot be written: check who owns it",
-    "unable to open": "; its folder is missing or cannot be written: check who owns it",
-    "file is not a database": "; this is not a registry, or it is damaged: partly db restore BACKUP into a new one",
-    "malformed": "; the file is damaged: partly db restore BACKUP into a new one",
-    "locked": "; another process has been writing for long: wait for it, then repeat the command",
-    "lock timeout": "; another process has been writing for long: wait for it, then repeat the command",
+    "disk is full": "; free some disk space and repeat the command; completed work is kept",
+    "readonly database": "; its file or folder is not writable: check the permissions",
+    "unable to open": "; its folder is missing or not writable: check the path and its permissions",
+    "file is not a database": "; it is not a registry, or damaged; restore a backup: partly db restore BACKUP",
+    "malformed": "; the file is damaged; restore a backup into a new project: partly db restore BACKUP",
+    "locked": "; another process holds the write lock: wait for it to finish, then repeat the command",
+    "lock timeout": "; another process holds the write lock: wait for it to finish, then repeat the command",
 }
 
 
@@ -149,12 +152,13 @@ def open_registry(url: str, root: Path) -> Registry:
     """Open an existing registry.
 
     Args:
-        url: any SQLAlchemy URL.
+        url: any SQLAlchemy URL; a relative SQLite path counts from `root`.
         root: the project folder, to which paths of images below it are relative.
 
     Raises:
         RegistryMissing: there is none; SchemaOutOfDate: another schema; RegistryError: it cannot be opened.
     """
+    url = absolute_url(url, root)
     _refuse_missing_file(url)
     registry = Registry(make_engine(url), root)
     registry.check()
@@ -167,6 +171,7 @@ def open_for_upgrade(url: str, root: Path) -> Registry:
     Raises:
         RegistryMissing: there is none; SchemaOutOfDate: it is newer than the program.
     """
+    url = absolute_url(url, root)
     _refuse_missing_file(url)
     registry = Registry(make_engine(url), root)
     try:
@@ -178,11 +183,9 @@ def open_for_upgrade(url: str, root: Path) -> Registry:
 
 
 def _refuse_missing_file(url: str) -> None:
-    parsed = make_url(url) if url.startswith("sqlite") else None
-    if parsed is not None and parsed.database not in (None, "", ":memory:"):
-        file = Path(str(parsed.database))
-        if not file.is_file():
-            raise RegistryMissing(f"there is no registry at {file}; make one with: partly init")
+    file = sqlite_file(url)
+    if file is not None and not file.is_file():
+        raise RegistryMissing(f"there is no registry at {file}; create one: partly init")
 
 
 def create_registry(url: str, root: Path) -> Registry:
@@ -191,7 +194,7 @@ def create_registry(url: str, root: Path) -> Registry:
     Raises:
         RegistryError: the database cannot be reached or written.
     """
-    registry = Registry(make_engine(url), root)
+    registry = Registry(make_engine(absolute_url(url, root)), root)
     registry.upgrade()
     registry.check()
     return registry

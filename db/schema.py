@@ -72,7 +72,7 @@ def _migrating(engine: Engine) -> Iterator[Connection]:
                 broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
                 if broken is not None:
                     raise RegistryError(
-                        f"the migration was taken back: a row of {broken[0]} would refer to a row that is not there"
+                        f"the migration was rolled back: a row of {broken[0]} would refer to a missing row"
                     )
         finally:
             raw.execute("PRAGMA foreign_keys=ON")
@@ -89,7 +89,7 @@ def check(connection: Connection) -> None:
     if found == wanted:
         return
     if found is None:
-        raise RegistryMissing("this database holds no registry yet; make one with: partly init")
+        raise RegistryMissing("this database holds no registry yet; create one: partly init")
     if is_known(found):
         raise SchemaOutOfDate(
             f"the registry's schema is {found}, this program needs {wanted}; "

@@ -53,13 +53,29 @@ def doctor(
         for finding in findings
     ]
     work.output.document(
-        {"findings": [finding.to_dict() for finding in findings]},
+        {"findings": [_finding_document(finding) for finding in findings]},
         *([(("kind", "images", "files", "detail"), rows)] if rows else []),
     )
     counts = Counter(finding.kind for finding in findings)
     work.output.line(", ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing suspicious found")
     if strict and findings:
         raise typer.Exit(REGISTRY)
+
+
+def _finding_document(finding: Any) -> dict[str, Any]:
+    """Write a finding, or a difference with Label Studio, for scripts: images as paths, what it has beside them."""
+    document = {
+        "kind": finding.kind,
+        "images": [image.path for image in finding.images],
+        "image_ids": [image.id for image in finding.images],
+    }
+    if hasattr(finding, "tasks"):
+        document["tasks"] = finding.tasks
+    document["detail"] = finding.detail
+    if getattr(finding, "pairs", ()):
+        paths = {image.id: image.path for image in finding.images}
+        document["pairs"] = [(paths[a], paths[b], round(correlation, 4)) for a, b, correlation in finding.pairs]
+    return document
 
 
 def export(

@@ -57,7 +57,7 @@ def import_(
         float,
         typer.Option(
             metavar="F",
-            help="Keep this share of the known locations (stratified by class); the other images become partly labeled.",
+            help="Keep this share of the locations (stratified by class); the other images become partly labeled.",
         ),
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="Random seed of --keep-locations.")] = 0,
@@ -90,7 +90,7 @@ def import_(
     refused = [{"file": refusal.file, "reason": refusal.reason} for refusal in report.refused]
     if report.near_duplicates:
         work.output.remark(
-            f"{report.near_duplicates} pairs of near-duplicates; splits keep them together. List them with: partly doctor"
+            f"{report.near_duplicates} pairs of near-duplicates; splits keep them together. List them: partly doctor"
         )
     counts["near_duplicates"] = report.near_duplicates
     work.output.document(

@@ -1,4 +1,4 @@
-"""db upgrade, check, backup, restore: looking after the registry itself."""
+"""db upgrade, check, backup, restore: registry maintenance."""
 
 from pathlib import Path
 from typing import Annotated
@@ -34,7 +34,7 @@ def upgrade(work: Workspace, dry_run: DryRun = False) -> None:
     if not outdated:
         work.output.line(f"the schema is up to date: {report.wanted}")
     else:
-        kept = f"; the registry as it was: {report.copy}" if report.copy else ""
+        kept = f"; copy of the old registry: {report.copy}" if report.copy else ""
         work.output.line(f"{'would upgrade' if dry_run else 'upgraded'} from {report.found} to {report.wanted}{kept}")
 
 
@@ -46,7 +46,7 @@ def check(work: Workspace) -> None:
     rows = [(problem,) for problem in problems]
     work.output.document({"sound": not problems, "problems": problems}, *([(("problem",), rows)] if rows else []))
     if problems:
-        work.output.line("put it right from a backup: partly db restore FILE into a new project")
+        work.output.line("restore a backup into a new project: partly --project DIR db restore FILE")
         raise typer.Exit(REGISTRY)
     work.output.line("the registry is sound")
 

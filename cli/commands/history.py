@@ -1,4 +1,4 @@
-"""log, snapshots, diff, retract: what was said about images, and taking it back."""
+"""log, snapshots, diff, retract: the history of labels, and undoing parts of it."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -7,8 +7,11 @@ import typer
 
 from cli.command import command
 from cli.context import Workspace
+from cli.documents import document_of
 from cli.options import DryRun
 from db.records.runs import run_name
+
+EVENT_FIELDS = ("what", "by", "detail", "run", "tau", "score", "iou")
 
 
 def register(app: typer.Typer) -> None:
@@ -27,32 +30,19 @@ def log(
     with work.registry.read() as tx:
         record = tx.images.resolve(image)
         events = tx.history.of_image(record.id)
-    rows = [
-        {
-            "at": event.at.isoformat(),
-            "what": event.kind,
-            "by": event.by,
-            "detail": event.detail,
-            "run": event.run,
-            "tau": event.tau,
-            "score": event.score,
-            "iou": event.iou,
-        }
-        for event in events
-    ]
     document = {
         "image": record.id,
-        "path": str(record.path),
+        "path": record.path,
         "key": record.key,
         "class": record.class_name,
         "split": record.split,
         "location": record.location_status,
-        "events": rows,
+        "events": events,
     }
     work.output.line(f"image {record.id}  {record.path}")
     table = [
-        (event.at.astimezone().strftime("%Y-%m-%d %H:%M:%S"), *(row[key] for key in list(row)[1:]))
-        for event, row in zip(events, rows, strict=True)
+        (event.at.astimezone().strftime("%Y-%m-%d %H:%M:%S"), *(getattr(event, name) for name in EVENT_FIELDS))
+        for event in events
     ]
     work.output.document(document, (("when", "what", "by", "detail", "run", "tau", "score", "IoU"), table))
 
@@ -102,7 +92,7 @@ def diff(
     rows = [
         {
             "image": change.image.id,
-            "path": str(change.image.path),
+            "path": change.image.path,
             "what": change.what,
             "before": change.before,
             "after": change.after,
@@ -132,8 +122,6 @@ def retract(
     dry_run: DryRun = False,
 ) -> None:
     """Retract every matching label; earlier labels apply again. Nothing is deleted, and it can be undone."""
-    from dataclasses import asdict
-
     from db.errors import InvalidArgument
     from db.history.retraction import retract_labels, undo_retraction
 
@@ -142,7 +130,7 @@ def retract(
         return
     if undo is not None:
         if run or reviewer or since:
-            raise InvalidArgument("--undo takes a whole retraction back; leave --run, --reviewer and --since out")
+            raise InvalidArgument("--undo cannot be combined with --run, --reviewer or --since")
         report = undo_retraction(work.registry, undo, author=work.user, dry_run=dry_run)
     else:
         report = retract_labels(
@@ -153,7 +141,7 @@ def retract(
             author=work.user,
             dry_run=dry_run,
         )
-    document = asdict(report) | {"dry_run": dry_run}
+    document = document_of(report)
     work.output.document(document, (("", ""), [(name, str(value)) for name, value in document.items()]))
     if report.retraction is not None and undo is None:
         work.output.line(f"to undo this: partly retract --undo {report.retraction}")
@@ -169,16 +157,16 @@ def _list_retractions(work: Workspace) -> None:
             "retraction": item.id,
             "run": run_name(item.run_id) if item.run_id is not None else None,
             "reviewer": item.reviewer,
-            "since": item.since.isoformat() if item.since else None,
+            "since": item.since,
             "by": item.author,
-            "at": item.created_at.isoformat(),
+            "at": item.created_at,
             "labels": item.labels,
             "undone": item.undone,
         }
         for item in found
     ]
     titles = ("retraction", "run", "reviewer", "since", "by", "at", "labels", "undone")
-    work.output.document({"retractions": rows}, (titles, [tuple(row.values()) for row in rows]))
+    work.output.document({"retractions": rows}, (titles, [tuple(document_of(row).values()) for row in rows]))
 
 
 def _time(text: str) -> datetime:
@@ -188,5 +176,5 @@ def _time(text: str) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidArgument(f"--since {text!r}: expected a time such as 2026-11-23 or 2026-11-23T14:30") from None
-    # A time without a zone is meant as the clock on the wall says.
+    # A time without a zone is local time.
     return found.astimezone(UTC)

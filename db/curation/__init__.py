@@ -1,1 +1,1 @@
-"""Looking after a set: splits, near-duplicates, leakage between splits, groups, and what doctor finds."""
+"""Data set curation: splits, groups, near-duplicates, leakage between splits, and the checks of `partly doctor`."""

@@ -1,10 +1,9 @@
-"""Looks for what is wrong or suspicious in a registry: duplicates, contradictions, leaks between splits, lost files."""
+"""Finds problems in a registry: duplicates, conflicting classes, leaks between splits, missing or changed files."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 from db.curation.duplicates import add_missing_fingerprints, find_near_duplicates
 from db.curation.groups import distinct_groups, group_images
@@ -25,12 +24,12 @@ Pair = tuple[int, int, float]
 """Two near-duplicates: smaller image id, larger image id, correlation."""
 
 SMALL_SHARE = 0.2
-"""A group of look-alikes larger than this share of all images says more about the images than about copies."""
+"""A near-duplicate group larger than this share of all images suggests uniform images rather than copies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that somebody should look at."""
+    """One problem that a person should look at."""
 
     kind: str
     images: list[ImageRecord]
@@ -38,27 +37,14 @@ class Finding:
     pairs: list[Pair] = field(default_factory=list)
     """Near-duplicates among them, as (image id, image id, correlation)."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Write the finding for scripts."""
-        paths = {image.id: str(image.path) for image in self.images}
-        document: dict[str, Any] = {
-            "kind": self.kind,
-            "images": list(paths.values()),
-            "image_ids": list(paths),
-            "detail": self.detail,
-        }
-        if self.pairs:
-            document["pairs"] = [[paths[a], paths[b], round(correlation, 4)] for a, b, correlation in self.pairs]
-        return document
-
 
 def find_problems(registry: Registry, *, verify_files: bool = False, progress: Progress | None = None) -> list[Finding]:
-    """Look through the whole registry.
+    """Check the whole registry for problems.
 
     Args:
-        registry: what to look through. Images that were not compared with the others yet are compared now.
-        verify_files: read every file and compare its content, instead of only looking whether it is there.
-        progress: where to show how far it is.
+        registry: the registry; images not yet compared with the others are compared now.
+        verify_files: read every file and compare its content, instead of only checking that it exists.
+        progress: receives progress updates.
     """
     add_missing_fingerprints(registry, progress=progress)
     find_near_duplicates(registry, progress=progress)
@@ -85,9 +71,9 @@ def _duplicates(images: Mapping[int, ImageRecord], pairs: Sequence[Pair]) -> lis
     for members in _look_alikes(images, pairs):
         inside = _pairs_inside(members, by_first)
         lowest, highest = min(pair[2] for pair in inside), max(pair[2] for pair in inside)
-        detail = f"{len(members)} images show the same: {len(inside)} pairs, correlation {lowest:.3f} to {highest:.3f}"
+        detail = f"{len(members)} near-identical images: {len(inside)} pairs, correlation {lowest:.3f} to {highest:.3f}"
         if len(members) > max(10, SMALL_SHARE * len(images)):
-            detail += "; so many look alike that they may be frames of one video, or simply alike"
+            detail += "; a group this large may be the frames of one video, or images that merely look alike"
         findings.append(Finding(NEAR, [images[key] for key in members], detail, inside))
     return findings
 
@@ -120,7 +106,7 @@ def _class_conflicts(images: Mapping[int, ImageRecord], pairs: Sequence[Pair]) -
         if len(classes) > 1:
             inside = _pairs_inside(members, by_first)
             crossing = [pair for pair in inside if images[pair[0]].class_name != images[pair[1]].class_name]
-            detail = f"the same picture is called {' and '.join(str(name) for name in classes)}"
+            detail = f"near-identical images have different classes: {' and '.join(str(name) for name in classes)}"
             findings.append(Finding(CONFLICT, [images[key] for key in members], detail, crossing))
     return findings
 
@@ -139,14 +125,14 @@ def _leaks(images: Mapping[int, ImageRecord], pairs: Sequence[Pair]) -> list[Fin
                 f"{sum(images[key].split is split for key in members)} in {split or 'no split'}"
                 for split in sorted(splits, key=str)
             ]
-            detail = f"one patient, video or picture on both sides: {', '.join(parts)}; see: partly split"
+            detail = f"one patient, video or picture in several splits: {', '.join(parts)}; repair: partly split"
             findings.append(Finding(LEAK, [images[key] for key in members], detail))
     return findings
 
 
 def _lost_files(images: Sequence[ImageRecord], verify: bool, progress: Progress) -> list[Finding]:
     findings = []
-    with progress.task("looking for files", len(images)) as task, ThreadPoolExecutor() as pool:
+    with progress.task("checking files", len(images)) as task, ThreadPoolExecutor() as pool:
         for image, found in zip(images, pool.map(lambda image: _file_problem(image, verify), images), strict=True):
             if found is not None:
                 findings.append(Finding(found[0], [image], found[1]))
@@ -158,10 +144,10 @@ def _file_problem(image: ImageRecord, verify: bool) -> tuple[str, str] | None:
     try:
         if not verify:
             there = image.path.exists()
-            return None if there else (MISSING, "there is no such file; import it again from where it is now")
+            return None if there else (MISSING, "the file is missing; import it again from its new location")
         (facts,) = read_facts(image.path, fresh=True)
     except ImageUnreadable as exc:
         return MISSING, exc.reason
     if facts.content_hash != image.content_hash:
-        return CHANGED, "the file's content is not what was registered; give the new image a new name"
+        return CHANGED, "the file's content has changed since it was registered; save the new image under a new name"
     return None

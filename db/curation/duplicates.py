@@ -1,7 +1,7 @@
-"""Finds images that show the same: every new image against every registered one.
+"""Finds near-duplicates: compares every new image with every registered one.
 
-Work is done in chunks, each in one short transaction, and marked as done with it, so that a search that was cut goes
-on where it stopped; nothing is found twice.
+Images are compared in chunks. Each chunk is stored and marked as compared in one short transaction, so an interrupted
+search resumes where it stopped and finds nothing twice.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ CHUNK = 4096
 
 
 def find_near_duplicates(registry: Registry, *, progress: Progress | None = None) -> list[tuple[int, int, float]]:
-    """Compare images that were not compared yet with all others, and store which ones show the same.
+    """Compare images not yet compared with all others, and store the near-duplicates found.
 
     Returns:
-        Near-duplicates of the images that were new, as (smaller id, larger id, correlation).
+        Near-duplicates of the newly compared images, as (smaller id, larger id, correlation).
     """
     with registry.read() as tx:
         new = tx.duplicates.not_compared()
@@ -72,7 +72,7 @@ def _verified(registry: Registry, pairs: Sequence[tuple[int, int]]) -> list[tupl
 
 
 def add_missing_fingerprints(registry: Registry, *, progress: Progress | None = None) -> int:
-    """Note what images look like that an older program registered, and return how many could be read."""
+    """Add the fingerprints of images that an older version registered without one, and return how many were added."""
     with registry.read() as tx:
         images = tx.images.select(ids=tx.duplicates.without_fingerprint())
     done = 0

@@ -15,7 +15,7 @@ def group_images(
 
     Args:
         images: id, group (patient, video) if known, and content hash of each.
-        near: pairs of near-duplicates.
+        near: pairs of near-duplicates; those of other images are ignored.
 
     Returns:
         For every image its group's members in order of id; the images of one group share one list.

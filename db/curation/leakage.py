@@ -1,4 +1,4 @@
-"""Which images must not be learned from, since they show what a held-back image shows."""
+"""Finds images that would leak test or validation data into training: same patient, content or picture."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -30,7 +30,7 @@ def _members(groups: Mapping[int, list[int]], ids: Iterable[int]) -> set[int]:
 
 
 def leaking_images(tx: Transaction) -> tuple[set[int], set[int]]:
-    """Find images outside test and validation that belong to a group of an image in there.
+    """Find images outside test and validation that share a group with an image in one of them.
 
     Returns:
         Images outside test that are related to a test image; images without a split that are related to a
@@ -47,12 +47,12 @@ def leaking_images(tx: Transaction) -> tuple[set[int], set[int]]:
 
 
 def already_seen(tx: Transaction, images: Sequence[NewImage], seen: Iterable[int]) -> list[int]:
-    """Find images that are not registered but are, or show the same as, some that are.
+    """Find unregistered images that are copies or near-duplicates of registered ones.
 
     Args:
-        tx: a transaction.
-        images: that are not registered.
-        seen: numbers of registered images, such as those that a run was shown.
+        tx: an open transaction.
+        images: images that are not registered.
+        seen: ids of registered images, such as those a run was trained on.
 
     Returns:
         Positions among `images`, ascending.

@@ -22,15 +22,15 @@ def split_images(
     Args:
         registry: the registry.
         val: share of all images for validation, 0 to 1.
-        test: share of all images for test, 0 to 1; images that are in test already count towards it.
+        test: share of all images for test, 0 to 1; images already in test count towards it.
         seed: the same seed and images give the same splits.
-        dry_run: only say what would be.
+        dry_run: return the sizes without storing anything.
 
     Raises:
         InvalidArgument: a share is out of range.
     """
     if not (0 <= val < 1 and 0 <= test < 1 and val + test < 1):
-        raise InvalidArgument(f"val and test must be shares that leave something to train on, got {val} and {test}")
+        raise InvalidArgument(f"val and test must be shares from 0 to 1 whose sum is below 1, got {val} and {test}")
     with registry.read() as tx:
         images = tx.images.select()
         near = [(first, second) for first, second, _ in tx.duplicates.pairs()]

@@ -1,1 +1,1 @@
-"""What was said when: hashes of snapshots, what changed between two, and taking labels back."""
+"""History: snapshot hashes, differences between snapshots, and retracting labels."""

@@ -1,6 +1,6 @@
-"""Takes back every label born from a run, a reviewer or a time, and takes that back again. Nothing is deleted."""
+"""Retracts the labels of a run, a reviewer or a period, and undoes retractions. Nothing is deleted."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from db.errors import InvalidArgument
@@ -8,22 +8,24 @@ from db.records import LocationLabel, LocationStatus
 from db.registry import Registry, Transaction
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class RetractionReport:
     """What a retraction, or its undoing, did."""
 
     retraction: int | None = None
-    """Its number, by which it can be undone; None where there was nothing to do."""
+    """Its number, for undoing it; None if nothing matched or on a dry run."""
     labels: int = 0
-    """Statements taken back."""
+    """Labels retracted."""
     images: int = 0
-    """Images of which something else is known now."""
+    """Images whose current label changed."""
     restored: int = 0
-    """Of these, images for which an earlier (or the same) statement holds again."""
+    """Of these, images for which an earlier (or the same) label is current again."""
     unknown: int = 0
-    """Of these, images whose location is not known any more."""
+    """Of these, images whose location is now unknown."""
     retrain: list[str] = field(default_factory=list)
-    """Runs that were trained on one of these statements."""
+    """Runs trained on at least one of these labels."""
+    dry_run: bool = False
+    """Nothing was stored; the counts say what would change."""
 
 
 def retract_labels(
@@ -35,50 +37,45 @@ def retract_labels(
     author: str = "unknown",
     dry_run: bool = False,
 ) -> RetractionReport:
-    """Take back every statement that fits all criteria; what was said before it holds again.
+    """Retract every label that matches all criteria; the previous label of each image becomes current again.
 
-    A run's own proposals do not wait for a person any more either. Statements that are taken back already are left
-    alone, so that the same retraction twice changes nothing.
+    Retracting a whole run also withdraws its proposals from review. Labels already retracted are skipped, so repeating
+    a retraction changes nothing.
 
     Args:
         registry: where the labels are.
         run: name of the run whose proposals were accepted or edited.
-        reviewer: the person who said it.
-        since: with a time zone; statements made then or later.
-        author: who takes them back.
-        dry_run: only say what would be done.
+        reviewer: the person who made the label.
+        since: timezone-aware; labels made at this time or later.
+        author: the person who retracts.
+        dry_run: return what would change without storing anything.
 
     Raises:
         InvalidArgument: no criterion is given; NotFound: there is no such run.
     """
     if run is None and reviewer is None and since is None:
-        raise InvalidArgument("say what to take back: --run R, --reviewer NAME, --since TIME, or several of them")
+        raise InvalidArgument("no labels selected: give --run R, --reviewer NAME or --since TIME, or several")
     with registry.read() if dry_run else registry.begin() as tx:
         run_id = tx.runs.get(run).id if run is not None else None
         found = tx.retractions.statements(run_id=run_id, reviewer=reviewer, since=since)
         whole_run = run_id is not None and reviewer is None and since is None
         in_force = tx.retractions.of_run(run_id) is not None if whole_run and run_id is not None else False
         if not found and (in_force or not whole_run):
-            return RetractionReport()
+            return RetractionReport(dry_run=dry_run)
         labels = {label_id for label_id, _ in found}
         images = {image_id for _, image_id in found}
-        report = RetractionReport(labels=len(labels), retrain=_trained_on(tx, labels, images))
+        report = RetractionReport(labels=len(labels), retrain=_trained_on(tx, labels, images), dry_run=dry_run)
         if dry_run:
-            report.images = sum(
-                image.label is not None and image.label.statement_id in labels for image in tx.images.select(ids=images)
-            )
-            return report
-        report.retraction = tx.retractions.add(
-            sorted(labels), run_id=run_id, reviewer=reviewer, since=since, author=author
-        )
-        _count(report, tx.retractions.settle(images, retraction_id=report.retraction))
-    return report
+            held = [image.label.statement_id for image in tx.images.select(ids=images) if image.label is not None]
+            return replace(report, images=sum(statement in labels for statement in held))
+        number = tx.retractions.add(sorted(labels), run_id=run_id, reviewer=reviewer, since=since, author=author)
+        return _settled(report, number, tx.retractions.settle(images, retraction_id=number))
 
 
 def undo_retraction(
     registry: Registry, number: int, *, author: str = "unknown", dry_run: bool = False
 ) -> RetractionReport:
-    """Take a retraction back: what it took back holds again, unless something newer was said since.
+    """Undo a retraction: its labels become current again, unless a newer label has been made since.
 
     Undoing twice changes nothing.
 
@@ -88,20 +85,18 @@ def undo_retraction(
     with registry.read() if dry_run else registry.begin() as tx:
         record = tx.retractions.get(number)
         if record.undone:
-            return RetractionReport()
+            return RetractionReport(dry_run=dry_run)
         images = tx.retractions.images_of(number)
-        report = RetractionReport(labels=record.labels)
+        report = RetractionReport(labels=record.labels, dry_run=dry_run)
         if dry_run:
-            report.images = len(images)
-            return report
-        report.retraction = tx.retractions.undo(number, author=author)
-        _count(report, tx.retractions.settle(images, retraction_id=report.retraction))
-    return report
+            return replace(report, images=len(images))
+        undoing = tx.retractions.undo(number, author=author)
+        return _settled(report, undoing, tx.retractions.settle(images, retraction_id=undoing))
 
 
-def _count(report: RetractionReport, changed: dict[int, LocationLabel | None]) -> None:
+def _settled(report: RetractionReport, number: int, changed: dict[int, LocationLabel | None]) -> RetractionReport:
     known = sum(label is not None and label.status is not LocationStatus.UNKNOWN for label in changed.values())
-    report.images, report.restored, report.unknown = len(changed), known, len(changed) - known
+    return replace(report, retraction=number, images=len(changed), restored=known, unknown=len(changed) - known)
 
 
 def _trained_on(tx: Transaction, labels: set[int], images: set[int]) -> list[str]:

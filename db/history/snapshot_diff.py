@@ -21,12 +21,12 @@ class Change:
 def compare_snapshots(
     registry: Registry, first: str, second: str
 ) -> tuple[SnapshotRecord, SnapshotRecord, list[Change]]:
-    """List what changed from one snapshot to another; costs what has changed between them.
+    """List what changed from one snapshot to another, in time proportional to the changes.
 
     Args:
-        registry: where they are.
+        registry: the registry that holds them.
         first: hash of a snapshot, or the start of one.
-        second: likewise.
+        second: hash of the other snapshot, or the start of it.
 
     Raises:
         NotFound: there is no such snapshot.
@@ -60,7 +60,7 @@ def _changes(before: ImageRecord | None, after: ImageRecord | None) -> Iterable[
 
 
 def describe(image: ImageRecord) -> str:
-    """Say what is known of an image in a few words."""
+    """Summarize what is known about an image."""
     parts = [image.class_name or "no class", _location(image), image.split or "no split"]
     return ", ".join(parts)
 

@@ -82,7 +82,7 @@ def _decode_sized(file: ImageFile | Path, data: bytes, *, as_grey: bool = False)
         return ImageOps.exif_transpose(image), ((height, width) if orientation in TURNED else (width, height))
     except Image.DecompressionBombError as exc:
         raise ImageUnreadable(
-            file, f"it has more than {MAX_PIXELS:,} pixels, which is refused unopened; cut it into tiles"
+            file, f"it has more than {MAX_PIXELS:,} pixels, the limit for decoding; cut it into tiles"
         ) from exc
     except (OSError, ValueError, SyntaxError, EOFError) as exc:
         raise ImageUnreadable(file, f"it is not an image that can be decoded ({exc})") from exc
@@ -131,7 +131,7 @@ def read_facts(file: ImageFile | Path, *, fresh: bool = False) -> list[ImageFact
 
 def _remark(image: Image.Image) -> str | None:
     frames = getattr(image, "n_frames", 1) if image.format in {"GIF", "PNG", "TIFF", "WEBP"} else 1
-    return f"it holds {frames} pictures, only the first is used" if frames > 1 else None
+    return f"it holds {frames} frames, only the first is used" if frames > 1 else None
 
 
 def _thumbnail(image: Image.Image) -> bytes:
@@ -145,7 +145,7 @@ def _dicom_facts(file: ImageFile, data: bytes, digest: "hashlib._Hash") -> list[
     try:
         header = dicom.read_header(data)
         if header.width * header.height > MAX_PIXELS:
-            raise ImageUnreadable(file, f"it has more than {MAX_PIXELS:,} pixels, which is refused unopened")
+            raise ImageUnreadable(file, f"it has more than {MAX_PIXELS:,} pixels, the limit for decoding")
         # A frame that is asked for by number is one, even where it is the only one.
         numbered = header.frames > 1 or file.frame is not None
         frames = range(header.frames) if file.frame is None else [file.frame]

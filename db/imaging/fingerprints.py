@@ -21,16 +21,16 @@ NEAR_CORRELATION = 0.98
 COEFFICIENTS = 16
 SCALE = 127
 FLAT = 2.0
-"""Standard deviation in grey levels below which a thumbnail shows nothing that could be compared."""
+"""Standard deviation in grey levels below which a thumbnail is too flat to compare."""
 
 RADIUS = math.sqrt(2 * (1 - NEAR_CORRELATION)) + 2 * math.sqrt(COEFFICIENTS) / (2 * SCALE)
 """Distance of two near-duplicates' hashes at most, the rounding to bytes included."""
 
 MATRIX_VALUES = 8_000_000
-"""Distances worked out at once: 32 MB."""
+"""Distances computed at once: 32 MB."""
 
 NEIGHBOURS = 32
-"""Candidates looked at for an image, nearest first: a video's frames are all alike, and a few links join them."""
+"""Most candidates per image, nearest first: frames of a video are all alike, and a few links join them."""
 
 
 def unit_vectors(thumbnails: Sequence[bytes]) -> NDArray[np.float32]:

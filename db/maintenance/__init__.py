@@ -1,1 +1,1 @@
-"""Looking after the registry itself: backup, restore, upgrade, and checks of what its tables promise."""
+"""Registry maintenance: backup, restore, upgrade, and integrity checks."""

@@ -25,7 +25,7 @@ CHUNK = 2000
 
 
 def backup_registry(registry: Registry, out: Path, *, progress: Progress | None = None) -> dict[str, int]:
-    """Write everything that is in a registry into a new file, as it is at one moment.
+    """Write a consistent copy of the whole registry into a new file.
 
     Returns:
         Number of rows by table.
@@ -34,8 +34,9 @@ def backup_registry(registry: Registry, out: Path, *, progress: Progress | None 
         Conflict: the file exists already; RegistryError: it cannot be written.
     """
     if out.exists():
-        raise Conflict(f"{out} exists already; a backup never overwrites anything")
-    draft = out.with_name(f".{out.name}.partial")
+        raise Conflict(f"{out} exists already; a backup never overwrites a file")
+    # Absolute, since a relative URL counts from the project folder, a path typed by a person from the current one.
+    draft = out.absolute().with_name(f".{out.name}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _remove_sqlite(draft)
@@ -75,7 +76,7 @@ def restore_registry(file: Path, registry: Registry, *, progress: Progress | Non
             backup.upgrade()
             with registry.read() as tx:
                 if tx.images.class_names() or tx.status.count().images["total"] or tx.runs.all():
-                    raise Conflict("the registry is not empty; a backup is restored into a new one: partly init DIR")
+                    raise Conflict("the registry is not empty; restore into a new project: partly init DIR")
             return _copy(backup, registry, progress or SilentProgress())
         finally:
             backup.close()
@@ -102,18 +103,24 @@ def upgrade_registry(url: str, root: Path, *, dry_run: bool = False) -> UpgradeR
         found, wanted = registry.revisions()
         if found == wanted or dry_run:
             return UpgradeReport(found, wanted, None)
-        copy = copy_before_upgrade(url)
+        copy = copy_before_upgrade(url, root)
         registry.upgrade()
         return UpgradeReport(found, wanted, copy)
     finally:
         registry.close()
 
 
-def copy_before_upgrade(url: str) -> Path | None:
-    """Copy a SQLite registry's file before its schema is changed, and return where to; None for other databases."""
-    file = sqlite_file(absolute_url(url, Path.cwd()))
+def copy_before_upgrade(url: str, root: Path) -> Path | None:
+    """Copy a SQLite registry's file before its schema is changed, and return where to; None for other databases.
+
+    Raises:
+        RegistryMissing: there is no such file.
+    """
+    file = sqlite_file(absolute_url(url, root))
     if file is None:
         return None
+    if not file.is_file():
+        raise RegistryMissing(f"there is no registry at {file}; create one with: partly init")
     target = file.with_name(f"{file.name}.before-upgrade")
     number = 1
     while target.exists():

@@ -37,7 +37,7 @@ FEW = 5
 
 
 def check_registry(registry: Registry) -> list[str]:
-    """Return what is wrong, one sentence each; nothing for a sound registry.
+    """Return the problems found, one sentence each; an empty list for a sound registry.
 
     The database's own checks run first, then what triggers and queries promise, the masks' contents, and the newest
     snapshot, whose hash is worked out again from all images.
@@ -55,7 +55,7 @@ def check_registry(registry: Registry) -> list[str]:
         ):
             damaged += digest != "sha256:" + hashlib.sha256(png).hexdigest()
         if damaged:
-            problems.append(f"the content of {damaged} masks does not fit their hash")
+            problems.append(f"the content of {damaged} masks does not match their hash")
     return problems + _snapshot_problems(registry)
 
 
@@ -64,7 +64,7 @@ def _database_problems(connection: Connection) -> list[str]:
         return []
     said = [str(row[0]) for row in connection.execute(text("PRAGMA integrity_check"))]
     broken = [f"{row[0]} row {row[1]}" for row in connection.execute(text("PRAGMA foreign_key_check"))]
-    return [*(line for line in said if line != "ok"), *(f"a row refers to nothing: {line}" for line in broken)]
+    return [*(line for line in said if line != "ok"), *(f"a row refers to a missing row: {line}" for line in broken)]
 
 
 def _snapshot_problems(registry: Registry) -> list[str]:
@@ -75,5 +75,5 @@ def _snapshot_problems(registry: Registry) -> list[str]:
         newest = max(snapshots, key=lambda snapshot: snapshot.position)
         images = tx.snapshots.states_at(newest.position)
     if hash_state(update_state(EMPTY_STATE, [], images)) != newest.hash:
-        return [f"snapshot {newest.hash} does not read as it was taken"]
+        return [f"snapshot {newest.hash} no longer matches its hash"]
     return []

@@ -24,6 +24,22 @@ SQLITE_VARIABLES = 30_000
 """SQLite takes 32,766 values in a statement."""
 
 
+def reserve_ids(session: Session, table: type[Base], count: int) -> list[int]:
+    """Return numbers for `count` new rows in ascending order; there is one writer at a time (see db.engine)."""
+    key = table.__table__.c.id
+    if session.get_bind().dialect.name == "postgresql":
+        sequence = text("SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)")
+        return list(session.scalars(sequence, {"name": table.__tablename__, "count": count}))
+    first = (session.scalar(select(func.max(key))) or 0) + 1
+    return list(range(first, first + count))
+
+
+def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
+    """Cut a list into pieces."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
 def insert_rows(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows that all have the same columns.
 
@@ -67,19 +83,3 @@ def _copy(connection: Connection, table: str, names: Sequence[str], values: Sequ
         raise IntegrityError(statement, None, exc) from exc
     except psycopg.Error as exc:
         raise DBAPIError(statement, None, exc) from exc
-
-
-def reserve_ids(session: Session, table: type[Base], count: int) -> list[int]:
-    """Return numbers for `count` new rows in ascending order; there is one writer at a time (see db.engine)."""
-    key = table.__table__.c.id
-    if session.get_bind().dialect.name == "postgresql":
-        sequence = text("SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)")
-        return list(session.scalars(sequence, {"name": table.__tablename__, "count": count}))
-    first = (session.scalar(select(func.max(key))) or 0) + 1
-    return list(range(first, first + count))
-
-
-def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
-    """Cut a list into pieces."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

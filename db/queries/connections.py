@@ -20,7 +20,7 @@ class ConnectionQueries:
         self._session = session
 
     def use(self, *, url: str, project_id: int, media: str) -> ConnectionRecord:
-        """Make this project the one that push and pull work with."""
+        """Make this project the target of push and pull."""
         statement = select(Connection).where(Connection.url == url, Connection.project_id == project_id)
         row = self._session.scalar(statement)
         if row is None:
@@ -65,13 +65,13 @@ class ConnectionQueries:
         return list(self._session.scalars(statement))
 
     def readers_wanted(self) -> dict[int, int]:
-        """Return how many people are to look at an image, where that is more than one, in any project."""
+        """Return the number of annotators per image, where it is more than one, in any project."""
         statement = select(LabelStudioTask.image_id, func.max(LabelStudioTask.readers))
         wanted = statement.where(LabelStudioTask.readers > 1).group_by(LabelStudioTask.image_id)
         return {row[0]: row[1] for row in self._session.execute(wanted)}
 
     def set_links(self, connection_id: int, links: Sequence[TaskLink]) -> None:
-        """Note which task belongs to which image and what was sent with it."""
+        """Store which task belongs to which image and what was sent with it."""
         known: dict[int, LabelStudioTask] = {}
         of_project = select(LabelStudioTask).where(LabelStudioTask.connection_id == connection_id)
         for chunk in chunks([link.image_id for link in links]):
@@ -101,7 +101,7 @@ class ConnectionQueries:
         return {row[0]: row[1] for row in rows}
 
     def set_annotation_counts(self, connection_id: int, counts: Mapping[int, int]) -> None:
-        """Note how many annotations and skips tasks have."""
+        """Store how many annotations and skips tasks have."""
         by_count: dict[int, list[int]] = defaultdict(list)
         for task_id, count in counts.items():
             by_count[count].append(task_id)

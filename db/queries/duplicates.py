@@ -1,4 +1,4 @@
-"""What images look like, and which ones show the same."""
+"""Fingerprints of images, and the near-duplicates among them."""
 
 from collections.abc import Iterable, Sequence
 
@@ -21,12 +21,12 @@ class DuplicateQueries:
         return [(row[0], row[1]) for row in self._session.execute(statement) if row[1]]
 
     def not_compared(self) -> list[int]:
-        """Return the images that were not compared with the others yet."""
+        """Return the images not yet compared with the others."""
         statement = select(Fingerprint.image_id).where(Fingerprint.compared.is_(False))
         return list(self._session.scalars(statement.order_by(Fingerprint.image_id)))
 
     def without_fingerprint(self) -> list[int]:
-        """Return the images whose looks were never noted (registered by an older program)."""
+        """Return the images without a fingerprint (registered by an older version)."""
         statement = select(Image.id).outerjoin(Fingerprint, Fingerprint.image_id == Image.id)
         return list(self._session.scalars(statement.where(Fingerprint.image_id.is_(None)).order_by(Image.id)))
 

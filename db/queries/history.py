@@ -1,4 +1,4 @@
-"""The history of an image: who or what said what about it, when, and on what grounds."""
+"""The history of an image: who or what changed it, when, and from which run and score."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -10,13 +10,13 @@ from db.tables import Image, ImageClass, ImageVersion, Review
 
 
 class HistoryQueries:
-    """What was said about images."""
+    """Histories of images."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def of_image(self, image_id: int) -> list[Event]:
-        """Return everything that was said and done about an image, oldest first."""
+        """Return all events of an image, oldest first."""
         proposals = {record.id: record for record in ProposalQueries(self._session).of_image(image_id)}
         labels = select_labels(self._session, [image_id])
         # At the same moment: registered before proposed, proposed before reviewed, reviewed before located.

@@ -36,7 +36,7 @@ class ImageQueries:
         self._paths = paths
 
     def class_ids(self, names: Iterable[str]) -> dict[str, int]:
-        """Return the ids of these classes, making those that are new."""
+        """Return the ids of these classes, creating missing ones."""
         known = {row.name: row.id for row in self._session.execute(select(ImageClass.name, ImageClass.id))}
         for name in sorted(set(names) - set(known)):
             created = ImageClass(name=name)
@@ -83,7 +83,7 @@ class ImageQueries:
         return ids
 
     def add_fingerprints(self, thumbnails: Sequence[tuple[int, bytes]]) -> None:
-        """Note what images look like, as (image id, thumbnail); they are compared later."""
+        """Store fingerprints of images, given as (image id, thumbnail); the images are compared later."""
         hashes = hash_thumbnails([thumbnail for _, thumbnail in thumbnails])
         insert_rows(
             self._session,
@@ -115,7 +115,7 @@ class ImageQueries:
         self._session.execute(update(Image).where(Image.id == image_id).values(**values))
 
     def move(self, image_id: int, new: NewImage) -> None:
-        """Note that the file of an image lies elsewhere now; its content is the same."""
+        """Store the new path of an image whose file was moved; its content is unchanged."""
         uri = self._paths.uri_from_file(new.path)
         self._session.execute(update(Image).where(Image.id == image_id).values(uri=uri, origin=new.origin))
 
@@ -133,7 +133,7 @@ class ImageQueries:
             self._session.connection().execute(statement, rows)
 
     def find(self, images: Sequence[NewImage]) -> list[ImageRecord]:
-        """Return the registered images at these places or with these contents."""
+        """Return the registered images at these paths or with these content hashes."""
         found: dict[int, ImageRecord] = {}
         for chunk in chunks(images):
             uris = [self._paths.uri_from_file(item.path) for item in chunk]
@@ -143,7 +143,7 @@ class ImageQueries:
         return [found[key] for key in sorted(found)]
 
     def at(self, files: Sequence[ImageFile]) -> list[ImageRecord]:
-        """Return the registered images at these places."""
+        """Return the registered images at these paths."""
         found: list[ImageRecord] = []
         for chunk in chunks(files):
             found += self._select(Image.uri.in_([self._paths.uri_from_file(file) for file in chunk]))
@@ -157,7 +157,7 @@ class ImageQueries:
         ids: Iterable[int] | None = None,
         limit: int | None = None,
     ) -> list[ImageRecord]:
-        """Return images in order of id, each with the label that holds.
+        """Return images in order of id, each with its current label.
 
         Args:
             splits: only these splits (None stands for images without one); None for all.
@@ -191,7 +191,7 @@ class ImageQueries:
         return records[0]
 
     def resolve(self, name: str) -> ImageRecord:
-        """Return the image that a person means: by number, key, path, URI, or the end of its path.
+        """Find an image by number, key, path, URI, or the end of its path.
 
         Raises:
             NotFound: there is none; Conflict: there are several.
@@ -205,10 +205,10 @@ class ImageQueries:
         escaped = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         found = self._select(or_(Image.uri == name, Image.uri.like(f"%/{escaped}", escape="\\")), limit=6)
         if not found:
-            raise NotFound(f"there is no image {name!r} in the registry; name it by number or path")
+            raise NotFound(f"there is no image {name!r} in the registry; give its number or path")
         if len(found) > 1:
             several = ", ".join(f"{record.id} ({record.path})" for record in found[:5])
-            raise Conflict(f"{name!r} could be several images: {several}; give the number")
+            raise Conflict(f"{name!r} matches several images: {several}; give the number")
         return found[0]
 
     def _select(self, *conditions: ColumnElement[bool], limit: int | None = None) -> list[ImageRecord]:
@@ -227,13 +227,13 @@ class ImageQueries:
         return {row[0]: Split(row[1]) if row[1] else None for row in rows}
 
     def group_facts(self) -> list[tuple[int, str | None, str]]:
-        """Return id, group and content hash of every image: what `db.curation.groups` needs, and no more."""
+        """Return id, group and content hash of every image: the input of `db.curation.groups`."""
         statement = select(Image.id, Image.group_key, Image.content_hash).order_by(Image.id)
         return [(row[0], row[1], row[2]) for row in self._session.execute(statement)]
 
 
 def records_from_rows(session: Session, paths: ProjectPaths, rows: Sequence[Any]) -> list[ImageRecord]:
-    """Turn rows of IMAGE_COLUMNS into what callers receive."""
+    """Turn rows of IMAGE_COLUMNS into records."""
     labels = labels_by_id(session, [row.label_id for row in rows if row.label_id is not None])
     return [
         ImageRecord(

@@ -1,4 +1,4 @@
-"""The journal of pushes and pulls: what each is to do is written down before it is done."""
+"""The journal of pushes and pulls: every step is recorded before it is carried out."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ class JournalQueries:
         self._session = session
 
     def open(self, connection_id: int, kind: SyncKind, *, options: Mapping[str, Any], owner: str) -> int:
-        """Begin a sync and return its number."""
+        """Start a sync and return its number."""
         row = Sync(
             connection_id=connection_id, kind=kind, options=dict(options), status=SyncStatus.RUNNING, owner=owner
         )
@@ -29,7 +29,7 @@ class JournalQueries:
         return row.id
 
     def resume(self, sync_id: int, *, owner: str) -> None:
-        """Let another process go on with a sync."""
+        """Hand a sync over to another process, which resumes it."""
         self._change(sync_id, status=SyncStatus.RUNNING, owner=owner, detail=None, finished_at=None)
 
     def close(
@@ -48,7 +48,7 @@ class JournalQueries:
         self._change(sync_id, **values)
 
     def touch(self, sync_id: int) -> None:
-        """Say that somebody still works on a sync."""
+        """Record that a sync is still being worked on."""
         self._change(sync_id)
 
     def _change(self, sync_id: int, **values: Any) -> None:
@@ -67,7 +67,7 @@ class JournalQueries:
         return [_record(row) for row in self._session.scalars(select(Sync).order_by(Sync.id.desc()).limit(limit))]
 
     def add_steps(self, sync_id: int, steps: Sequence[SyncStep]) -> list[SyncStep]:
-        """Write steps down after those that are there, and return them with their numbers."""
+        """Append steps to those already stored, and return them with their numbers."""
         highest = self._session.scalar(select(func.max(StepRow.ordinal)).where(StepRow.sync_id == sync_id))
         first = 0 if highest is None else highest + 1
         numbered = [replace(step, ordinal=first + n) for n, step in enumerate(steps)]
@@ -114,7 +114,7 @@ class JournalQueries:
         ]
 
     def mark_steps(self, sync_id: int, ordinals: Sequence[int], state: StepState, *, detail: str | None = None) -> None:
-        """Note how far steps are."""
+        """Store the state of steps."""
         values: dict[str, Any] = {"state": state} | ({"detail": detail} if detail is not None else {})
         for chunk in chunks(ordinals):
             self._session.execute(
@@ -123,7 +123,7 @@ class JournalQueries:
         self.touch(sync_id)
 
     def set_addresses(self, sync_id: int, addresses: Mapping[int, str]) -> None:
-        """Note where the server has the images of steps, by their number."""
+        """Store the server's addresses of the images of steps, by step number."""
         for ordinal, address in addresses.items():
             self._session.execute(
                 update(StepRow).where(StepRow.sync_id == sync_id, StepRow.ordinal == ordinal).values(address=address)

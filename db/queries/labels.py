@@ -1,4 +1,4 @@
-"""Location labels: append-only, the highest revision of an image holds (a trigger makes the image point at it)."""
+"""Location labels: append-only; the highest revision of an image is current (a trigger makes the image refer to it)."""
 
 import hashlib
 from collections import defaultdict
@@ -45,7 +45,7 @@ class LabelQueries:
         return self.append_many([label])[0]
 
     def append_many(self, labels: Sequence[NewLabel]) -> list[int]:
-        """Add statements in this order and return their ids.
+        """Append labels in this order and return their ids.
 
         Raises:
             Conflict: one of the images is in the test split and `on_test` is not set.
@@ -114,11 +114,11 @@ class LabelQueries:
         return found
 
     def history(self, image_id: int) -> list[LocationLabel]:
-        """Return everything ever said about an image's location, oldest first."""
+        """Return all location labels of an image, oldest first."""
         return select_labels(self._session, [image_id])
 
     def comes_from_annotation(self, image_id: int, connection_id: int, external_id: int) -> bool:
-        """Say whether the label that holds for an image was made by this annotation (any version of it)."""
+        """Return whether the current label of an image was made by this annotation (any version of it)."""
         statement = (
             select(func.count())
             .select_from(Image)
@@ -143,7 +143,7 @@ def box_columns(box: Box) -> dict[str, float]:
 
 
 def select_labels(session: Session, image_ids: Sequence[int]) -> list[LocationLabel]:
-    """Return everything ever said about the locations of images, by image and oldest first."""
+    """Return all location labels of images, by image and oldest first."""
     found: list[LocationLabel] = []
     for chunk in chunks(image_ids):
         statement = select(*LABEL_COLUMNS).where(LabelRow.image_id.in_(chunk))
@@ -175,7 +175,7 @@ def list_boxes(session: Session, label_ids: Sequence[int]) -> dict[int, tuple[Bo
 
 
 def label_from_row(row: Any, boxes: tuple[Box, ...]) -> LocationLabel:
-    """Turn a row of LABEL_COLUMNS into what callers receive."""
+    """Turn a row of LABEL_COLUMNS into a record."""
     return LocationLabel(
         id=row.id,
         image_id=row.image_id,

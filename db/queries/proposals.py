@@ -58,11 +58,11 @@ class ProposalQueries:
         return len(new)
 
     def pending(self, *, limit: int | None = None) -> list[ProposalRecord]:
-        """Return the proposals that wait for a person (at most `limit` of them), surest first."""
+        """Return the proposals awaiting review (at most `limit`), highest score first."""
         return self._select(is_pending(), limit=limit)
 
     def pending_for(self, image_ids: Iterable[int]) -> list[ProposalRecord]:
-        """Return the proposals for these images that wait for a person."""
+        """Return the proposals for these images that await review."""
         found: list[ProposalRecord] = []
         for chunk in chunks(sorted(set(image_ids))):
             found += self._select(and_(is_pending(), Proposal.image_id.in_(chunk)))
@@ -77,7 +77,7 @@ class ProposalQueries:
         return found
 
     def of_run(self, run_id: int, image_ids: Iterable[int] | None = None) -> list[ProposalRecord]:
-        """Return a run's proposals (for these images), surest first."""
+        """Return a run's proposals (for these images), highest score first."""
         if image_ids is None:
             return self._select(Proposal.run_id == run_id)
         found: list[ProposalRecord] = []
@@ -94,7 +94,7 @@ class ProposalQueries:
         return found
 
     def of_image(self, image_id: int) -> list[ProposalRecord]:
-        """Return everything ever proposed for an image, surest first."""
+        """Return all proposals for an image, highest score first."""
         return self._select(Proposal.image_id == image_id)
 
     def _select(self, condition: ColumnElement[bool], *, limit: int | None = None) -> list[ProposalRecord]:

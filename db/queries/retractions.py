@@ -1,7 +1,7 @@
-"""Retractions: labels taken back together, and that itself taken back. Nothing is deleted.
+"""Retractions: labels retracted together, and undone retractions. Nothing is deleted.
 
-What holds for an image is its newest statement that is not taken back. Where a retraction changes that, it appends a
-label that repeats the statement (or says `unknown`), so that history and snapshots see it like any other change.
+The current label of an image is its newest one that is not retracted. Where a retraction changes that, it appends a
+label that repeats the earlier one (or is `unknown`), so that history and snapshots see it like any other change.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ class RetractionQueries:
         self._session = session
 
     def statements(self, *, run_id: int | None, reviewer: str | None, since: datetime | None) -> list[tuple[int, int]]:
-        """Return the statements that fit all criteria and are not taken back yet, as (label id, image id)."""
+        """Return the labels that match all criteria and are not yet retracted, as (label id, image id)."""
         conditions = [LabelRow.retraction_id.is_(None), LabelRow.restores_id.is_(None), ~_is_taken_back()]
         if run_id is not None:
             conditions.append(LabelRow.run_id == run_id)
@@ -39,7 +39,7 @@ class RetractionQueries:
     def statements_of_annotations(
         self, connection_id: int, annotation_ids: Sequence[int]
     ) -> list[tuple[int, int, int]]:
-        """Return the statements made by annotations that are not taken back, as (label id, image id, annotation id)."""
+        """Return the labels made by annotations that are not retracted, as (label id, image id, annotation id)."""
         found: list[tuple[int, int, int]] = []
         for chunk in chunks(annotation_ids):
             statement = (
@@ -57,7 +57,7 @@ class RetractionQueries:
         return found
 
     def standing(self, label_ids: Sequence[int]) -> set[int]:
-        """Return those of these statements that are not taken back."""
+        """Return those of these labels that are not retracted."""
         return set(label_ids) - self._taken_back(label_ids)
 
     def of_run(self, run_id: int) -> RetractionRecord | None:
@@ -76,7 +76,7 @@ class RetractionQueries:
         reviewer: str | None = None,
         since: datetime | None = None,
     ) -> int:
-        """Take labels back and return the retraction's number; call `settle` afterwards."""
+        """Retract labels and return the retraction's number; call `settle` afterwards."""
         row = Retraction(run_id=run_id, reviewer=reviewer, since=since, author=author)
         self._session.add(row)
         self._session.flush()
@@ -85,17 +85,17 @@ class RetractionQueries:
         return row.id
 
     def undo(self, retraction_id: int, *, author: str) -> int:
-        """Take a retraction back and return the number of its undoing; call `settle` afterwards."""
+        """Undo a retraction and return the number of the undoing; call `settle` afterwards."""
         row = Retraction(undoes_id=retraction_id, author=author)
         self._session.add(row)
         self._session.flush()
         return row.id
 
     def settle(self, image_ids: Iterable[int], *, retraction_id: int) -> dict[int, LocationLabel | None]:
-        """Let the newest statement that is not taken back hold for these images.
+        """Make the newest label that is not retracted the current one of these images.
 
         Returns:
-            The images for which that changes something: the statement that holds now, None where nothing is known.
+            The images that changed, with their current label; None where nothing is known.
         """
         ids = sorted(set(image_ids))
         statements: dict[int, list[LocationLabel]] = {image_id: [] for image_id in ids}
@@ -147,7 +147,7 @@ class RetractionQueries:
         return found
 
     def images_of(self, retraction_id: int) -> list[int]:
-        """Return the images whose labels a retraction took back."""
+        """Return the images whose labels were retracted by a retraction."""
         statement = (
             select(LabelRow.image_id)
             .join(RetractedLabel, RetractedLabel.label_id == LabelRow.id)

@@ -1,4 +1,4 @@
-"""Reviews: what people said about images, one row per annotation and version of it."""
+"""Reviews of images by people, one row per annotation and version of it."""
 
 import json
 from collections.abc import Sequence
@@ -58,14 +58,14 @@ class ReviewQueries:
         ]
 
     def statements(self, review_ids: Sequence[int]) -> dict[int, LocationLabel]:
-        """Return what reviews said about the location, by review; nothing for those that rejected."""
+        """Return the location labels made by reviews, by review; none for rejections."""
         found: dict[int, LocationLabel] = {}
         for chunk in chunks(review_ids):
             of_reviews = select(LabelRow.id).where(LabelRow.review_id.in_(chunk), LabelRow.retraction_id.is_(None))
             of_reviews = of_reviews.where(LabelRow.restores_id.is_(None)).order_by(LabelRow.id)
             ids = list(self._session.scalars(of_reviews))
             for label in sorted(labels_by_id(self._session, ids).values(), key=lambda label: label.id):
-                # The first label of a review is what it said; one after it is what was concluded from it.
+                # The first label of a review is its own statement; later ones are derived from it (consensus).
                 if label.review_id is not None:
                     found.setdefault(label.review_id, label)
         return found

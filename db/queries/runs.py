@@ -1,4 +1,4 @@
-"""Runs: one row a training, from its start to its metrics."""
+"""Runs: one row per training, from its start to its metrics."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ class RunQueries:
     def start(
         self, *, preset: str, config: Mapping[str, Any], snapshot: str, image_ids: Sequence[int] = ()
     ) -> RunRecord:
-        """Note that a training begins.
+        """Store the start of a training and return its run.
 
         Args:
             preset: name of the preset it began from.
@@ -47,18 +47,18 @@ class RunQueries:
         return self._record(run)
 
     def set_checkpoint(self, run_id: int, checkpoint: Path) -> None:
-        """Note where the run's checkpoint lies."""
+        """Store the path of the run's checkpoint."""
         self._row(run_id).checkpoint = self._paths.uri_from_path(checkpoint)
 
     def finish(self, run_id: int, status: RunStatus, metrics: Mapping[str, Any]) -> None:
-        """Note that a training has ended."""
+        """Store the end of a training."""
         run = self._row(run_id)
         run.status = status
         run.metrics = dict(metrics)
         run.finished_at = now()
 
     def add_metrics(self, run_id: int, metrics: Mapping[str, Any]) -> None:
-        """Note further results of a training, beside those that are there."""
+        """Add metrics to those already stored for a training."""
         run = self._row(run_id)
         run.metrics = {**run.metrics, **metrics}
 
@@ -75,7 +75,7 @@ class RunQueries:
         return self._record(run)
 
     def latest(self, status: RunStatus = RunStatus.FINISHED) -> RunRecord:
-        """Return the newest run with this status; those of a bench, which compares methods, are for asking by name.
+        """Return the newest run with this status; runs of a bench are skipped, they are used by name.
 
         Raises:
             NotFound: there is none.
@@ -84,7 +84,7 @@ class RunQueries:
         run = next((row for row in self._session.scalars(statement) if "bench" not in row.metrics), None)
         if run is None:
             wanted = "finished" if status is RunStatus.FINISHED else "interrupted"
-            raise NotFound(f"there is no {wanted} run yet; train one with: partly train")
+            raise NotFound(f"there is no {wanted} run yet; train one: partly train")
         return self._record(run)
 
     def all(self) -> list[RunRecord]:

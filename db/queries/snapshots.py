@@ -1,4 +1,4 @@
-"""Snapshots: states of the registry under the hash of what they say, which can be read again years later."""
+"""Snapshots: states of the registry, named by the hash of their content, that stay readable."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -37,7 +37,7 @@ class SnapshotQueries:
         self._paths = paths
 
     def take(self) -> SnapshotRecord:
-        """Remember the registry as it is now; costs what has changed since the last snapshot.
+        """Store the current state of the registry, in time proportional to the changes since the last snapshot.
 
         If all is as it was in some earlier snapshot, that one is returned.
         """
@@ -68,7 +68,7 @@ class SnapshotQueries:
         return sorted(set(self._session.scalars(changed)))
 
     def changed_between(self, first: SnapshotRecord, second: SnapshotRecord) -> list[int]:
-        """Return the ids of images about which something was said between two snapshots."""
+        """Return the ids of images that changed between two snapshots."""
         positions = sorted((first.position, second.position))
         return self._changed(*positions)
 
@@ -91,7 +91,7 @@ class SnapshotQueries:
         return records
 
     def states_at(self, position: int) -> list[ImageState]:
-        """Return what a snapshot at this position is the hash of."""
+        """Return the image states that a snapshot at this position is the hash of."""
         return self._states(self.images_at(position))
 
     def _states(self, images: Sequence[ImageRecord]) -> list[ImageState]:
@@ -132,7 +132,7 @@ class SnapshotQueries:
                 "before the registry kept its history has none that can be read; see: partly snapshots"
             )
         if len(found) > 1:
-            raise Conflict(f"several snapshots begin with {name!r}; give more of the hash")
+            raise Conflict(f"several snapshots begin with {name!r}; give more characters of the hash")
         return _record(found[0])
 
     def all(self) -> list[SnapshotRecord]:

@@ -1,4 +1,4 @@
-"""Catch trials: proposals that are known to be wrong, and what people made of them. None of it becomes a label."""
+"""Attention checks: proposals known to be wrong, and people's responses to them. None of it becomes a label."""
 
 import json
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from db.tables import now
 
 
 class TrialQueries:
-    """Catch trials of the registry."""
+    """Attention checks of the registry."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def add(self, connection_id: int, trials: Sequence[CatchTrial]) -> None:
-        """Note what is planted in a project, before it is sent."""
+        """Store the attention checks of a project, before they are sent."""
         ids = reserve_ids(self._session, TrialRow, len(trials)) if trials else []
         rows = [
             {
@@ -39,12 +39,12 @@ class TrialQueries:
         insert_rows(self._session, TrialRow, rows)
 
     def of_connection(self, connection_id: int) -> dict[int, CatchTrial]:
-        """Return what is planted in a project, by image."""
+        """Return the attention checks of a project, by image."""
         rows = self._session.scalars(select(TrialRow).where(TrialRow.connection_id == connection_id))
         return {row.image_id: _trial(row) for row in rows}
 
     def add_reviews(self, reviews: Sequence[CatchReview]) -> None:
-        """Store what people made of trials.
+        """Store people's responses to attention checks.
 
         Raises:
             Conflict: (at commit) this version of the annotation is stored already.
@@ -68,7 +68,7 @@ class TrialQueries:
         insert_rows(self._session, ReviewRow, rows)
 
     def versions(self, connection_id: int) -> dict[int, str]:
-        """Return the version last stored of every annotation of a planted proposal in a project."""
+        """Return the version last stored of every annotation of an attention check in a project."""
         statement = (
             select(ReviewRow.external_id, ReviewRow.external_version)
             .join(TrialRow, TrialRow.id == ReviewRow.trial_id)
@@ -78,7 +78,7 @@ class TrialQueries:
         return {row[0]: row[1] for row in self._session.execute(statement)}
 
     def reviews(self) -> list[CatchReview]:
-        """Return the newest version of what people said about planted proposals, oldest first."""
+        """Return the newest version of each response, oldest first."""
         newest: dict[tuple[int, int], ReviewRow] = {}
         for row in self._session.scalars(select(ReviewRow).order_by(ReviewRow.id)):
             newest[row.trial_id, row.external_id] = row
@@ -97,7 +97,7 @@ class TrialQueries:
         ]
 
     def count(self) -> int:
-        """Return how many proposals were planted, in all projects."""
+        """Return the number of attention checks in all projects."""
         return self._session.scalar(select(func.count()).select_from(TrialRow)) or 0
 
 

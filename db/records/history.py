@@ -35,7 +35,7 @@ class Event:
     """One thing that was said or done about an image."""
 
     at: datetime
-    kind: str
+    what: str
     """registered, changed, proposed, reviewed, located."""
     by: str | None
     """The person, program or file it comes from."""

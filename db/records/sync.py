@@ -17,14 +17,14 @@ class SyncKind(StrEnum):
 
 
 class SyncStatus(StrEnum):
-    """How far a sync is."""
+    """State of a sync."""
 
     RUNNING = "running"
     FINISHED = "finished"
     FAILED = "failed"
-    """It ended with an error; the next one of its kind goes on from there."""
+    """It ended with an error; the next sync of its kind resumes it."""
     REPLACED = "replaced"
-    """It was cut, and another plan has taken its place."""
+    """It was interrupted, and a new plan has replaced it."""
 
 
 class StepAction(StrEnum):
@@ -37,11 +37,11 @@ class StepAction(StrEnum):
 
 
 class StepState(StrEnum):
-    """How far a step is."""
+    """State of a step."""
 
     PLANNED = "planned"
     SENT = "sent"
-    """A request was sent, and its answer not yet noted: what became of it has to be looked up."""
+    """A request was sent and its response not yet recorded: its outcome has to be looked up."""
     DONE = "done"
     SKIPPED = "skipped"
 
@@ -84,7 +84,7 @@ class SyncRecord:
 
 @dataclass(frozen=True, slots=True)
 class CatchTrial:
-    """A proposal that is known to be wrong, planted in a project."""
+    """An attention check: a proposal known to be wrong, planted in a project."""
 
     image_id: int
     run_id: int
@@ -101,14 +101,14 @@ class CatchTrial:
 
 @dataclass(frozen=True, slots=True)
 class CatchReview:
-    """What a person made of a planted proposal."""
+    """A person's response to an attention check."""
 
     trial_id: int
     external_id: int
     external_version: str
     reviewer: str
     missed: bool
-    """It was taken for right: what the person said covers the same place."""
+    """The wrong proposal was accepted: the person's location covers the same place."""
     truth_iou: float
     seconds: float | None = None
     payload: dict[str, Any] = field(default_factory=dict)

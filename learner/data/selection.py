@@ -91,7 +91,7 @@ def select_data_of_run(
             snapshot = tx.snapshots.get(run.snapshot)
         except NotFound as exc:
             raise CheckpointIncompatible(
-                f"{run.name} cannot be resumed: its snapshot cannot be read any more; start a new training: partly train"
+                f"{run.name} cannot be resumed: its snapshot cannot be read any more; train again: partly train"
             ) from exc
         images = tx.snapshots.images_at(snapshot.position, wanted)
         held_back = leaking_images(tx)[0] | _test_images(tx)

@@ -51,7 +51,7 @@ def test_unanimous_needs_all_to_agree(registry, image_id):
     assert say(registry, image_id, "carol", HERE, policy="unanimous") == [], "she has changed her mind"
     assert known(registry, image_id) == ("present", (HERE,))
     with registry.read() as tx:
-        assert [event.kind for event in tx.history.of_image(image_id)].count("located") >= 4
+        assert [event.what for event in tx.history.of_image(image_id)].count("located") >= 4
     assert check_registry(registry) == []
 
 

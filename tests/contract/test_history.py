@@ -58,7 +58,7 @@ def test_the_log_says_who_said_what_from_which_run_at_which_tau(registry):
     with registry.begin() as tx:
         tx.images.set_facts(image_id, class_name="malignant", group="patient 1", split=Split.VAL, origin="somebody")
         events = tx.history.of_image(image_id)
-    said = [(event.kind, event.by) for event in events]
+    said = [(event.what, event.by) for event in events]
     assert said == [
         ("registered", "import of a.csv"),
         ("proposed", "run-1"),
@@ -262,8 +262,8 @@ def test_everything_born_from_a_run_is_taken_back(registry, reviewed):
     assert check_registry(registry) == []
     with registry.read() as tx:
         assert tx.proposals.pending() == [], "proposals of a run that was taken back do not wait"
-        assert tx.history.of_image(reviewed[1])[-1].kind == "retracted"
-        assert tx.history.of_image(reviewed[0])[-1].kind == "restored"
+        assert tx.history.of_image(reviewed[1])[-1].what == "retracted"
+        assert tx.history.of_image(reviewed[0])[-1].what == "restored"
 
 
 def test_a_retraction_can_be_taken_back(registry, reviewed):

@@ -10,8 +10,8 @@ from sqlalchemy import MetaData, insert, inspect, text
 
 from db import schema
 from db.engine import make_engine
-from db.errors import RegistryError, SchemaOutOfDate
-from db.maintenance.backup import copy_before_upgrade
+from db.errors import RegistryError, RegistryMissing, SchemaOutOfDate
+from db.maintenance.backup import copy_before_upgrade, upgrade_registry
 from db.maintenance.integrity import check_registry
 from db.records import Box, LocationSource, LocationStatus, NewLabel, ReviewOutcome, Split
 from db.registry import Registry, create_registry, open_for_upgrade, open_registry
@@ -177,13 +177,40 @@ def test_a_migration_that_fails_leaves_the_registry_as_it_was(tmp_path, monkeypa
     engine.dispose()
 
 
+@pytest.mark.parametrize("url", ["sqlite:///r.sqlite3", "sqlite+pysqlite:///r.sqlite3?timeout=5"])
+def test_the_safety_copy_holds_the_rows_whatever_the_current_folder(tmp_path, monkeypatch, url):
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    project.mkdir()
+    elsewhere.mkdir()
+    engine = make_engine(f"sqlite:///{project}/r.sqlite3")
+    fill_old(engine, "0001_create_registry")
+    engine.dispose()
+    monkeypatch.chdir(elsewhere)
+    report = upgrade_registry(url, project)
+    assert (report.found, report.wanted) == ("0001_create_registry", schema.head())
+    assert report.copy == project / "r.sqlite3.before-upgrade"
+    assert list(elsewhere.iterdir()) == []
+    kept = make_engine(f"sqlite:///{report.copy}")
+    with kept.connect() as connection:
+        assert schema.current(connection) == "0001_create_registry"
+        assert connection.execute(text("SELECT count(*) FROM images")).scalar() == 9
+    kept.dispose()
+    open_registry(url, project).close()
+
+
+def test_no_safety_copy_is_made_of_a_file_that_does_not_exist(tmp_path):
+    with pytest.raises(RegistryMissing, match=f"{tmp_path}/r.sqlite3"):
+        copy_before_upgrade("sqlite:///r.sqlite3", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_upgrade_keeps_a_copy_of_the_file(tmp_path):
     url = f"sqlite:///{tmp_path}/r.sqlite3"
     engine = make_engine(url)
     fill_old(engine, "0001_create_registry")
     engine.dispose()
-    copy = copy_before_upgrade(url)
-    again = copy_before_upgrade(url)
+    copy = copy_before_upgrade(url, tmp_path)
+    again = copy_before_upgrade(url, tmp_path)
     assert (copy.name, again.name) == ("r.sqlite3.before-upgrade", "r.sqlite3.before-upgrade-2")
     registry = open_for_upgrade(url, tmp_path)
     registry.upgrade()
@@ -193,4 +220,4 @@ def test_an_upgrade_keeps_a_copy_of_the_file(tmp_path):
         assert schema.current(connection) == "0001_create_registry"
         assert connection.execute(text("SELECT count(*) FROM images")).scalar() == 9
     old.dispose()
-    assert copy_before_upgrade("postgresql://somewhere/registry") is None
+    assert copy_before_upgrade("postgresql://somewhere/registry", tmp_path) is None

@@ -59,7 +59,7 @@ def test_a_project_is_made_opened_and_looked_at(tmp_path):
         assert project.status().images == {"total": 2, "fully": 0, "partly": 1, "unlabeled": 1}
     with partly.open_project(tmp_path / "breast") as again:
         assert [image.class_name for image in again.images(supervision="partly")] == ["benign"]
-        assert again.log(1)[0].kind == "registered"
+        assert again.log(1)[0].what == "registered"
         assert again.root == tmp_path / "breast"
 
 

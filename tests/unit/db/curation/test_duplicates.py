@@ -73,7 +73,8 @@ def test_copies_and_variants_are_found_and_conflicts_of_class_named(registry, pi
     conflict = findings["class_conflict"]
     assert "benign and malignant" in conflict.detail
     assert {"scaled.png", "original 0.png"} <= names(conflict.images)
-    assert any("scaled.png" in pair[0] or "scaled.png" in pair[1] for pair in conflict.to_dict()["pairs"])
+    (scaled,) = [image.id for image in conflict.images if image.path.name == "scaled.png"]
+    assert any(scaled in pair[:2] for pair in conflict.pairs)
 
 
 def test_a_later_import_is_compared_with_what_is_registered(registry, pictures, tmp_path):
