@@ -59,8 +59,9 @@ def tasks_by_image(client, project_id):
     return {int(task["data"][KEY].split("-")[0]): task for task in tasks}
 
 
-def push(registry, client, studio, what="proposals", **options):
-    return push_images(registry, client, PushRequest(what=what, **options), media_folder=studio.media)
+def push(registry, client, studio, what="proposals", *, dry_run=False, **options):
+    request = PushRequest(what=what, **options)
+    return push_images(registry, client, request, media_folder=studio.media, dry_run=dry_run)
 
 
 def image_of(registry, image_id):

@@ -30,8 +30,9 @@ def project(registry, phantoms, studio, client, request):
     return connection.project_id
 
 
-def push(registry, client, studio, what="proposals", **options):
-    return push_images(registry, client, PushRequest(what=what, **options), media_folder=studio.media)
+def push(registry, client, studio, what="proposals", *, dry_run=False, **options):
+    request = PushRequest(what=what, **options)
+    return push_images(registry, client, request, media_folder=studio.media, dry_run=dry_run)
 
 
 def tasks_of(client, project):

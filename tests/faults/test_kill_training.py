@@ -32,7 +32,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(phantoms, tmp_path):
             kill_after_an_epoch(folder, run)
             assert not list(run.glob(".last.json.partial")) or (run / "last.json").exists()
         result = train_model(registry, make_config("default", SETTINGS), resume=name == "killed")
-        assert (result["run"], result["epochs"]) == ("run-1", 14)
+        assert (result.run, result.epochs) == ("run-1", 14)
         weights[name] = load_checkpoint(run).tensors
         registry.close()
     assert all(torch.equal(weights["whole"][key], weights["killed"][key]) for key in weights["whole"])
