@@ -190,7 +190,7 @@ def test_a_run_cut_before_its_first_epoch_needs_the_registry_as_it_was(filled, m
     with filled.begin() as tx:
         image = tx.images.select(splits=[Split.TRAIN], supervision=Supervision.PARTLY)[0]
         tx.labels.append(NewLabel(image.id, present(), source=LocationSource.IMPORTED))
-    with pytest.raises(CheckpointIncompatible, match="learned something"):
+    with pytest.raises(CheckpointIncompatible, match="labels have changed"):
         train_model(filled, tiny(), resume=True)
 
 
