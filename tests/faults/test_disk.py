@@ -26,7 +26,7 @@ def test_a_full_disk_says_so_and_the_import_goes_on_once_there_is_space(tmp_path
     write_phantoms(tmp_path / "phantoms", 60, seed=1)
     monkeypatch.setattr("annotator.datasets.import_images.CHUNK", 20)
     registry = create_registry(f"sqlite:///{tmp_path}/r.sqlite3", tmp_path)
-    with pytest.raises(RegistryError, match="free some space"):
+    with pytest.raises(RegistryError, match="free some disk space"):
         import_images(registry_that_may_not_grow(tmp_path), ImportRequest(tmp_path / "phantoms", "csv"))
     assert check_registry(registry) == []
     report = import_images(registry, ImportRequest(tmp_path / "phantoms", "csv"))
