@@ -5,7 +5,6 @@ writers queue instead of failing, none can deadlock with another, what a writer 
 and the rows of image_versions are numbered in the order in which they become visible, which snapshots rely on.
 """
 
-import re
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
@@ -18,8 +17,6 @@ from db.errors import RegistryError
 BUSY_TIMEOUT_S = 60.0
 WRITER_LOCK = int.from_bytes(b"partly", "big")
 """Key of PostgreSQL's advisory lock; it counts within one database."""
-
-SQLITE_URL = re.compile(r"(?P<driver>sqlite(?:\+\w+)?:///)(?P<path>[^?]*)(?P<query>.*)", re.DOTALL)
 
 
 def make_engine(url: str) -> Engine:
