@@ -1,6 +1,7 @@
-"""What became of proposals, how long that took, and how far people agree: numbers from stored reviews; pure.
+"""What became of proposals, how long that took, and how far people agree: numbers from stored reviews.
 
-A bin of scores says whether tau is in the right place: where nearly all proposals are accepted it could be lower, where
+`summarize_reviews` reads the registry; everything else is computed from the records that it is given. A bin of scores
+says whether tau is in the right place: where nearly all proposals are accepted it could be lower, where
 many are edited or rejected it should be higher.
 """
 
@@ -14,6 +15,7 @@ from statistics import fmean
 from db.imaging.geometry import boxes_iou
 from db.records import LocationLabel, LocationStatus, ProposalRecord, ReviewOutcome, ReviewRecord
 from db.records.sync import CatchReview
+from db.registry import Registry
 
 BIN = 0.1
 AGREED_IOU = 0.5
@@ -228,3 +230,87 @@ def agreements(reviews: Sequence[ReviewRecord], said: Mapping[int, LocationLabel
         )
         for names, ious in sorted(pairs.items())
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """A proposal that waits for review."""
+
+    image: int
+    path: str
+    class_name: str | None
+    score: float
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecondReviews:
+    """Images that two annotators are to review."""
+
+    wanted: int
+    waiting: list[int]
+    """Those that fewer annotators have reviewed so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionChecks:
+    """How annotators responded to proposals that are known to be wrong."""
+
+    planted: int
+    answers: int
+    missed: int
+    reviewers: list[CatchSummary]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewSummary:
+    """The review queue, and what became of the proposals that were in it."""
+
+    pending: int
+    queue: list[QueueEntry]
+    """The pending proposals with the highest scores."""
+    outcomes: dict[str, int]
+    """Number of proposals by what became of them."""
+    reviews: int
+    minutes: float
+    by_score: list[ScoreBin]
+    reviewers: list[ReviewerSummary]
+    agreement: list[Agreement]
+    control: list[Influence]
+    second: SecondReviews
+    catch: AttentionChecks
+
+
+def summarize_reviews(registry: Registry, *, limit: int = 10) -> ReviewSummary:
+    """Summarize the review queue and all reviews so far.
+
+    Args:
+        registry: the registry.
+        limit: largest number of queue entries, highest score first.
+    """
+    with registry.read() as tx:
+        counts = tx.status.count().proposals
+        pending = tx.proposals.pending(limit=max(limit, 0))
+        images = {image.id: image for image in tx.images.select(ids=[proposal.image_id for proposal in pending])}
+        reviews = tx.reviews.all()
+        said = tx.reviews.statements([item.id for item in reviews])
+        held_back = tx.proposals.newest_for(tx.connections.control_images())
+        wanted = tx.connections.readers_wanted()
+        planted, answers = tx.trials.count(), tx.trials.reviews()
+    people = reviewer_summaries(reviews)
+    return ReviewSummary(
+        pending=counts["pending"],
+        queue=[
+            QueueEntry(item.image_id, str(images[item.image_id].path), item.class_name, item.score, item.run_name)
+            for item in pending
+        ],
+        outcomes={name: count for name, count in counts.items() if name != "pending"},
+        reviews=len(reviews),
+        minutes=sum(person.minutes for person in people),
+        by_score=score_bins(reviews),
+        reviewers=people,
+        agreement=agreements(reviews, said),
+        control=influences(reviews, said, held_back),
+        second=SecondReviews(len(wanted), waiting_for_second(wanted, reviews)),
+        catch=AttentionChecks(planted, len(answers), sum(item.missed for item in answers), catch_summaries(answers)),
+    )

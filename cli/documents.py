@@ -5,7 +5,7 @@ command line's contract has only at times is left out where it is None (`OPTIONA
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
@@ -13,10 +13,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from db.records.runs import run_name
+
 JSON_NAMES: Mapping[str, str] = MappingProxyType({"class_name": "class", "lambda_": "lambda"})
 """Keys whose name Python reserves, by the field that holds them."""
 
-OPTIONAL = frozenset({("Evaluation", "leaks"), ("ProposeResult", "calibration")})
+OPTIONAL = frozenset(
+    {
+        ("Evaluation", "leaks"),
+        ("ProposeResult", "calibration"),
+        ("Skipped", "image"),
+        ("Skipped", "task"),
+        ("PlannedPull", "outcome"),
+        ("PlannedPull", "reviewer"),
+    }
+)
 """(record, field): left out where it is None, rather than null."""
 
 FLAT = frozenset({("Evaluation", "summary"), ("BenchRow", "estimates")})
@@ -60,15 +71,79 @@ def document_of(value: Any) -> Any:
     raise TypeError(f"no JSON document for a {type(value).__name__}")
 
 
+def _finding(finding: Any) -> dict[str, Any]:
+    paths = {image.id: image.path for image in finding.images}
+    document: dict[str, Any] = {
+        "kind": finding.kind,
+        "images": list(paths.values()),
+        "image_ids": list(paths),
+        "detail": finding.detail,
+    }
+    if finding.pairs:
+        document["pairs"] = [(paths[a], paths[b], round(correlation, 4)) for a, b, correlation in finding.pairs]
+    return document
+
+
+def _difference(found: Any) -> dict[str, Any]:
+    return {
+        "kind": found.kind,
+        "images": [image.path for image in found.images],
+        "image_ids": [image.id for image in found.images],
+        "tasks": found.tasks,
+        "detail": found.detail,
+    }
+
+
+VIEWS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+    {
+        "Box": lambda box: [box.x, box.y, box.width, box.height],
+        "ImageFile": str,
+        "Finding": _finding,
+        "Difference": _difference,
+        "Change": lambda change: {
+            "image": change.image.id,
+            "path": change.image.path,
+            "what": change.what,
+            "before": change.before,
+            "after": change.after,
+        },
+        "SnapshotRecord": lambda item: {"snapshot": item.hash, "taken": item.created_at, "images": item.num_images},
+        "SyncRecord": lambda sync: {
+            "id": sync.id,
+            "kind": sync.kind,
+            "status": sync.status,
+            "begun": sync.created_at,
+            "ended": sync.finished_at,
+            "options": sync.options,
+            "counts": sync.counts,
+            "owner": sync.owner,
+            "detail": sync.detail,
+        },
+        "ScoreBin": lambda found: _fields_of(found) | {"accept_rate": found.accept_rate},
+        "RetractionRecord": lambda item: {
+            "retraction": item.id,
+            "run": run_name(item.run_id) if item.run_id is not None else None,
+            "reviewer": item.reviewer,
+            "since": item.since,
+            "by": item.author,
+            "at": item.created_at,
+            "labels": item.labels,
+            "undone": item.undone,
+        },
+    }
+)
+"""Records whose document is not simply their fields, by the record's name."""
+
+
 def _of_record(record: Any) -> Any:
     kind = type(record).__name__
-    if kind == "Box":
-        return [record.x, record.y, record.width, record.height]
-    if kind == "ImageFile":
-        return str(record)
+    return document_of(VIEWS[kind](record)) if kind in VIEWS else _fields_of(record)
+
+
+def _fields_of(record: Any) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for field in fields(record):
-        place, value = (kind, field.name), getattr(record, field.name)
+        place, value = (type(record).__name__, field.name), getattr(record, field.name)
         if place in HIDDEN or (place in OPTIONAL and value is None):
             continue
         if place in FLAT:

@@ -1,6 +1,5 @@
 """Options that several commands share, and the values that they take."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -23,27 +22,6 @@ Nodes = Annotated[
 ]
 
 
-class Preset(StrEnum):
-    """Starting points of a configuration."""
-
-    DEFAULT = "default"
-    PAPER = "paper"
-
-
-class ScoredSplit(StrEnum):
-    """Splits that can be scored."""
-
-    TEST = "test"
-    VAL = "val"
-
-
-class Target(StrEnum):
-    """What Grad-CAM can be asked about."""
-
-    CLASS = "class"
-    LESION = "lesion"
-
-
 Weights = Annotated[
     str | None, typer.Option("--weights", metavar="imagenet|none|FILE", help="Initial encoder weights.")
 ]
@@ -56,10 +34,3 @@ Tau = Annotated[
     str | None,
     typer.Option("--tau", metavar="0.8|auto", help="Minimum score of a proposal; auto: certified on validation boxes."),
 ]
-
-
-class Gate(StrEnum):
-    """What proposals are gated by."""
-
-    CLASS = "class"
-    AGREEMENT = "agreement"

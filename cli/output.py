@@ -11,6 +11,9 @@ from db.progress import Progress, SilentProgress, Task
 
 Rows = Sequence[Sequence[object]]
 
+Table = tuple[Sequence[str], Rows]
+"""Column titles, and rows of what stands under them."""
+
 
 class Output:
     """Where a command's words go."""
@@ -23,7 +26,7 @@ class Output:
         """Say nothing any more: another process speaks for this one."""
         self._muted = True
 
-    def document(self, document: object, *tables: tuple[Sequence[str], Rows]) -> None:
+    def document(self, document: object, *tables: Table) -> None:
         """Print a command's outcome: the document with --json, else the tables.
 
         Args:

@@ -38,7 +38,9 @@ title = "{title}"
 """
 
 
-EMPTY_RESULTS = ("nothing", "no lesion")
+EMPTY_IS_NONE = "no lesion"
+EMPTY_RESULTS = ("nothing", EMPTY_IS_NONE)
+"""What an annotation without a box can mean: nothing was said about the location, or there is no lesion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,11 @@ class Settings:
     empty_result: str = EMPTY_RESULTS[0]
     ca_file: Path | None = None
     train: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def empty_is_none(self) -> bool:
+        """An annotation without a box means that there is no lesion."""
+        return self.empty_result == EMPTY_IS_NONE
 
 
 def find_project(start: Path) -> Path | None:

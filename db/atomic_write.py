@@ -2,18 +2,23 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def replacing(target: Path, *, mode: int = 0o644) -> Iterator[Path]:
+def replacing(
+    target: Path, *, mode: int = 0o644, durable: bool = True, named: Callable[[Path], Path] | None = None
+) -> Iterator[Path]:
     """Give a new file beside `target` to write to; it takes the target's place when the block ends without an error.
 
     Args:
         target: the file to make or replace; its folder is made where it is missing.
         mode: permissions of the new file, from before its first byte is written.
+        durable: wait until the disk has it, so that a power cut right after leaves the new file; False for many files
+            that can be made again.
+        named: given the finished draft, returns where it goes instead: for names that depend on the content.
 
     Yields:
         The path to write to. After an error it is removed, and the target is as it was.
@@ -28,20 +33,21 @@ def replacing(target: Path, *, mode: int = 0o644) -> Iterator[Path]:
     try:
         draft.chmod(mode)
         yield draft
-        with draft.open("rb") as written:
-            os.fsync(written.fileno())
-        draft.replace(target)
+        if durable:
+            with draft.open("rb") as written:
+                os.fsync(written.fileno())
+        draft.replace(named(draft) if named is not None else target)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def write_bytes(target: Path, content: bytes, *, mode: int = 0o644) -> None:
+def write_bytes(target: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
     """Write a file whole or not at all.
 
     Raises:
         OSError: there is no space, or no permission; the target is as it was.
     """
-    with replacing(target, mode=mode) as draft:
+    with replacing(target, mode=mode, durable=durable) as draft:
         draft.write_bytes(content)
 
 

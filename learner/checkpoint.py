@@ -7,7 +7,6 @@ checkpoint, whenever the writer was stopped. Nothing is ever unpickled.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from db.atomic_write import replacing, write_text
 from learner.errors import CheckpointIncompatible
 
 FORMAT = 1
@@ -44,21 +44,24 @@ def save_checkpoint(folder: Path, name: str, tensors: Mapping[str, Tensor], desc
         tensors: weights by name.
         description: plain values: config, classes, snapshot, metrics, epoch.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{name}.safetensors.partial"
-    save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, partial)
-    digest = _sha256(partial)
-    weights = folder / f"{name}-{digest[:12]}.safetensors"
-    _sync(partial)
-    partial.replace(weights)
-    document = {"format": FORMAT, "weights": weights.name, "sha256": digest, **description}
+    for left in folder.glob(f".{name}.*.partial"):
+        # A training that was killed while it wrote leaves its draft behind.
+        left.unlink(missing_ok=True)
+    digest = ""
+
+    def by_content(draft: Path) -> Path:
+        nonlocal digest
+        digest = _sha256(draft)
+        return folder / f"{name}-{digest[:12]}.safetensors"
+
+    with replacing(folder / f"{name}.safetensors", named=by_content) as draft:
+        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, draft)
+    weights = f"{name}-{digest[:12]}.safetensors"
+    document = {"format": FORMAT, "weights": weights, "sha256": digest, **description}
     target = folder / f"{name}.json"
-    draft = folder / f".{name}.json.partial"
-    draft.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    _sync(draft)
-    draft.replace(target)
+    write_text(target, json.dumps(document, indent=1))
     for stale in folder.glob(f"{name}-*.safetensors"):
-        if stale != weights:
+        if stale.name != weights:
             stale.unlink(missing_ok=True)
     return target
 
@@ -99,8 +102,3 @@ def delete_checkpoint(folder: Path, name: str) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())

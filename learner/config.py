@@ -18,6 +18,11 @@ from learner.errors import ConfigInvalid
 
 Method = Literal["lanet", "classifier", "unet", "deeplabv3", "rmtl", "agn"]
 Gate = Literal["agreement", "class"]
+Preset = Literal["default", "paper"]
+ScoredSplit = Literal["test", "val"]
+"""Splits that a run can be scored on."""
+ExplainTarget = Literal["class", "lesion"]
+"""Outputs that Grad-CAM can explain."""
 
 ALIASES = MappingProxyType({"lambda": "lambda_"})
 """Names that people type, for fields whose name Python reserves."""

@@ -259,10 +259,8 @@ class Project:
         with self._work.client(url) as client:
             folder = self._work.media_folder(client.url)
             name = title or self._work.settings.title
-            connection, _, _ = connect_project(
-                self._work.registry, client, title=name, media_folder=folder, masks=masks
-            )
-            return connection
+            found = connect_project(self._work.registry, client, title=name, media_folder=folder, masks=masks)
+            return found.connection
 
     def push(self, *, dry_run: bool = False, **options: Any) -> "PushReport":
         """Send images to Label Studio as tasks, with pending proposals as predictions.
@@ -291,7 +289,7 @@ class Project:
         from annotator.label_studio.pull.plan import PullRequest
         from annotator.label_studio.pull.pull_reviews import pull_reviews
 
-        request = PullRequest(**{"empty_is_none": self._work.settings.empty_result == "no lesion", **options})
+        request = PullRequest(**{"empty_is_none": self._work.settings.empty_is_none, **options})
         with self._work.connected_client() as client:
             return pull_reviews(self._work.registry, client, request, dry_run=dry_run, progress=self._work.progress)
 
@@ -308,7 +306,7 @@ class Project:
         from learner.config import make_config
 
         config = make_config(preset, {**self._work.settings.train, **settings})
-        pull = PullRequest(empty_is_none=self._work.settings.empty_result == "no lesion")
+        pull = PullRequest(empty_is_none=self._work.settings.empty_is_none)
         with self._work.connected_client() as client:
             folder = self._work.media_folder(client.url)
             request = RoundRequest(config, pull=pull, limit=limit)

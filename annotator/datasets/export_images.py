@@ -11,9 +11,8 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -32,6 +31,15 @@ MANIFEST = "partly-export.json"
 CHUNK = 256
 
 
+@dataclass(frozen=True, slots=True)
+class SkippedImage:
+    """An image that could not be exported, and why."""
+
+    image: int
+    path: str
+    reason: str
+
+
 @dataclass(slots=True)
 class ExportReport:
     """What an export wrote."""
@@ -45,7 +53,7 @@ class ExportReport:
     boxes: int = 0
     proposed: int = 0
     """Images whose boxes are proposals that nobody has reviewed."""
-    skipped: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[SkippedImage] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +248,7 @@ def _copy_images(
                 if isinstance(result, ExportImage):
                     written.append((record, result))
                 else:
-                    report.skipped.append({"image": record.id, "path": str(record.path), "reason": result})
+                    report.skipped.append(SkippedImage(record.id, str(record.path), result))
                 task.advance()
     return written
 
@@ -263,11 +271,7 @@ def _copy_image(record: ImageRecord, entry: ExportImage, folder: Path, layout: s
     target = folder / place / name
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(data)
-    return ExportImage(**{**_fields(entry), "name": name})
-
-
-def _fields(entry: ExportImage) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in entry.__dataclass_fields__}
+    return replace(entry, name=name)
 
 
 def _count(report: ExportReport, entries: Sequence[ExportImage]) -> None:

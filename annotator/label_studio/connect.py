@@ -1,5 +1,6 @@
 """Connects a registry with a Label Studio project: checks the server and the token, finds or creates the project."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from annotator.errors import ProjectUnusable
@@ -14,6 +15,29 @@ MEDIA_UPLOAD = "upload"
 """Images are uploaded to the server."""
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectResult:
+    """The project that push and pull work with."""
+
+    connection: ConnectionRecord | None
+    """None after a dry run."""
+    project: Project | None
+    """None where a dry run would create it."""
+    user: str
+    """E-mail address of the token's owner."""
+
+    @property
+    def project_id(self) -> int:
+        """Number of the connected project.
+
+        Raises:
+            LookupError: it was a dry run, and there is no such project yet.
+        """
+        if self.project is None:
+            raise LookupError("a dry run creates no project")
+        return self.project.id
+
+
 def connect_project(
     registry: Registry,
     client: LabelStudioClient,
@@ -23,7 +47,7 @@ def connect_project(
     media_folder: Path | None = None,
     masks: bool = False,
     dry_run: bool = False,
-) -> tuple[ConnectionRecord | None, Project | None, str]:
+) -> ConnectResult:
     """Make a project the one that push and pull work with.
 
     Args:
@@ -36,7 +60,7 @@ def connect_project(
         dry_run: check everything, create and store nothing.
 
     Returns:
-        The connection and the project (None where they would have to be made by a dry run), and the user's address.
+        The connection and the project; a dry run stores no connection and creates no project.
 
     Raises:
         ConnectionFailed, AuthRejected: the server or the token does not do.
@@ -60,11 +84,11 @@ def connect_project(
             "with --title NAME, or add to its labelling interface, in its settings:" + MASK_TOOLS
         )
     if dry_run:
-        return None, project, user
+        return ConnectResult(None, project, user)
     project = project or client.create_project(title, masks=masks)
     if media_folder is not None:
         client.ensure_local_storage(project.id, media_folder)
     media = MEDIA_LOCAL if media_folder is not None else MEDIA_UPLOAD
     with registry.begin() as tx:
         connection = tx.connections.use(url=client.url, project_id=project.id, media=media)
-    return connection, project, user
+    return ConnectResult(connection, project, user)

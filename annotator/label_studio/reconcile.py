@@ -39,16 +39,6 @@ class Difference:
     detail: str
     tasks: list[int] = field(default_factory=list)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Write the difference for scripts, in the form of a finding."""
-        return {
-            "kind": self.kind,
-            "images": [str(image.path) for image in self.images],
-            "image_ids": [image.id for image in self.images],
-            "tasks": self.tasks,
-            "detail": self.detail,
-        }
-
 
 def compare_with_studio(registry: Registry, client: LabelStudioClient) -> list[Difference]:
     """Reconcile the tasks and annotations of the connected project with what the registry knows of them.

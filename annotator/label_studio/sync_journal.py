@@ -8,7 +8,6 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -76,12 +75,6 @@ class Journal:
             else:
                 why = f"{type(error).__name__}: {error}"[:1000]
                 tx.journal.close(self.sync_id, SyncStatus.FAILED, detail=why)
-
-
-def counts_of(report: Any) -> dict[str, int]:
-    """Return the numbers alone of a report, which is a dataclass."""
-    named = {item.name: getattr(report, item.name) for item in fields(report)}
-    return {name: value for name, value in named.items() if isinstance(value, int)}
 
 
 @contextmanager

@@ -7,7 +7,8 @@ import typer
 from cli.command import command
 from cli.context import Workspace
 from cli.documents import document_of
-from cli.options import DryRun, Preset, Weights
+from cli.options import DryRun, Weights
+from learner.config import Preset
 
 if TYPE_CHECKING:
     from learner.bench.bench import BenchPlan, BenchResult
@@ -33,7 +34,7 @@ def bench(
     seeds: Annotated[int, typer.Option(metavar="N", help="Random seeds (trainings) per method and fold.")] = 3,
     folds: Annotated[int, typer.Option(metavar="K", help="K-fold cross-validation over the images outside test.")] = 0,
     weights: Weights = None,
-    preset: Annotated[Preset, typer.Option(help="Preset that the settings start from.")] = Preset.PAPER,
+    preset: Annotated[Preset, typer.Option(help="Preset that the settings start from.")] = "paper",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of every method (repeatable)."),
@@ -48,7 +49,7 @@ def bench(
     overrides |= {name: value for name, value in (("epochs", epochs), ("size", size)) if value is not None}
     if weights is not None:
         overrides["weights"] = weights
-    budget = Budget(seeds=seeds, folds=folds, preset=preset.value, overrides=overrides)
+    budget = Budget(seeds=seeds, folds=folds, preset=preset, overrides=overrides)
     if dry_run:
         plan = plan_table(work.registry, table, budget)
         _say_progress(work, plan)

@@ -10,6 +10,7 @@ import typer
 from annotator.datasets.formats.names import ImagesIn, OutputFormat
 from cli.command import command
 from cli.context import Workspace
+from cli.documents import document_of
 from cli.exits import REGISTRY
 from cli.options import DryRun
 from db.records import Split
@@ -53,29 +54,13 @@ def doctor(
         for finding in findings
     ]
     work.output.document(
-        {"findings": [_finding_document(finding) for finding in findings]},
+        {"findings": findings},
         *([(("kind", "images", "files", "detail"), rows)] if rows else []),
     )
     counts = Counter(finding.kind for finding in findings)
     work.output.line(", ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing suspicious found")
     if strict and findings:
         raise typer.Exit(REGISTRY)
-
-
-def _finding_document(finding: Any) -> dict[str, Any]:
-    """Write a finding, or a difference with Label Studio, for scripts: images as paths, what it has beside them."""
-    document = {
-        "kind": finding.kind,
-        "images": [image.path for image in finding.images],
-        "image_ids": [image.id for image in finding.images],
-    }
-    if hasattr(finding, "tasks"):
-        document["tasks"] = finding.tasks
-    document["detail"] = finding.detail
-    if getattr(finding, "pairs", ()):
-        paths = {image.id: image.path for image in finding.images}
-        document["pairs"] = [(paths[a], paths[b], round(correlation, 4)) for a, b, correlation in finding.pairs]
-    return document
 
 
 def export(
@@ -98,8 +83,6 @@ def export(
     dry_run: DryRun = False,
 ) -> None:
     """Export reviewed and imported labels with their images. The same snapshot gives the same bytes."""
-    from dataclasses import asdict
-
     from annotator.datasets.export_images import ExportRequest, export_images
 
     request = ExportRequest(
@@ -112,9 +95,9 @@ def export(
         images=images.value,
     )
     report = export_images(work.registry, request, dry_run=dry_run, progress=work.progress)
-    document = asdict(report) | {"out": str(out), "format": layout.value, "dry_run": dry_run}
+    document = document_of(report) | {"out": str(out), "format": layout.value, "dry_run": dry_run}
     counts = [(name, getattr(report, name)) for name in ("images", "present", "empty", "unknown", "boxes", "proposed")]
-    skipped = [(item["image"], item["path"], item["reason"]) for item in report.skipped]
+    skipped = [(item.image, item.path, item.reason) for item in report.skipped]
     work.output.document(
         document,
         (("", "count"), counts),

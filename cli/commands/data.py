@@ -8,6 +8,7 @@ import typer
 from annotator.datasets.formats.names import InputFormat
 from cli.command import command
 from cli.context import Workspace
+from cli.documents import document_of
 from cli.exits import REGISTRY
 from cli.options import ChangeTest, DryRun
 from cli.settings import find_project, settings_of, write_project_file
@@ -104,10 +105,8 @@ def import_(
 
 def status(work: Workspace) -> None:
     """Count images by supervision, proposals by outcome, and runs."""
-    import dataclasses
-
     with work.registry.read() as tx:
-        counts = dataclasses.asdict(tx.status.count())
+        counts = document_of(tx.status.count())
     rows = [(part, name, count) for part, values in counts.items() for name, count in values.items()]
     work.output.document(counts, (("", "", "count"), rows))
 

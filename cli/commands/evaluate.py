@@ -9,7 +9,8 @@ import typer
 from annotator.datasets.formats.names import InputFormat
 from cli.command import command
 from cli.context import Workspace
-from cli.options import Devices, Nodes, Run, ScoredSplit, Target
+from cli.options import Devices, Nodes, Run
+from learner.config import ExplainTarget, ScoredSplit
 
 if TYPE_CHECKING:
     from learner.evaluation.aggregate import Summary
@@ -25,7 +26,7 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     work: Workspace,
     run: Run = None,
-    split: Annotated[ScoredSplit, typer.Option(help="Split to score.")] = ScoredSplit.TEST,
+    split: Annotated[ScoredSplit, typer.Option(help="Split to score.")] = "test",
     data: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="Score a data set that is not registered; it is not added to the registry."),
@@ -50,7 +51,7 @@ def evaluate(
         evaluation = evaluate_run(
             work.registry,
             run=run,
-            split=Split(split.value),
+            split=Split(split),
             images=images,
             processes=processes,
             progress=work.progress,
@@ -87,7 +88,7 @@ def report(
     with work.registry.read() as tx:
         name = (tx.runs.get(run) if run is not None else tx.runs.latest()).name
     folder = out if out is not None else work.settings.root / "reports" / name
-    chosen = Split(split.value) if split is not None else None
+    chosen = Split(split) if split is not None else None
     written = write_report(work.registry, folder, run=name, split=chosen, against=against, progress=work.progress)
     rows = [(key, getattr(written, key)) for key in ("page", "run", "split", "n")]
     work.output.document(written, (("", ""), rows))
@@ -103,7 +104,7 @@ def explain(
     image: Annotated[
         list[int] | None, typer.Option(metavar="N", help="Explain this image instead (repeatable).")
     ] = None,
-    target: Annotated[Target, typer.Option(help="Output to explain.")] = Target.CLASS,
+    target: Annotated[ExplainTarget, typer.Option(help="Output to explain.")] = "class",
     layer: Annotated[
         str | None, typer.Option(metavar="NAME", help="Layer to look at (default: the encoder's last feature map).")
     ] = None,
@@ -119,9 +120,9 @@ def explain(
         name = (tx.runs.get(run) if run is not None else tx.runs.latest()).name
     request = ExplainRequest(
         run=name,
-        split=Split(split.value) if split is not None else None,
+        split=Split(split) if split is not None else None,
         image_ids=tuple(image or ()),
-        target=target.value,
+        target=target,
         layer=layer,
         limit=0 if list_layers else limit,
     )

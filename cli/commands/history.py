@@ -1,7 +1,7 @@
 """log, snapshots, diff, retract: the history of labels, and undoing parts of it."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -9,7 +9,6 @@ from cli.command import command
 from cli.context import Workspace
 from cli.documents import document_of
 from cli.options import DryRun
-from db.records.runs import run_name
 
 EVENT_FIELDS = ("what", "by", "detail", "run", "tau", "score", "iou")
 
@@ -59,21 +58,14 @@ def snapshots(
     with work.registry.read() as tx:
         found = tx.snapshots.all()
         runs = tx.runs.all()
-    rows: list[dict[str, Any]] = [
-        {
-            "snapshot": item.hash,
-            "taken": item.created_at.isoformat(),
-            "images": item.num_images,
-            "runs": [run.name for run in runs if run.snapshot == item.hash],
-        }
+    trained = {item.hash: [run.name for run in runs if run.snapshot == item.hash] for item in found}
+    rows = [
+        (item.hash[7:19], item.created_at.isoformat()[:19], item.num_images, ", ".join(trained[item.hash]))
         for item in found
     ]
     work.output.document(
-        {"snapshots": rows},
-        (
-            ("snapshot", "taken", "images", "runs trained on it"),
-            [(row["snapshot"][7:19], row["taken"][:19], row["images"], ", ".join(row["runs"])) for row in rows],
-        ),
+        {"snapshots": [document_of(item) | {"runs": trained[item.hash]} for item in found]},
+        (("snapshot", "taken", "images", "runs trained on it"), rows),
     )
 
 
@@ -87,21 +79,12 @@ def diff(
 
     from db.history.snapshot_diff import compare_snapshots
 
-    old, new, changes = compare_snapshots(work.registry, first, second)
-    counts = dict(Counter(change.what for change in changes))
-    rows = [
-        {
-            "image": change.image.id,
-            "path": change.image.path,
-            "what": change.what,
-            "before": change.before,
-            "after": change.after,
-        }
-        for change in changes
-    ]
+    found = compare_snapshots(work.registry, first, second)
+    counts = dict(Counter(change.what for change in found.changes))
+    rows = [(item.image.id, item.image.path, item.what, item.before, item.after) for item in found.changes]
     work.output.document(
-        {"from": old.hash, "to": new.hash, "counts": counts, "changes": rows},
-        (("image", "path", "what", "before", "after"), [tuple(row.values()) for row in rows]),
+        {"from": found.old.hash, "to": found.new.hash, "counts": counts, "changes": found.changes},
+        (("image", "path", "what", "before", "after"), rows),
     )
     said = ", ".join(f"{count} {what}" for what, count in counts.items()) or "nothing"
     work.output.line(f"changed: {said}")
@@ -152,21 +135,9 @@ def retract(
 def _list_retractions(work: Workspace) -> None:
     with work.registry.read() as tx:
         found = tx.retractions.all()
-    rows = [
-        {
-            "retraction": item.id,
-            "run": run_name(item.run_id) if item.run_id is not None else None,
-            "reviewer": item.reviewer,
-            "since": item.since,
-            "by": item.author,
-            "at": item.created_at,
-            "labels": item.labels,
-            "undone": item.undone,
-        }
-        for item in found
-    ]
     titles = ("retraction", "run", "reviewer", "since", "by", "at", "labels", "undone")
-    work.output.document({"retractions": rows}, (titles, [tuple(document_of(row).values()) for row in rows]))
+    rows = [tuple(document_of(item).values()) for item in found]
+    work.output.document({"retractions": found}, (titles, rows))
 
 
 def _time(text: str) -> datetime:

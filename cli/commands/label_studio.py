@@ -1,18 +1,20 @@
 """studio, connect, push, pull: where people come in."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.command import command
 from cli.context import Workspace
+from cli.documents import document_of
 from cli.options import ChangeTest, DryRun
+from cli.output import Table
 
 if TYPE_CHECKING:
     from annotator.label_studio.client import LabelStudioClient
     from annotator.label_studio.pull.plan import PullReport
+    from annotator.label_studio.push.push_images import PushReport
     from db.progress import Progress
 
 
@@ -61,7 +63,10 @@ def show(work: Workspace) -> None:
 
 
 def _print_studio(work: Workspace, status: Any) -> None:
-    document = asdict(status) | {"account_file": str(work.studio.home / "account.json"), "log": str(work.studio.log)}
+    document = document_of(status) | {
+        "account_file": str(work.studio.home / "account.json"),
+        "log": str(work.studio.log),
+    }
     work.output.document(document, (("", ""), list(document.items())))
 
 
@@ -79,7 +84,7 @@ def connect(
     from annotator.label_studio.connect import connect_project
 
     with work.client(url) as client:
-        connection, project, user = connect_project(
+        found = connect_project(
             work.registry,
             client,
             title=title or work.settings.title,
@@ -90,11 +95,11 @@ def connect(
         )
         document = {
             "url": client.url,
-            "user": user,
-            "project": project.id if project else None,
-            "title": project.title if project else title or work.settings.title,
-            "media": connection.media if connection else None,
-            "address": f"{client.url}/projects/{project.id}" if project else None,
+            "user": found.user,
+            "project": found.project.id if found.project else None,
+            "title": found.project.title if found.project else title or work.settings.title,
+            "media": found.connection.media if found.connection else None,
+            "address": f"{client.url}/projects/{found.project.id}" if found.project else None,
         }
     work.output.document(document, (("", ""), list(document.items())))
 
@@ -159,7 +164,7 @@ def push(
         report = push_images(
             work.registry, client, request, media_folder=folder, dry_run=dry_run, progress=work.progress
         )
-    _print_sync(work, asdict(report), dry_run=dry_run)
+    _print_sync(work, report, dry_run=dry_run)
 
 
 def pull(
@@ -201,7 +206,7 @@ def pull(
     request = PullRequest(
         policy=resolve,
         change_test=change_test,
-        empty_is_none=empty_means_none(empty, work.settings.empty_result),
+        empty_is_none=work.settings.empty_is_none if empty is None else _empty_is_none(empty),
         full=full and not follow,
     )
 
@@ -215,7 +220,7 @@ def pull(
             work.output.document(total, (("", "count"), list(total.items())))
             return
         report = once(client, work.progress)
-    _print_sync(work, asdict(report), dry_run=dry_run)
+    _print_sync(work, report, dry_run=dry_run)
 
 
 def _follow(
@@ -259,35 +264,30 @@ def _follow(
     return total
 
 
-def empty_means_none(option: str | None, setting: str) -> bool:
-    """Say whether an annotation without a box means that there is nothing.
-
-    Raises:
-        InvalidArgument: the option is neither of the two meanings.
-    """
-    from cli.settings import EMPTY_RESULTS
+def _empty_is_none(meaning: str) -> bool:
+    from cli.settings import EMPTY_IS_NONE, EMPTY_RESULTS
     from db.errors import InvalidArgument
 
-    meaning = option or setting
     if meaning not in EMPTY_RESULTS:
         raise InvalidArgument(f"--empty is one of {', '.join(EMPTY_RESULTS)}, got {meaning!r}")
-    return meaning == "no lesion"
+    return meaning == EMPTY_IS_NONE
 
 
-def _print_sync(work: Workspace, report: dict[str, Any], *, dry_run: bool) -> None:
-    skipped = [(item.get("image"), item.get("task"), item["reason"]) for item in report["skipped"]]
-    rows = [(key, value) for key, value in report.items() if isinstance(value, int) and not isinstance(value, bool)]
-    rows += [*report.get("outcomes", {}).items(), ("skipped", len(skipped))]
-    tables: list[Any] = [(("", "count"), rows)]
-    if dry_run and report["plan"]:
-        planned = [(item["action"], item["image"], item["task"], item.get("outcome")) for item in report["plan"]]
+def _print_sync(work: Workspace, report: "PushReport | PullReport", *, dry_run: bool) -> None:
+    document = document_of(report)
+    rows = [(key, value) for key, value in document.items() if isinstance(value, int) and not isinstance(value, bool)]
+    rows += [*document.get("outcomes", {}).items(), ("skipped", len(report.skipped))]
+    tables: list[Table] = [(("", "count"), rows)]
+    if dry_run and report.plan:
+        planned = [(item["action"], item["image"], item["task"], item.get("outcome")) for item in document["plan"]]
         tables.append((("would", "image", "task", "as"), planned[:20]))
-    if skipped:
+    if report.skipped:
+        skipped = [(item.image, item.task, item.reason) for item in report.skipped]
         tables.append((("image", "task", "skipped because"), skipped[:20]))
-    if report.get("resumed"):
+    if document.get("resumed"):
         work.output.line("finished an interrupted push; push again for what is new since")
     # What was done is counted; only what would be done is listed.
-    shown = report if dry_run else {key: value for key, value in report.items() if key != "plan"}
+    shown = document if dry_run else {key: value for key, value in document.items() if key != "plan"}
     work.output.document(shown | {"dry_run": dry_run}, *tables)
 
 
@@ -301,32 +301,17 @@ def journal(
     with work.registry.read() as tx:
         syncs = tx.journal.all(limit=max(limit, 1))
         left = {sync.id: len(tx.journal.steps(sync.id, states=[StepState.PLANNED, StepState.SENT])) for sync in syncs}
-    document = [
-        {
-            "id": sync.id,
-            "kind": sync.kind,
-            "status": sync.status,
-            "begun": sync.created_at.isoformat(),
-            "ended": sync.finished_at.isoformat() if sync.finished_at else None,
-            "options": sync.options,
-            "counts": sync.counts,
-            "left": left[sync.id],
-            "owner": sync.owner,
-            "detail": sync.detail,
-        }
-        for sync in syncs
-    ]
     rows = [
         (
-            item["id"],
-            item["kind"],
-            item["status"],
+            sync.id,
+            sync.kind,
+            sync.status,
             sync.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
             ", ".join(f"{count} {name}" for name, count in sync.counts.items() if count and count is not True),
-            item["left"],
-            item["detail"],
+            left[sync.id],
+            sync.detail,
         )
-        for item, sync in zip(document, syncs, strict=True)
+        for sync in syncs
     ]
     titles = ("", "kind", "status", "begun", "did", "steps left", "ended with")
-    work.output.document({"syncs": document}, (titles, rows))
+    work.output.document({"syncs": [document_of(sync) | {"left": left[sync.id]} for sync in syncs]}, (titles, rows))

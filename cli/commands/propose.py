@@ -7,7 +7,8 @@ import typer
 
 from cli.command import command
 from cli.context import Workspace
-from cli.options import Devices, DryRun, Gate, Nodes, Run, Tau
+from cli.options import Devices, DryRun, Nodes, Run, Tau
+from learner.config import Gate
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +36,7 @@ def propose(
         from learner.inference.gate import parse_tau
         from learner.inference.propose import ProposeRequest, propose_locations
 
-        request = ProposeRequest(run, parse_tau(tau), gate.value if gate is not None else None, budget)
+        request = ProposeRequest(run, parse_tau(tau), gate, budget)
         result = propose_locations(work.registry, request, dry_run=dry_run, processes=processes, progress=work.progress)
     if picture is not None and result.items and processes.is_first:
         from learner.reporting.drawing import draw_proposals

@@ -1,12 +1,15 @@
 """review: the queue, and what became of what was in it."""
 
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.command import command
 from cli.context import Workspace
+from cli.output import Table
+
+if TYPE_CHECKING:
+    from annotator.review_statistics import ReviewSummary
 
 
 def register(app: typer.Typer) -> None:
@@ -19,93 +22,61 @@ def review(
     limit: Annotated[int, typer.Option(metavar="N", help="Number of queue entries to show, highest score first.")] = 10,
 ) -> None:
     """Show the review queue, outcomes by score, time spent, and agreement between reviewers."""
-    from annotator.review_statistics import (
-        agreements,
-        catch_summaries,
-        influences,
-        reviewer_summaries,
-        score_bins,
-        waiting_for_second,
-    )
+    from annotator.review_statistics import summarize_reviews
 
-    with work.registry.read() as tx:
-        counts = tx.status.count().proposals
-        waiting = tx.proposals.pending(limit=max(limit, 0))
-        images = {image.id: image for image in tx.images.select(ids=[proposal.image_id for proposal in waiting])}
-        reviews = tx.reviews.all()
-        said = tx.reviews.statements([item.id for item in reviews])
-        held_back = tx.proposals.newest_for(tx.connections.control_images())
-        wanted = tx.connections.readers_wanted()
-        planted, answers = tx.trials.count(), tx.trials.reviews()
-    people = reviewer_summaries(reviews)
-    document: dict[str, Any] = {
-        "pending": counts["pending"],
-        "queue": [
-            {
-                "image": item.image_id,
-                "path": str(images[item.image_id].path),
-                "class": item.class_name,
-                "score": item.score,
-                "run": item.run_name,
-            }
-            for item in waiting
-        ],
-        "outcomes": {name: count for name, count in counts.items() if name != "pending"},
-        "reviews": len(reviews),
-        "minutes": sum(person.minutes for person in people),
-        "by_score": [asdict(item) | {"accept_rate": item.accept_rate} for item in score_bins(reviews)],
-        "reviewers": [asdict(person) for person in people],
-        "agreement": [asdict(pair) for pair in agreements(reviews, said)],
-        "control": [asdict(group) for group in influences(reviews, said, held_back)],
-        "second": {"wanted": len(wanted), "waiting": waiting_for_second(wanted, reviews)},
-        "catch": {
-            "planted": planted,
-            "answers": len(answers),
-            "missed": sum(answer.missed for answer in answers),
-            "reviewers": [asdict(summary) for summary in catch_summaries(answers)],
-        },
-    }
-    work.output.line(
-        f"{counts['pending']} proposals wait for review; {len(reviews)} reviews, {document['minutes']:.1f} minutes"
-    )
-    if wanted:
-        left = document["second"]["waiting"]
-        work.output.line(f"{len(wanted)} images are for two people; {len(left)} of them wait for somebody")
-    work.output.document(document, *_tables(document))
+    found = summarize_reviews(work.registry, limit=limit)
+    work.output.line(f"{found.pending} proposals wait for review; {found.reviews} reviews, {found.minutes:.1f} minutes")
+    if found.second.wanted:
+        left = len(found.second.waiting)
+        work.output.line(f"{found.second.wanted} images need two annotators; {left} of them still need one")
+    work.output.document(found, *_tables(found))
 
 
-def _tables(document: dict[str, Any]) -> list[Any]:
-    """Write what there is as tables for people."""
-
-    def rows(items: list[dict[str, Any]], *keys: str) -> list[tuple[Any, ...]]:
-        return [tuple(item[key] for key in keys) for item in items]
-
-    bins = [item | {"range": f"{item['low']:.1f} to {item['high']:.1f}"} for item in document["by_score"]]
-    people = [
-        item | {"told": ", ".join(f"{n} {what}" for what, n in item["outcomes"].items())}
-        for item in document["reviewers"]
-    ]
-    tables = [
+def _tables(found: "ReviewSummary") -> list[Table]:
+    """Lay out as tables what there is to show."""
+    tables: list[Table] = [
         (
             ("image", "path", "class", "score", "run"),
-            rows(document["queue"], "image", "path", "class", "score", "run"),
+            [(item.image, item.path, item.class_name, item.score, item.run) for item in found.queue],
         ),
         (
             ("score", "reviews", "accepted", "edited", "rejected", "accept rate", "IoU kept"),
-            rows(bins, "range", "n", "accepted", "edited", "rejected", "accept_rate", "iou"),
+            [
+                (
+                    f"{item.low:.1f} to {item.high:.1f}",
+                    item.n,
+                    item.accepted,
+                    item.edited,
+                    item.rejected,
+                    item.accept_rate,
+                    item.iou,
+                )
+                for item in found.by_score
+            ],
         ),
-        (("reviewer", "reviews", "minutes", "outcomes"), rows(people, "reviewer", "reviews", "minutes", "told")),
+        (
+            ("reviewer", "reviews", "minutes", "outcomes"),
+            [
+                (
+                    item.reviewer,
+                    item.reviews,
+                    item.minutes,
+                    ", ".join(f"{n} {what}" for what, n in item.outcomes.items()),
+                )
+                for item in found.reviewers
+            ],
+        ),
         (
             ("reviewer", "and", "images of both", "agreed", "IoU"),
-            rows(document["agreement"], "first", "second", "images", "agreed", "iou"),
+            [(item.first, item.second, item.images, item.agreed, item.iou) for item in found.agreement],
         ),
         (
             ("proposal was", "reviews", "IoU with it", "agreed", "seconds an image"),
-            rows(document["control"], "group", "reviews", "iou", "agreed", "seconds"),
+            [(item.group, item.reviews, item.iou, item.agreed, item.seconds) for item in found.control],
         ),
         (
             ("reviewer", "wrong proposals shown", "missed", "IoU with the truth"),
-            rows(document["catch"]["reviewers"], "reviewer", "shown", "missed", "truth_iou"),
+            [(item.reviewer, item.shown, item.missed, item.truth_iou) for item in found.catch.reviewers],
         ),
     ]
     return [table for table in tables if table[1]]

@@ -1,13 +1,14 @@
 """round: the whole loop in one command."""
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.command import command
 from cli.context import Workspace
-from cli.options import ConfigFile, DryRun, Gate, Pairs, Preset, Tau, Weights
+from cli.documents import document_of
+from cli.options import ConfigFile, DryRun, Pairs, Tau, Weights
+from learner.config import Gate, Preset
 
 if TYPE_CHECKING:
     from annotator.label_studio.pull.plan import PullReport
@@ -23,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def one_round(
     work: Workspace,
-    preset: Annotated[Preset, typer.Option(help="Preset that the settings start from.")] = Preset.DEFAULT,
+    preset: Annotated[Preset, typer.Option(help="Preset that the settings start from.")] = "default",
     weights: Weights = None,
     settings: Pairs = None,
     config: ConfigFile = None,
@@ -40,15 +41,14 @@ def one_round(
 ) -> None:
     """Pull, train, propose and push. Repeat the command to resume an interrupted round."""
     from annotator.label_studio.pull.plan import PullRequest
-    from cli.commands.label_studio import empty_means_none
     from cli.workflows.round import RoundRequest, plan_round, run_round
     from learner.inference.gate import parse_tau
     from learner.inference.propose import ProposeRequest
 
     request = RoundRequest(
-        config=work.training_config(preset.value, config, settings, weights),
-        pull=PullRequest(policy=resolve, empty_is_none=empty_means_none(None, work.settings.empty_result)),
-        propose=ProposeRequest(tau=parse_tau(tau), gate=gate.value if gate is not None else None, budget=budget),
+        config=work.training_config(preset, config, settings, weights),
+        pull=PullRequest(policy=resolve, empty_is_none=work.settings.empty_is_none),
+        propose=ProposeRequest(tau=parse_tau(tau), gate=gate, budget=budget),
         limit=limit,
     )
     with work.connected_client() as client:
@@ -70,7 +70,7 @@ def one_round(
 
 def _counts(report: "PullReport | PushReport") -> dict[str, Any]:
     """Return what a sync did; what it would do is for its own dry run."""
-    return {name: value for name, value in asdict(report).items() if name != "plan"}
+    return {name: value for name, value in document_of(report).items() if name != "plan"}
 
 
 def _words(value: Any) -> object:

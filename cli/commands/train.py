@@ -7,7 +7,8 @@ import typer
 from cli.command import command
 from cli.commands.evaluate import metric_rows
 from cli.context import Workspace
-from cli.options import ConfigFile, Devices, DryRun, Nodes, Pairs, Preset, Weights
+from cli.options import ConfigFile, Devices, DryRun, Nodes, Pairs, Weights
+from learner.config import Preset
 
 if TYPE_CHECKING:
     from learner.training.train import TrainResult
@@ -21,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def train(
     work: Workspace,
-    preset: Annotated[Preset, typer.Option(help="Preset that the settings start from.")] = Preset.DEFAULT,
+    preset: Annotated[Preset, typer.Option(help="Preset that the settings start from.")] = "default",
     weights: Weights = None,
     settings: Pairs = None,
     config: ConfigFile = None,
@@ -31,7 +32,7 @@ def train(
     dry_run: DryRun = False,
 ) -> None:
     """Train in two stages on all images outside the test split, and keep the best epoch on validation."""
-    configured = work.training_config(preset.value, config, settings, weights)
+    configured = work.training_config(preset, config, settings, weights)
     if dry_run:
         work.output.document(
             {"dry_run": True, "config": configured.to_dict()},

@@ -115,12 +115,10 @@ def run_demo(
     if status.url is None or account is None:
         raise LabelStudioError("the local Label Studio is not running; see: partly studio status")
     with LabelStudioClient(status.url, account.token) as client:
-        connection, project, _ = connect_project(registry, client, title=title, media_folder=studio.media)
-        if connection is None or project is None:
-            raise LabelStudioError("the project could not be created in Label Studio")
+        project_id = connect_project(registry, client, title=title, media_folder=studio.media).project_id
         pushed = push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media, progress=progress)
         say(f"{pushed.created} tasks in Label Studio, {pushed.predictions} with a proposal; a simulated person reviews")
-        reviewed = review_tasks(client, connection.project_id, truths, progress=progress)
+        reviewed = review_tasks(client, project_id, truths, progress=progress)
         pulled = pull_reviews(registry, client, progress=progress)
     say(f"pulled: {', '.join(f'{count} {name}' for name, count in pulled.outcomes.items())}")
     after = _train(registry, config, say, progress, "training again with what was reviewed")
@@ -132,7 +130,7 @@ def run_demo(
         reviewed=reviewed,
         pulled=pulled.outcomes,
         picture=picture,
-        address=f"{status.url}/projects/{project.id}",
+        address=f"{status.url}/projects/{project_id}",
         username=account.username,
         seconds=time.monotonic() - started,
     )

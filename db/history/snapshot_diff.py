@@ -18,9 +18,16 @@ class Change:
     after: str | None
 
 
-def compare_snapshots(
-    registry: Registry, first: str, second: str
-) -> tuple[SnapshotRecord, SnapshotRecord, list[Change]]:
+@dataclass(frozen=True, slots=True)
+class SnapshotDiff:
+    """Two snapshots, and everything that differs between them."""
+
+    old: SnapshotRecord
+    new: SnapshotRecord
+    changes: list[Change]
+
+
+def compare_snapshots(registry: Registry, first: str, second: str) -> SnapshotDiff:
     """List what changed from one snapshot to another, in time proportional to the changes.
 
     Args:
@@ -37,7 +44,7 @@ def compare_snapshots(
         before = {image.id: image for image in tx.snapshots.images_at(old.position, ids)}
         after = {image.id: image for image in tx.snapshots.images_at(new.position, ids)}
     changes = [change for key in ids for change in _changes(before.get(key), after.get(key))]
-    return old, new, changes
+    return SnapshotDiff(old, new, changes)
 
 
 def _changes(before: ImageRecord | None, after: ImageRecord | None) -> Iterable[Change]:

@@ -10,13 +10,13 @@ The text form names the frame as `#frame=3` at the end; a file whose own name en
 import hashlib
 import os
 import re
-import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from db.atomic_write import write_bytes
 from db.errors import ImageUnreadable, InvalidArgument
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -158,7 +158,7 @@ class ImageFile:
             # Each file system has errors of its own, from libraries that may not even be installed here.
             raise ImageUnreadable(self, _remote_reason(exc)) from exc
         if cached is not None:
-            _write_atomically(cached, data)
+            write_bytes(cached, data, durable=False)
         return data
 
     def _cached(self) -> Path | None:
@@ -198,11 +198,3 @@ def _file_system(uri: str) -> tuple[Any, str]:
 
 def _remote_reason(exc: Exception) -> str:
     return f"it cannot be fetched ({type(exc).__name__}: {str(exc)[:200]})"
-
-
-def _write_atomically(target: Path, data: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=target.parent)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(data)
-    Path(draft).replace(target)

@@ -35,22 +35,21 @@ def backup_registry(registry: Registry, out: Path, *, progress: Progress | None 
     """
     if out.exists():
         raise Conflict(f"{out} exists already; a backup never overwrites a file")
-    # Absolute, since a relative URL counts from the project folder, a path typed by a person from the current one.
-    draft = out.absolute().with_name(f".{out.name}.partial")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        _remove_sqlite(draft)
-        copy = create_registry(f"sqlite:///{draft}", registry.root)
-        try:
-            counts = _copy(registry, copy, progress or SilentProgress())
-        finally:
-            # The last connection that closes brings everything into the one file.
-            copy.close()
-        draft.replace(out)
+        # Absolute, since a relative URL counts from the project folder, a path typed by a person from the current one.
+        with replacing(out.absolute()) as draft:
+            try:
+                copy = create_registry(f"sqlite:///{draft}", registry.root)
+                try:
+                    counts = _copy(registry, copy, progress or SilentProgress())
+                finally:
+                    # The last connection that closes brings everything into the one file.
+                    copy.close()
+            except BaseException:
+                _remove_sqlite(draft)
+                raise
     except OSError as exc:
         raise RegistryError(f"{out}: the backup cannot be written ({exc.strerror or exc})") from exc
-    finally:
-        _remove_sqlite(draft)
     return counts
 
 

@@ -1,61 +1,38 @@
 """The training use-case: set up, run the two stages, keep the best epoch on validation, record the run.
 
-    train_model -> _plan (config, data, run) -> _prepare (images, model) -> _fit (stages, epochs) -> _finish (metrics)
+    train_model -> plan_training (config, data, run) -> prepare_training (images, model) -> _fit (stages, epochs)
+    -> _finish (metrics)
 
 Nothing is trained on an image of the test split: test images are never even listed here. Of several processes the
 first alone decides and writes; see learner/distributed.py.
 """
 
-import dataclasses
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from db.curation.splitting import split_images
 from db.progress import Progress, SilentProgress
-from db.records import ImageRecord, RunRecord, RunStatus
+from db.records import RunStatus
 from db.registry import Registry
-from learner.checkpoint import BEST, LAST, delete_checkpoint, load_checkpoint, save_checkpoint
-from learner.config import TrainConfig, config_from_dict
-from learner.data.dataset import FramedData, examples_from_records, load_framed
-from learner.data.location_share import hide_locations
-from learner.data.selection import TrainingData, select_data_of_run, select_training_data
+from learner.checkpoint import BEST, LAST, delete_checkpoint, load_checkpoint
+from learner.config import TrainConfig
 from learner.distributed import Processes
 from learner.errors import (
-    CheckpointIncompatible,
     CompilationFailed,
-    DataInvalid,
     LearnerError,
     OutOfMemory,
     TrainingDiverged,
 )
 from learner.evaluation.aggregate import Summary, summarize_results
 from learner.evaluation.per_image import score_rows
-from learner.network.build import build_model
-from learner.network.encoder import load_encoder_weights
+from learner.training.job import BestEpoch, Job, save_best, save_last
 from learner.training.loop import epoch_batches, epoch_generator, selection_score, train_epoch, validate
-from learner.training.losses import balanced_weights
+from learner.training.prepare import plan_training, prepare_training
 from learner.training.stages import StageConfig, make_stages
-from learner.training.state import Learner, learner_tensors, make_learner, make_optimizer, restore_learner
-from learner.training.tracking import Tracker, open_tracker
-
-RUNS_FOLDER = "runs"
-
-
-@dataclass(frozen=True, slots=True)
-class BestEpoch:
-    """The epoch of stage 2 that is kept, with what was measured on validation; None where it cannot be measured."""
-
-    epoch: int
-    score: float
-    """What it is the best in."""
-    accuracy: float | None
-    auc: float | None
-    dice: float | None
+from learner.training.state import make_optimizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,41 +47,6 @@ class TrainResult:
     seconds: float
     images_per_second: float
     checkpoint: Path
-
-
-@dataclass(slots=True)
-class Job:
-    """One training under way."""
-
-    registry: Registry
-    run: RunRecord
-    folder: Path
-    config: TrainConfig
-    data: TrainingData
-    learner: Learner
-    train: FramedData
-    val: FramedData
-    progress: Progress
-    processes: Processes
-    tracker: Tracker
-    seconds: float = 0.0
-    images_seen: int = 0
-    start_stage: int = 1
-    start_epoch: int = 1
-    best: BestEpoch | None = None
-    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the first process has decided."""
-
-    config: TrainConfig
-    data: TrainingData
-    run: RunRecord | None
-    """That goes on; None for a new one."""
-    goes_on: bool = False
-    """An epoch of it was done before."""
 
 
 def train_model(
@@ -130,8 +72,8 @@ def train_model(
         CheckpointIncompatible: the run cannot be resumed; CompilationFailed: the network cannot be compiled.
     """
     processes, progress = processes or Processes(), progress or SilentProgress()
-    plan = processes.first(lambda: _plan(registry, config, resume=resume, progress=progress))
-    job = _prepare(registry, plan, processes, progress)
+    plan = processes.first(lambda: plan_training(registry, config, resume=resume, progress=progress))
+    job = prepare_training(registry, plan, processes, progress)
     try:
         _fit(job)
     except (LearnerError, torch.cuda.OutOfMemoryError, torch._dynamo.exc.TorchDynamoException) as exc:
@@ -157,117 +99,6 @@ def _translated(exc: Exception, config: TrainConfig) -> LearnerError:
         f"--set accumulate={2 * config.accumulate} (the same batch in parts), --set batch_size={smaller}"
         + (f" or --set size={config.size // 2}" if config.size >= 128 else "")
     )
-
-
-def _plan(registry: Registry, config: TrainConfig, *, resume: bool, progress: Progress) -> Plan:
-    run: RunRecord | None = None
-    if resume:
-        with registry.read() as tx:
-            run = tx.runs.latest(RunStatus.RUNNING)
-        config = config_from_dict(run.config)
-    data = _choose_data(registry, config, run, progress)
-    if data.left_out:
-        progress.say(
-            f"left out: {data.left_out} images that share a patient, video or picture with a held-out image "
-            "(see: partly doctor)"
-        )
-    return Plan(config, data, run, goes_on=run is not None and has_epochs(registry, run))
-
-
-def _start_run(registry: Registry, config: TrainConfig, data: TrainingData) -> RunRecord:
-    with registry.begin() as tx:
-        return tx.runs.start(
-            preset=config.preset,
-            config=config.to_dict(),
-            snapshot=data.snapshot.hash,
-            image_ids=[image.id for image in (*data.train, *data.val)],
-        )
-
-
-def has_epochs(registry: Registry, run: RunRecord) -> bool:
-    """Say whether a cut training has finished an epoch that it can go on from."""
-    return (registry.root / RUNS_FOLDER / run.name / f"{LAST}.json").exists()
-
-
-def _choose_data(registry: Registry, config: TrainConfig, run: RunRecord | None, progress: Progress) -> TrainingData:
-    if run is not None and has_epochs(registry, run):
-        images = load_checkpoint(registry.root / RUNS_FOLDER / run.name, LAST).description["images"]
-        return select_data_of_run(registry, run, images, config)
-    data = select_training_data(registry, config)
-    if not data.val:
-        counts = split_images(registry, val=config.val, seed=config.seed)
-        progress.say(f"no validation split yet: {counts['val']} images were assigned to one (see: partly split)")
-        data = select_training_data(registry, config)
-        if not data.val:
-            raise DataInvalid("there are too few images to keep any for validation; register more")
-    if run is not None and run.snapshot != data.snapshot.hash:
-        raise CheckpointIncompatible(
-            f"{run.name} cannot be resumed: it was interrupted before its first epoch ended, and labels have changed "
-            "since; start a new training with: partly train"
-        )
-    return data
-
-
-def _prepare(registry: Registry, plan: Plan, processes: Processes, progress: Progress) -> Job:
-    config, data = plan.config, plan.data
-    device = processes.device(config.device)
-    torch.manual_seed(config.seed)
-    model = build_model(config, len(data.classes))
-    if not plan.goes_on:
-        if config.weights == "imagenet":
-            progress.say(f"loading the ImageNet weights of {config.encoder} (fetched once from the model hub)")
-        # One process fetches them; when the gradients are joined, the others get its weights.
-        processes.first(lambda: load_encoder_weights(model.encoder, config.weights))
-    train = _load(registry, data.train, data.classes, config, progress, "decoding train")
-    val = _load(registry, data.val, data.classes, config, progress, "decoding validation")
-    for framed in (train, val):
-        framed.move_to(device)
-    run = plan.run or processes.first(lambda: _start_run(registry, config, data))
-    folder = registry.root / RUNS_FOLDER / run.name
-    job = Job(
-        registry=registry,
-        run=run,
-        folder=folder,
-        config=config,
-        data=data,
-        learner=make_learner(model, config, device, processes),
-        train=train,
-        val=val,
-        progress=progress,
-        processes=processes,
-        tracker=open_tracker(config if processes.is_first else None, folder, run.name),
-    )
-    if config.class_weights == "balanced":
-        job.learner.class_weight_K = balanced_weights(job.train.class_N, len(data.classes)).to(device)
-    if plan.goes_on:
-        _restore(job)
-    return job
-
-
-def _load(
-    registry: Registry,
-    records: Sequence[ImageRecord],
-    classes: Sequence[str],
-    config: TrainConfig,
-    progress: Progress,
-    name: str,
-) -> FramedData:
-    # Choosing the epoch is a part of training, so it sees no more locations than learning does.
-    shown = hide_locations(records, config.location_share, config.seed)
-    with registry.read() as tx:
-        examples = examples_from_records(tx, shown)
-    data = load_framed(
-        examples,
-        classes,
-        size=config.size,
-        framing=config.framing,
-        box_target=config.box_target,
-        progress=progress,
-        name=name,
-    )
-    for problem in data.unreadable:
-        progress.say(f"left out: {problem}")
-    return data
 
 
 def _fit(job: Job) -> None:
@@ -314,48 +145,8 @@ def _end_epoch(
     if not job.processes.is_first:
         return
     if is_best:
-        save_checkpoint(job.folder, BEST, job.learner.kept.state_dict(), _description(job))
-    state = {
-        "stage": stage.number,
-        "finished_epoch": epoch,
-        "finished_stage": epoch == stage.epochs,
-        "images": job.data.image_ids,
-        "seconds": job.seconds,
-        "images_seen": job.images_seen,
-        "best": asdict(job.best) if job.best else {},
-        "history": job.history,
-    }
-    save_checkpoint(job.folder, LAST, dict(learner_tensors(job.learner)), state)
-
-
-def _description(job: Job, metrics: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    best = _best(job)
-    return {
-        "run": job.run.name,
-        "config": job.config.to_dict(),
-        "classes": job.data.classes,
-        "snapshot": job.data.snapshot.hash,
-        "images": job.data.image_ids,
-        "epoch": best.epoch,
-        "metrics": metrics or {"val": asdict(best)},
-    }
-
-
-def _best(job: Job) -> BestEpoch:
-    if job.best is None:
-        raise CheckpointIncompatible(f"{job.run.name}: no epoch of stage 2 was finished; train again: partly train")
-    return job.best
-
-
-def _restore(job: Job) -> None:
-    last = load_checkpoint(job.folder, LAST)
-    restore_learner(job.learner, last.tensors)
-    state = last.description
-    job.seconds, job.images_seen = state["seconds"], state["images_seen"]
-    job.best, job.history = BestEpoch(**state["best"]) if state["best"] else None, state["history"]
-    job.start_stage = state["stage"] + (1 if state["finished_stage"] else 0)
-    job.start_epoch = 1 if state["finished_stage"] else state["finished_epoch"] + 1
-    job.progress.say(f"{job.run.name} resumes after epoch {state['finished_epoch']} of stage {state['stage']}")
+        save_best(job, job.learner.kept.state_dict())
+    save_last(job, stage, epoch)
 
 
 def _finish(job: Job) -> TrainResult:
@@ -369,7 +160,7 @@ def _finish(job: Job) -> TrainResult:
     result = TrainResult(
         run=job.run.name,
         epochs=len(job.history),
-        best=_best(job),
+        best=job.best_epoch,
         val=summarize_results(rows, job.data.classes),
         seconds=round(job.seconds, 3),
         images_per_second=round(job.images_seen / job.seconds, 2) if job.seconds else 0.0,
@@ -377,8 +168,7 @@ def _finish(job: Job) -> TrainResult:
     )
     metrics = _stored_metrics(result)
     if job.processes.is_first:
-        description = _description(job, metrics) | {"history": job.history}
-        save_checkpoint(job.folder, BEST, kept.tensors, description)
+        save_best(job, kept.tensors, metrics=metrics, history=True)
         with job.registry.begin() as tx:
             tx.runs.set_checkpoint(job.run.id, job.folder)
             tx.runs.finish(job.run.id, RunStatus.FINISHED, metrics)

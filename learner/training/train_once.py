@@ -4,7 +4,8 @@ from db.progress import Progress
 from db.records import RunRecord, RunStatus
 from db.registry import Registry
 from learner.config import TrainConfig, config_from_dict
-from learner.training.train import has_epochs, train_model
+from learner.training.job import has_epochs
+from learner.training.train import train_model
 
 
 def train_once(registry: Registry, config: TrainConfig, progress: Progress) -> tuple[RunRecord, bool]:

@@ -31,7 +31,7 @@ def test_a_proposal_is_shown_over_its_lesion(registry, phantoms, studio, page, t
         tx.proposals.add([proposal], run_id=run.id, tau=0.5, gate="class")
     url, account = studio_status(studio).url, read_account(studio)
     with LabelStudioClient(url, account.token) as client:
-        connection, _, _ = connect_project(registry, client, title="browser", media_folder=studio.media)
+        connection = connect_project(registry, client, title="browser", media_folder=studio.media).connection
         push_images(registry, client, media_folder=studio.media)
         (task,) = client.list_tasks(connection.project_id, with_annotations=False)
     open_task(page, url, connection.project_id, task["id"])

@@ -142,16 +142,16 @@ def test_the_difference_of_two_snapshots_is_said_image_by_image(registry):
         tx.images.set_splits({second: Split.TEST})
     (third,) = add_images(registry, new_image("c.png", class_name=None))
     new = take(registry)
-    _, _, changes = compare_snapshots(registry, old.hash, new.hash)
+    changes = compare_snapshots(registry, old.hash, new.hash).changes
     said = [(change.image.id, change.what, change.before, change.after) for change in changes]
     assert said == [
         (first, "location", "unknown", "1,2 3x4 (imported)"),
         (second, "split", None, "test"),
         (third, "registered", None, "no class, unknown, no split"),
     ]
-    _, _, back = compare_snapshots(registry, new.hash, old.hash)
+    back = compare_snapshots(registry, new.hash, old.hash).changes
     assert (back[0].before, back[0].after) == ("1,2 3x4 (imported)", "unknown")
-    assert compare_snapshots(registry, new.hash, new.hash)[2] == []
+    assert compare_snapshots(registry, new.hash, new.hash).changes == []
 
 
 # --- the test split

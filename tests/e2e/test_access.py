@@ -41,7 +41,7 @@ def url(studio):
 
 def loop(registry, client, title):
     """Push by upload, draw one box, pull it; returns the project."""
-    connection, _, _ = connect_project(registry, client, title=title)
+    connection = connect_project(registry, client, title=title).connection
     assert push_images(registry, client, PushRequest(what="partly")).created == 6
     task = client.list_tasks(connection.project_id, with_annotations=False)[0]
     with registry.read() as tx:
@@ -115,7 +115,7 @@ def test_an_existing_project_is_never_overwritten(registry, studio, url):
         plain = client.http.post("/api/projects/", {"title": "boxes", "label_config": CONFIG})
         with pytest.raises(ProjectUnusable, match="no tools for masks"):
             connect_project(registry, client, title="x", project_id=plain["id"], masks=True)
-        connection, _, _ = connect_project(registry, client, title="x", project_id=plain["id"])
+        connection = connect_project(registry, client, title="x", project_id=plain["id"]).connection
         assert connection.project_id == plain["id"]
 
 
@@ -131,7 +131,7 @@ def test_images_on_the_web_are_seen_where_they_lie(registry, data, studio, url):
     listing.write_text("image,class\n" + "".join(f"{name},benign\n" for name in names))
     assert import_images(registry, ImportRequest(listing, "csv", images=address)).registered == 6
     with LabelStudioClient(url, read_account(studio).token) as client:
-        connection, _, _ = connect_project(registry, client, title="images on the web")
+        connection = connect_project(registry, client, title="images on the web").connection
         assert push_images(registry, client, PushRequest(what="partly")).created == 6
         tasks = client.list_tasks(connection.project_id, with_annotations=False)
         assert {task["data"]["image"] for task in tasks} == {f"{address}/{name}" for name in names}
@@ -163,7 +163,7 @@ def test_objects_in_a_bucket_are_signed_by_the_server_or_copied(registry, data, 
     listing.write_text("image,class\n" + "".join(f"{file.name},benign\n" for file in files))
     import_images(registry, ImportRequest(listing, "csv", images="s3://scans"))
     with LabelStudioClient(url, read_account(studio).token) as client:
-        connection, _, _ = connect_project(registry, client, title="without a storage")
+        connection = connect_project(registry, client, title="without a storage").connection
         push_images(registry, client, PushRequest(what="partly"))
         copied = client.list_tasks(connection.project_id, with_annotations=False)
         assert all(task["data"]["image"].startswith("/data/upload/") for task in copied)

@@ -67,7 +67,9 @@ def test_a_schedule_of_faults(seed, proxy, studio, phantom_folder, tmp_path, mon
     token = read_account(studio).token
     with LabelStudioClient(proxy.url, token) as client, LabelStudioClient(studio_status(studio).url, token) as direct:
         proxy.arm(seed, count=0, chance=0)
-        connection, _, _ = connect_project(registry, client, title=f"bad network {seed}", media_folder=studio.media)
+        connection = connect_project(
+            registry, client, title=f"bad network {seed}", media_folder=studio.media
+        ).connection
         proxy.arm(seed, count=8, chance=0.35)
         until_done(lambda: push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media))
         tasks = direct.list_tasks(connection.project_id, with_annotations=True)
@@ -128,7 +130,7 @@ def test_the_server_is_restarted_in_the_middle(proxy, studio, phantom_folder, tm
 
     with LabelStudioClient(proxy.url, token) as client, LabelStudioClient(url, token) as direct:
         proxy.arm(0, count=0, chance=0)
-        connection, _, _ = connect_project(registry, client, title="restarted", media_folder=studio.media)
+        connection = connect_project(registry, client, title="restarted", media_folder=studio.media).connection
         restart_at(8)
         until_up(lambda: push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media))
         started[-1].join()

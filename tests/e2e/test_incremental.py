@@ -44,7 +44,7 @@ def listed(client, monkeypatch):
 def project(registry, tmp_path, studio, client, request):
     write_phantoms(tmp_path / "phantoms", 8, seed=9)
     import_images(registry, ImportRequest(tmp_path / "phantoms", "csv", keep_locations=0))
-    connection, _, _ = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media)
+    connection = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media).connection
     push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media)
     for image_id in (1, 2, 3, 4):
         annotate(client, registry, image_id)
@@ -103,16 +103,16 @@ def test_what_was_skipped_is_looked_at_again_once_the_registry_knows_more(
         tx.images.set_splits({6: Split.TEST})
     annotate(client, registry, 6)
     report = pull_reviews(registry, client)
-    assert "--change-test" in report.skipped[0]["reason"]
+    assert "--change-test" in report.skipped[0].reason
     assert pull_reviews(registry, client).skipped == []
     assert pull_reviews(registry, client, PullRequest(change_test=True)).created == 1
     stranger = {"image": "/data/x.png", "partly_key": "9-0000000000000000"}
     client.import_tasks(project, [{"data": stranger, "annotations": [{"result": []}]}])
-    assert "not registered here" in pull_reviews(registry, client).skipped[0]["reason"]
+    assert "not registered here" in pull_reviews(registry, client).skipped[0].reason
     count = len(listed)
     pull_reviews(registry, client)
     assert len(listed) == count, "nothing new is known, so nothing is looked at"
     write_phantoms(tmp_path / "more", 2, seed=77)
     import_images(registry, ImportRequest(tmp_path / "more", "csv"))
-    assert "not registered here" in pull_reviews(registry, client).skipped[0]["reason"]
+    assert "not registered here" in pull_reviews(registry, client).skipped[0].reason
     assert listed[-1] == (False, 9)

@@ -38,7 +38,7 @@ def project(registry, phantoms, studio, client, request):
     import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.5))
     split_images(registry, val=0.1, test=0.2)
     propose(registry)
-    connection, _, _ = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media)
+    connection = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media).connection
     return connection.project_id
 
 
@@ -164,7 +164,7 @@ def test_everything_a_person_can_mean(registry, client, studio, project):
     assert pull_reviews(registry, client, dry_run=True).created == 6
     report = pull_reviews(registry, client)
     assert report.outcomes == {"accepted": 1, "edited": 1, "rejected": 2, "empty": 1, "drawn": 1}
-    assert "skipped" in report.skipped[0]["reason"]
+    assert "skipped" in report.skipped[0].reason
 
     image = image_of(registry, accept)
     assert image.boxes == (Box(20.25, 30.5, 40.125, 25),)
@@ -258,7 +258,7 @@ def test_uploaded_images_work_where_files_cannot_be_served(registry, phantoms, c
     import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.5))
     split_images(registry)
     propose(registry, count=2)
-    connection, _, _ = connect_project(registry, client, title="uploads")
+    connection = connect_project(registry, client, title="uploads").connection
     assert connection.media == "upload"
     assert push_images(registry, client).created == 2
     (first, _) = client.list_tasks(connection.project_id, with_annotations=True)

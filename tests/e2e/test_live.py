@@ -79,7 +79,7 @@ def end(process):
 
 
 def test_a_task_is_answered_while_people_work(trained, studio, client, tmp_path):
-    connection, _, _ = connect_project(trained, client, title="live", media_folder=studio.media)
+    connection = connect_project(trained, client, title="live", media_folder=studio.media).connection
     push_images(trained, client, PushRequest(what="partly", limit=6), media_folder=studio.media)
     with trained.read() as tx:
         assert tx.proposals.pending() == []
@@ -139,7 +139,7 @@ def test_the_protocol_and_the_newest_run(trained):
 
 def test_webhooks_make_a_pull_look_at_once(registry, phantoms, studio, client):
     import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0))
-    connection, _, _ = connect_project(registry, client, title="hints", media_folder=studio.media)
+    connection = connect_project(registry, client, title="hints", media_folder=studio.media).connection
     push_images(registry, client, PushRequest(what="partly", limit=3), media_folder=studio.media)
     hint, stop, heard = threading.Event(), threading.Event(), []
     with hints_from(client, connection.project_id, hint, host="127.0.0.1", port=0) as address:

@@ -35,7 +35,7 @@ def tasks_of(client, project):
 def test_what_is_known_goes_there_and_corrections_come_back(registry, phantoms, studio, client, outlines):
     import_images(registry, ImportRequest(phantoms, "csv"))
     title = f"masks {outlines}"
-    connection, _, _ = connect_project(registry, client, title=title, media_folder=studio.media, masks=True)
+    connection = connect_project(registry, client, title=title, media_folder=studio.media, masks=True).connection
     push_images(registry, client, PushRequest(what="all", known=True, polygons=outlines), media_folder=studio.media)
     images, masks = known_masks(registry)
     assert len(images) > 20
@@ -70,7 +70,7 @@ def test_what_is_known_goes_there_and_corrections_come_back(registry, phantoms, 
 
 def test_a_project_without_tools_for_masks_shows_the_boxes(registry, phantoms, studio, client):
     import_images(registry, ImportRequest(phantoms, "csv"))
-    connection, _, _ = connect_project(registry, client, title="only boxes", media_folder=studio.media)
+    connection = connect_project(registry, client, title="only boxes", media_folder=studio.media).connection
     push_images(registry, client, PushRequest(what="all", known=True, limit=12), media_folder=studio.media)
     tasks = tasks_of(client, connection.project_id)
     kinds = {region["type"] for task in tasks.values() for said in task["annotations"] for region in said["result"]}

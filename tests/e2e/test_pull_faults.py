@@ -48,7 +48,7 @@ def reviewed_project(registry, phantoms, studio, account, title):
     truths, _ = open_data_set(phantoms, "csv")
     locations = {str(image.path): image.location for image in truths}
     with LabelStudioClient(*account) as client:
-        connection, _, _ = connect_project(registry, client, title=title, media_folder=studio.media)
+        connection = connect_project(registry, client, title=title, media_folder=studio.media).connection
         push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media)
         with registry.read() as tx:
             known = {image.key: Truth(image, locations[str(image.path)]) for image in tx.images.select()}
@@ -141,7 +141,7 @@ def test_test_images_are_pulled_only_on_purpose_and_what_was_taken_back_stays_so
     with LabelStudioClient(*account) as client:
         report = pull_reviews(registry, client)
         assert (report.created, len(report.skipped)) == (9, 3)
-        assert "--change-test" in report.skipped[0]["reason"]
+        assert "--change-test" in report.skipped[0].reason
         assert pull_reviews(registry, client, PullRequest(change_test=True)).created == 3
         with registry.read() as tx:
             assert tx.images.select(supervision=Supervision.PARTLY) == []

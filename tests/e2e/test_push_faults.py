@@ -58,7 +58,7 @@ def test_kill_in_a_push(processes, tmp_path, studio):
             file.unlink()
         shutil.copyfile(tmp_path / "full.sqlite3", tmp_path / "r.sqlite3")
         registry = open_registry(url, tmp_path)
-        connection, _, _ = connect_project(registry, client, title=title, media_folder=studio.media)
+        connection = connect_project(registry, client, title=title, media_folder=studio.media).connection
         registry.close()
         return connection.project_id
 

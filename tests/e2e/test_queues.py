@@ -22,7 +22,7 @@ pytestmark = pytest.mark.studio
 @pytest.fixture
 def project(registry, phantoms, studio, client, request):
     import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.5))
-    connection, _, _ = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media)
+    connection = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media).connection
     with registry.begin() as tx:
         partly = tx.images.select(supervision=Supervision.PARTLY)
         tx.images.set_splits({image.id: Split.TRAIN for image in partly})
@@ -42,20 +42,20 @@ def tasks_of(client, project):
 
 def test_a_plan_says_what_would_be_done_and_does_nothing(registry, client, studio, project):
     plan = push(registry, client, studio, limit=4, dry_run=True).plan
-    assert [item["action"] for item in plan] == ["create"] * 4
+    assert [item.action for item in plan] == ["create"] * 4
     assert client.list_tasks(project, with_annotations=False) == []
     assert push(registry, client, studio, limit=4).plan == plan
     with registry.read() as tx:
         (sync,) = tx.journal.all()
-        assert [step.image_id for step in tx.journal.steps(sync.id)] == [item["image"] for item in plan]
-    chosen = plan[0]["image"]
+        assert [step.image_id for step in tx.journal.steps(sync.id)] == [item.image for item in plan]
+    chosen = plan[0].image
     task = tasks_of(client, project)[chosen]
     image = image_of(registry, chosen)
     client.create_annotation(
         int(task["id"]), result_from_boxes(image_boxes(registry, chosen), image.width, image.height)
     )
     dry = pull_reviews(registry, client, dry_run=True)
-    assert [(item["action"], item["image"], item["outcome"]) for item in dry.plan] == [("create", chosen, "accepted")]
+    assert [(item.action, item.image, item.outcome) for item in dry.plan] == [("create", chosen, "accepted")]
     assert image_of(registry, chosen).boxes == ()
     assert pull_reviews(registry, client).plan == dry.plan
 

@@ -12,6 +12,7 @@ from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
 from annotator.label_studio.reconcile import PUSH_CUT, compare_with_studio
+from cli.documents import document_of
 from db.errors import InvalidArgument
 from db.history.retraction import undo_retraction
 from db.maintenance.integrity import check_registry
@@ -31,7 +32,7 @@ def project(registry, tmp_path, studio, client, request):
         images = tx.images.select()
         proposals = [NewProposal(image.id, "benign", 0.9, 0.9, (Box(20, 30, 40, 25),)) for image in images[:2]]
         tx.proposals.add(proposals, run_id=run.id, tau=0.5, gate="class")
-    connection, _, _ = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media)
+    connection = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media).connection
     push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media)
     return connection.project_id
 
@@ -117,7 +118,7 @@ def test_a_deleted_task_takes_no_label_with_it_and_is_made_anew_only_when_asked(
     assert status_of(registry, 3) is LocationStatus.PRESENT
     report = push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media)
     assert (report.created, report.gone) == (0, 1), "image 3 is located, so only 5 is missed"
-    assert "--recreate" in report.skipped[0]["reason"]
+    assert "--recreate" in report.skipped[0].reason
     report = push_images(registry, client, PushRequest(what="partly", recreate=True), media_folder=studio.media)
     assert (report.created, report.gone) == (1, 0)
 
@@ -147,7 +148,7 @@ def test_a_label_that_was_imported_since_and_predictions_that_are_hidden_are_sai
     found = kinds(registry, client)
     assert [image.id for image in found["studio_label_changed_here"].images] == [3]
     assert "partly push" in found["studio_proposals_not_shown"].detail
-    assert found["studio_label_changed_here"].to_dict().keys() == {"kind", "images", "image_ids", "tasks", "detail"}
+    assert document_of(found["studio_label_changed_here"]).keys() == {"kind", "images", "image_ids", "tasks", "detail"}
 
 
 def test_images_that_label_studio_cannot_show_are_named(registry, client, studio, project):

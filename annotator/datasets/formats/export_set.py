@@ -54,7 +54,7 @@ class ExportSet:
     """The images lie in the export's own folder."""
 
 
-def facts_of(image: ExportImage) -> dict[str, Any]:
+def facts_of(image: ExportImage) -> dict[str, str]:
     """Return what formats have no place for and partly reads back: class, location, group, split, provenance."""
     facts = {
         "class": image.class_name,

@@ -6,6 +6,7 @@ from typing import Any
 
 from annotator.label_studio.payload.tasks import image_of, is_as_sent, key_of
 from annotator.label_studio.pull.interpret import NoStatement, interpret_annotation, interpret_trial
+from annotator.label_studio.sync_report import PlannedPull, Skipped
 from db.records import ImageRecord, LocationSource, NewReview, ProposalRecord, Split, TaskLink
 from db.records.sync import CatchReview, CatchTrial
 
@@ -48,11 +49,11 @@ class PullReport:
     """Images whose task was deleted in Label Studio; what was said before stays."""
     catch: int = 0
     """Answers to proposals that are known to be wrong; none becomes a label."""
-    skipped: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
     outcomes: dict[str, int] = field(default_factory=dict)
     contested: list[int] = field(default_factory=list)
     """Images on which people disagree so that the policy finds no word that holds; their location is not known."""
-    plan: list[dict[str, Any]] = field(default_factory=list)
+    plan: list[PlannedPull] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class PullPlan:
     """In the order in which they were made, so that the last word on an image is the last one stored."""
     trials: list[CatchReview] = field(default_factory=list)
     unchanged: int = 0
-    skipped: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
     waiting: bool = False
     """Something was skipped that could be stored once the registry knows more."""
 
@@ -117,7 +118,7 @@ def plan_pull(
             if annotations:
                 plan.waiting |= key is not None
                 why = "the task was not made by partly" if not key else f"its image {key} is not registered here"
-                plan.skipped.append({"task": task.get("id"), "reason": why})
+                plan.skipped.append(Skipped(why, task=int(task["id"])))
             continue
         for annotation in annotations:
             version, annotation_id = str(annotation.get("updated_at")), int(annotation["id"])
@@ -137,7 +138,7 @@ def plan_pull(
                     proposal = known.proposals.get(link.proposal_id)
                 review = interpret_annotation(annotation, image, proposal, known.users, empty_is_none=empty_is_none)
             except NoStatement as exc:
-                plan.skipped.append({"image": image.id, "task": task.get("id"), "reason": str(exc)})
+                plan.skipped.append(Skipped(str(exc), image.id, int(task["id"])))
                 continue
             is_update = annotation_id in known.versions
             changed_here = image.label is not None and image.label.source not in SAID_THERE

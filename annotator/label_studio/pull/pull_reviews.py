@@ -21,7 +21,8 @@ from annotator.label_studio.pull.plan import (
     parent_version,
     plan_pull,
 )
-from annotator.label_studio.sync_journal import counts_of, journaled
+from annotator.label_studio.sync_journal import journaled
+from annotator.label_studio.sync_report import PlannedPull, counts_of
 from db.progress import Progress, SilentProgress
 from db.records import (
     ConnectionRecord,
@@ -76,11 +77,8 @@ def pull_reviews(
     withdrawn = _withdrawn(registry, connection, changed.tasks, known.images, change_test=change_test)
     report = _report(registry, connection, changed, known, plan, last)
     report.withdrawn = len({annotation_id for _, _, annotation_id in withdrawn})
-    report.plan = [_item(planned) for planned in plan.reviews]
-    report.plan += [
-        {"action": "gone", "image": image_id, "task": None, "annotation": annotation_id}
-        for _, image_id, annotation_id in withdrawn
-    ]
+    report.plan = [_planned_action(planned) for planned in plan.reviews]
+    report.plan += [PlannedPull("gone", image_id, None, annotation_id) for _, image_id, annotation_id in withdrawn]
     if dry_run or (mark is not None and not changed.tasks):
         return report
     with journaled(registry, connection, SyncKind.PULL, options) as journal:
@@ -198,17 +196,12 @@ def _report(
     )
 
 
-def _item(planned: PlannedReview) -> dict[str, Any]:
+def _planned_action(planned: PlannedReview) -> PlannedPull:
     action = StepAction.CONFLICT if planned.is_conflict else _step(planned).action
     review = planned.review
-    return {
-        "action": str(action),
-        "image": review.image_id,
-        "task": planned.task_id,
-        "annotation": review.external_id,
-        "outcome": str(review.outcome),
-        "reviewer": review.reviewer,
-    }
+    return PlannedPull(
+        str(action), review.image_id, planned.task_id, review.external_id, str(review.outcome), review.reviewer
+    )
 
 
 def _step(planned: PlannedReview) -> SyncStep:

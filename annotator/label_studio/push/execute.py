@@ -22,6 +22,7 @@ from annotator.label_studio.payload.tasks import (
 from annotator.label_studio.push.media import bucket_of, media_bytes, media_name, own_address, place_media
 from annotator.label_studio.push.plan import PlannedTask
 from annotator.label_studio.sync_journal import Journal
+from annotator.label_studio.sync_report import Skipped
 from db.errors import ImageUnreadable
 from db.progress import Progress
 from db.records import ConnectionRecord, ImageRecord, ProposalRecord
@@ -103,7 +104,7 @@ class Sender:
         for task_id, count in wanted:
             self._client.set_readers(task_id, count)
 
-    def create(self, planned: Sequence[PlannedTask], skipped: list[dict[str, Any]]) -> list[PlannedTask]:
+    def create(self, planned: Sequence[PlannedTask], skipped: list[Skipped]) -> list[PlannedTask]:
         """Create tasks in chunks and return those that are there now.
 
         Args:
@@ -195,9 +196,9 @@ class Sender:
             annotations=known,
         )
 
-    def _addresses(self, chunk: Sequence[PlannedTask]) -> tuple[dict[int, str], list[dict[str, Any]]]:
+    def _addresses(self, chunk: Sequence[PlannedTask]) -> tuple[dict[int, str], list[Skipped]]:
         """Bring a chunk's images to where people can see them; returns their addresses, and what cannot be read."""
-        skipped: list[dict[str, Any]] = []
+        skipped: list[Skipped] = []
         found = {item.image.id: item.step.address for item in chunk if item.step.address is not None}
         uploads: list[tuple[PlannedTask, bytes]] = []
         size = 0
@@ -213,7 +214,7 @@ class Sender:
                     continue
                 content = media_bytes(item.image)
             except (ImageUnreadable, OSError) as exc:
-                skipped.append({"image": item.image.id, "reason": str(exc)})
+                skipped.append(Skipped(str(exc), item.image.id))
                 self._journal.skipped(item.step, str(exc))
                 continue
             if uploads and (len(uploads) == UPLOAD_FILES or size + len(content) > UPLOAD_BYTES):

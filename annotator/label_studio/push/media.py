@@ -4,13 +4,13 @@ Files are named by content, so that a name says nothing about a patient and odd 
 """
 
 import io
-import os
 from collections.abc import Container
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from PIL import Image
 
+from db.atomic_write import write_bytes
 from db.imaging.decode import read_image
 from db.records import ImageRecord
 
@@ -62,13 +62,9 @@ def place_media(image: ImageRecord, folder: Path) -> Path:
     Raises:
         ImageUnreadable: the image cannot be read.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / media_name(image)
-    if target.exists():
-        return target
-    draft = folder / f".{os.getpid()}-{target.name}"
-    draft.write_bytes(media_bytes(image))
-    draft.replace(target)
+    if not target.exists():
+        write_bytes(target, media_bytes(image), durable=False)
     return target
 
 

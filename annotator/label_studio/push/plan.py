@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from annotator.label_studio.payload.tasks import CONTROL, key_of, shows_prediction
+from annotator.label_studio.sync_report import PlannedAction, Skipped
 from db.errors import InvalidArgument
 from db.records import Box, ImageRecord, ProposalRecord, TaskLink
 from db.records.sync import CatchTrial, StepAction, SyncStep
@@ -105,6 +106,14 @@ class PlannedTask:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class DuplicateTasks:
+    """Several tasks of one image in Label Studio; the oldest one counts."""
+
+    image_id: int
+    task_ids: tuple[int, ...]
+
+
 @dataclass(slots=True)
 class PushPlan:
     """What a push would do."""
@@ -119,20 +128,17 @@ class PushPlan:
     unchanged: int = 0
     gone: list[ImageRecord] = field(default_factory=list)
     """Images whose task was deleted in Label Studio; they are left alone unless asked for."""
-    conflicts: list[dict[str, Any]] = field(default_factory=list)
-    """Images with several tasks of our key; the oldest one counts."""
-    skipped: list[dict[str, Any]] = field(default_factory=list)
+    conflicts: list[DuplicateTasks] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
 
-    def items(self) -> list[dict[str, Any]]:
+    def actions(self) -> list[PlannedAction]:
         """List what would be done, for people and scripts."""
-        found = [{"action": "create", "image": planned.image.id, "task": None} for planned in self.create]
-        found += [{"action": "update", "image": planned.image.id, "task": planned.task_id} for planned in self.update]
-        found += [{"action": "gone", "image": image.id, "task": None} for image in self.gone]
-        found += [
-            {"action": "conflict", "image": conflict["image"], "task": min(conflict["tasks"])}
-            for conflict in self.conflicts
+        return [
+            *(PlannedAction("create", planned.image.id) for planned in self.create),
+            *(PlannedAction("update", planned.image.id, planned.task_id) for planned in self.update),
+            *(PlannedAction("gone", image.id) for image in self.gone),
+            *(PlannedAction("conflict", found.image_id, min(found.task_ids)) for found in self.conflicts),
         ]
-        return found
 
 
 def plan_push(
@@ -172,17 +178,17 @@ def plan_push(
         if not found and link is not None and not request.recreate:
             plan.gone.append(image)
             why = f"its task {link.task_id} was deleted in Label Studio; to create it again: --recreate"
-            plan.skipped.append({"image": image.id, "task": link.task_id, "reason": why})
+            plan.skipped.append(Skipped(why, image.id, link.task_id))
             continue
         if len(found) > 1:
             tasks_there = sorted(int(candidate["id"]) for candidate in found)
-            plan.conflicts.append({"image": image.id, "tasks": tasks_there})
+            plan.conflicts.append(DuplicateTasks(image.id, tuple(tasks_there)))
         if found:
             _plan_existing(plan, wanted, min(found, key=lambda candidate: int(candidate["id"])), link)
         elif limit is None or len(plan.create) < limit:
             plan.create.append(wanted)
         else:
-            plan.skipped.append({"image": image.id, "reason": "beyond --limit"})
+            plan.skipped.append(Skipped("beyond --limit", image.id))
     return plan
 
 

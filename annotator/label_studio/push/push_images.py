@@ -8,7 +8,6 @@ down first (`sync_journal`), and a request whose answer never came is followed b
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.payload.labeling_config import has_mask_tools
@@ -16,7 +15,8 @@ from annotator.label_studio.payload.tasks import key_of
 from annotator.label_studio.push.attention_checks import plan_trials
 from annotator.label_studio.push.execute import Materials, Sender
 from annotator.label_studio.push.plan import PushPlan, PushRequest, plan_push
-from annotator.label_studio.sync_journal import Journal, counts_of, journaled
+from annotator.label_studio.sync_journal import Journal, journaled
+from annotator.label_studio.sync_report import PlannedAction, Skipped, counts_of
 from db.progress import Progress, SilentProgress
 from db.records import ConnectionRecord, ImageRecord, ProposalRecord, Split, Supervision, TaskLink
 from db.records.sync import CatchTrial, StepState, SyncKind, SyncStep
@@ -45,8 +45,8 @@ class PushReport:
     """New attention checks."""
     resumed: bool = False
     """It finished an interrupted push."""
-    skipped: list[dict[str, Any]] = field(default_factory=list)
-    plan: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    plan: list[PlannedAction] = field(default_factory=list)
 
 
 def push_images(
@@ -169,7 +169,7 @@ def _report(plan: PushPlan) -> PushReport:
         gone=len(plan.gone),
         conflict=len(plan.conflicts),
         skipped=plan.skipped,
-        plan=plan.items(),
+        plan=plan.actions(),
     )
 
 

@@ -191,7 +191,7 @@ def test_images_that_are_gone_or_changed_are_named_and_the_others_written(filled
     (data / "images" / "empty.png").unlink()
     picture(data / "images" / "boxes.png", seed=99)
     report = export_images(filled, ExportRequest(tmp_path / "out", "coco"))
-    assert sorted(item["reason"] for item in report.skipped) == [
+    assert sorted(item.reason for item in report.skipped) == [
         "the file's content has changed since it was registered",
         "there is no such file",
     ]

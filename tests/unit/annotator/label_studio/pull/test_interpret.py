@@ -107,7 +107,7 @@ def test_known_versions_are_unchanged_and_foreign_tasks_are_named():
     foreign = {"id": 2, "data": {"image": "x"}, "annotations": [annotation(drawn(PROPOSED), id=9)]}
     plan = plan_pull([mine, foreign], known(versions={1: "t1"}))
     assert (plan.reviews, plan.unchanged) == ([], 1)
-    assert "not made by partly" in plan.skipped[0]["reason"]
+    assert "not made by partly" in plan.skipped[0].reason
 
 
 def test_a_proposal_is_judged_against_the_prediction_it_started_from():

@@ -1,5 +1,6 @@
 from annotator.label_studio.payload.tasks import KEY
 from annotator.label_studio.push.plan import PushRequest, plan_push
+from annotator.label_studio.sync_report import Skipped
 from db.records import TaskLink
 from db.records.sync import StepAction, SyncStep
 from tests.builders import image_record, proposal_record
@@ -48,7 +49,7 @@ def test_the_limit_takes_the_surest_first():
     proposals = {n: proposal_record(id=n, image_id=n, score=score) for n, score in ((1, 0.2), (2, 0.9))}
     plan = plan_push(images, proposals, {}, [], PushRequest(limit=2))
     assert [planned.image.id for planned in plan.create] == [2, 1]
-    assert plan.skipped == [{"image": 3, "reason": "beyond --limit"}]
+    assert plan.skipped == [Skipped("beyond --limit", 3)]
 
 
 def test_shares_are_chosen_by_content_and_stay_so():

@@ -1,0 +1,129 @@
+"""A training under way, and the two checkpoints that it keeps: the best epoch, and the last one to resume from."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from db.progress import Progress
+from db.records import RunRecord
+from db.registry import Registry
+from learner.checkpoint import BEST, LAST, load_checkpoint, save_checkpoint
+from learner.config import TrainConfig
+from learner.data.dataset import FramedData
+from learner.data.selection import TrainingData
+from learner.distributed import Processes
+from learner.errors import CheckpointIncompatible
+from learner.training.stages import StageConfig
+from learner.training.state import Learner, learner_tensors, restore_learner
+from learner.training.tracking import Tracker
+
+RUNS_FOLDER = "runs"
+
+
+@dataclass(frozen=True, slots=True)
+class BestEpoch:
+    """The epoch of stage 2 that is kept, with what was measured on validation; None where it cannot be measured."""
+
+    epoch: int
+    score: float
+    """What it is the best in."""
+    accuracy: float | None
+    auc: float | None
+    dice: float | None
+
+
+@dataclass(slots=True)
+class Job:
+    """One training under way."""
+
+    registry: Registry
+    run: RunRecord
+    folder: Path
+    config: TrainConfig
+    data: TrainingData
+    learner: Learner
+    train: FramedData
+    val: FramedData
+    progress: Progress
+    processes: Processes
+    tracker: Tracker
+    seconds: float = 0.0
+    images_seen: int = 0
+    start_stage: int = 1
+    start_epoch: int = 1
+    best: BestEpoch | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def best_epoch(self) -> BestEpoch:
+        """The best epoch so far.
+
+        Raises:
+            CheckpointIncompatible: no epoch of stage 2 was finished.
+        """
+        if self.best is None:
+            raise CheckpointIncompatible(
+                f"{self.run.name}: no epoch of stage 2 was finished; train again: partly train"
+            )
+        return self.best
+
+
+def has_epochs(registry: Registry, run: RunRecord) -> bool:
+    """Say whether a cut training has finished an epoch that it can go on from."""
+    return (registry.root / RUNS_FOLDER / run.name / f"{LAST}.json").exists()
+
+
+def save_best(
+    job: Job, tensors: Mapping[str, Tensor], *, metrics: Mapping[str, Any] | None = None, history: bool = False
+) -> None:
+    """Write the checkpoint of the best epoch.
+
+    Args:
+        job: the training.
+        tensors: weights of that epoch.
+        metrics: of the finished run; None for what was measured on validation during training.
+        history: add what was measured in every epoch.
+    """
+    best = job.best_epoch
+    description = {
+        "run": job.run.name,
+        "config": job.config.to_dict(),
+        "classes": job.data.classes,
+        "snapshot": job.data.snapshot.hash,
+        "images": job.data.image_ids,
+        "epoch": best.epoch,
+        "metrics": metrics or {"val": asdict(best)},
+    }
+    if history:
+        description["history"] = job.history
+    save_checkpoint(job.folder, BEST, tensors, description)
+
+
+def save_last(job: Job, stage: StageConfig, epoch: int) -> None:
+    """Write the checkpoint that an interrupted training resumes from."""
+    state = {
+        "stage": stage.number,
+        "finished_epoch": epoch,
+        "finished_stage": epoch == stage.epochs,
+        "images": job.data.image_ids,
+        "seconds": job.seconds,
+        "images_seen": job.images_seen,
+        "best": asdict(job.best) if job.best else {},
+        "history": job.history,
+    }
+    save_checkpoint(job.folder, LAST, dict(learner_tensors(job.learner)), state)
+
+
+def restore(job: Job) -> None:
+    """Bring a training to where its last checkpoint was written."""
+    last = load_checkpoint(job.folder, LAST)
+    restore_learner(job.learner, last.tensors)
+    state = last.description
+    job.seconds, job.images_seen = state["seconds"], state["images_seen"]
+    job.best, job.history = BestEpoch(**state["best"]) if state["best"] else None, state["history"]
+    job.start_stage = state["stage"] + (1 if state["finished_stage"] else 0)
+    job.start_epoch = 1 if state["finished_stage"] else state["finished_epoch"] + 1
+    job.progress.say(f"{job.run.name} resumes after epoch {state['finished_epoch']} of stage {state['stage']}")

@@ -1,0 +1,154 @@
+"""What a training needs before its first step: a configuration, images, a network, a run in the registry."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from db.curation.splitting import split_images
+from db.progress import Progress
+from db.records import ImageRecord, RunRecord, RunStatus
+from db.registry import Registry
+from learner.checkpoint import LAST, load_checkpoint
+from learner.config import TrainConfig, config_from_dict
+from learner.data.dataset import FramedData, examples_from_records, load_framed
+from learner.data.location_share import hide_locations
+from learner.data.selection import TrainingData, select_data_of_run, select_training_data
+from learner.distributed import Processes
+from learner.errors import CheckpointIncompatible, DataInvalid
+from learner.network.build import build_model
+from learner.network.encoder import load_encoder_weights
+from learner.training.job import RUNS_FOLDER, Job, has_epochs, restore
+from learner.training.losses import balanced_weights
+from learner.training.state import make_learner
+from learner.training.tracking import open_tracker
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the first process has decided."""
+
+    config: TrainConfig
+    data: TrainingData
+    run: RunRecord | None
+    """That goes on; None for a new one."""
+    goes_on: bool = False
+    """An epoch of it was done before."""
+
+
+def plan_training(registry: Registry, config: TrainConfig, *, resume: bool, progress: Progress) -> Plan:
+    """Choose the images, and with `resume` the run that goes on; one process does this for all.
+
+    Raises:
+        NotFound: there is no interrupted run to resume; DataInvalid: there is nothing to train on.
+        CheckpointIncompatible: labels have changed since the run was interrupted.
+    """
+    run: RunRecord | None = None
+    if resume:
+        with registry.read() as tx:
+            run = tx.runs.latest(RunStatus.RUNNING)
+        config = config_from_dict(run.config)
+    data = _choose_data(registry, config, run, progress)
+    if data.left_out:
+        progress.say(
+            f"left out: {data.left_out} images that share a patient, video or picture with a held-out image "
+            "(see: partly doctor)"
+        )
+    return Plan(config, data, run, goes_on=run is not None and has_epochs(registry, run))
+
+
+def _start_run(registry: Registry, config: TrainConfig, data: TrainingData) -> RunRecord:
+    with registry.begin() as tx:
+        return tx.runs.start(
+            preset=config.preset,
+            config=config.to_dict(),
+            snapshot=data.snapshot.hash,
+            image_ids=[image.id for image in (*data.train, *data.val)],
+        )
+
+
+def _choose_data(registry: Registry, config: TrainConfig, run: RunRecord | None, progress: Progress) -> TrainingData:
+    if run is not None and has_epochs(registry, run):
+        images = load_checkpoint(registry.root / RUNS_FOLDER / run.name, LAST).description["images"]
+        return select_data_of_run(registry, run, images, config)
+    data = select_training_data(registry, config)
+    if not data.val:
+        counts = split_images(registry, val=config.val, seed=config.seed)
+        progress.say(f"no validation split yet: {counts['val']} images were assigned to one (see: partly split)")
+        data = select_training_data(registry, config)
+        if not data.val:
+            raise DataInvalid("there are too few images to keep any for validation; register more")
+    if run is not None and run.snapshot != data.snapshot.hash:
+        raise CheckpointIncompatible(
+            f"{run.name} cannot be resumed: it was interrupted before its first epoch ended, and labels have changed "
+            "since; start a new training with: partly train"
+        )
+    return data
+
+
+def prepare_training(registry: Registry, plan: Plan, processes: Processes, progress: Progress) -> Job:
+    """Build the network, decode the images and record the run.
+
+    Raises:
+        DataInvalid: no image can be read; WeightsUnavailable: the encoder's weights cannot be had.
+        CheckpointIncompatible: the run cannot be resumed.
+    """
+    config, data = plan.config, plan.data
+    device = processes.device(config.device)
+    torch.manual_seed(config.seed)
+    model = build_model(config, len(data.classes))
+    if not plan.goes_on:
+        if config.weights == "imagenet":
+            progress.say(f"loading the ImageNet weights of {config.encoder} (fetched once from the model hub)")
+        # One process fetches them; when the gradients are joined, the others get its weights.
+        processes.first(lambda: load_encoder_weights(model.encoder, config.weights))
+    train = _load(registry, data.train, data.classes, config, progress, "decoding train")
+    val = _load(registry, data.val, data.classes, config, progress, "decoding validation")
+    for framed in (train, val):
+        framed.move_to(device)
+    run = plan.run or processes.first(lambda: _start_run(registry, config, data))
+    folder = registry.root / RUNS_FOLDER / run.name
+    job = Job(
+        registry=registry,
+        run=run,
+        folder=folder,
+        config=config,
+        data=data,
+        learner=make_learner(model, config, device, processes),
+        train=train,
+        val=val,
+        progress=progress,
+        processes=processes,
+        tracker=open_tracker(config if processes.is_first else None, folder, run.name),
+    )
+    if config.class_weights == "balanced":
+        job.learner.class_weight_K = balanced_weights(job.train.class_N, len(data.classes)).to(device)
+    if plan.goes_on:
+        restore(job)
+    return job
+
+
+def _load(
+    registry: Registry,
+    records: Sequence[ImageRecord],
+    classes: Sequence[str],
+    config: TrainConfig,
+    progress: Progress,
+    name: str,
+) -> FramedData:
+    # Choosing the epoch is a part of training, so it sees no more locations than learning does.
+    shown = hide_locations(records, config.location_share, config.seed)
+    with registry.read() as tx:
+        examples = examples_from_records(tx, shown)
+    data = load_framed(
+        examples,
+        classes,
+        size=config.size,
+        framing=config.framing,
+        box_target=config.box_target,
+        progress=progress,
+        name=name,
+    )
+    for problem in data.unreadable:
+        progress.say(f"left out: {problem}")
+    return data
