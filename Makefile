@@ -34,7 +34,7 @@ test: $(STAMP)  ## all tests (a real Label Studio is installed and started where
 	$(BIN)/python -m pytest
 
 test-fast: $(STAMP)  ## what can be known in under a minute: units, contracts of the layers, migrations
-	$(BIN)/python -m pytest -q tests/unit tests/architecture tests/migrations
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit tests/architecture tests/migrations
 
 demo: $(STAMP)  ## the main job, from nothing to a retrained model
 	$(BIN)/partly demo
