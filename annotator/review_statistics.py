@@ -14,7 +14,7 @@ from statistics import fmean
 
 from db.imaging.geometry import boxes_iou
 from db.records import LocationLabel, LocationStatus, ProposalRecord, ReviewOutcome, ReviewRecord
-from db.records.sync import CatchReview
+from db.records.sync import AttentionResponse
 from db.registry import Registry
 
 BIN = 0.1
@@ -117,7 +117,7 @@ def influences(
 
 
 @dataclass(frozen=True, slots=True)
-class CatchSummary:
+class AttentionSummary:
     """How often one person took a proposal for right that is known to be wrong."""
 
     reviewer: str
@@ -127,13 +127,13 @@ class CatchSummary:
     """Mean IoU of what the person said with where it really is."""
 
 
-def catch_summaries(reviews: Sequence[CatchReview]) -> list[CatchSummary]:
+def attention_summaries(reviews: Sequence[AttentionResponse]) -> list[AttentionSummary]:
     """Count answers to planted proposals by person, who missed most first."""
-    by_person: dict[str, list[CatchReview]] = defaultdict(list)
+    by_person: dict[str, list[AttentionResponse]] = defaultdict(list)
     for review in reviews:
         by_person[review.reviewer].append(review)
     found = [
-        CatchSummary(name, len(said), sum(item.missed for item in said), fmean(item.truth_iou for item in said))
+        AttentionSummary(name, len(said), sum(item.missed for item in said), fmean(item.truth_iou for item in said))
         for name, said in by_person.items()
     ]
     return sorted(found, key=lambda summary: (-summary.missed / summary.shown, summary.reviewer))
@@ -259,7 +259,7 @@ class AttentionChecks:
     planted: int
     answers: int
     missed: int
-    reviewers: list[CatchSummary]
+    reviewers: list[AttentionSummary]
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,8 +295,8 @@ def summarize_reviews(registry: Registry, *, limit: int = 10) -> ReviewSummary:
         reviews = tx.reviews.all()
         said = tx.reviews.statements([item.id for item in reviews])
         held_back = tx.proposals.newest_for(tx.connections.control_images())
-        wanted = tx.connections.readers_wanted()
-        planted, answers = tx.trials.count(), tx.trials.reviews()
+        wanted = tx.connections.annotators_wanted()
+        planted, answers = tx.attention_checks.count(), tx.attention_checks.reviews()
     people = reviewer_summaries(reviews)
     return ReviewSummary(
         pending=counts["pending"],
@@ -312,5 +312,7 @@ def summarize_reviews(registry: Registry, *, limit: int = 10) -> ReviewSummary:
         agreement=agreements(reviews, said),
         control=influences(reviews, said, held_back),
         second=SecondReviews(len(wanted), waiting_for_second(wanted, reviews)),
-        catch=AttentionChecks(planted, len(answers), sum(item.missed for item in answers), catch_summaries(answers)),
+        catch=AttentionChecks(
+            planted, len(answers), sum(item.missed for item in answers), attention_summaries(answers)
+        ),
     )

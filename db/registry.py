@@ -22,6 +22,7 @@ from db.database_url import absolute_url, sqlite_file
 from db.engine import make_engine, reading_engine
 from db.errors import Conflict, RegistryError, RegistryMissing, SchemaOutOfDate
 from db.imaging.paths import ProjectPaths
+from db.queries.attention_checks import AttentionCheckQueries
 from db.queries.connections import ConnectionQueries
 from db.queries.duplicates import DuplicateQueries
 from db.queries.history import HistoryQueries
@@ -34,7 +35,6 @@ from db.queries.reviews import ReviewQueries
 from db.queries.runs import RunQueries
 from db.queries.snapshots import SnapshotQueries
 from db.queries.status import StatusQueries
-from db.queries.trials import TrialQueries
 
 __all__ = ["Registry", "Transaction", "absolute_url", "create_registry", "open_for_upgrade", "open_registry"]
 
@@ -55,7 +55,7 @@ class Transaction:
         self.snapshots = SnapshotQueries(session, paths)
         self.status = StatusQueries(session)
         self.journal = JournalQueries(session)
-        self.trials = TrialQueries(session)
+        self.attention_checks = AttentionCheckQueries(session)
 
 
 class Registry:

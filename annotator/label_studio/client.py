@@ -253,7 +253,7 @@ class LabelStudioClient:
         """Add predictions to tasks that exist, in one request, which is never repeated."""
         self.http.post(f"/api/projects/{project_id}/import/predictions", list(predictions))
 
-    def set_readers(self, task_id: int, count: int) -> None:
+    def set_annotators(self, task_id: int, count: int) -> None:
         """Ask for this many people's annotations of a task ("overlap" in Label Studio)."""
         self.http.patch(f"/api/tasks/{task_id}/", {"overlap": count})
 

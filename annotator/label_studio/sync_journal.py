@@ -15,7 +15,7 @@ from annotator.errors import SyncBusy
 from annotator.label_studio.process import process_runs
 from db.errors import RegistryError
 from db.records import ConnectionRecord, TaskLink
-from db.records.sync import CatchTrial, StepState, SyncKind, SyncRecord, SyncStatus, SyncStep
+from db.records.sync import AttentionCheck, StepState, SyncKind, SyncRecord, SyncStatus, SyncStep
 from db.registry import Registry
 
 LEASE = timedelta(minutes=10)
@@ -35,10 +35,10 @@ class Journal:
         """Steps of a sync that was cut, which this one goes on with; done ones among them."""
         self._outcome: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
 
-    def plan(self, steps: Sequence[SyncStep], trials: Sequence[CatchTrial] = ()) -> list[SyncStep]:
+    def plan(self, steps: Sequence[SyncStep], checks: Sequence[AttentionCheck] = ()) -> list[SyncStep]:
         """Write down what is to be done; returns the steps with their numbers."""
         with self._registry.begin() as tx:
-            tx.trials.add(self._connection.id, trials)
+            tx.attention_checks.add(self._connection.id, checks)
             return tx.journal.add_steps(self.sync_id, steps)
 
     def sent(self, steps: Sequence[SyncStep]) -> None:

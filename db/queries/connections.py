@@ -64,7 +64,7 @@ class ConnectionQueries:
         statement = select(LabelStudioTask.image_id).where(LabelStudioTask.control.is_(True)).distinct()
         return list(self._session.scalars(statement))
 
-    def readers_wanted(self) -> dict[int, int]:
+    def annotators_wanted(self) -> dict[int, int]:
         """Return the number of annotators per image, where it is more than one, in any project."""
         statement = select(LabelStudioTask.image_id, func.max(LabelStudioTask.readers))
         wanted = statement.where(LabelStudioTask.readers > 1).group_by(LabelStudioTask.image_id)
@@ -83,7 +83,7 @@ class ConnectionQueries:
                 "task_id": link.task_id,
                 "proposal_id": link.proposal_id,
                 "control": link.control,
-                "readers": link.readers,
+                "readers": link.annotators,
             }
             row = known.get(link.image_id)
             if row is None:

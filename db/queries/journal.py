@@ -82,7 +82,7 @@ class JournalQueries:
                 "annotation_id": step.annotation_id,
                 "proposal_id": step.proposal_id,
                 "control": step.control,
-                "readers": step.readers,
+                "readers": step.annotators,
                 "address": step.address,
                 "detail": step.detail,
             }
@@ -104,7 +104,7 @@ class JournalQueries:
                 annotation_id=row.annotation_id,
                 proposal_id=row.proposal_id,
                 control=row.control,
-                readers=row.readers,
+                annotators=row.readers,
                 address=row.address,
                 detail=row.detail,
                 state=StepState(row.state),

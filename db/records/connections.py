@@ -22,5 +22,5 @@ class TaskLink:
     proposal_id: int | None
     control: bool = False
     """The proposal was held back on purpose, to see what people draw without it."""
-    readers: int = 1
+    annotators: int = 1
     """How many people are to look at it."""

@@ -1,4 +1,4 @@
-"""What callers receive about pushes, pulls and catch trials: frozen, typed, free of SQLAlchemy."""
+"""What callers receive about pushes, pulls and attention checks: frozen, typed, free of SQLAlchemy."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -56,7 +56,7 @@ class SyncStep:
     annotation_id: int | None = None
     proposal_id: int | None = None
     control: bool = False
-    readers: int = 1
+    annotators: int = 1
     address: str | None = None
     detail: str | None = None
     state: StepState = StepState.PLANNED
@@ -83,7 +83,7 @@ class SyncRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class CatchTrial:
+class AttentionCheck:
     """An attention check: a proposal known to be wrong, planted in a project."""
 
     image_id: int
@@ -100,10 +100,10 @@ class CatchTrial:
 
 
 @dataclass(frozen=True, slots=True)
-class CatchReview:
+class AttentionResponse:
     """A person's response to an attention check."""
 
-    trial_id: int
+    check_id: int
     external_id: int
     external_version: str
     reviewer: str

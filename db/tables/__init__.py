@@ -14,13 +14,13 @@ from db.tables.history import RetractedLabel, Retraction, Snapshot
 from db.tables.images import Fingerprint, Image, ImageClass, ImageVersion, NearDuplicate, Thumbnail
 from db.tables.labels import LocationBox, LocationLabel, Mask
 from db.tables.runs import Proposal, ProposalBox, Run
-from db.tables.sync import CatchReview, CatchTrial, Connection, LabelStudioTask, Review, Sync, SyncStep
+from db.tables.sync import AttentionCheck, AttentionResponse, Connection, LabelStudioTask, Review, Sync, SyncStep
 
 __all__ = [
     "APPEND_ONLY",
+    "AttentionCheck",
+    "AttentionResponse",
     "Base",
-    "CatchReview",
-    "CatchTrial",
     "Connection",
     "Fingerprint",
     "Image",

@@ -127,7 +127,7 @@ class SyncStep(Base):
     detail: Mapped[str | None] = mapped_column(Text)
 
 
-class CatchTrial(Base):
+class AttentionCheck(Base):
     """A proposal that is known to be wrong, shown to see whether people notice. It never becomes a label."""
 
     __tablename__ = "catch_trials"
@@ -146,7 +146,7 @@ class CatchTrial(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
-class CatchReview(Base):
+class AttentionResponse(Base):
     """What a person made of a proposal that is known to be wrong, one row per annotation and version of it."""
 
     __tablename__ = "catch_reviews"

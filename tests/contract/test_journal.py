@@ -9,7 +9,16 @@ import pytest
 from annotator.errors import SyncBusy
 from annotator.label_studio.sync_journal import LEASE, is_at_work, journaled
 from db.records import Box, NewReview, ReviewOutcome, TaskLink
-from db.records.sync import CatchReview, CatchTrial, StepAction, StepState, SyncKind, SyncRecord, SyncStatus, SyncStep
+from db.records.sync import (
+    AttentionCheck,
+    AttentionResponse,
+    StepAction,
+    StepState,
+    SyncKind,
+    SyncRecord,
+    SyncStatus,
+    SyncStep,
+)
 from tests.builders import add_images, add_run_with_proposal, new_image
 
 GONE = f"{socket.gethostname()}:999999999"
@@ -22,7 +31,7 @@ def connection(registry):
 
 
 def steps_for(*image_ids):
-    return [SyncStep(StepAction.CREATE, image_id=image_id, readers=2) for image_id in image_ids]
+    return [SyncStep(StepAction.CREATE, image_id=image_id, annotators=2) for image_id in image_ids]
 
 
 def test_steps_are_numbered_marked_and_linked(registry, connection):
@@ -31,14 +40,14 @@ def test_steps_are_numbered_marked_and_linked(registry, connection):
         first, second = journal.plan(steps_for(*ids))
         journal.sent([first, second])
         journal.keep_addresses({first.ordinal: "/data/upload/a.png"})
-        journal.done([first], [TaskLink(ids[0], 50, None, readers=2)])
+        journal.done([first], [TaskLink(ids[0], 50, None, annotators=2)])
         journal.skipped(second, "it cannot be read")
         journal.finish({"created": 1})
     with registry.read() as tx:
         last = tx.journal.last(connection.id, SyncKind.PUSH)
         stored = tx.journal.steps(last.id)
-        assert tx.connections.links(connection.id)[ids[0]] == TaskLink(ids[0], 50, None, readers=2)
-        assert tx.connections.readers_wanted() == {ids[0]: 2}
+        assert tx.connections.links(connection.id)[ids[0]] == TaskLink(ids[0], 50, None, annotators=2)
+        assert tx.connections.annotators_wanted() == {ids[0]: 2}
     assert (last.status, last.counts, last.options) == (SyncStatus.FINISHED, {"created": 1}, {"limit": 2})
     assert [(step.ordinal, step.state, step.address) for step in stored] == [
         (0, StepState.DONE, "/data/upload/a.png"),
@@ -113,19 +122,19 @@ def test_who_is_still_at_work(owner, age, at_work):
     assert is_at_work(sync) is at_work
 
 
-def test_trials_and_answers_come_back_and_newest_answers_count(registry, connection):
+def test_attention_checks_and_responses_come_back_and_newest_answers_count(registry, connection):
     (image_id,) = add_images(registry, new_image())
     run_id, _ = add_run_with_proposal(registry, image_id)
-    trial = CatchTrial(image_id, run_id, 0.9, (Box(50.5, 40, 20, 20),), (Box(1, 2, 3, 4),))
+    check = AttentionCheck(image_id, run_id, 0.9, (Box(50.5, 40, 20, 20),), (Box(1, 2, 3, 4),))
     with registry.begin() as tx:
-        tx.trials.add(connection.id, [trial])
-        stored = tx.trials.of_connection(connection.id)[image_id]
-        tx.trials.add_reviews([CatchReview(stored.id, 8, "t1", "ann", True, 0.0, 3.5, {"result": []})])
-        tx.trials.add_reviews([CatchReview(stored.id, 8, "t2", "ann", False, 0.75)])
-        assert tx.trials.versions(connection.id) == {8: "t2"}
-        (said,) = tx.trials.reviews()
-        assert tx.trials.count() == 1
-    assert (stored.boxes, stored.truth, stored.run_name) == (trial.boxes, trial.truth, f"run-{run_id}")
+        tx.attention_checks.add(connection.id, [check])
+        stored = tx.attention_checks.of_connection(connection.id)[image_id]
+        tx.attention_checks.add_reviews([AttentionResponse(stored.id, 8, "t1", "ann", True, 0.0, 3.5, {"result": []})])
+        tx.attention_checks.add_reviews([AttentionResponse(stored.id, 8, "t2", "ann", False, 0.75)])
+        assert tx.attention_checks.versions(connection.id) == {8: "t2"}
+        (said,) = tx.attention_checks.reviews()
+        assert tx.attention_checks.count() == 1
+    assert (stored.boxes, stored.truth, stored.run_name) == (check.boxes, check.truth, f"run-{run_id}")
     assert (said.missed, said.truth_iou, said.external_version) == (False, 0.75, "t2")
 
 

@@ -68,7 +68,7 @@ def test_kill_in_a_push(processes, tmp_path, studio):
         with registry.read() as tx:
             connection = tx.connections.current()
             links = tx.connections.links(connection.id)
-            planted = tx.trials.of_connection(connection.id)
+            planted = tx.attention_checks.of_connection(connection.id)
             keys = {tx.images.get(image_id).key: link for image_id, link in links.items()}
             last = tx.journal.all()[0]
         registry.close()

@@ -11,7 +11,7 @@ from annotator.label_studio.pull.plan import PullRequest
 from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
-from annotator.review_statistics import catch_summaries, waiting_for_second
+from annotator.review_statistics import attention_summaries, waiting_for_second
 from db.imaging.geometry import boxes_iou
 from db.records import NewProposal, Split, Supervision
 from tests.e2e.test_label_studio import image_of, propose
@@ -72,11 +72,11 @@ def test_a_share_is_for_two_people_and_the_queue_says_who_waits(registry, client
     assert 0 < len(twice) == report.second < 10
     assert push(registry, client, studio, second_share=0.5).created == 0
     with registry.read() as tx:
-        wanted = tx.connections.readers_wanted()
+        wanted = tx.connections.annotators_wanted()
         assert set(wanted) == twice
         assert set(waiting_for_second(wanted, tx.reviews.all())) == twice
     first = min(twice)
-    client.set_readers(int(tasks[first]["id"]), 1)
+    client.set_annotators(int(tasks[first]["id"]), 1)
     push(registry, client, studio)
     assert tasks_of(client, project)[first]["overlap"] == 2, "what was asked for is put right again"
     name = f"second-{project}@example.org"
@@ -96,18 +96,18 @@ def test_planted_proposals_are_hidden_counted_and_never_labels(registry, client,
     report = push(registry, client, studio, catch_share=0.3)
     assert (report.created, report.catch) == (13, 3)
     with registry.read() as tx:
-        trials = tx.trials.of_connection(tx.connections.current().id)
-        before = {image_id: tx.images.get(image_id).label for image_id in trials}
+        checks = tx.attention_checks.of_connection(tx.connections.current().id)
+        before = {image_id: tx.images.get(image_id).label for image_id in checks}
     tasks = tasks_of(client, project)
-    for image_id, trial in trials.items():
+    for image_id, check in checks.items():
         task = tasks[image_id]
-        assert set(task["data"]) == set(tasks[min(set(tasks) - set(trials))]["data"]), "nothing gives it away"
+        assert set(task["data"]) == set(tasks[min(set(tasks) - set(checks))]["data"]), "nothing gives it away"
         assert task["predictions"][0]["model_version"] == "run-1"
-        assert boxes_iou(trial.boxes, before[image_id].boxes) <= 0.1
-    missed, caught, _ = sorted(trials)
+        assert boxes_iou(check.boxes, before[image_id].boxes) <= 0.1
+    missed, caught, _ = sorted(checks)
     image = image_of(registry, missed)
     client.create_annotation(
-        int(tasks[missed]["id"]), result_from_boxes(trials[missed].boxes, image.width, image.height)
+        int(tasks[missed]["id"]), result_from_boxes(checks[missed].boxes, image.width, image.height)
     )
     image = image_of(registry, caught)
     client.create_annotation(int(tasks[caught]["id"]), result_from_boxes(image.boxes, image.width, image.height))
@@ -116,8 +116,8 @@ def test_planted_proposals_are_hidden_counted_and_never_labels(registry, client,
     assert pull_reviews(registry, client).catch == 0
     assert pull_reviews(registry, client, PullRequest(full=True)).catch == 0
     with registry.read() as tx:
-        (summary,) = catch_summaries(tx.trials.reviews())
-        assert {image_id: tx.images.get(image_id).label for image_id in trials} == before
+        (summary,) = attention_summaries(tx.attention_checks.reviews())
+        assert {image_id: tx.images.get(image_id).label for image_id in checks} == before
     assert (summary.shown, summary.missed, summary.truth_iou) == (2, 1, pytest.approx(0.5, abs=0.01))
     assert push(registry, client, studio, catch_share=0.3).catch == 0, "no second planting for the same proposals"
 
@@ -140,7 +140,7 @@ def test_a_push_that_was_cut_goes_on_with_its_own_plan(registry, client, studio,
     assert len(client.list_tasks(project, with_annotations=False)) == 2
     with registry.read() as tx:
         (cut,) = tx.journal.all()
-        planned = {step.image_id: (step.control, step.readers) for step in tx.journal.steps(cut.id)}
+        planned = {step.image_id: (step.control, step.annotators) for step in tx.journal.steps(cut.id)}
     assert (cut.status, len(planned)) == ("failed", 6)
     # A surer proposal has come meanwhile; the cut push finishes what it had begun, no more and nothing else.
     with registry.begin() as tx:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from annotator.label_studio.payload.brush import encode_brush
 from annotator.label_studio.payload.percent import percent_from_box
-from annotator.label_studio.payload.polygons import has_holes, outlines_from_mask, percent_from_outline
+from annotator.label_studio.payload.polygons import has_holes, percent_from_polygon, polygons_from_mask
 from db.records import Box
 
 BOX_CONTROL = "box"
@@ -114,27 +114,27 @@ def _region(region_id: str, kind: str, control: str, width: int, height: int) ->
 
 
 def result_from_mask(
-    mask_HW: NDArray[np.bool_], *, as_outline: bool = False, region_prefix: str = "mask"
+    mask_HW: NDArray[np.bool_], *, as_polygons: bool = False, region_prefix: str = "mask"
 ) -> list[dict[str, Any]]:
     """Write a mask as the result of a prediction or annotation.
 
     Args:
         mask_HW: bool of the upright image, True inside.
-        as_outline: as polygons, to within a pixel; a mask with holes stays painted, since a polygon has none.
+        as_polygons: as polygons, to within a pixel; a mask with holes stays painted, since a polygon has none.
         region_prefix: of the regions' ids.
     """
     height, width = mask_HW.shape
-    if as_outline and not has_holes(mask_HW):
+    if as_polygons and not has_holes(mask_HW):
         return [
             _region(f"{region_prefix}{n}", "polygonlabels", POLYGON_CONTROL, width, height)
             | {
                 "value": {
-                    "points": percent_from_outline(points, width, height),
+                    "points": percent_from_polygon(points, width, height),
                     "closed": True,
                     "polygonlabels": [POLYGON_LABEL],
                 }
             }
-            for n, points in enumerate(outlines_from_mask(mask_HW))
+            for n, points in enumerate(polygons_from_mask(mask_HW))
         ]
     return [
         _region(f"{region_prefix}0", "brushlabels", BRUSH_CONTROL, width, height)

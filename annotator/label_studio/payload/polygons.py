@@ -28,7 +28,7 @@ def has_holes(mask_HW: NDArray[np.bool_]) -> bool:
     return bool(np.any(binary_fill_holes(mask_HW) != mask_HW))
 
 
-def outlines_from_mask(mask_HW: NDArray[np.bool_]) -> list[Points]:
+def polygons_from_mask(mask_HW: NDArray[np.bool_]) -> list[Points]:
     """Trace the outer edge of every 8-connected part of a mask, to within a pixel; holes are filled."""
     from skimage.measure import approximate_polygon, find_contours, label
 
@@ -52,7 +52,7 @@ def _area(contour: NDArray[np.float64]) -> float:
     return float(abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2)
 
 
-def mask_from_outline(points: Points, height: int, width: int) -> NDArray[np.bool_]:
+def mask_from_polygon(points: Points, height: int, width: int) -> NDArray[np.bool_]:
     """Fill a polygon; a pixel is inside if its centre is."""
     from skimage.draw import polygon2mask
 
@@ -60,18 +60,18 @@ def mask_from_outline(points: Points, height: int, width: int) -> NDArray[np.boo
     return np.asarray(polygon2mask((height, width), shifted), dtype=bool)
 
 
-def box_of_outline(points: Points, width: int, height: int) -> Box | None:
+def box_of_polygon(points: Points, width: int, height: int) -> Box | None:
     """Return the box around a polygon, cut at the image's edge; None where nothing is on the image."""
     xs, ys = [x for x, _ in points], [y for _, y in points]
     return clip_box(Box(min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)), width, height)
 
 
-def percent_from_outline(points: Points, width: int, height: int) -> list[list[float]]:
+def percent_from_polygon(points: Points, width: int, height: int) -> list[list[float]]:
     """Express corners in percent of an image of `width` x `height` pixels."""
     return [[100 * x / width, 100 * y / height] for x, y in points]
 
 
-def outline_from_percent(value: Mapping[str, Any], width: int, height: int) -> Points:
+def polygon_from_percent(value: Mapping[str, Any], width: int, height: int) -> Points:
     """Read a polygon as Label Studio stores it.
 
     Raises:

@@ -56,20 +56,20 @@ def prediction_of(image: ImageRecord, boxes: Sequence[Box], *, model_version: st
     }
 
 
-def known_location_of(image: ImageRecord, mask_png: bytes | None, *, as_outline: bool = False) -> list[dict[str, Any]]:
+def known_location_of(image: ImageRecord, mask_png: bytes | None, *, as_polygons: bool = False) -> list[dict[str, Any]]:
     """Write what is known of an image's location as an annotation that people can correct; none where nothing is.
 
     Args:
         image: with its label.
         mask_png: its mask, None where there is none or the project has no tools for it.
-        as_outline: show the mask as polygons instead of paint.
+        as_polygons: show the mask as polygons instead of paint.
     """
     if image.label is None or image.location_status is not LocationStatus.PRESENT:
         return []
     prefix = f"{KNOWN_PREFIX}{image.label.id}-"
     if mask_png is not None:
         mask_HW = mask_from_png(mask_png)
-        result = result_from_mask(mask_HW, as_outline=as_outline, region_prefix=prefix)
+        result = result_from_mask(mask_HW, as_polygons=as_polygons, region_prefix=prefix)
     else:
         result = result_from_boxes(image.boxes, image.width, image.height, region_prefix=prefix)
     # Left out, the server would take it for the ground truth.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from annotator.label_studio.payload.brush import decode_brush
 from annotator.label_studio.payload.labeling_config import NO_LESION, regions_in, verdict_in
 from annotator.label_studio.payload.percent import MIN_SIDE_PX, box_from_percent
-from annotator.label_studio.payload.polygons import box_of_outline, mask_from_outline, outline_from_percent
+from annotator.label_studio.payload.polygons import box_of_polygon, mask_from_polygon, polygon_from_percent
 from annotator.label_studio.payload.tasks import KNOWN_PREFIX
 from db.imaging.decode import png_from_mask
 from db.imaging.geometry import boxes_from_mask, boxes_iou
@@ -28,7 +28,7 @@ from db.records import (
     ProposalRecord,
     ReviewOutcome,
 )
-from db.records.sync import CatchReview, CatchTrial
+from db.records.sync import AttentionCheck, AttentionResponse
 
 ACCEPTED_IOU = 0.995
 """Above it the boxes are the proposal's: percent and pixels round differently."""
@@ -102,9 +102,9 @@ def interpret_annotation(
     )
 
 
-def interpret_trial(
-    annotation: Mapping[str, Any], image: ImageRecord, trial: CatchTrial, users: Mapping[int, str] | None = None
-) -> CatchReview:
+def interpret_attention_check(
+    annotation: Mapping[str, Any], image: ImageRecord, check: AttentionCheck, users: Mapping[int, str] | None = None
+) -> AttentionResponse:
     """Work out whether a person saw that a planted proposal is wrong.
 
     Raises:
@@ -112,13 +112,13 @@ def interpret_trial(
     """
     result = list(annotation.get("result") or [])
     boxes, _, _ = _said(annotation, result, image)
-    return CatchReview(
-        trial_id=trial.id,
+    return AttentionResponse(
+        check_id=check.id,
         external_id=int(annotation["id"]),
         external_version=str(annotation.get("updated_at")),
         reviewer=reviewer_of(annotation, users or {}),
-        missed=bool(boxes) and boxes_iou(boxes, trial.boxes) >= SAME_IOU,
-        truth_iou=boxes_iou(boxes, trial.truth) if boxes else 0.0,
+        missed=bool(boxes) and boxes_iou(boxes, check.boxes) >= SAME_IOU,
+        truth_iou=boxes_iou(boxes, check.truth) if boxes else 0.0,
         seconds=annotation.get("lead_time"),
         payload={"result": result, "created_at": annotation.get("created_at")},
     )
@@ -173,7 +173,7 @@ def _painted(result: Sequence[Mapping[str, Any]], image: ImageRecord) -> tuple[l
     if not painted and not outlined:
         return [], None
     paint_HW = np.zeros((image.height, image.width), dtype=bool)
-    outline_HW = paint_HW.copy()
+    polygon_HW = paint_HW.copy()
     boxes: list[Box] = []
     for region in (*painted, *outlined):
         _check_size(region, image)
@@ -182,14 +182,14 @@ def _painted(result: Sequence[Mapping[str, Any]], image: ImageRecord) -> tuple[l
             if "rle" in value:
                 paint_HW |= decode_brush(value["rle"], image.height, image.width)
             else:
-                points = outline_from_percent(value, image.width, image.height)
-                outline_HW |= mask_from_outline(points, image.height, image.width)
-                box = box_of_outline(points, image.width, image.height)
+                points = polygon_from_percent(value, image.width, image.height)
+                polygon_HW |= mask_from_polygon(points, image.height, image.width)
+                box = box_of_polygon(points, image.width, image.height)
                 if box is not None and box.width >= MIN_SIDE_PX and box.height >= MIN_SIDE_PX:
                     boxes.append(box)
         except (ValueError, TypeError) as exc:
             raise NoStatement(f"a painted or outlined area cannot be read: {exc}") from exc
-    return [*boxes_from_mask(paint_HW), *boxes], paint_HW | outline_HW
+    return [*boxes_from_mask(paint_HW), *boxes], paint_HW | polygon_HW
 
 
 def _check_size(region: Mapping[str, Any], image: ImageRecord) -> None:

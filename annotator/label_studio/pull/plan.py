@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annotator.label_studio.payload.tasks import image_of, is_as_sent, key_of
-from annotator.label_studio.pull.interpret import NoStatement, interpret_annotation, interpret_trial
+from annotator.label_studio.pull.interpret import NoStatement, interpret_annotation, interpret_attention_check
 from annotator.label_studio.sync_report import PlannedPull, Skipped
 from db.records import ImageRecord, LocationSource, NewReview, ProposalRecord, Split, TaskLink
-from db.records.sync import CatchReview, CatchTrial
+from db.records.sync import AttentionCheck, AttentionResponse
 
 SAID_THERE = frozenset({LocationSource.DRAWN, LocationSource.ACCEPTED, LocationSource.EDITED, LocationSource.WITHDRAWN})
 """Sources of labels that came from Label Studio."""
@@ -72,7 +72,7 @@ class PullPlan:
 
     reviews: list[PlannedReview] = field(default_factory=list)
     """In the order in which they were made, so that the last word on an image is the last one stored."""
-    trials: list[CatchReview] = field(default_factory=list)
+    checks: list[AttentionResponse] = field(default_factory=list)
     unchanged: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     waiting: bool = False
@@ -91,7 +91,7 @@ class Known:
     """By id: those sent last, and those that annotations began from."""
     versions: Mapping[int, str]
     """Version last stored of each annotation."""
-    trials: Mapping[int, CatchTrial] = field(default_factory=dict)
+    checks: Mapping[int, AttentionCheck] = field(default_factory=dict)
     """By image."""
     users: Mapping[int, str] = field(default_factory=dict)
     """E-mail addresses by number."""
@@ -126,8 +126,10 @@ def plan_pull(
                 plan.unchanged += 1
                 continue
             try:
-                if image.id in known.trials:
-                    plan.trials.append(interpret_trial(annotation, image, known.trials[image.id], known.users))
+                if image.id in known.checks:
+                    plan.checks.append(
+                        interpret_attention_check(annotation, image, known.checks[image.id], known.users)
+                    )
                     continue
                 if image.split is Split.TEST and not change_test:
                     plan.waiting = True

@@ -92,7 +92,7 @@ def pull_reviews(
                 report.contested += _store(registry, connection, chunk, known, policy, change_test=change_test)
                 journal.done(steps[start : start + CHUNK])
                 task.advance(len(chunk))
-        _store_trials(registry, connection, plan)
+        _store_attention_responses(registry, connection, plan)
         journal.finish(counts_of(report), _mark(registry, connection, changed, known, plan, report))
     return report
 
@@ -160,9 +160,9 @@ def _read(
         listed = {image.id for image in images.values()}
         sent = [link.proposal_id for link in links.values() if link.image_id in listed and link.proposal_id is not None]
         proposals = tx.proposals.by_id(sent) | _earlier_proposals(tx, tasks, images)
-        versions = tx.reviews.versions(connection.id) | tx.trials.versions(connection.id)
-        trials = tx.trials.of_connection(connection.id)
-    return Known(images, links, proposals, versions, trials, users)
+        versions = tx.reviews.versions(connection.id) | tx.attention_checks.versions(connection.id)
+        checks = tx.attention_checks.of_connection(connection.id)
+    return Known(images, links, proposals, versions, checks, users)
 
 
 def _report(
@@ -190,7 +190,7 @@ def _report(
         unchanged=unchanged,
         conflict=sum(planned.is_conflict for planned in plan.reviews),
         gone=gone,
-        catch=len(plan.trials),
+        catch=len(plan.checks),
         skipped=plan.skipped,
         outcomes=dict(Counter(str(planned.review.outcome) for planned in plan.reviews)),
     )
@@ -368,9 +368,9 @@ def _label(
     )
 
 
-def _store_trials(registry: Registry, connection: ConnectionRecord, plan: PullPlan) -> None:
-    if plan.trials:
+def _store_attention_responses(registry: Registry, connection: ConnectionRecord, plan: PullPlan) -> None:
+    if plan.checks:
         with registry.begin() as tx:
-            stored = tx.trials.versions(connection.id)
-            fresh = [said for said in plan.trials if stored.get(said.external_id) != said.external_version]
-            tx.trials.add_reviews(fresh)
+            stored = tx.attention_checks.versions(connection.id)
+            fresh = [said for said in plan.checks if stored.get(said.external_id) != said.external_version]
+            tx.attention_checks.add_reviews(fresh)

@@ -1,4 +1,4 @@
-"""Catch trials: proposals that are known to be wrong, to see whether people still look; pure.
+"""Attention checks: proposals that are known to be wrong, to see whether annotators still look; pure.
 
 They are made from images whose location is known: the box is moved to where nothing is. What people say about such a
 task is counted, and never becomes a label.
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from annotator.label_studio.push.plan import PlannedTask, draw
 from db.imaging.geometry import boxes_iou
 from db.records import Box, ImageRecord, LocationStatus, ProposalRecord
-from db.records.sync import CatchTrial
+from db.records.sync import AttentionCheck
 
 PLACES = 64
 """Places that are tried for a wrong box."""
@@ -17,7 +17,9 @@ WRONG_IOU = 0.1
 """A box that overlaps the truth by more than this could pass for nearly right."""
 
 
-def plan_trials(candidates: Sequence[ImageRecord], shown: Sequence[ProposalRecord], share: float) -> list[PlannedTask]:
+def plan_attention_checks(
+    candidates: Sequence[ImageRecord], shown: Sequence[ProposalRecord], share: float
+) -> list[PlannedTask]:
     """Plan tasks with wrong proposals, among those with real ones.
 
     Args:
@@ -37,8 +39,8 @@ def plan_trials(candidates: Sequence[ImageRecord], shown: Sequence[ProposalRecor
         wrong = displaced(image) if image.location_status is LocationStatus.PRESENT else None
         if wrong is not None:
             score = scores[int(draw(image, "catch score") * len(scores))]
-            trial = CatchTrial(image.id, newest, score, (wrong,), image.boxes)
-            planned.append(PlannedTask(image, trial=trial))
+            check = AttentionCheck(image.id, newest, score, (wrong,), image.boxes)
+            planned.append(PlannedTask(image, check=check))
     return planned
 
 

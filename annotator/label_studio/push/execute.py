@@ -99,10 +99,10 @@ class Sender:
                 with suppress(ImageUnreadable):
                     place_media(image, folder)
 
-    def set_readers(self, wanted: Sequence[tuple[int, int]]) -> None:
+    def set_annotators(self, wanted: Sequence[tuple[int, int]]) -> None:
         """Ask for as many people as a task is to have; one request each, the server has none for many."""
         for task_id, count in wanted:
-            self._client.set_readers(task_id, count)
+            self._client.set_annotators(task_id, count)
 
     def create(self, planned: Sequence[PlannedTask], skipped: list[Skipped]) -> list[PlannedTask]:
         """Create tasks in chunks and return those that are there now.
@@ -135,7 +135,7 @@ class Sender:
     def _create_chunk(self, chunk: Sequence[PlannedTask], addresses: Mapping[int, str]) -> None:
         self._journal.sent([item.step for item in chunk])
         ids = self._send_until_there([(item, self._task(item, addresses[item.image.id])) for item in chunk])
-        self.set_readers([(ids[item.image.key], item.readers) for item in chunk if item.readers > 1])
+        self.set_annotators([(ids[item.image.key], item.annotators) for item in chunk if item.annotators > 1])
         self._journal.done([item.step for item in chunk], [item.link(ids[item.image.key]) for item in chunk])
 
     def _send_until_there(self, chunk: Sequence[tuple[PlannedTask, dict[str, Any]]]) -> dict[str, int]:
@@ -185,8 +185,8 @@ class Sender:
 
     def _task(self, item: PlannedTask, address: str) -> dict[str, Any]:
         known: list[dict[str, Any]] = []
-        if self._masks is not None and item.trial is None and item.image.label is not None:
-            known = known_location_of(item.image, self._masks.get(item.image.label.id), as_outline=self._as_polygons)
+        if self._masks is not None and item.check is None and item.image.label is not None:
+            known = known_location_of(item.image, self._masks.get(item.image.label.id), as_polygons=self._as_polygons)
         return task_of(
             item.image,
             address,

@@ -10,7 +10,7 @@ from annotator.label_studio.payload.tasks import CONTROL, key_of, shows_predicti
 from annotator.label_studio.sync_report import PlannedAction, Skipped
 from db.errors import InvalidArgument
 from db.records import Box, ImageRecord, ProposalRecord, TaskLink
-from db.records.sync import CatchTrial, StepAction, SyncStep
+from db.records.sync import AttentionCheck, StepAction, SyncStep
 
 WHAT = ("proposals", "partly", "all")
 
@@ -63,16 +63,16 @@ class PlannedTask:
 
     image: ImageRecord
     proposal: ProposalRecord | None = None
-    trial: CatchTrial | None = None
+    check: AttentionCheck | None = None
     control: bool = False
-    readers: int = 1
+    annotators: int = 1
     task_id: int | None = None
     step: SyncStep = field(default_factory=lambda: SyncStep(StepAction.CREATE))
 
     @property
-    def shown(self) -> ProposalRecord | CatchTrial | None:
+    def shown(self) -> ProposalRecord | AttentionCheck | None:
         """What people see as the proposal."""
-        return self.trial or (None if self.control else self.proposal)
+        return self.check or (None if self.control else self.proposal)
 
     @property
     def boxes(self) -> tuple[Box, ...]:
@@ -82,7 +82,7 @@ class PlannedTask:
     @property
     def score(self) -> float | None:
         """What the queue is ordered by."""
-        wanted = self.trial or self.proposal
+        wanted = self.check or self.proposal
         return wanted.score if wanted is not None else None
 
     @property
@@ -92,7 +92,7 @@ class PlannedTask:
 
     def link(self, task_id: int) -> TaskLink:
         """Return what is noted once the task is there."""
-        return TaskLink(self.image.id, task_id, self.sent_proposal_id, self.control, self.readers)
+        return TaskLink(self.image.id, task_id, self.sent_proposal_id, self.control, self.annotators)
 
     def to_step(self) -> SyncStep:
         """Write the task down for the journal."""
@@ -102,7 +102,7 @@ class PlannedTask:
             task_id=self.task_id,
             proposal_id=self.proposal.id if self.proposal is not None else None,
             control=self.control,
-            readers=self.readers,
+            annotators=self.annotators,
         )
 
 
@@ -123,7 +123,7 @@ class PushPlan:
     """Tasks that exist and lack the newest proposal."""
     adopt: list[TaskLink] = field(default_factory=list)
     """Tasks that are there already and only have to be noted here."""
-    readers: list[tuple[int, int]] = field(default_factory=list)
+    annotators: list[tuple[int, int]] = field(default_factory=list)
     """Tasks, and how many people are to see them, where the server has another number."""
     unchanged: int = 0
     gone: list[ImageRecord] = field(default_factory=list)
@@ -149,7 +149,7 @@ def plan_push(
     request: PushRequest | None = None,
     *,
     begun: Sequence[SyncStep] = (),
-    trials: Mapping[int, CatchTrial] | None = None,
+    checks: Mapping[int, AttentionCheck] | None = None,
 ) -> PushPlan:
     """Compare what should be there with what is.
 
@@ -160,7 +160,7 @@ def plan_push(
         tasks: tasks there, with the model versions of their predictions.
         request: its limit and shares, and whether deleted tasks are created again; None for the defaults.
         begun: steps of an interrupted push, whose decisions hold; it has chosen its images, so no limit counts.
-        trials: attention checks in the project, by image; such a task stays as it is.
+        checks: attention checks in the project, by image; such a task stays as it is.
     """
     request, plan = request or PushRequest(), PushPlan()
     limit = None if begun else request.limit
@@ -170,9 +170,9 @@ def plan_push(
     for image in ordered:
         found = there.get(image.key, [])
         link = links.get(image.id)
-        trial = (trials or {}).get(image.id)
-        if trial is not None:
-            wanted = PlannedTask(image, trial=trial)
+        check = (checks or {}).get(image.id)
+        if check is not None:
+            wanted = PlannedTask(image, check=check)
         else:
             wanted = _wanted(image, proposals.get(image.id), link, decided.get(image.id), request)
         if not found and link is not None and not request.recreate:
@@ -209,21 +209,21 @@ def _wanted(
     request: PushRequest,
 ) -> PlannedTask:
     if link is not None:
-        return PlannedTask(image, proposal, control=link.control, readers=link.readers)
+        return PlannedTask(image, proposal, control=link.control, annotators=link.annotators)
     if decided is not None:
-        return PlannedTask(image, proposal, control=decided.control, readers=decided.readers)
+        return PlannedTask(image, proposal, control=decided.control, annotators=decided.annotators)
     control = proposal is not None and is_chosen(image, "control", request.control_share)
-    readers = 2 if is_chosen(image, "second", request.second_share) else 1
-    return PlannedTask(image, proposal, control=control, readers=readers)
+    annotators = 2 if is_chosen(image, "second", request.second_share) else 1
+    return PlannedTask(image, proposal, control=control, annotators=annotators)
 
 
 def _plan_existing(plan: PushPlan, wanted: PlannedTask, task: Mapping[str, Any], link: TaskLink | None) -> None:
     task_id, proposal = int(task["id"]), wanted.proposal
     control = bool((task.get("data") or {}).get(CONTROL)) or (link is not None and link.control)
-    if int(task.get("overlap") or 1) < wanted.readers:
-        plan.readers.append((task_id, wanted.readers))
+    if int(task.get("overlap") or 1) < wanted.annotators:
+        plan.annotators.append((task_id, wanted.annotators))
     if not control and proposal is not None and not shows_prediction(task, proposal.run_name):
-        plan.update.append(PlannedTask(wanted.image, proposal, readers=wanted.readers, task_id=task_id))
+        plan.update.append(PlannedTask(wanted.image, proposal, annotators=wanted.annotators, task_id=task_id))
         return
     plan.unchanged += 1
     if control:
@@ -233,7 +233,7 @@ def _plan_existing(plan: PushPlan, wanted: PlannedTask, task: Mapping[str, Any],
         seen = proposal.id
     else:
         seen = link.proposal_id if link is not None else None
-    noted = TaskLink(wanted.image.id, task_id, seen, control, wanted.readers)
+    noted = TaskLink(wanted.image.id, task_id, seen, control, wanted.annotators)
     if link != noted:
         plan.adopt.append(noted)
 

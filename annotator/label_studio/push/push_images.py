@@ -12,14 +12,14 @@ from pathlib import Path
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.payload.labeling_config import has_mask_tools
 from annotator.label_studio.payload.tasks import key_of
-from annotator.label_studio.push.attention_checks import plan_trials
+from annotator.label_studio.push.attention_checks import plan_attention_checks
 from annotator.label_studio.push.execute import Materials, Sender
 from annotator.label_studio.push.plan import PushPlan, PushRequest, plan_push
 from annotator.label_studio.sync_journal import Journal, journaled
 from annotator.label_studio.sync_report import PlannedAction, Skipped, counts_of
 from db.progress import Progress, SilentProgress
 from db.records import ConnectionRecord, ImageRecord, ProposalRecord, Split, Supervision, TaskLink
-from db.records.sync import CatchTrial, StepState, SyncKind, SyncStep
+from db.records.sync import AttentionCheck, StepState, SyncKind, SyncStep
 from db.registry import Registry, Transaction
 
 OUTSIDE_TEST: list[Split | None] = [Split.TRAIN, Split.VAL, None]
@@ -102,24 +102,24 @@ class _State:
     images: list[ImageRecord]
     proposals: dict[int, ProposalRecord]
     links: dict[int, TaskLink]
-    trials: dict[int, CatchTrial]
+    checks: dict[int, AttentionCheck]
     candidates: list[ImageRecord]
 
 
 def _read(registry: Registry, connection: ConnectionRecord, request: PushRequest, begun: Sequence[SyncStep]) -> _State:
     with registry.read() as tx:
         links = tx.connections.links(connection.id)
-        trials = tx.trials.of_connection(connection.id)
+        checks = tx.attention_checks.of_connection(connection.id)
         if begun:
             ids = {step.image_id for step in begun if step.image_id is not None}
             proposals = {proposal.image_id: proposal for proposal in tx.proposals.pending_for(ids)}
-            return _State(tx.images.select(splits=OUTSIDE_TEST, ids=ids), proposals, links, trials, [])
+            return _State(tx.images.select(splits=OUTSIDE_TEST, ids=ids), proposals, links, checks, [])
         images, proposals = _selected(tx, request, links)
         candidates: list[ImageRecord] = []
         if request.catch_share:
             located = tx.images.select(splits=OUTSIDE_TEST, supervision=Supervision.FULLY)
-            candidates = [image for image in located if image.id not in links and image.id not in trials]
-    return _State(images, proposals, links, trials, candidates)
+            candidates = [image for image in located if image.id not in links and image.id not in checks]
+    return _State(images, proposals, links, checks, candidates)
 
 
 def _selected(
@@ -154,12 +154,12 @@ def _plan(
         tasks,
         request,
         begun=begun,
-        trials=state.trials,
+        checks=state.checks,
     )
     there = {key_of(task) for task in tasks}
     shown = [task.proposal for task in plan.create if task.proposal is not None and not task.control]
     free = [image for image in state.candidates if image.key not in there]
-    plan.create += plan_trials(free, shown, request.catch_share)
+    plan.create += plan_attention_checks(free, shown, request.catch_share)
     return plan
 
 
@@ -191,7 +191,7 @@ def _write_down(journal: Journal, plan: PushPlan) -> None:
     new = [planned for planned in work if planned.image.id not in old]
     noted = journal.plan(
         [planned.to_step() for planned in new],
-        [planned.trial for planned in new if planned.trial is not None and not planned.trial.id],
+        [planned.check for planned in new if planned.check is not None and not planned.check.id],
     )
     steps = {step.image_id: step for step in (*journal.begun, *noted)}
     plan.create = [replace(planned, step=steps[planned.image.id]) for planned in plan.create]
@@ -210,12 +210,12 @@ def _carry_out(
 ) -> None:
     made_anew = {planned.image.id for planned in plan.create} | {image.id for image in plan.gone}
     sender.restore_media([image for image in state.images if image.id not in made_anew])
-    sender.set_readers(plan.readers)
+    sender.set_annotators(plan.annotators)
     created = sender.create(plan.create, report.skipped)
     report.created = len(created)
     report.control = sum(planned.control for planned in created)
-    report.second = sum(planned.readers > 1 for planned in created)
-    report.catch = sum(planned.trial is not None for planned in created)
+    report.second = sum(planned.annotators > 1 for planned in created)
+    report.catch = sum(planned.check is not None for planned in created)
     report.updated = sender.add_predictions(plan.update)
     report.predictions = sum(planned.shown is not None for planned in created) + report.updated
     gone = {image.id for image in plan.gone}

@@ -52,7 +52,7 @@ def test_paint_is_kept_pixel_for_pixel():
 
 def test_an_outline_is_kept_within_a_pixel():
     mask_HW = filled((20, 10, 40, 30))
-    result = result_from_mask(mask_HW, as_outline=True)
+    result = result_from_mask(mask_HW, as_polygons=True)
     assert result[0]["type"] == "polygonlabels"
     (box,), png = location_in(result, IMAGE)
     assert np.array_equal(mask_from_png(png), mask_HW)
@@ -62,7 +62,7 @@ def test_an_outline_is_kept_within_a_pixel():
 def test_a_mask_with_a_hole_is_painted_even_where_outlines_are_wanted():
     mask_HW = filled((20, 10, 40, 30))
     mask_HW[20:25, 30:35] = False
-    (region,) = result_from_mask(mask_HW, as_outline=True)
+    (region,) = result_from_mask(mask_HW, as_polygons=True)
     assert region["type"] == "brushlabels"
 
 

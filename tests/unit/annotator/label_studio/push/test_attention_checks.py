@@ -3,13 +3,13 @@ from hypothesis import strategies as st
 
 from annotator.label_studio.payload.labeling_config import NO_LESION, result_from_boxes, result_from_verdict
 from annotator.label_studio.payload.tasks import KEY
-from annotator.label_studio.pull.interpret import interpret_trial
+from annotator.label_studio.pull.interpret import interpret_attention_check
 from annotator.label_studio.pull.plan import Known, plan_pull
-from annotator.label_studio.push.attention_checks import displaced, plan_trials
+from annotator.label_studio.push.attention_checks import displaced, plan_attention_checks
 from annotator.label_studio.push.plan import plan_push
 from db.imaging.geometry import boxes_iou
 from db.records import Box, TaskLink
-from db.records.sync import CatchTrial
+from db.records.sync import AttentionCheck
 from tests.builders import image_record, label_record, proposal_record
 
 
@@ -36,17 +36,17 @@ def test_a_lesion_that_fills_the_image_has_no_wrong_place():
 def test_as_many_as_the_share_says_among_located_images_only():
     candidates = [located(n, Box(10, 10, 20, 20)) for n in range(1, 21)] + [image_record(id=99)]
     shown = [proposal_record(id=n, image_id=100 + n, run_id=2, score=n / 10) for n in range(1, 11)]
-    planned = plan_trials(candidates, shown, 0.3)
+    planned = plan_attention_checks(candidates, shown, 0.3)
     assert len(planned) == 3
-    assert plan_trials(candidates, shown, 0.3) == planned, "the same ones every time"
-    assert {task.trial.run_name for task in planned} == {"run-2"}
-    assert all(task.trial.score in {item.score for item in shown} for task in planned)
+    assert plan_attention_checks(candidates, shown, 0.3) == planned, "the same ones every time"
+    assert {task.check.run_name for task in planned} == {"run-2"}
+    assert all(task.check.score in {item.score for item in shown} for task in planned)
     assert all(task.to_step().proposal_id is None and task.link(5).proposal_id is None for task in planned)
-    assert plan_trials(candidates, [], 1.0) == []
+    assert plan_attention_checks(candidates, [], 1.0) == []
 
 
 IMAGE = located(7, Box(10, 10, 20, 20))
-TRIAL = CatchTrial(7, 1, 0.9, (Box(120, 50, 20, 20),), IMAGE.boxes, id=3)
+TRIAL = AttentionCheck(7, 1, 0.9, (Box(120, 50, 20, 20),), IMAGE.boxes, id=3)
 
 
 def said(result, **fields):
@@ -55,7 +55,7 @@ def said(result, **fields):
 
 def test_leaving_it_is_missing_it_and_anything_else_is_catching_it():
     def outcome(result):
-        review = interpret_trial(said(result), IMAGE, TRIAL)
+        review = interpret_attention_check(said(result), IMAGE, TRIAL)
         return review.missed, round(review.truth_iou, 3)
 
     assert outcome(result_from_boxes(TRIAL.boxes, 200, 100)) == (True, 0.0)
@@ -64,18 +64,18 @@ def test_leaving_it_is_missing_it_and_anything_else_is_catching_it():
     assert outcome(result_from_verdict(NO_LESION)) == (False, 0.0)
 
 
-def test_an_answer_to_a_trial_is_counted_and_becomes_no_review():
+def test_a_response_to_an_attention_check_is_counted_and_becomes_no_review():
     task = {"id": 4, "data": {KEY: IMAGE.key}, "annotations": [said(result_from_boxes(TRIAL.boxes, 200, 100))]}
     known = Known({IMAGE.key: IMAGE}, {}, {}, {}, {7: TRIAL})
     plan = plan_pull([task], known)
     assert plan.reviews == []
-    assert [review.trial_id for review in plan.trials] == [3]
+    assert [review.check_id for review in plan.checks] == [3]
 
 
 def test_a_planted_task_stays_as_it_is_and_is_planted_again_if_it_was_cut():
-    again = plan_push([IMAGE], {}, {}, [], trials={7: TRIAL}).create
-    assert [planned.trial for planned in again] == [TRIAL]
+    again = plan_push([IMAGE], {}, {}, [], checks={7: TRIAL}).create
+    assert [planned.check for planned in again] == [TRIAL]
     task = {"id": 4, "data": {KEY: IMAGE.key}, "predictions": [{"model_version": "run-1"}]}
     later = proposal_record(id=9, image_id=7, run_id=2)
-    plan = plan_push([IMAGE], {7: later}, {7: TaskLink(7, 4, None)}, [task], trials={7: TRIAL})
+    plan = plan_push([IMAGE], {7: later}, {7: TaskLink(7, 4, None)}, [task], checks={7: TRIAL})
     assert (plan.create, plan.update, plan.unchanged) == ([], [], 1)

@@ -58,7 +58,7 @@ def test_shares_are_chosen_by_content_and_stay_so():
     request = PushRequest(control_share=0.25, second_share=0.1)
     plan = plan_push(images, proposals, {}, [], request)
     controls = {planned.image.id for planned in plan.create if planned.control}
-    twice = {planned.image.id for planned in plan.create if planned.readers == 2}
+    twice = {planned.image.id for planned in plan.create if planned.annotators == 2}
     assert 30 <= len(controls) <= 70
     assert 8 <= len(twice) <= 35
     # A larger share takes the same ones and more.
@@ -72,16 +72,16 @@ def test_shares_are_chosen_by_content_and_stay_so():
 
 def test_what_a_cut_push_had_decided_holds_whatever_is_asked_for_now():
     proposal = proposal_record(image_id=7)
-    step = SyncStep(StepAction.CREATE, image_id=7, control=True, readers=2, proposal_id=proposal.id)
+    step = SyncStep(StepAction.CREATE, image_id=7, control=True, annotators=2, proposal_id=proposal.id)
     (planned,) = plan_push([IMAGE], {7: proposal}, {}, [], begun=[step]).create
-    assert (planned.control, planned.readers) == (True, 2)
+    assert (planned.control, planned.annotators) == (True, 2)
 
 
 def test_a_task_that_lost_its_second_reader_gets_it_back():
-    link = TaskLink(7, 3, None, readers=2)
+    link = TaskLink(7, 3, None, annotators=2)
     plan = plan_push([IMAGE], {}, {7: link}, [{**task(3, IMAGE), "overlap": 1}])
-    assert plan.readers == [(3, 2)]
-    assert plan_push([IMAGE], {}, {7: link}, [{**task(3, IMAGE), "overlap": 2}]).readers == []
+    assert plan.annotators == [(3, 2)]
+    assert plan_push([IMAGE], {}, {7: link}, [{**task(3, IMAGE), "overlap": 2}]).annotators == []
 
 
 def test_model_versions_in_short_listings_are_read():

@@ -8,42 +8,42 @@ from sqlalchemy.orm import Session
 
 from db.queries.bulk import insert_rows, reserve_ids
 from db.records import Box
-from db.records.sync import CatchReview, CatchTrial
-from db.tables import CatchReview as ReviewRow
-from db.tables import CatchTrial as TrialRow
+from db.records.sync import AttentionCheck, AttentionResponse
+from db.tables import AttentionCheck as CheckRow
+from db.tables import AttentionResponse as ReviewRow
 from db.tables import now
 
 
-class TrialQueries:
+class AttentionCheckQueries:
     """Attention checks of the registry."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def add(self, connection_id: int, trials: Sequence[CatchTrial]) -> None:
+    def add(self, connection_id: int, checks: Sequence[AttentionCheck]) -> None:
         """Store the attention checks of a project, before they are sent."""
-        ids = reserve_ids(self._session, TrialRow, len(trials)) if trials else []
+        ids = reserve_ids(self._session, CheckRow, len(checks)) if checks else []
         rows = [
             {
-                "id": trial_id,
+                "id": check_id,
                 "connection_id": connection_id,
-                "image_id": trial.image_id,
-                "run_id": trial.run_id,
-                "score": trial.score,
-                "boxes": json.dumps(_numbers(trial.boxes)),
-                "truth": json.dumps(_numbers(trial.truth)),
+                "image_id": check.image_id,
+                "run_id": check.run_id,
+                "score": check.score,
+                "boxes": json.dumps(_numbers(check.boxes)),
+                "truth": json.dumps(_numbers(check.truth)),
                 "created_at": now(),
             }
-            for trial_id, trial in zip(ids, trials, strict=True)
+            for check_id, check in zip(ids, checks, strict=True)
         ]
-        insert_rows(self._session, TrialRow, rows)
+        insert_rows(self._session, CheckRow, rows)
 
-    def of_connection(self, connection_id: int) -> dict[int, CatchTrial]:
+    def of_connection(self, connection_id: int) -> dict[int, AttentionCheck]:
         """Return the attention checks of a project, by image."""
-        rows = self._session.scalars(select(TrialRow).where(TrialRow.connection_id == connection_id))
-        return {row.image_id: _trial(row) for row in rows}
+        rows = self._session.scalars(select(CheckRow).where(CheckRow.connection_id == connection_id))
+        return {row.image_id: _check(row) for row in rows}
 
-    def add_reviews(self, reviews: Sequence[CatchReview]) -> None:
+    def add_reviews(self, reviews: Sequence[AttentionResponse]) -> None:
         """Store people's responses to attention checks.
 
         Raises:
@@ -53,7 +53,7 @@ class TrialQueries:
         rows = [
             {
                 "id": review_id,
-                "trial_id": review.trial_id,
+                "trial_id": review.check_id,
                 "external_id": review.external_id,
                 "external_version": review.external_version,
                 "reviewer": review.reviewer,
@@ -71,20 +71,20 @@ class TrialQueries:
         """Return the version last stored of every annotation of an attention check in a project."""
         statement = (
             select(ReviewRow.external_id, ReviewRow.external_version)
-            .join(TrialRow, TrialRow.id == ReviewRow.trial_id)
-            .where(TrialRow.connection_id == connection_id)
+            .join(CheckRow, CheckRow.id == ReviewRow.trial_id)
+            .where(CheckRow.connection_id == connection_id)
             .order_by(ReviewRow.id)
         )
         return {row[0]: row[1] for row in self._session.execute(statement)}
 
-    def reviews(self) -> list[CatchReview]:
+    def reviews(self) -> list[AttentionResponse]:
         """Return the newest version of each response, oldest first."""
         newest: dict[tuple[int, int], ReviewRow] = {}
         for row in self._session.scalars(select(ReviewRow).order_by(ReviewRow.id)):
             newest[row.trial_id, row.external_id] = row
         return [
-            CatchReview(
-                trial_id=row.trial_id,
+            AttentionResponse(
+                check_id=row.trial_id,
                 external_id=row.external_id,
                 external_version=row.external_version,
                 reviewer=row.reviewer,
@@ -98,15 +98,15 @@ class TrialQueries:
 
     def count(self) -> int:
         """Return the number of attention checks in all projects."""
-        return self._session.scalar(select(func.count()).select_from(TrialRow)) or 0
+        return self._session.scalar(select(func.count()).select_from(CheckRow)) or 0
 
 
 def _numbers(boxes: Sequence[Box]) -> list[list[float]]:
     return [[box.x, box.y, box.width, box.height] for box in boxes]
 
 
-def _trial(row: TrialRow) -> CatchTrial:
-    return CatchTrial(
+def _check(row: CheckRow) -> AttentionCheck:
+    return AttentionCheck(
         image_id=row.image_id,
         run_id=row.run_id,
         score=row.score,
