@@ -5,7 +5,7 @@ AnnotatorError
 ├── LabelStudioError         anything on the way to Label Studio (exit code 3)
 │   ├── ConnectionFailed     the server cannot be reached, or broke off
 │   ├── AuthRejected         the token is missing or refused
-│   ├── ProjectUnusable      the project is gone, or its labelling interface is not ours
+│   ├── ProjectUnusable      the project is gone, or its labeling interface is not ours
 │   ├── IncompleteListing    the server listed less than it says it has
 │   ├── RequestRefused       the server answered, but not with what was asked for
 │   └── SyncBusy             another push to the same project is at work
@@ -40,7 +40,7 @@ class AuthRejected(LabelStudioError):
 
 
 class ProjectUnusable(LabelStudioError):
-    """The project is gone, or its labelling interface is not one that partly can work with."""
+    """The project is gone, or its labeling interface is not one that partly can work with."""
 
 
 class IncompleteListing(LabelStudioError):

@@ -15,7 +15,7 @@ from db.errors import InvalidArgument, RegistryMissing
 PROJECT_FILE = "partly.toml"
 DATABASE_FILE = "registry.sqlite3"
 
-TEMPLATE = """# A partly project. Images stay where they lie; what is known about them is in the registry.
+TEMPLATE = """# A partly project. Images stay where they are; what is known about them is in the registry.
 
 [registry]
 # Any SQLAlchemy URL; by default registry.sqlite3 in this folder. Keep passwords out of it: use the environment
@@ -25,14 +25,14 @@ TEMPLATE = """# A partly project. Images stay where they lie; what is known abou
 [label_studio]
 # Name of the project that `partly connect` finds or creates.
 title = "{title}"
-# What an annotation without any box means: "nothing" (it may be an accident; "no lesion" is a choice of its own), or
-# "no lesion", where that is agreed.
+# What an annotation without a box means: "nothing" (it may be an accident, and "no lesion" can be chosen), or
+# "no lesion", if your team has agreed on that.
 # empty_result = "nothing"
-# Certificates (PEM) of an authority of your own that has signed the server's.
+# CA certificates (PEM) of the authority that signed the server's certificate, if it is your own.
 # ca_file = "ca.pem"
 
 [train]
-# Settings that every training starts from, under their names in --set. For example:
+# Defaults for every training; the names are those of --set, see docs/config.md. For example:
 # size = 128
 # encoder = "resnet50"
 """
@@ -78,7 +78,7 @@ def load_settings(*, project: Path | None, database: str | None) -> Settings:
     root = project.resolve() if project is not None else find_project(Path.cwd())
     if root is None or not (root / PROJECT_FILE).is_file():
         where = project if project is not None else "this folder or any above it"
-        raise RegistryMissing(f"there is no partly project in {where}; make one with: partly init")
+        raise RegistryMissing(f"there is no partly project in {where}; create one with: partly init")
     return settings_of(root, database=database)
 
 

@@ -185,7 +185,7 @@ def open_for_upgrade(url: str, root: Path) -> Registry:
 def _refuse_missing_file(url: str) -> None:
     file = sqlite_file(url)
     if file is not None and not file.is_file():
-        raise RegistryMissing(f"there is no registry at {file}; create one: partly init")
+        raise RegistryMissing(f"there is no registry at {file}; create one with: partly init")
 
 
 def create_registry(url: str, root: Path) -> Registry:

@@ -89,11 +89,10 @@ def check(connection: Connection) -> None:
     if found == wanted:
         return
     if found is None:
-        raise RegistryMissing("this database holds no registry yet; create one: partly init")
+        raise RegistryMissing("this database contains no registry yet; create one with: partly init")
     if is_known(found):
         raise SchemaOutOfDate(
-            f"the registry's schema is {found}, this program needs {wanted}; "
-            "bring it up to date with: partly db upgrade"
+            f"the registry's schema is {found}, this program needs {wanted}; upgrade it with: partly db upgrade"
         )
     raise SchemaOutOfDate(
         f"the registry's schema {found} is newer than this program, which knows up to {wanted}; "

@@ -79,7 +79,7 @@ def load_checkpoint(folder: Path, name: str = BEST) -> Checkpoint:
         digest = _sha256(weights)
     except FileNotFoundError as exc:
         raise CheckpointIncompatible(
-            f"{folder}: holds no whole checkpoint ({Path(exc.filename).name} is missing)"
+            f"{folder}: no complete checkpoint ({Path(exc.filename).name} is missing)"
         ) from exc
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise CheckpointIncompatible(f"{file}: cannot be read as a checkpoint ({exc})") from exc
@@ -88,7 +88,7 @@ def load_checkpoint(folder: Path, name: str = BEST) -> Checkpoint:
             f"{file}: format {description.get('format')!r}, this program reads format {FORMAT}"
         )
     if digest != description.get("sha256"):
-        raise CheckpointIncompatible(f"{weights}: damaged, its content is not what {file.name} describes")
+        raise CheckpointIncompatible(f"{weights}: damaged: the content does not match the checksum in {file.name}")
     return Checkpoint(folder, description, load_file(weights))
 
 

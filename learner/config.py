@@ -290,7 +290,7 @@ def read_overrides(path: Path) -> dict[str, Any]:
         raise ConfigInvalid(f"{path}: cannot be read as TOML ({exc})") from exc
     nested = [key for key, value in values.items() if isinstance(value, dict | list)]
     if nested:
-        raise ConfigInvalid(f"{path}: settings are flat, KEY = VALUE; found {', '.join(nested)}")
+        raise ConfigInvalid(f"{path}: settings must be top-level KEY = VALUE pairs; found tables: {', '.join(nested)}")
     return values
 
 

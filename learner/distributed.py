@@ -149,7 +149,7 @@ def start_processes(device: str = "auto", *, devices: int = 1, num_nodes: int = 
         return Processes()
     kind = choose_device(device)
     if ":" in device or kind.type == "mps":
-        raise ConfigInvalid(f"device={device} is one device; for several processes say device=cuda or device=cpu")
+        raise ConfigInvalid(f"device={device} is a single device; for several processes use device=cuda or device=cpu")
     found = torch.cuda.device_count()
     if kind.type == "cuda" and found < devices:
         raise ConfigInvalid(f"--devices {devices}: this machine has {found} GPUs")

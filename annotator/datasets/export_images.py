@@ -81,7 +81,7 @@ class ExportRequest:
         if self.images not in tuple(ImagesIn):
             raise InvalidArgument(f"--images is {' or '.join(ImagesIn)}, got {self.images!r}")
         if self.proposals and self.snapshot is not None:
-            raise InvalidArgument("--proposals and --snapshot exclude each other: a snapshot holds no proposals")
+            raise InvalidArgument("--proposals and --snapshot cannot be combined: a snapshot contains no proposals")
 
 
 def export_images(
@@ -140,7 +140,7 @@ def _write(
 
 def _refuse_foreign(out: Path) -> None:
     if out.exists() and not (out.is_dir() and ((out / MANIFEST).is_file() or not any(out.iterdir()))):
-        raise Conflict(f"{out} exists and is not an export of partly; give a folder that does not exist yet")
+        raise Conflict(f"{out} exists and is not an export of partly; choose a folder that does not exist yet")
 
 
 def _put_in_place(draft: Path, out: Path) -> None:

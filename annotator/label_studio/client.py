@@ -115,7 +115,7 @@ class LabelStudioClient:
             except RequestRefused as exc:
                 if page == 1:
                     raise
-                raise IncompleteListing(f"the listing of projects on {self.url} broke off at page {page}") from exc
+                raise IncompleteListing(f"the listing of projects on {self.url} stopped at page {page}") from exc
             items = list(pager.items or [])
             total, seen = int(pager.response.count), seen + len(items)
             found += [item for item in items if item.title == title]
@@ -140,7 +140,7 @@ class LabelStudioClient:
         return Project(item.id, item.title or "", item.label_config or "", int(item.task_number or 0))
 
     def create_project(self, title: str, *, masks: bool = False) -> Project:
-        """Create a project with partly's labelling interface, with brush and polygon where masks are wanted."""
+        """Create a project with partly's labeling interface, with brush and polygon where masks are wanted."""
         config = interface(masks=masks)
         item = self.http.write(
             lambda: self._sdk.projects.create(
@@ -196,14 +196,12 @@ class LabelStudioClient:
                     raise
                 if page == 1:
                     raise ProjectUnusable(f"the tasks of project {project_id} cannot be listed ({exc})") from exc
-                raise IncompleteListing(
-                    f"the listing of project {project_id} broke off at page {page} ({exc})"
-                ) from exc
+                raise IncompleteListing(f"the listing of project {project_id} stopped at page {page} ({exc})") from exc
             with self.http.translated():
                 items, total = list(answer["tasks"]), int(answer["total"])
                 tasks.update((int(item["id"]), dict(item)) for item in items)
                 if with_annotations and not all("result" in said for item in items for said in item["annotations"]):
-                    raise RequestRefused(f"{self.url} lists annotations without what they say")
+                    raise RequestRefused(f"{self.url} lists annotations without their results")
             if len(tasks) >= total or not items:
                 break
             page += 1

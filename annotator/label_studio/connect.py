@@ -54,7 +54,7 @@ def connect_project(
         registry: which to connect.
         client: to the server.
         title: of the project to find or create, where no id is given and none was connected before.
-        project_id: an existing project; its labelling interface is checked, never changed.
+        project_id: an existing project; its labeling interface is checked, never changed.
         media_folder: folder that the server, on this same machine, can serve; None to upload images.
         masks: the project is to have tools for masks: paint and outlines.
         dry_run: check everything, create and store nothing.
@@ -64,7 +64,7 @@ def connect_project(
 
     Raises:
         ConnectionFailed, AuthRejected: the server or the token does not do.
-        ProjectUnusable: the project does not exist or has another labelling interface.
+        ProjectUnusable: the project does not exist or has another labeling interface.
     """
     user = client.whoami()
     if project_id is None:
@@ -74,14 +74,14 @@ def connect_project(
     project = client.get_project(project_id) if project_id is not None else client.find_project(title)
     if project is not None and (problem := config_problem(project.config)):
         raise ProjectUnusable(
-            f"project {project.id} ({project.title!r}) has a labelling interface that partly cannot work "
+            f"project {project.id} ({project.title!r}) has a labeling interface that partly cannot work "
             f"with: {problem}. It was not changed; connect to another with --title NAME, or add what is missing in "
             "its settings"
         )
     if project is not None and masks and not has_mask_tools(project.config):
         raise ProjectUnusable(
             f"project {project.id} ({project.title!r}) has no tools for masks. It was not changed; connect to another "
-            "with --title NAME, or add to its labelling interface, in its settings:" + MASK_TOOLS
+            "with --title NAME, or add to its labeling interface, in its settings:" + MASK_TOOLS
         )
     if dry_run:
         return ConnectResult(None, project, user)

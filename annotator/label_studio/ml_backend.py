@@ -116,8 +116,8 @@ def attach_backend(
             client.http.post("/api/ml/", document)
     except LabelStudioError as exc:
         raise ProjectUnusable(
-            f"Label Studio at {client.url} does not accept {url} as an ML backend ({exc}); it has to reach this "
-            f"machine under that address: name another with --url. {PRIVATE}"
+            f"Label Studio at {client.url} does not accept {url} as an ML backend ({exc}); it must be able to "
+            f"reach this machine at that address; set another with --url. {PRIVATE}"
         ) from exc
     client.show_predictions(project_id, LIVE_TITLE)
 

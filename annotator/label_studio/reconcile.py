@@ -73,11 +73,12 @@ def compare_with_studio(registry: Registry, client: LabelStudioClient) -> list[D
         differences.append(Difference(PUSH_CUT, cut, why))
     differences += _unserved(client, tasks, images)
     if problem := config_problem(project.config):
-        why = f"the labelling interface of project {project.id} was changed: {problem}; put it back in its settings"
+        why = f"the labeling interface of project {project.id} was changed: {problem}; put it back in its settings"
         differences.append(Difference(INTERFACE, [], why))
     newest = max((proposal.run_id for proposal in proposals.values()), default=None)
     if newest is not None and shown not in [(run_name(newest), True), (LIVE_TITLE, True)]:
-        why = f"people see the predictions of {shown[0] or 'no model'}, not of {run_name(newest)}; repair: partly push"
+        seen = shown[0] or "no model"
+        why = f"annotators see the predictions of {seen}, not of {run_name(newest)}; to show them: partly push"
         differences.append(Difference(UNSHOWN, [], why))
     return differences
 
@@ -91,7 +92,7 @@ def _unserved(
     for task in own[:: max(1, len(own) // SAMPLE)][:SAMPLE]:
         problem = client.image_problem(str(task["data"].get("image") or ""), int(task["id"]))
         if problem is not None:
-            why = f"people cannot see the image of task {task['id']}: {problem}; repair: partly push --all"
+            why = f"annotators cannot see the image of task {task['id']}: {problem}; to restore it: partly push --all"
             differences.append(Difference(NOT_SERVED, [known[task["data"][KEY]]], why, [int(task["id"])]))
     return differences
 
@@ -111,11 +112,11 @@ def _task_differences(
     differences = []
     for key, task_ids in by_key.items():
         if key not in known:
-            why = f"task {task_ids[0]} is of image {key}, which is not in this registry; delete it in Label Studio"
+            why = f"task {task_ids[0]} shows image {key}, which is not in this registry; delete it in Label Studio"
             differences.append(Difference(IMAGE_GONE, [], why, task_ids))
         elif len(task_ids) > 1:
             listed = ", ".join(map(str, sorted(task_ids)))
-            why = f"tasks {listed} are of one image; {min(task_ids)} counts: delete the others in Label Studio"
+            why = f"tasks {listed} show the same image; partly uses {min(task_ids)}: delete the others in Label Studio"
             differences.append(Difference(DUPLICATE, [known[key]], why, sorted(task_ids)))
     for image_id, link in links.items():
         image = images.get(image_id)
@@ -150,19 +151,19 @@ def _annotation_differences(
         pulled = [item for item in standing if int(item["id"]) in versions]
         changed_here = image.label is not None and image.label.source not in SAID_THERE
         if new and changed_here and pulled:
-            why = "the label changed here and in Label Studio since the last pull; the next pull keeps Label Studio's"
+            why = "the label changed on both sides since the last pull; the next pull keeps Label Studio's"
             differences.append(Difference(DIFFERS, [image], why, [int(task["id"])]))
         elif new:
-            why = f"{len(new)} annotations were not pulled yet, or changed since; repair: partly pull"
+            why = f"{len(new)} annotations were not pulled yet or have changed since; to pull them: partly pull"
             differences.append(Difference(NOT_PULLED, [image], why, [int(task["id"])]))
         elif pulled and changed_here:
-            why = "the label that holds here was imported after the review; what Label Studio shows is older"
+            why = "the current label was imported after the review; Label Studio shows an older one"
             differences.append(Difference(DIFFERS, [image], why, [int(task["id"])]))
     for annotation_id, image_id in annotated.items():
         image = images.get(image_id)
         if image is None or image_id not in listed or annotation_id in there or image.label is None:
             continue
         if image.label.review_id is not None and image.label.retraction_id is None:
-            why = f"annotation {annotation_id} was deleted in Label Studio after it was pulled; repair: partly pull"
+            why = f"annotation {annotation_id} was deleted after it was pulled; to retract its label: partly pull"
             differences.append(Difference(WITHDRAWN, [image], why, [listed[image_id]]))
     return differences

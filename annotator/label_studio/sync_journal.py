@@ -100,8 +100,8 @@ def journaled(
         if last is not None and last.status in (SyncStatus.RUNNING, SyncStatus.FAILED):
             if kind is SyncKind.PUSH and is_at_work(last):
                 raise SyncBusy(
-                    f"another push to this project is at work ({last.owner}, since {last.created_at:%H:%M} UTC); "
-                    "wait until it has ended"
+                    f"another push to this project is running ({last.owner}, since {last.created_at:%H:%M} UTC); "
+                    "wait until it has finished"
                 )
             begun = tx.journal.steps(last.id) if kind is SyncKind.PUSH else []
             if begun and last.options == dict(options):

@@ -159,8 +159,7 @@ class Transport:
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
             # HTML instead of JSON, or an answer of another shape.
             raise RequestRefused(
-                f"{self.url} answered in a form that Label Studio does not use ({type(exc).__name__}): "
-                "is this its address?"
+                f"{self.url} did not answer as Label Studio does ({type(exc).__name__}): is this its address?"
             ) from exc
 
     def _error(self, status: int | None, body: object, headers: Mapping[str, str]) -> LabelStudioError:
@@ -184,7 +183,7 @@ class Transport:
                 "it really has"
             )
         if status is not None and status < 400:
-            return RequestRefused(f"{self.url} answered in a form that Label Studio does not use: is this its address?")
+            return RequestRefused(f"{self.url} did not answer as Label Studio does: is this its address?")
         if status is None or status >= 500 or status in (408, 429):
             return ConnectionFailed(
                 f"{self.url} is not able to answer ({text})", retry_after_s=_seconds(known.get("retry-after"))
@@ -201,9 +200,7 @@ def _certificates(ca_file: Path | None) -> Any:
         context = ssl.create_default_context()
         context.load_verify_locations(cafile=str(ca_file))
     except (OSError, ssl.SSLError) as exc:
-        raise InvalidArgument(
-            f"{ca_file}: cannot be read as the certificates of an authority, in PEM form ({exc})"
-        ) from exc
+        raise InvalidArgument(f"{ca_file}: cannot be read as CA certificates in PEM format ({exc})") from exc
     return context
 
 

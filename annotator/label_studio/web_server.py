@@ -46,7 +46,7 @@ class WebServer:
             self._socket = socket.create_server((host, port), reuse_port=False)
         except OSError as exc:
             raise PortUnusable(
-                f"cannot listen on {host}:{port} ({exc.strerror or exc}); choose another with --port"
+                f"cannot listen on {host}:{port} ({exc.strerror or exc}); choose another port with --port"
             ) from exc
         self.host, self.port = host, int(self._socket.getsockname()[1])
         config = uvicorn.Config(_application(handlers, account), log_level="warning", access_log=False)

@@ -58,7 +58,7 @@ def doctor(
         *([(("kind", "images", "files", "detail"), rows)] if rows else []),
     )
     counts = Counter(finding.kind for finding in findings)
-    work.output.line(", ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing suspicious found")
+    work.output.line(", ".join(f"{count} {kind}" for kind, count in counts.items()) or "no problems found")
     if strict and findings:
         raise typer.Exit(REGISTRY)
 

@@ -43,7 +43,7 @@ def init(
         except RegistryMissing:
             create_registry(settings.database_url, root).close()
     work.output.document({"project": str(root), "created": not dry_run})
-    work.output.line(f"{'would make' if dry_run else 'project'} {root}; next: partly import PATH --layout csv")
+    work.output.line(f"{'would create' if dry_run else 'project'} {root}; next: partly import PATH --layout csv")
 
 
 def import_(

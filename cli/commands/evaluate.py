@@ -58,14 +58,15 @@ def evaluate(
         )
     if evaluation.left_out:
         work.output.remark(
-            f"left out: {evaluation.left_out} test images that {evaluation.run} was trained on, or on a copy of"
+            f"left out: {evaluation.left_out} test images that {evaluation.run} was trained on, or that are copies of "
+            "its training images"
         )
     if evaluation.leaks is not None:
         without = evaluation.leaks.without
         work.output.remark(
-            f"{evaluation.leaks.n} of the images are, or show the same as, training images of {evaluation.run}; these "
-            f"numbers flatter it: without them accuracy {without.classification.accuracy}, box IoU "
-            f"{without.localization.iou} (all numbers: --json, under leaks)"
+            f"{evaluation.leaks.n} of the images are training images of {evaluation.run} or copies of them, so these "
+            f"numbers are too high; without them: accuracy {without.classification.accuracy}, box IoU "
+            f"{without.localization.iou} (all numbers: --json, key leaks)"
         )
     rows = [("run", evaluation.run), *metric_rows(evaluation.summary)]
     work.output.document(evaluation, (("metric", "value"), rows))

@@ -52,7 +52,7 @@ def stop(work: Workspace, dry_run: DryRun = False) -> None:
 
     stopped = studio_status(work.studio).running if dry_run else stop_studio(work.studio)
     work.output.document({"stopped": stopped, "dry_run": dry_run})
-    work.output.line("stopped" if stopped else "it was not running")
+    work.output.line("stopped" if stopped else "Label Studio was not running")
 
 
 def show(work: Workspace) -> None:
@@ -148,7 +148,7 @@ def push(
     from db.errors import InvalidArgument
 
     if proposals + partly + all_images > 1:
-        raise InvalidArgument("--proposals, --partly and --all exclude each other")
+        raise InvalidArgument("choose one of --proposals, --partly and --all")
     request = PushRequest(
         what="partly" if partly else "all" if all_images else "proposals",
         limit=limit,
@@ -240,7 +240,7 @@ def _follow(
     from db.errors import InvalidArgument
 
     if every_s < 1:
-        raise InvalidArgument(f"--every is at least one second, got {every_s:g}")
+        raise InvalidArgument(f"--every must be at least 1 second, got {every_s:g}")
     total = {"pulls": 0, "created": 0, "updated": 0, "withdrawn": 0}
 
     def told(report: "PullReport") -> None:
@@ -259,7 +259,9 @@ def _follow(
             port, url = listen
             host = "127.0.0.1" if url is None else "0.0.0.0"
             hints = hints_from(client, project_id, hint, host=host, port=port, url=url)
-            work.output.remark(f"Label Studio gives hints at {stack.enter_context(hints).rpartition('/hint/')[0]}")
+            work.output.remark(
+                f"Label Studio sends change notifications to {stack.enter_context(hints).rpartition('/hint/')[0]}"
+            )
         follow_project(pull_once, told, every_s=every_s, hint=hint, stop=stop, say=work.output.remark)
     return total
 
@@ -285,7 +287,7 @@ def _print_sync(work: Workspace, report: "PushReport | PullReport", *, dry_run: 
         skipped = [(item.image, item.task, item.reason) for item in report.skipped]
         tables.append((("image", "task", "skipped because"), skipped[:20]))
     if document.get("resumed"):
-        work.output.line("finished an interrupted push; push again for what is new since")
+        work.output.line("finished an interrupted push; push again to send what is new since then")
     # What was done is counted; only what would be done is listed.
     shown = document if dry_run else {key: value for key, value in document.items() if key != "plan"}
     work.output.document(shown | {"dry_run": dry_run}, *tables)

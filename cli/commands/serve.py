@@ -51,7 +51,8 @@ def serve(
     account = (name, password) if name and password else None
     if account is None and host not in ("127.0.0.1", "localhost", "::1"):
         work.output.remark(
-            f"anybody who reaches {host} can ask for proposals; set {USER_VARIABLE} and {PASSWORD_VARIABLE}"
+            f"anyone who can reach {host} can request proposals; to require a password, set {USER_VARIABLE} and "
+            f"{PASSWORD_VARIABLE}"
         )
     proposer = LiveProposer(work.registry, run=run, tau=parse_tau(tau), progress=work.progress)
     backend = MlBackend(work.registry, proposer.propose, proposer.current_run)

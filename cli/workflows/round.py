@@ -88,7 +88,7 @@ def run_round(
     pulled = pull_reviews(registry, client, request.pull, progress=progress)
     run, trained = train_once(registry, request.config, progress)
     if not trained:
-        progress.say(f"{run.name} was trained on all that is known, with these settings: not trained again")
+        progress.say(f"{run.name} was already trained on the current labels with these settings; skipping training")
     proposed = propose_locations(registry, replace(request.propose, run=run.name), progress=progress)
     sending = PushRequest(limit=request.limit)
     pushed = push_images(registry, client, sending, media_folder=media_folder, progress=progress)

@@ -85,7 +85,7 @@ def _decode_sized(file: ImageFile | Path, data: bytes, *, as_grey: bool = False)
             file, f"it has more than {MAX_PIXELS:,} pixels, the limit for decoding; cut it into tiles"
         ) from exc
     except (OSError, ValueError, SyntaxError, EOFError) as exc:
-        raise ImageUnreadable(file, f"it is not an image that can be decoded ({exc})") from exc
+        raise ImageUnreadable(file, f"it is not an image that can be read ({exc})") from exc
 
 
 def _orientation(image: Image.Image) -> int:
@@ -185,7 +185,7 @@ def is_stored_upright(file: ImageFile, data: bytes) -> bool:
     try:
         return _orientation(Image.open(io.BytesIO(data), formats=FORMATS)) == 1
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
-        raise ImageUnreadable(file, f"it is not an image that can be decoded ({exc})") from exc
+        raise ImageUnreadable(file, f"it is not an image that can be read ({exc})") from exc
 
 
 def read_image(file: ImageFile | Path) -> NDArray[np.uint8]:

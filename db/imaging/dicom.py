@@ -45,7 +45,7 @@ def read_header(data: bytes) -> DicomHeader:
     """
     dataset = _read(data)
     if "PixelData" not in dataset:
-        raise DicomUnusable("the DICOM file holds no image (no PixelData)")
+        raise DicomUnusable("the DICOM file contains no image (no PixelData)")
     patient = str(dataset.get("PatientID") or "").strip()
     frames = int(dataset.get("NumberOfFrames") or 1)
     return DicomHeader(frames, int(dataset.Columns), int(dataset.Rows), patient or None)
@@ -100,4 +100,4 @@ def _read(data: bytes) -> Any:
             warnings.simplefilter("ignore")
             return pydicom.dcmread(io.BytesIO(data))
     except Exception as exc:
-        raise DicomUnusable(f"it is not a DICOM file that can be read ({exc})") from exc
+        raise DicomUnusable(f"it is not a readable DICOM file ({exc})") from exc

@@ -138,7 +138,7 @@ class ImageFile:
                 with open(self.location, "rb") as stream:  # noqa: PTH123 - a Path is a tenth of an import's time
                     data = stream.read()
         except FileNotFoundError as exc:
-            raise ImageUnreadable(self, "there is no such file") from exc
+            raise ImageUnreadable(self, "no such file") from exc
         except OSError as exc:
             raise ImageUnreadable(self, f"the file cannot be read ({exc.strerror or exc})") from exc
         if not data:

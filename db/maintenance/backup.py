@@ -63,14 +63,14 @@ def restore_registry(file: Path, registry: Registry, *, progress: Progress | Non
         Conflict: the registry is not empty; RegistryError: the file is no backup, or cannot be read.
     """
     if not file.is_file():
-        raise RegistryError(f"{file}: there is no such file")
+        raise RegistryError(f"{file}: no such file")
     with tempfile.TemporaryDirectory() as folder:
         own = Path(folder) / "backup.sqlite3"
         shutil.copyfile(file, own)
         try:
             backup = open_for_upgrade(f"sqlite:///{own}", registry.root)
         except RegistryMissing as exc:
-            raise RegistryError(f"{file} is not a backup: it holds no registry") from exc
+            raise RegistryError(f"{file} is not a backup: it contains no registry") from exc
         try:
             backup.upgrade()
             with registry.read() as tx:
@@ -113,7 +113,7 @@ def copy_before_upgrade(url: str, root: Path) -> Path | None:
     """Copy a SQLite registry's file before its schema is changed, and return where to; None for other databases.
 
     Raises:
-        RegistryMissing: there is no such file.
+        RegistryMissing: no such file.
     """
     file = sqlite_file(absolute_url(url, root))
     if file is None:

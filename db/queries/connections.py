@@ -40,7 +40,7 @@ class ConnectionQueries:
         row = self._session.scalar(select(Connection).order_by(Connection.used_at.desc(), Connection.id.desc()))
         if row is None:
             raise NotFound(
-                "this registry is not connected to Label Studio; do: partly studio start, then partly connect URL"
+                "this registry is not connected to Label Studio; run: partly studio start, then partly connect URL"
             )
         return ConnectionRecord(row.id, row.url, row.project_id, row.media)
 

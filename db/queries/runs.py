@@ -40,7 +40,7 @@ class RunQueries:
             in_test = select(Image.id).where(Image.id.in_(chunk), Image.split == Split.TEST).limit(1)
             found = self._session.scalar(in_test)
             if found is not None:
-                raise Conflict(f"image {found} is in the test split: no training may see it")
+                raise Conflict(f"image {found} is in the test split, which training must not use")
         run = Run(preset=preset, config=dict(config), snapshot=snapshot, status=RunStatus.RUNNING, metrics={})
         self._session.add(run)
         self._session.flush()
@@ -84,7 +84,7 @@ class RunQueries:
         run = next((row for row in self._session.scalars(statement) if "bench" not in row.metrics), None)
         if run is None:
             wanted = "finished" if status is RunStatus.FINISHED else "interrupted"
-            raise NotFound(f"there is no {wanted} run yet; train one: partly train")
+            raise NotFound(f"there is no {wanted} run yet; train one with: partly train")
         return self._record(run)
 
     def all(self) -> list[RunRecord]:

@@ -191,7 +191,7 @@ def _require_test_split(registry: Registry) -> None:
     with registry.read() as tx:
         held_back = tx.status.count().splits[Split.TEST]
     if not held_back:
-        raise DataInvalid("there is no test split to measure on; make one with: partly split --val 0.15 --test 0.2")
+        raise DataInvalid("there is no test split to evaluate on; create one with: partly split --val 0.15 --test 0.2")
 
 
 def _tested(registry: Registry, table: str, config: TrainConfig, progress: Progress) -> RunRecord:

@@ -179,7 +179,7 @@ def _checked_image(example: Example) -> NDArray[np.uint8]:
     height, width = image_HW3.shape[:2]
     if (width, height) != (example.width, example.height):
         raise ImageUnreadable(
-            example.path, f"it is {width}x{height} now, registered as {example.width}x{example.height}"
+            example.path, f"it is {width}x{height} now, but was registered as {example.width}x{example.height}"
         )
     return image_HW3
 

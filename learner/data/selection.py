@@ -66,7 +66,7 @@ def _folded(images: Sequence[ImageRecord], groups: Mapping[int, str], config: Tr
     """Put one of the folds into validation and the others into training."""
     names = [groups[image.id] for image in images]
     if len(set(names)) < config.folds:
-        raise DataInvalid(f"{len(set(names))} groups of images cannot be cut into {config.folds} folds; try fewer")
+        raise DataInvalid(f"{len(set(names))} groups of images cannot be divided into {config.folds} folds; try fewer")
     cutter = StratifiedGroupKFold(config.folds, shuffle=True, random_state=config.seed)
     classes = np.array([image.class_name or "" for image in images])
     # A class with fewer images than folds is missing in some of them; that is for the metrics to say.
@@ -91,7 +91,8 @@ def select_data_of_run(
             snapshot = tx.snapshots.get(run.snapshot)
         except NotFound as exc:
             raise CheckpointIncompatible(
-                f"{run.name} cannot be resumed: its snapshot cannot be read any more; train again: partly train"
+                f"{run.name} cannot be resumed: its snapshot can no longer be read; start a new training with: "
+                "partly train"
             ) from exc
         images = tx.snapshots.images_at(snapshot.position, wanted)
         held_back = leaking_images(tx)[0] | _test_images(tx)
@@ -122,7 +123,7 @@ def _refuse_held_back(images: Iterable[ImageRecord], held_back: Collection[int])
     if leaking:
         names = ", ".join(str(image.path) for image in leaking[:3])
         raise DataInvalid(
-            f"{len(leaking)} of its images are in the test split, or show the same as an image in there ({names}); "
+            f"{len(leaking)} of its images are in the test split, or are near-duplicates of one ({names}); "
             "see: partly doctor"
         )
 

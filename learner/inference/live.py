@@ -67,7 +67,7 @@ class LiveProposer:
             with self._registry.read() as tx:
                 newest = tx.runs.latest()
             if newest.id != self._loaded.model.run.id:
-                self._progress.say(f"{newest.name} has finished: it proposes from now on")
+                self._progress.say(f"{newest.name} has finished and makes the proposals from now on")
                 self._loaded = self._load()
                 self._asked_nothing.clear()
         return self._loaded

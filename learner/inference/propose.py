@@ -224,8 +224,8 @@ def _certify(
     if not certified.is_certified:
         needed = boxes_needed(certified.precision, certified.delta)
         progress.say(
-            f"no tau can be certified: of {len(found)} located validation images {sum(correct)} are right; a precision "
-            f"of {certified.precision:.0%} needs at least {needed} without an error. Nothing is proposed; "
-            "name a threshold with --tau, or have more validation images located"
+            f"no tau can be certified: of {len(found)} located validation images {sum(correct)} are correct; a "
+            f"precision of {certified.precision:.0%} needs at least {needed} without an error. Nothing was proposed; "
+            "set a threshold with --tau, or label more validation images"
         )
     return certified

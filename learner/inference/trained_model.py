@@ -64,7 +64,7 @@ def load_model(record: RunRecord, folder: Path, processes: Processes) -> Trained
     try:
         network.load_state_dict(checkpoint.tensors)
     except RuntimeError as exc:
-        raise CheckpointIncompatible(f"{folder}: the weights do not fit the configuration beside them") from exc
+        raise CheckpointIncompatible(f"{folder}: the weights do not match the configuration stored with them") from exc
     chosen = processes.device(config.device if config.device == "cpu" else "auto")
     placed = network.to(chosen).to(memory_format=torch.channels_last)
     seen = frozenset(key for ids in checkpoint.description.get("images", {}).values() for key in ids)

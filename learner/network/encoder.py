@@ -152,7 +152,7 @@ def _load_imagenet(encoder: Loadable) -> None:
     except Exception as exc:  # the hub's client raises whatever its transport raises
         raise WeightsUnavailable(
             f"the ImageNet weights of {encoder.name} cannot be fetched from the model hub ({type(exc).__name__}). "
-            "Without a way to the hub, train from scratch with --weights none, or name a file with "
+            "Without access to the hub, train from scratch with --weights none, or from a file with "
             "--weights FILE.safetensors"
         ) from exc
     encoder.body.load_state_dict(pretrained.state_dict())

@@ -110,10 +110,10 @@ def _choose_layer(model: TrainedModel, layers: Mapping[str, int], request: Expla
     answers = {CLASS: model.network.classifies, LESION: model.network.localizes}
     if not answers.get(request.target):
         possible = ", ".join(name for name, answered in answers.items() if answered)
-        raise InvalidArgument(f"--target {request.target}: {model.run.name} can be asked about: {possible}")
+        raise InvalidArgument(f"--target {request.target}: {model.run.name} can explain: {possible}")
     layer = request.layer or default_layer(layers, request.target)
     if layer not in layers:
-        raise InvalidArgument(f"--layer {layer}: there is no such layer with maps; list them with: --list-layers")
+        raise InvalidArgument(f"--layer {layer}: no such layer with feature maps; list them with: --list-layers")
     return layer
 
 
@@ -149,7 +149,7 @@ def default_layer(layers: Mapping[str, int], target: str) -> str:
     if target == CLASS:
         fitting = [name for name in fitting if name.startswith("encoder.")]
     if not fitting:
-        raise InvalidArgument("the encoder of this run has no maps to look at; it works on tokens alone")
+        raise InvalidArgument("Grad-CAM needs feature maps, and the encoder of this run only has tokens")
     return fitting[-1]
 
 

@@ -77,7 +77,9 @@ def _choose_data(registry: Registry, config: TrainConfig, run: RunRecord | None,
         progress.say(f"no validation split yet: {counts['val']} images were assigned to one (see: partly split)")
         data = select_training_data(registry, config)
         if not data.val:
-            raise DataInvalid("there are too few images to keep any for validation; register more")
+            raise DataInvalid(
+                "there are too few images for a validation split; import more with: partly import PATH --layout csv"
+            )
     if run is not None and run.snapshot != data.snapshot.hash:
         raise CheckpointIncompatible(
             f"{run.name} cannot be resumed: it was interrupted before its first epoch ended, and labels have changed "

@@ -105,7 +105,7 @@ def test_a_table_here_with_images_in_a_bucket(registry, bucket, tmp_path):
     with (tmp_path / "labels.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([["image", "class"], ["a.png", "benign"], ["none.png", "benign"]])
     report = import_images(registry, ImportRequest(tmp_path / "labels.csv", "csv", images="s3://scans/set"))
-    assert (report.registered, report.refused[0].reason) == (1, "there is no such file")
+    assert (report.registered, report.refused[0].reason) == (1, "no such file")
 
 
 def test_what_was_read_once_is_read_from_the_cache(registry, bucket):

@@ -44,7 +44,7 @@ def read(path: str | Path, images: Folder | None = None) -> Listing:
         images: what file names are relative to; by default the file's folder, or `images` in it where that is.
 
     Raises:
-        DataUnreadable: there is no such file, or it is not COCO.
+        DataUnreadable: no such file, or it is not COCO.
     """
     file = _listing_file(path)
     document = _parse(file)
@@ -134,7 +134,7 @@ def _entry(
         if None not in size and size != (width, height):
             raise BadEntry(
                 f"the COCO file says {size[0]}x{size[1]}, the upright image is {width}x{height}; its boxes may belong "
-                "to another file or to the image before it was turned"
+                "to another file or to the image before it was rotated"
             )
         masks = [mask for _, segmentation in shapes if (mask := _mask(segmentation, width, height)) is not None]
         whole = np.logical_or.reduce(masks) if len(masks) == len(shapes) else None

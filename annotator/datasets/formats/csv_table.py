@@ -35,7 +35,7 @@ def read(path: str | Path, images: Folder | None = None) -> Listing:
         images: what the names are relative to, by default the file's own folder.
 
     Raises:
-        DataUnreadable: there is no such file, it is not text, or it has no `image` column.
+        DataUnreadable: no such file, it is not text, or it has no `image` column.
     """
     place = _listing_file(path)
     file = PurePosixPath(str(place))
@@ -66,7 +66,7 @@ def _read_rows(place: str | Path) -> tuple[list[tuple[int, Row]], Listing]:
     listing = Listing()
     name = PurePosixPath(str(place)).name
     if not is_uri(str(place)) and not Path(place).is_file():
-        raise DataUnreadable(f"{place}: there is no such file; the csv layout needs {FILE_NAME}")
+        raise DataUnreadable(f"{place}: no such file; the csv layout needs {FILE_NAME}")
     try:
         reader = csv.DictReader(
             io.StringIO(read_data_file(place).decode("utf-8-sig"), newline=""), restkey="", restval="", strict=True

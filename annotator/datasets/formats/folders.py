@@ -1,4 +1,4 @@
-"""The `folders` layout: one folder a class, images anywhere below it. Nothing is known of locations.
+"""The `folders` layout: one folder per class, images anywhere below it. Nothing is known of locations.
 
 Source: the layout of torchvision's ImageFolder and of most image sets that carry classes only.
 """
@@ -13,7 +13,7 @@ OUTSIDE = "the link points outside the data set's folder"
 
 
 def read(path: str | Path, images: Folder | None = None) -> Listing:
-    """List the images of a folder (or URI) that holds one folder a class.
+    """List the images of a folder (or URI) that holds one folder per class.
 
     Raises:
         DataUnreadable: the folder is missing or holds no folder with images.
@@ -30,5 +30,5 @@ def read(path: str | Path, images: Folder | None = None) -> Listing:
         else:
             listing.entries.append(Entry(name=name, path=file, class_name=name.partition("/")[0]))
     if not listing.entries and not listing.refusals:
-        raise DataUnreadable(f"{folder}: no images found; expected {folder}/CLASS/IMAGE, one folder a class")
+        raise DataUnreadable(f"{folder}: no images found; expected {folder}/CLASS/IMAGE, one folder per class")
     return listing

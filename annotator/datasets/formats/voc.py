@@ -113,7 +113,7 @@ def _entry(
         if size not in (("0", "0"), (str(width), str(height))):
             raise BadEntry(
                 f"its annotation says {size[0]}x{size[1]}, the upright image is {width}x{height}; its boxes may "
-                "belong to another file or to the image before it was turned"
+                "belong to another file or to the image before it was rotated"
             )
         return Drawing(boxes)
 

@@ -67,7 +67,7 @@ def decode_brush(rle: Sequence[int], height: int, width: int) -> NDArray[np.bool
     bits = _Bits(data)
     count, word = bits.read(32), bits.read(5) + 1
     if count != wanted or word != 8:
-        raise ValueError(f"a painted area has {count} values of {word} bits, expected {wanted} of 8")
+        raise ValueError(f"a brush mask has {count} values of {word} bits, expected {wanted} of 8")
     sizes = [bits.read(4) + 1 for _ in range(4)]
     values_N = np.empty(count, dtype=np.uint8)
     at = 0
@@ -75,7 +75,7 @@ def decode_brush(rle: Sequence[int], height: int, width: int) -> NDArray[np.bool
         is_run = bits.read(1)
         end = at + 1 + bits.read(sizes[bits.read(2)])
         if end > count:
-            raise ValueError("a painted area has more values than it says")
+            raise ValueError("a brush mask has more values than its header says")
         if is_run:
             values_N[at:end] = bits.read(8)
         else:
@@ -95,7 +95,7 @@ class _Bits:
         """Read a number of at most 32 bits."""
         stop = self._at + size
         if stop > self._end:
-            raise ValueError("a painted area is cut off")
+            raise ValueError("a brush mask is truncated")
         first, last = self._at // 8, -(-stop // 8)
         number = int.from_bytes(self._data[first:last], "big") >> (last * 8 - stop)
         self._at = stop
@@ -105,7 +105,7 @@ class _Bits:
         """Read numbers of 8 bits each."""
         stop = self._at + count * 8
         if stop > self._end:
-            raise ValueError("a painted area is cut off")
+            raise ValueError("a brush mask is truncated")
         first, last = self._at // 8, -(-stop // 8)
         bits = np.unpackbits(np.frombuffer(self._data[first:last], dtype=np.uint8))
         shift = self._at - first * 8

@@ -1,4 +1,4 @@
-"""The labelling interface that partly uses, and what its parts are called in results. No network.
+"""The labeling interface that partly uses, and what its parts are called in results. No network.
 
 Three statements are possible on a task, and they are never the same: boxes (here it is), the choice "no lesion"
 (there is nothing), and the choice "cannot tell" or an emptied proposal (the proposal is wrong, the place is not known).
@@ -39,7 +39,7 @@ MASK_TOOLS = f"""
 
 
 def interface(*, masks: bool = False) -> str:
-    """Write the labelling interface as XML; with tools for masks where they are wanted."""
+    """Write the labeling interface as XML; with tools for masks where they are wanted."""
     return f"""<View>
   <Header value="Class: $partly_class" size="4"/>
   <Choices name="{VERDICT_CONTROL}" toName="{IMAGE_OBJECT}" choice="single" showInline="true">
@@ -58,7 +58,7 @@ CONFIG = interface()
 
 
 def has_mask_tools(xml: str) -> bool:
-    """Say whether a project's labelling interface can show and change masks."""
+    """Say whether a project's labeling interface can show and change masks."""
     found = {(element.get("name"), element.tag) for element in _parse(xml).iter()}
     return {(BRUSH_CONTROL, "BrushLabels"), (POLYGON_CONTROL, "PolygonLabels")} <= found
 
@@ -68,7 +68,7 @@ def _parse(xml: str) -> Any:
 
 
 def config_problem(xml: str) -> str | None:
-    """Say what keeps a project's labelling interface from working with partly, None if nothing does."""
+    """Say what keeps a project's labeling interface from working with partly, None if nothing does."""
     try:
         root = _parse(xml)
     except (ParseError, DefusedXmlException) as exc:

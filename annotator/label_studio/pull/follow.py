@@ -90,8 +90,8 @@ def hints_from(
             made = client.http.post("/api/webhooks/", document)
         except LabelStudioError as exc:
             raise ProjectUnusable(
-                f"Label Studio at {client.url} does not take a webhook to {host}:{server.port} ({exc}). {PRIVATE}; "
-                "without a webhook `partly pull --follow` looks by itself"
+                f"Label Studio at {client.url} does not accept a webhook to {host}:{server.port} ({exc}). {PRIVATE}; "
+                "without a webhook, `partly pull --follow` checks at regular intervals"
             ) from exc
         try:
             yield address

@@ -87,7 +87,7 @@ def interpret_annotation(
     elif proposal is not None:
         outcome = ReviewOutcome.REJECTED
     else:
-        raise NoStatement(f"it is empty; if there is nothing to find, choose {NO_LESION!r}")
+        raise NoStatement(f"it is empty; if there is no lesion, choose {NO_LESION!r}")
     return NewReview(
         image_id=image.id,
         outcome=outcome,
@@ -132,7 +132,7 @@ def _said(
     boxes, mask_png = location_in(result, image)
     verdict = verdict_in(result)
     if verdict == NO_LESION and boxes:
-        raise NoStatement(f"it says {NO_LESION!r} and draws a box; one of the two has to go")
+        raise NoStatement(f"it says {NO_LESION!r} and has a box; remove one of the two")
     return boxes, mask_png, verdict
 
 
@@ -188,7 +188,7 @@ def _painted(result: Sequence[Mapping[str, Any]], image: ImageRecord) -> tuple[l
                 if box is not None and box.width >= MIN_SIDE_PX and box.height >= MIN_SIDE_PX:
                     boxes.append(box)
         except (ValueError, TypeError) as exc:
-            raise NoStatement(f"a painted or outlined area cannot be read: {exc}") from exc
+            raise NoStatement(f"a brush mask or polygon cannot be read: {exc}") from exc
     return [*boxes_from_mask(paint_HW), *boxes], paint_HW | polygon_HW
 
 

@@ -133,7 +133,7 @@ def plan_pull(
                     continue
                 if image.split is Split.TEST and not change_test:
                     plan.waiting = True
-                    raise NoStatement("the image is in the test split; to change what is known of it: --change-test")
+                    raise NoStatement("the image is in the test split; to change its label: --change-test")
                 link = known.links.get(image.id)
                 proposal = by_version.get((image.id, parent_version(task, annotation) or ""))
                 if proposal is None and link is not None and link.proposal_id is not None:

@@ -232,7 +232,7 @@ class Sender:
 
     def _served_folder(self) -> Path:
         if self._media_folder is None:
-            raise ProjectUnusable("the connected server is not the local one any more; connect again")
+            raise ProjectUnusable("the connected server is no longer the local one; connect again: partly connect URL")
         return self._media_folder
 
     def _placed(self, image: ImageRecord) -> str:

@@ -40,7 +40,7 @@ class PushRequest:
 
     def __post_init__(self) -> None:
         if self.what not in WHAT:
-            raise InvalidArgument(f"what to push is proposals, partly or all, got {self.what!r}")
+            raise InvalidArgument(f"expected proposals, partly or all to push, got {self.what!r}")
         if self.limit is not None and self.limit < 1:
             raise InvalidArgument(f"--limit must be at least 1, got {self.limit}")
         for name in ("control", "second", "catch"):
@@ -48,7 +48,9 @@ class PushRequest:
             if not 0 <= share <= 1:
                 raise InvalidArgument(f"--{name}-share is a share from 0 to 1, got {share}")
         if self.catch_share and self.what == "all":
-            raise InvalidArgument("--catch-share needs located images that are not sent themselves; --all sends them")
+            raise InvalidArgument(
+                "--catch-share needs located images that are not pushed themselves, so it cannot be combined with --all"
+            )
 
     def to_document(self) -> dict[str, Any]:
         """Write the request for the journal, whose keys never change."""

@@ -56,7 +56,7 @@ def test_overrides_from_the_command_line_and_from_a_file(tmp_path):
     file.write_text("size = 64\ncam = false\n")
     assert make_config("default", read_overrides(file)).size == 64
     file.write_text("[model]\nsize = 64\n")
-    with pytest.raises(ConfigInvalid, match="flat"):
+    with pytest.raises(ConfigInvalid, match="top-level"):
         read_overrides(file)
     with pytest.raises(ConfigInvalid, match="cannot be read"):
         read_overrides(tmp_path / "none.toml")

@@ -119,7 +119,7 @@ def test_a_link_inside_the_folder_is_followed_and_one_to_nowhere_refused(registr
     (data / "nowhere.png").symlink_to("gone.png")
     report = import_images(registry, ImportRequest(data, "csv"))
     assert report.registered == 1
-    assert [refusal.reason for refusal in report.refused] == ["there is no such file"]
+    assert [refusal.reason for refusal in report.refused] == ["no such file"]
     assert images_of(registry)["link.png"].width == 30
 
 

@@ -182,7 +182,7 @@ def test_annotations_without_what_they_say_are_an_error_not_empty(monkeypatch):
         body = {"tasks": [{"id": 1, "data": {}, "annotations": [{"id": 5}], "predictions": []}], "total": 1}
         return httpx.Response(200, json=body)
 
-    with pytest.raises(LabelStudioError, match="without what they say"):
+    with pytest.raises(LabelStudioError, match="without their results"):
         client_with(monkeypatch, answer).list_tasks(1, with_annotations=True)
 
 

@@ -37,7 +37,7 @@ def annotation(**changes):
         ({"annotations": [annotation(category_id=9)]}, "category_id 9"),
         ({"annotations": [annotation(), annotation(category_id=4)],
           "categories": [{"id": 3, "name": "benign"}, {"id": 4, "name": "malignant"}]}, "several classes"),
-        ({"images": [{"id": 1, "file_name": "a.png", "width": H, "height": W}]}, "before it was turned"),
+        ({"images": [{"id": 1, "file_name": "a.png", "width": H, "height": W}]}, "before it was rotated"),
         ({"images": [{"id": 1, "file_name": "../../etc/passwd"}]}, "outside the data set's folder"),
         ({"images": [{"id": 1, "file_name": "/etc/passwd"}]}, "outside the data set's folder"),
         ({"images": [{"id": 1, "file_name": "s3://bucket/a.png"}]}, "outside the data set's folder"),

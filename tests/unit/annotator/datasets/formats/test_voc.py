@@ -39,4 +39,4 @@ def test_hostile_or_broken_voc_is_refused(registry, tmp_path, text):
 def test_voc_of_another_size_is_refused(registry, tmp_path):
     text = VOC.replace("<width>64</width><height>48</height>", "<width>48</width><height>64</height>")
     report = import_images(registry, ImportRequest(voc_set(tmp_path / "voc", text), "voc"))
-    assert "before it was turned" in report.refused[0].reason
+    assert "before it was rotated" in report.refused[0].reason

@@ -60,7 +60,7 @@ def test_values_that_are_not_a_run_and_colours_are_read():
 def test_what_is_cut_off_is_refused(mask_HW, kept):
     packed = encode_brush(mask_HW)
     if kept < len(packed) - 1:
-        with pytest.raises(ValueError, match=r"cut off|more values"):
+        with pytest.raises(ValueError, match=r"truncated|more values"):
             decode_brush(packed[:kept], *mask_HW.shape)
 
 

@@ -1,4 +1,4 @@
-"""What is painted and outlined in Label Studio, as boxes and a mask."""
+"""Brush masks and polygons of Label Studio, as boxes and a mask."""
 
 import numpy as np
 import pytest
@@ -94,7 +94,7 @@ def test_paint_of_another_size_or_damaged_is_named_not_guessed():
     with pytest.raises(NoStatement, match="50x50"):
         location_in([{**region, "original_width": 50, "original_height": 50}], IMAGE)
     cut = {**region, "value": {**region["value"], "rle": region["value"]["rle"][:20]}}
-    with pytest.raises(NoStatement, match="cut off"):
+    with pytest.raises(NoStatement, match="truncated"):
         location_in([cut], IMAGE)
     with pytest.raises(NoStatement, match="polygon"):
         location_in([{"type": "polygonlabels", "value": {"points": [[1, 1]]}}], IMAGE)
