@@ -61,8 +61,8 @@ def train_epoch(
         if not math.isfinite(losses["loss"]):
             parts = ", ".join(f"{name} {value:g}" for name, value in losses.items())
             raise TrainingDiverged(
-                f"the loss is not finite in {stage.name}, step {learner.steps + 1} ({parts}); the step was not applied. Try "
-                "a lower learning rate, such as --set lr=0.0003"
+                f"the loss is not finite in {stage.name}, step {learner.steps + 1} ({parts}); it was not applied. "
+                "Try a lower learning rate, such as --set lr=0.0003"
             )
         learner.optimizer.step()
         learner.steps += 1
