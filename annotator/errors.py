@@ -8,7 +8,7 @@ AnnotatorError
 │   ├── ProjectUnusable      the project is gone, or its labeling interface is not ours
 │   ├── IncompleteListing    the server listed less than it says it has
 │   ├── RequestRefused       the server answered, but not with what was asked for
-│   └── SyncBusy             another push to the same project is at work
+│   └── SyncBusy             another push to the same project is running
 ├── PortUnusable             a port cannot be listened on (exit code 2)
 └── StudioFailed             the local server cannot be installed, started or stopped (exit code 3)
 """
@@ -57,7 +57,7 @@ class RequestRefused(LabelStudioError):
 
 
 class SyncBusy(LabelStudioError):
-    """Another push to the same project is at work."""
+    """Another push to the same project is running."""
 
 
 class PortUnusable(AnnotatorError):

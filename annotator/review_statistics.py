@@ -34,7 +34,7 @@ class ScoreBin:
     edited: int
     rejected: int
     iou: float | None
-    """Mean IoU of the proposals with what people made of them, a rejected one as 0."""
+    """Mean IoU of the proposals with the reviewed boxes; a rejected proposal counts as 0."""
 
     @property
     def accept_rate(self) -> float:
@@ -67,7 +67,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Influence:
-    """What people made of images whose proposal they saw, or (`control`) did not see."""
+    """Reviews of images whose proposal was shown or, in the control group, withheld."""
 
     group: str
     """proposed or control."""

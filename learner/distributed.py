@@ -1,4 +1,4 @@
-"""The processes that work on one job together, on one machine or several. The one place that knows Lightning Fabric.
+"""Processes that share one job, on one machine or several. The one place that knows Lightning Fabric.
 
 Every process runs the same program. The first one decides and writes; work on images is dealt out, and what comes of
 it is brought together again in the order of the images, so that nothing depends on how many processes there are.

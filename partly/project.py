@@ -280,7 +280,7 @@ class Project:
             )
 
     def pull(self, *, dry_run: bool = False, **options: Any) -> "PullReport":
-        """Bring what people drew, accepted, edited or rejected into the registry.
+        """Pull reviews (drawn, accepted, edited, rejected) into the registry.
 
         Args:
             dry_run: only say what would be stored.

@@ -256,7 +256,7 @@ class LabelStudioClient:
         self.http.patch(f"/api/tasks/{task_id}/", {"overlap": count})
 
     def show_predictions(self, project_id: int, model_version: str) -> tuple[str | None, bool]:
-        """Select the model version whose predictions people see, and turn seeing them on; returns what is set then."""
+        """Select the model version whose predictions annotators see, and show predictions; returns the resulting setting."""
         item = self.http.patch(
             f"/api/projects/{project_id}/", {"model_version": model_version, "show_collab_predictions": True}
         )
@@ -264,7 +264,7 @@ class LabelStudioClient:
             return item["model_version"], bool(item["show_collab_predictions"])
 
     def shown_predictions(self, project_id: int) -> tuple[str | None, bool]:
-        """Return the model version that people see, and whether they see predictions at all."""
+        """Return the model version that annotators see, and whether predictions are shown at all."""
         item = self.http.read(lambda: self._sdk.projects.get(id=project_id, request_options=NO_RETRIES))
         return item.model_version, bool(item.show_collab_predictions)
 

@@ -1,4 +1,4 @@
-"""The journal of a push or pull at work: what it is to do is written down first, so that another can go on with it.
+"""The journal of a running push or pull: the plan is written down first, so that an interrupted one can be resumed.
 
 One push at a time works on a project; two would look at the same empty list and both fill it. A push whose process has
 died, or that has said nothing for long, is taken over.
@@ -23,7 +23,7 @@ LEASE = timedelta(minutes=10)
 
 
 class Journal:
-    """One sync at work."""
+    """A running push or pull."""
 
     def __init__(
         self, registry: Registry, connection: ConnectionRecord, sync_id: int, begun: Sequence[SyncStep]
@@ -32,7 +32,7 @@ class Journal:
         self._connection = connection
         self.sync_id = sync_id
         self.begun = tuple(begun)
-        """Steps of a sync that was cut, which this one goes on with; done ones among them."""
+        """Steps of the interrupted sync that this one resumes, finished ones included."""
         self._outcome: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
 
     def plan(self, steps: Sequence[SyncStep], checks: Sequence[AttentionCheck] = ()) -> list[SyncStep]:
@@ -90,7 +90,7 @@ def journaled(
         options: what was asked for; a cut sync that asked for something else is given up.
 
     Raises:
-        SyncBusy: another push to the project is at work.
+        SyncBusy: another push to the project is running.
     """
     owner = _this_process()
     with registry.begin() as tx:

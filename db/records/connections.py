@@ -21,6 +21,6 @@ class TaskLink:
     task_id: int
     proposal_id: int | None
     control: bool = False
-    """The proposal was held back on purpose, to see what people draw without it."""
+    """The proposal was withheld, so that the image is annotated independently."""
     annotators: int = 1
     """How many people are to look at it."""

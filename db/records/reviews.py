@@ -1,4 +1,4 @@
-"""What people did with images that were sent to them."""
+"""Reviews: what annotators did with the images that were pushed."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -41,7 +41,7 @@ class NewReview:
 
 @dataclass(frozen=True, slots=True)
 class ReviewRecord:
-    """The newest version of what a person said in one annotation."""
+    """The newest version of one annotation, as a review."""
 
     id: int
     image_id: int

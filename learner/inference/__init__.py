@@ -1,1 +1,1 @@
-"""A trained model at work: predictions, the gate, certified thresholds, proposals."""
+"""Inference with a trained model: predictions, the gate, certified thresholds, proposals."""

@@ -99,7 +99,7 @@ def task_of(
         address: where the server or a browser finds the image.
         score: to order the queue by, None where nothing is proposed.
         control: the proposal is held back on purpose.
-        prediction: what people see of a proposal.
+        prediction: how annotators see the proposal.
         annotations: what is known already, to be corrected.
     """
     data = {

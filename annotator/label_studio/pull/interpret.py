@@ -55,7 +55,7 @@ def interpret_annotation(
     *,
     empty_is_none: bool = False,
 ) -> NewReview:
-    """Work out what a person meant by an annotation.
+    """Interpret an annotation as a review.
 
     Args:
         annotation: as the server lists it.

@@ -1,4 +1,4 @@
-"""Brings what people said in Label Studio into the registry: a plan, a journal, then one transaction a chunk.
+"""Pulls reviews from Label Studio into the registry: a plan, a journal, then one transaction per chunk.
 
 What a person meant is worked out in `pull.interpret`. A proposal that nobody reviewed never becomes a label.
 """

@@ -1,6 +1,6 @@
 """Attention checks: proposals that are known to be wrong, to see whether annotators still look; pure.
 
-They are made from images whose location is known: the box is moved to where nothing is. What people say about such a
+They are made from images whose location is known: the box is moved to where nothing is. Whatever annotators answer about such a
 task is counted, and never becomes a label.
 """
 

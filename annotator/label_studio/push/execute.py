@@ -115,7 +115,7 @@ class Sender:
         if not planned:
             return created
         chunks = [planned[start : start + CHUNK] for start in range(0, len(planned), CHUNK)]
-        # While the server makes one chunk's tasks, the next chunk's images are brought to where people see them.
+        # While the server makes one chunk's tasks, the next chunk's images are made available to annotators.
         with self._progress.task("creating tasks", len(planned)) as task, ThreadPoolExecutor(1) as ahead:
             coming = ahead.submit(self._addresses, chunks[0])
             for number, chunk in enumerate(chunks):
@@ -278,7 +278,7 @@ class Sender:
         return len(planned)
 
     def show_predictions(self, proposals: Sequence[ProposalRecord]) -> None:
-        """Make the newest run's predictions the ones that people see, and make sure that they do.
+        """Make the newest run's predictions the ones that annotators see, and verify it.
 
         Raises:
             ProjectUnusable: they were sent, and the server does not show them.
@@ -289,7 +289,7 @@ class Sender:
         if not sent:
             return
         newest = max(sent, key=lambda proposal: (proposal.run_id, -proposal.image_id))
-        # With a live backend people see what that answers, which is the newest run's too.
+        # With an ML backend annotators see its predictions, which are the newest run's too.
         good = [(newest.run_name, True), (LIVE_TITLE, True)]
         visible = self._client.shown_predictions(self._project_id)
         if visible not in good:

@@ -35,7 +35,7 @@ def bucket_of(image: ImageRecord) -> tuple[str, str] | None:
 
 
 def own_address(image: ImageRecord, buckets: Container[tuple[str, str]]) -> str | None:
-    """Return the address under which people see an image where it lies, None where it has to be copied.
+    """Return the address at which browsers can load an image from where it is, None where it has to be copied.
 
     A web address is used as it is, unless it carries a query, which may be a signature that expires. An object in a
     bucket is used if the project has a storage for the bucket: the server then signs it whenever somebody looks.

@@ -31,8 +31,8 @@ class PushRequest:
     polygons: bool = False
     """Send masks as polygons instead of brush strokes."""
     control_share: float = 0.0
-    """Share of the new tasks with a proposal that are sent without it, 0 to 1, so that what people draw by themselves
-    can be compared with what they make of a proposal."""
+    """Share of the new tasks with a proposal that are sent without it, 0 to 1, so that boxes drawn independently
+    can be compared with reviewed proposals."""
     second_share: float = 0.0
     """Share of the new tasks that get two annotators, 0 to 1."""
     catch_share: float = 0.0
@@ -73,12 +73,12 @@ class PlannedTask:
 
     @property
     def shown(self) -> ProposalRecord | AttentionCheck | None:
-        """What people see as the proposal."""
+        """What annotators see as the proposal."""
         return self.check or (None if self.control else self.proposal)
 
     @property
     def boxes(self) -> tuple[Box, ...]:
-        """The boxes that people see."""
+        """The boxes that annotators see."""
         return self.shown.boxes if self.shown is not None else ()
 
     @property
@@ -89,7 +89,7 @@ class PlannedTask:
 
     @property
     def sent_proposal_id(self) -> int | None:
-        """The proposal that people see, None where it is held back or planted."""
+        """The proposal that annotators see; None in control tasks and attention checks."""
         return self.proposal.id if self.proposal is not None and self.shown is self.proposal else None
 
     def link(self, task_id: int) -> TaskLink:

@@ -208,8 +208,8 @@ def _carry_out(
     state: _State,
     report: PushReport,
 ) -> None:
-    made_anew = {planned.image.id for planned in plan.create} | {image.id for image in plan.gone}
-    sender.restore_media([image for image in state.images if image.id not in made_anew])
+    recreated = {planned.image.id for planned in plan.create} | {image.id for image in plan.gone}
+    sender.restore_media([image for image in state.images if image.id not in recreated])
     sender.set_annotators(plan.annotators)
     created = sender.create(plan.create, report.skipped)
     report.created = len(created)
