@@ -256,7 +256,7 @@ class LabelStudioClient:
         self.http.patch(f"/api/tasks/{task_id}/", {"overlap": count})
 
     def show_predictions(self, project_id: int, model_version: str) -> tuple[str | None, bool]:
-        """Select the model version whose predictions annotators see, and show predictions; returns the resulting setting."""
+        """Show annotators the predictions of a model version; returns the resulting setting."""
         item = self.http.patch(
             f"/api/projects/{project_id}/", {"model_version": model_version, "show_collab_predictions": True}
         )

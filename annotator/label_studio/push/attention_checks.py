@@ -1,7 +1,7 @@
 """Attention checks: proposals that are known to be wrong, to see whether annotators still look; pure.
 
-They are made from images whose location is known: the box is moved to where nothing is. Whatever annotators answer about such a
-task is counted, and never becomes a label.
+They are made from images whose location is known: the box is moved to where nothing is. Whatever annotators answer is
+counted, and never becomes a label.
 """
 
 from collections.abc import Sequence
