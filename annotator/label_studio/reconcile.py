@@ -8,7 +8,7 @@ from typing import Any
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.payload.labeling_config import config_problem
 from annotator.label_studio.payload.tasks import KEY, LIVE_TITLE, image_ids_of, image_of, is_as_sent, key_of
-from annotator.label_studio.pull.plan import SAID_THERE
+from annotator.label_studio.pull.plan import SAID_THERE, Known, plan_pull
 from annotator.label_studio.sync_journal import is_at_work
 from db.records import ImageRecord, TaskLink, run_name
 from db.records.sync import StepState, SyncKind
@@ -19,6 +19,7 @@ TASK_GONE = "studio_task_deleted"
 IMAGE_GONE = "studio_unknown_image"
 FOREIGN = "studio_foreign_tasks"
 NOT_PULLED = "studio_not_pulled"
+UNSETTLED = "studio_annotation_unsettled"
 WITHDRAWN = "studio_annotation_deleted"
 DIFFERS = "studio_label_changed_here"
 UNSHOWN = "studio_proposals_not_shown"
@@ -63,9 +64,15 @@ def compare_with_studio(registry: Registry, client: LabelStudioClient) -> list[D
             tx.journal.steps(last_push.id, states=[StepState.PLANNED, StepState.SENT]) if last_push is not None else []
         )
         proposals = tx.proposals.by_id(link.proposal_id for link in links.values() if link.proposal_id is not None)
+        checks = tx.attention_checks.of_connection(connection.id)
+    known = Known({image.key: image for image in images.values()}, links, proposals, versions, checks)
+    plan = plan_pull(tasks, known, change_test=True)
+    unsettled = {
+        item.task: item.reason for item in plan.skipped if item.task is not None and item.task in plan.unsettled
+    }
     differences = [
         *_task_differences(tasks, links, images),
-        *_annotation_differences(tasks, images, versions, annotated),
+        *_annotation_differences(tasks, images, versions, annotated, unsettled),
     ]
     if left and last_push is not None and not is_at_work(last_push):
         why = f"the last push was interrupted with {len(left)} steps left; repeat the same partly push to continue it"
@@ -134,6 +141,7 @@ def _annotation_differences(
     images: Mapping[int, ImageRecord],
     versions: Mapping[int, str],
     annotated: Mapping[int, int],
+    unsettled: Mapping[int, str],
 ) -> list[Difference]:
     known = {image.key: image for image in images.values()}
     differences = []
@@ -150,7 +158,10 @@ def _annotation_differences(
         new = [item for item in standing if versions.get(int(item["id"])) != str(item.get("updated_at"))]
         pulled = [item for item in standing if int(item["id"]) in versions]
         changed_here = image.label is not None and image.label.source not in SAID_THERE
-        if new and changed_here and pulled:
+        if new and int(task["id"]) in unsettled:
+            why = f"an annotation cannot be stored: {unsettled[int(task['id'])]}; correct it in Label Studio, then: "
+            differences.append(Difference(UNSETTLED, [image], why + "partly pull", [int(task["id"])]))
+        elif new and changed_here and pulled:
             why = "the label changed on both sides since the last pull; the next pull keeps Label Studio's"
             differences.append(Difference(DIFFERS, [image], why, [int(task["id"])]))
         elif new:

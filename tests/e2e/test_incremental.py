@@ -8,11 +8,12 @@ import pytest
 from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.datasets.phantoms import write_phantoms
 from annotator.label_studio.connect import connect_project
-from annotator.label_studio.payload.labeling_config import result_from_boxes
+from annotator.label_studio.payload.labeling_config import NO_LESION, result_from_boxes, result_from_verdict
 from annotator.label_studio.pull.plan import PullRequest
 from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
+from annotator.label_studio.reconcile import compare_with_studio
 from db.records import Box, LocationStatus, Split
 from tests.e2e.test_reconcile import annotate, status_of, task_of
 
@@ -116,3 +117,31 @@ def test_what_was_skipped_is_looked_at_again_once_the_registry_knows_more(
     import_images(registry, ImportRequest(tmp_path / "more", "csv"))
     assert "not registered here" in pull_reviews(registry, client).skipped[0].reason
     assert listed[-1] == (False, 9)
+
+
+def test_a_contradiction_is_named_by_every_pull_until_somebody_settles_it(registry, client, project, listed):
+    size = size_of(registry, 5)
+    contradiction = [*result_from_boxes([Box(40, 40, 30, 20)], *size), *result_from_verdict(NO_LESION)]
+    said = client.create_annotation(task_of(registry, 5), contradiction)
+    time.sleep(1.1)
+    for _ in range(3):
+        report = pull_reviews(registry, client)
+        assert (report.created, [item.image for item in report.skipped]) == (0, [5])
+        assert "remove one of the two" in report.skipped[0].reason
+    assert listed[-1][0], "the others are not listed for that"
+    kinds = {found.kind: found.detail for found in compare_with_studio(registry, client)}
+    assert "correct it in Label Studio" in kinds["studio_annotation_unsettled"]
+    assert "studio_not_pulled" not in kinds, "no pull would ever store it"
+    client.update_annotation(said, result_from_verdict(NO_LESION))
+    time.sleep(1.1)
+    assert pull_reviews(registry, client).outcomes == {"empty": 1}
+    assert pull_reviews(registry, client).skipped == []
+    assert "studio_annotation_unsettled" not in {found.kind for found in compare_with_studio(registry, client)}
+
+
+def test_a_task_that_was_left_unsettled_and_is_deleted_is_forgotten(registry, client, project):
+    client.create_annotation(task_of(registry, 5), [])
+    time.sleep(1.1)
+    assert len(pull_reviews(registry, client).skipped) == 1
+    client.http.delete(f"/api/tasks/{task_of(registry, 5)}/")
+    assert pull_reviews(registry, client).skipped == []

@@ -46,7 +46,7 @@ def test_what_cannot_be_explained_is_said(trained, tmp_path):
     with pytest.raises(DataInvalid):
         explain_images(trained, tmp_path, ExplainRequest(image_ids=[9999]))
     train_model(trained, tiny(epochs=1, method="classifier"))
-    with pytest.raises(InvalidArgument, match="can be asked about: class"):
+    with pytest.raises(InvalidArgument, match="can explain: class"):
         explain_images(trained, tmp_path, ExplainRequest(run="run-2", target="lesion"))
 
 

@@ -160,6 +160,11 @@ def regions_in(result: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[s
     return [region for region in result if region.get("type") == kind]
 
 
+def painted_regions(result: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the brush masks and polygons of a result."""
+    return [*regions_in(result, "brushlabels"), *regions_in(result, "polygonlabels")]
+
+
 def verdict_in(result: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the verdict of a result, None where none was chosen."""
     for region in result:

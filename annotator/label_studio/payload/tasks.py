@@ -76,6 +76,11 @@ def known_location_of(image: ImageRecord, mask_png: bytes | None, *, as_polygons
     return [{"result": result, "ground_truth": False}]
 
 
+def is_known_location(result: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether a result began as the known location that was sent with the task."""
+    return any(str(region.get("id")).startswith(KNOWN_PREFIX) for region in result)
+
+
 def is_as_sent(annotation: Mapping[str, Any]) -> bool:
     """Say whether an annotation shows what the registry knew, and nobody has changed it since."""
     regions = [region for region in annotation.get("result") or [] if region.get("type") != "choices"]

@@ -5,9 +5,10 @@ server's clock, and both counts; the next one lists what changed since, and if t
 deleted in bulk, a server restored from a copy, somebody else's tasks) it lists everything instead.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
 from annotator.errors import RequestRefused
@@ -27,6 +28,8 @@ class ChangedTasks:
     """These are all tasks of the project."""
     totals: ProjectTotals
     """What the project holds, as far as `tasks` show it."""
+    unchanged: bool = False
+    """Nothing has changed since the last pull; `tasks` are only those that it left unsettled."""
     since: str | None = None
     """What changes later than this was not seen; the next pull begins here. None if that cannot be said."""
 
@@ -57,15 +60,31 @@ def list_changed(
     if before is not None and mark and mark.get("changed_at") and mark.get("since"):
         last = ProjectTotals(int(mark["tasks"]), int(mark["annotations"]), str(mark["changed_at"]))
         if before == last:
-            return ChangedTasks([], complete=False, totals=last, since=str(mark["since"]))
+            tasks = _unsettled(client, mark, seen=())
+            return ChangedTasks(tasks, complete=False, totals=last, unchanged=True, since=str(mark["since"]))
         tasks = client.list_tasks(project_id, with_annotations=True, changed_since=str(mark["since"]))
         found = _add_up(last, tasks, counts, before.changed_at)
         if found is not None and (_same(found, before) or _same(found, client.totals(project_id))):
+            tasks += _unsettled(client, mark, seen=[int(task["id"]) for task in tasks])
             return ChangedTasks(tasks, complete=False, totals=found, since=since)
     tasks = client.list_tasks(project_id, with_annotations=True)
     said = sum(len(task["annotations"]) for task in tasks)
     totals = ProjectTotals(len(tasks), said, before.changed_at if before is not None else None)
     return ChangedTasks(tasks, complete=True, totals=totals, since=since)
+
+
+def _unsettled(client: LabelStudioClient, mark: Mapping[str, Any], seen: Container[int]) -> list[dict[str, Any]]:
+    """Fetch the tasks that the last pull left unsettled, without those that have changed and are listed anyway."""
+    wanted = [int(task_id) for task_id in mark.get("unsettled") or [] if int(task_id) not in seen]
+    found = []
+    for task_id in wanted:
+        try:
+            found.append(client.get_task(task_id))
+        except RequestRefused as exc:
+            # It was deleted since.
+            if exc.status != HTTPStatus.NOT_FOUND:
+                raise
+    return found
 
 
 def _looked_at(totals: ProjectTotals) -> str | None:

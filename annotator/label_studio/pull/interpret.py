@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.label_studio.payload.brush import decode_brush
-from annotator.label_studio.payload.labeling_config import NO_LESION, regions_in, verdict_in
+from annotator.label_studio.payload.labeling_config import NO_LESION, painted_regions, regions_in, verdict_in
 from annotator.label_studio.payload.percent import MIN_SIDE_PX, box_from_percent
 from annotator.label_studio.payload.polygons import box_of_polygon, mask_from_polygon, polygon_from_percent
-from annotator.label_studio.payload.tasks import KNOWN_PREFIX
+from annotator.label_studio.payload.tasks import is_known_location
 from db.imaging.decode import png_from_mask
 from db.imaging.geometry import boxes_from_mask, boxes_iou
 from db.records import (
@@ -47,6 +47,10 @@ class NoStatement(Exception):
     """An annotation that says nothing that can be stored; the message is the reason."""
 
 
+class Unsettled(NoStatement):
+    """An annotation that somebody has to correct in Label Studio before it can be stored."""
+
+
 def interpret_annotation(
     annotation: Mapping[str, Any],
     image: ImageRecord,
@@ -65,29 +69,28 @@ def interpret_annotation(
         empty_is_none: take an empty result for "no lesion", as projects do where that is agreed.
 
     Raises:
-        NoStatement: it says nothing that can be stored; the message says why.
+        NoStatement: it says nothing that can be stored; Unsettled: somebody has to correct it first.
     """
     result = list(annotation.get("result") or [])
     boxes, mask_png, verdict = _said(annotation, result, image)
-    location: Location | None = None
-    iou: float | None = None
-    if boxes:
-        iou = boxes_iou(boxes, proposal.boxes) if proposal is not None else None
-        if proposal is None or iou == 0:
-            outcome = ReviewOutcome.DRAWN
-        elif iou is not None and iou >= ACCEPTED_IOU and len(boxes) == len(proposal.boxes):
-            outcome = ReviewOutcome.ACCEPTED
+    iou = boxes_iou(boxes, proposal.boxes) if boxes and proposal is not None else None
+    if verdict is not None and (not boxes or _left_as_shown(result, boxes, image, proposal)):
+        # A verdict is a decision; a box that was on the page already is not.
+        outcome, location = _of_verdict(verdict, rejects=bool(boxes) or proposal is not None)
+    elif verdict is not None:
+        raise Unsettled(f"it says {verdict!r} and has a box that was drawn or moved; remove one of the two")
+    elif boxes:
+        outcome = _of_boxes(boxes, proposal)
+        if outcome is ReviewOutcome.ACCEPTED and proposal is not None:
             # The proposal's own numbers, not what is left of them after two conversions.
             boxes = proposal.boxes
-        else:
-            outcome = ReviewOutcome.EDITED
         location = Location(LocationStatus.PRESENT, boxes, mask_png)
-    elif verdict == NO_LESION or (verdict is None and empty_is_none):
+    elif empty_is_none:
         outcome, location = ReviewOutcome.EMPTY, Location(LocationStatus.EMPTY)
     elif proposal is not None:
-        outcome = ReviewOutcome.REJECTED
+        outcome, location = ReviewOutcome.REJECTED, None
     else:
-        raise NoStatement(f"it is empty; if there is no lesion, choose {NO_LESION!r}")
+        raise Unsettled(f"it is empty; if there is no lesion, choose {NO_LESION!r}")
     return NewReview(
         image_id=image.id,
         outcome=outcome,
@@ -100,6 +103,38 @@ def interpret_annotation(
         location=location,
         payload={"result": result, "created_at": annotation.get("created_at")},
     )
+
+
+def _left_as_shown(
+    result: Sequence[Mapping[str, Any]], boxes: Sequence[Box], image: ImageRecord, proposal: ProposalRecord | None
+) -> bool:
+    """Say whether the boxes are those that were on the page when the task was opened."""
+    if is_known_location(result):
+        shown: Sequence[Box] = image.boxes
+    elif proposal is not None and not painted_regions(result):
+        shown = proposal.boxes
+    else:
+        return False
+    return _same_boxes(boxes, shown)
+
+
+def _same_boxes(boxes: Sequence[Box], shown: Sequence[Box]) -> bool:
+    return len(boxes) == len(shown) and boxes_iou(boxes, shown) >= ACCEPTED_IOU
+
+
+def _of_verdict(verdict: str, *, rejects: bool) -> tuple[ReviewOutcome, Location | None]:
+    if verdict == NO_LESION:
+        return ReviewOutcome.EMPTY, Location(LocationStatus.EMPTY)
+    if not rejects:
+        raise NoStatement("the annotator cannot tell where the lesion is; its location stays unknown")
+    return ReviewOutcome.REJECTED, None
+
+
+def _of_boxes(boxes: Sequence[Box], proposal: ProposalRecord | None) -> ReviewOutcome:
+    """Return the outcome of boxes without a verdict."""
+    if proposal is None or boxes_iou(boxes, proposal.boxes) == 0:
+        return ReviewOutcome.DRAWN
+    return ReviewOutcome.ACCEPTED if _same_boxes(boxes, proposal.boxes) else ReviewOutcome.EDITED
 
 
 def interpret_attention_check(
@@ -130,16 +165,13 @@ def _said(
     if annotation.get("was_cancelled"):
         raise NoStatement("the task was skipped")
     boxes, mask_png = location_in(result, image)
-    verdict = verdict_in(result)
-    if verdict == NO_LESION and boxes:
-        raise NoStatement(f"it says {NO_LESION!r} and has a box; remove one of the two")
-    return boxes, mask_png, verdict
+    return boxes, mask_png, verdict_in(result)
 
 
 def location_in(result: Sequence[Mapping[str, Any]], image: ImageRecord) -> tuple[tuple[Box, ...], bytes | None]:
     """Read the boxes of a result, and its mask where it has one.
 
-    Rectangles count as they are drawn. What is painted or outlined adds a box for every part that no rectangle is of.
+    Rectangles count as they are drawn. Brush masks and polygons add a box for every part that no rectangle is of.
     A mask is kept if it covers every lesion: one that lacks a rectangle's would say that there is nothing there.
 
     Raises:
@@ -160,22 +192,21 @@ def _rectangles(result: Sequence[Mapping[str, Any]], image: ImageRecord) -> list
         try:
             box = box_from_percent(region.get("value") or {}, image.width, image.height)
         except ValueError as exc:
-            raise NoStatement(f"a rectangle cannot be read: {exc}") from exc
+            raise Unsettled(f"a rectangle cannot be read: {exc}") from exc
         if box is not None:
             boxes.append(box)
     return boxes
 
 
 def _painted(result: Sequence[Mapping[str, Any]], image: ImageRecord) -> tuple[list[Box], NDArray[np.bool_] | None]:
-    """Return the boxes and the union of what is painted and outlined."""
-    painted = regions_in(result, "brushlabels")
-    outlined = regions_in(result, "polygonlabels")
-    if not painted and not outlined:
+    """Return the boxes and the union of brush masks and polygons."""
+    regions = painted_regions(result)
+    if not regions:
         return [], None
     paint_HW = np.zeros((image.height, image.width), dtype=bool)
     polygon_HW = paint_HW.copy()
     boxes: list[Box] = []
-    for region in (*painted, *outlined):
+    for region in regions:
         _check_size(region, image)
         value = region.get("value") or {}
         try:
@@ -188,14 +219,14 @@ def _painted(result: Sequence[Mapping[str, Any]], image: ImageRecord) -> tuple[l
                 if box is not None and box.width >= MIN_SIDE_PX and box.height >= MIN_SIDE_PX:
                     boxes.append(box)
         except (ValueError, TypeError) as exc:
-            raise NoStatement(f"a brush mask or polygon cannot be read: {exc}") from exc
+            raise Unsettled(f"a brush mask or polygon cannot be read: {exc}") from exc
     return [*boxes_from_mask(paint_HW), *boxes], paint_HW | polygon_HW
 
 
 def _check_size(region: Mapping[str, Any], image: ImageRecord) -> None:
     size = (region.get("original_width"), region.get("original_height"))
     if None not in size and size != (image.width, image.height):
-        raise NoStatement(
+        raise Unsettled(
             f"it was drawn on an image of {size[0]}x{size[1]} px, the registered one is {image.width}x{image.height}"
         )
 
@@ -206,8 +237,7 @@ def reviewer_of(annotation: Mapping[str, Any], users: Mapping[int, str]) -> str:
     An annotation that began as what the registry knew is by whoever changed it.
     """
     by = annotation.get("completed_by")
-    regions = annotation.get("result") or []
-    if any(str(region.get("id")).startswith(KNOWN_PREFIX) for region in regions):
+    if is_known_location(annotation.get("result") or []):
         by = annotation.get("updated_by") or by
     if isinstance(by, Mapping):
         return str(by.get("email") or by.get("id"))

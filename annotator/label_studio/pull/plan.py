@@ -5,7 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annotator.label_studio.payload.tasks import image_of, is_as_sent, key_of
-from annotator.label_studio.pull.interpret import NoStatement, interpret_annotation, interpret_attention_check
+from annotator.label_studio.pull.interpret import (
+    NoStatement,
+    Unsettled,
+    interpret_annotation,
+    interpret_attention_check,
+)
 from annotator.label_studio.sync_report import PlannedPull, Skipped
 from db.records import ImageRecord, LocationSource, NewReview, ProposalRecord, Split, TaskLink
 from db.records.sync import AttentionCheck, AttentionResponse
@@ -75,6 +80,8 @@ class PullPlan:
     checks: list[AttentionResponse] = field(default_factory=list)
     unchanged: int = 0
     skipped: list[Skipped] = field(default_factory=list)
+    unsettled: list[int] = field(default_factory=list)
+    """Tasks with an annotation that somebody has to correct in Label Studio; every pull names them until then."""
     waiting: bool = False
     """Something was skipped that could be stored once the registry knows more."""
 
@@ -141,6 +148,8 @@ def plan_pull(
                 review = interpret_annotation(annotation, image, proposal, known.users, empty_is_none=empty_is_none)
             except NoStatement as exc:
                 plan.skipped.append(Skipped(str(exc), image.id, int(task["id"])))
+                if isinstance(exc, Unsettled) and int(task["id"]) not in plan.unsettled:
+                    plan.unsettled.append(int(task["id"]))
                 continue
             is_update = annotation_id in known.versions
             changed_here = image.label is not None and image.label.source not in SAID_THERE

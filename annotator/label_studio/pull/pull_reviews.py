@@ -79,7 +79,7 @@ def pull_reviews(
     report.withdrawn = len({annotation_id for _, _, annotation_id in withdrawn})
     report.plan = [_planned_action(planned) for planned in plan.reviews]
     report.plan += [PlannedPull("gone", image_id, None, annotation_id) for _, image_id, annotation_id in withdrawn]
-    if dry_run or (mark is not None and not changed.tasks):
+    if dry_run or changed.unchanged or (mark is not None and not changed.tasks):
         return report
     with journaled(registry, connection, SyncKind.PULL, options) as journal:
         steps = journal.plan([_step(planned) for planned in plan.reviews])
@@ -130,6 +130,7 @@ def _mark(
         "tasks": changed.totals.tasks,
         "annotations": changed.totals.annotations,
         "waiting": plan.waiting,
+        "unsettled": plan.unsettled,
         "position": position,
         "gone": report.gone,
     }

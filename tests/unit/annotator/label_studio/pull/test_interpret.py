@@ -8,8 +8,8 @@ from annotator.label_studio.payload.labeling_config import (
     result_from_boxes,
     result_from_verdict,
 )
-from annotator.label_studio.payload.tasks import KEY
-from annotator.label_studio.pull.interpret import NoStatement, interpret_annotation
+from annotator.label_studio.payload.tasks import KEY, KNOWN_PREFIX
+from annotator.label_studio.pull.interpret import NoStatement, Unsettled, interpret_annotation
 from annotator.label_studio.pull.plan import Known, plan_pull
 from db.records import Box, LocationSource, LocationStatus, ReviewOutcome
 from tests.builders import image_record, label_record, proposal_record
@@ -78,7 +78,7 @@ def test_what_is_no_statement():
     with pytest.raises(NoStatement, match="skipped"):
         meant(drawn(PROPOSED), was_cancelled=True)
     with pytest.raises(NoStatement, match="one of the two"):
-        meant([*drawn(PROPOSED), *result_from_verdict(NO_LESION)])
+        meant([*drawn(MOVED), *result_from_verdict(NO_LESION)])
     other_size = [{**drawn(PROPOSED)[0], "original_width": 100, "original_height": 200}]
     with pytest.raises(NoStatement, match="100x200"):
         meant(other_size)
@@ -134,3 +134,53 @@ def test_a_label_changed_here_and_there_is_a_conflict_and_the_word_over_there_is
     theirs = replace(imported_since, label=label_record(Box(1, 2, 30, 40), source=LocationSource.DRAWN))
     (planned,) = plan_pull([task], known(images={IMAGE.key: theirs}, versions={1: "t1"})).reviews
     assert planned.is_conflict is False
+
+
+MOVED, ELSEWHERE = Box(30, 15, 40, 30), Box(150, 60, 20, 20)
+
+
+def with_verdict(verdict, *boxes):
+    return [*drawn(*boxes), *result_from_verdict(verdict)]
+
+
+@pytest.mark.parametrize("proposed", [PROPOSED, Box(20.0001, 10, 40, 30)])
+def test_a_verdict_beats_a_proposal_that_was_left_on_the_page(proposed):
+    doubtful = meant(with_verdict(CANNOT_TELL, proposed))
+    assert (doubtful.outcome, doubtful.location) == (ReviewOutcome.REJECTED, None)
+    assert doubtful.proposal_id == PROPOSAL.id
+    empty = meant(with_verdict(NO_LESION, proposed))
+    assert (empty.outcome, empty.location.status) == (ReviewOutcome.EMPTY, LocationStatus.EMPTY)
+
+
+@pytest.mark.parametrize("verdict", [NO_LESION, CANNOT_TELL])
+@pytest.mark.parametrize("boxes", [(MOVED,), (ELSEWHERE,), (PROPOSED, ELSEWHERE)])
+def test_a_verdict_and_a_box_that_somebody_drew_or_moved_contradict_each_other(verdict, boxes):
+    with pytest.raises(Unsettled, match="remove one of the two"):
+        meant(with_verdict(verdict, *boxes))
+    with pytest.raises(Unsettled, match="remove one of the two"):
+        meant(with_verdict(verdict, *boxes), proposal=None)
+
+
+def test_a_verdict_beats_a_known_location_that_was_left_as_it_was_sent():
+    image = replace(IMAGE, label=label_record(PROPOSED))
+    sent = result_from_boxes((PROPOSED,), 200, 100, region_prefix=f"{KNOWN_PREFIX}4-")
+    for verdict, outcome in ((NO_LESION, ReviewOutcome.EMPTY), (CANNOT_TELL, ReviewOutcome.REJECTED)):
+        said = annotation([*sent, *result_from_verdict(verdict)], updated_by=3)
+        assert interpret_annotation(said, image, None).outcome is outcome
+    moved = result_from_boxes((MOVED,), 200, 100, region_prefix=f"{KNOWN_PREFIX}4-")
+    with pytest.raises(Unsettled):
+        interpret_annotation(annotation([*moved, *result_from_verdict(NO_LESION)], updated_by=3), image, None)
+
+
+def test_cannot_tell_without_a_proposal_leaves_the_place_unknown_and_is_no_mistake():
+    with pytest.raises(NoStatement, match="stays unknown") as caught:
+        meant(result_from_verdict(CANNOT_TELL), proposal=None)
+    assert not isinstance(caught.value, Unsettled)
+
+
+def test_what_has_to_be_settled_is_planned_to_be_looked_at_again():
+    notes = [annotation(with_verdict(NO_LESION, MOVED)), annotation([], id=2), annotation([], id=3, was_cancelled=True)]
+    tasks = [{"id": 10 + note["id"], "data": {KEY: IMAGE.key}, "annotations": [note]} for note in notes]
+    plan = plan_pull(tasks, known())
+    assert plan.unsettled == [11, 12]
+    assert len(plan.skipped) == 3
