@@ -76,7 +76,7 @@ def interpret_annotation(
     iou = boxes_iou(boxes, proposal.boxes) if boxes and proposal is not None else None
     if verdict is not None and (not boxes or _left_as_shown(result, boxes, image, proposal)):
         # A verdict is a decision; a box that was on the page already is not.
-        outcome, location = _of_verdict(verdict, rejects=bool(boxes) or proposal is not None)
+        outcome, location = _of_verdict(verdict, proposal)
     elif verdict is not None:
         raise Unsettled(f"it says {verdict!r} and has a box that was drawn or moved; remove one of the two")
     elif boxes:
@@ -122,11 +122,12 @@ def _same_boxes(boxes: Sequence[Box], shown: Sequence[Box]) -> bool:
     return len(boxes) == len(shown) and boxes_iou(boxes, shown) >= ACCEPTED_IOU
 
 
-def _of_verdict(verdict: str, *, rejects: bool) -> tuple[ReviewOutcome, Location | None]:
+def _of_verdict(verdict: str, proposal: ProposalRecord | None) -> tuple[ReviewOutcome, Location | None]:
     if verdict == NO_LESION:
         return ReviewOutcome.EMPTY, Location(LocationStatus.EMPTY)
-    if not rejects:
-        raise NoStatement("the annotator cannot tell where the lesion is; its location stays unknown")
+    if proposal is None:
+        # There is nothing to reject: what was known of the location, from an import for instance, still is.
+        raise NoStatement("the annotator cannot tell where the lesion is; its location stays as it is known here")
     return ReviewOutcome.REJECTED, None
 
 

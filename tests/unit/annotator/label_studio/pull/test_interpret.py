@@ -164,16 +164,19 @@ def test_a_verdict_and_a_box_that_somebody_drew_or_moved_contradict_each_other(v
 def test_a_verdict_beats_a_known_location_that_was_left_as_it_was_sent():
     image = replace(IMAGE, label=label_record(PROPOSED))
     sent = result_from_boxes((PROPOSED,), 200, 100, region_prefix=f"{KNOWN_PREFIX}4-")
-    for verdict, outcome in ((NO_LESION, ReviewOutcome.EMPTY), (CANNOT_TELL, ReviewOutcome.REJECTED)):
-        said = annotation([*sent, *result_from_verdict(verdict)], updated_by=3)
-        assert interpret_annotation(said, image, None).outcome is outcome
+    said = annotation([*sent, *result_from_verdict(NO_LESION)], updated_by=3)
+    assert interpret_annotation(said, image, None).outcome is ReviewOutcome.EMPTY
+    said = annotation([*sent, *result_from_verdict(CANNOT_TELL)], updated_by=3)
+    with pytest.raises(NoStatement, match="as it is known"):
+        interpret_annotation(said, image, None)
+    assert interpret_annotation(said, image, PROPOSAL).outcome is ReviewOutcome.REJECTED
     moved = result_from_boxes((MOVED,), 200, 100, region_prefix=f"{KNOWN_PREFIX}4-")
     with pytest.raises(Unsettled):
         interpret_annotation(annotation([*moved, *result_from_verdict(NO_LESION)], updated_by=3), image, None)
 
 
-def test_cannot_tell_without_a_proposal_leaves_the_place_unknown_and_is_no_mistake():
-    with pytest.raises(NoStatement, match="stays unknown") as caught:
+def test_cannot_tell_without_a_proposal_changes_nothing_and_is_no_mistake():
+    with pytest.raises(NoStatement, match="as it is known") as caught:
         meant(result_from_verdict(CANNOT_TELL), proposal=None)
     assert not isinstance(caught.value, Unsettled)
 
