@@ -109,10 +109,15 @@ class Workspace:
     def client(self, url: str) -> "LabelStudioClient":
         """Return a client to a server, with the token that is known for it."""
         from annotator.label_studio.client import LabelStudioClient
-        from annotator.label_studio.transport import normalize_url
+        from annotator.label_studio.transport import check_reachable, normalize_url
 
-        normal = normalize_url(url)
-        return LabelStudioClient(normal, find_token(normal, self.studio), ca_file=self.settings.ca_file)
+        normal, ca_file = normalize_url(url), self.settings.ca_file
+        token = find_token(normal, self.studio)
+        if token is None:
+            # Nobody should look for a token for a server that is down.
+            check_reachable(normal, ca_file=ca_file)
+            token = ask_token(normal)
+        return LabelStudioClient(normal, token, ca_file=ca_file)
 
     def media_folder(self, url: str) -> "Path | None":
         """Return the folder that the server can serve files from, None where it is not the local one."""
@@ -134,13 +139,8 @@ def is_local_studio(url: str, paths: "StudioPaths") -> bool:
     return studio_status(paths).url == url.replace("//localhost:", "//127.0.0.1:")
 
 
-def find_token(url: str, paths: "StudioPaths") -> str:
-    """Find the token for a server: the environment, the local server's account, the keyring, a prompt.
-
-    Raises:
-        AuthRejected: there is none, and nobody to ask.
-    """
-    from annotator.errors import AuthRejected
+def find_token(url: str, paths: "StudioPaths") -> str | None:
+    """Find the token for a server: the environment, the local server's account, the keyring; None without one."""
     from annotator.label_studio.local_server import read_account
 
     if os.environ.get(TOKEN_VARIABLE):
@@ -148,9 +148,17 @@ def find_token(url: str, paths: "StudioPaths") -> str:
     account = read_account(paths)
     if account is not None and is_local_studio(url, paths):
         return account.token
-    stored = _from_keyring(url)
-    if stored:
-        return stored
+    return _from_keyring(url)
+
+
+def ask_token(url: str) -> str:
+    """Prompt for the token of a server.
+
+    Raises:
+        AuthRejected: there is nobody to ask.
+    """
+    from annotator.errors import AuthRejected
+
     if sys.stdin.isatty():
         import getpass
 

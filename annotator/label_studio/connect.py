@@ -43,6 +43,7 @@ def connect_project(
     client: LabelStudioClient,
     *,
     title: str,
+    titled: bool = False,
     project_id: int | None = None,
     media_folder: Path | None = None,
     masks: bool = False,
@@ -54,6 +55,7 @@ def connect_project(
         registry: which to connect.
         client: to the server.
         title: of the project to find or create, where no id is given and none was connected before.
+        titled: the title was asked for, so it counts more than the project that was connected before.
         project_id: an existing project; its labeling interface is checked, never changed.
         media_folder: folder that the server, on this same machine, can serve; None to upload images.
         masks: the project is to have tools for masks: paint and outlines.
@@ -67,7 +69,7 @@ def connect_project(
         ProjectUnusable: the project does not exist or has another labeling interface.
     """
     user = client.whoami()
-    if project_id is None:
+    if project_id is None and not titled:
         with registry.read() as tx:
             known = tx.connections.with_url(client.url)
         project_id = known[0].project_id if known else None

@@ -104,11 +104,17 @@ def start_studio(paths: StudioPaths, *, port: int | None = None, progress: Progr
         progress: where to say what takes time.
 
     Raises:
-        StudioFailed: it cannot be installed or does not come up; the message names the log.
+        StudioFailed: it cannot be installed or does not come up, and the message names the log; or it is running on
+            another port.
     """
     progress = progress or SilentProgress()
     status = studio_status(paths)
     if status.running:
+        if port is not None and status.url != f"http://127.0.0.1:{port}":
+            raise StudioFailed(
+                f"the local Label Studio is already running at {status.url}; to move it to port {port}: "
+                f"partly studio stop, then partly studio start --port {port}"
+            )
         return status
     install_studio(paths, progress=progress)
     paths.media.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ READ_PAUSE_S = 0.5
 LONGEST_WAIT_S = 60.0
 """A server that asks for more patience than this is not waited for."""
 TIMEOUT_S = 120.0
+PROBE_TIMEOUT_S = 10
 NO_RETRIES: dict[str, Any] = {"max_retries": 0}
 
 
@@ -39,6 +40,18 @@ def normalize_url(url: str) -> str:
     host = parts.hostname if ":" not in parts.hostname else f"[{parts.hostname}]"
     netloc = f"{host}:{parts.port}" if parts.port else host
     return urlunsplit((parts.scheme.lower(), netloc, parts.path.rstrip("/"), "", ""))
+
+
+def check_reachable(url: str, *, ca_file: Path | None = None) -> None:
+    """Make sure that something answers at an address, whatever it says; no token is needed.
+
+    Raises:
+        ConnectionFailed: nothing does; InvalidArgument: the certificates cannot be read.
+    """
+    try:
+        httpx.get(f"{url}/health", timeout=PROBE_TIMEOUT_S, verify=_certificates(ca_file))
+    except httpx.HTTPError as exc:
+        raise ConnectionFailed(_unreachable(url, exc)) from exc
 
 
 class Transport:
@@ -153,9 +166,7 @@ class Transport:
         except ApiError as exc:
             raise self._error(exc.status_code, exc.body, exc.headers or {}) from exc.__cause__
         except httpx.HTTPError as exc:
-            raise ConnectionFailed(
-                f"{self.url} cannot be reached ({type(exc).__name__}: {exc}){_certificate_remedy(exc)}"
-            ) from exc
+            raise ConnectionFailed(_unreachable(self.url, exc)) from exc
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
             # HTML instead of JSON, or an answer of another shape.
             raise RequestRefused(
@@ -202,6 +213,10 @@ def _certificates(ca_file: Path | None) -> Any:
     except (OSError, ssl.SSLError) as exc:
         raise InvalidArgument(f"{ca_file}: cannot be read as CA certificates in PEM format ({exc})") from exc
     return context
+
+
+def _unreachable(url: str, exc: httpx.HTTPError) -> str:
+    return f"{url} cannot be reached ({type(exc).__name__}: {exc}){_certificate_remedy(exc)}"
 
 
 def _certificate_remedy(exc: httpx.HTTPError) -> str:

@@ -72,9 +72,13 @@ def _print_studio(work: Workspace, status: Any) -> None:
 
 def connect(
     work: Workspace,
-    url: Annotated[str, typer.Argument(help="Address of the server, such as http://localhost:8080.")],
+    url: Annotated[
+        str | None,
+        typer.Argument(help="Address of the server, such as http://localhost:8080 (default: the local Label Studio)."),
+    ] = None,
     title: Annotated[
-        str | None, typer.Option(help="Name of the project to find or create (default: as in partly.toml).")
+        str | None,
+        typer.Option(help="Project to find or create (default: the one connected before, else as in partly.toml)."),
     ] = None,
     project_id: Annotated[int | None, typer.Option(help="Use the existing project with this ID.")] = None,
     masks: Annotated[bool, typer.Option("--masks", help="Add brush and polygon tools for masks.")] = False,
@@ -83,11 +87,12 @@ def connect(
     """Check the server and the token, and find or create the project for push and pull."""
     from annotator.label_studio.connect import connect_project
 
-    with work.client(url) as client:
+    with work.client(url or _local_url(work)) as client:
         found = connect_project(
             work.registry,
             client,
             title=title or work.settings.title,
+            titled=title is not None,
             project_id=project_id,
             media_folder=work.media_folder(client.url),
             masks=masks,
@@ -102,6 +107,19 @@ def connect(
             "address": f"{client.url}/projects/{found.project.id}" if found.project else None,
         }
     work.output.document(document, (("", ""), list(document.items())))
+
+
+def _local_url(work: Workspace) -> str:
+    from annotator.errors import StudioFailed
+    from annotator.label_studio.local_server import studio_status
+
+    url = studio_status(work.studio).url
+    if url is None:
+        raise StudioFailed(
+            "the local Label Studio is not running; start it with: partly studio start, or connect to another: "
+            "partly connect URL"
+        )
+    return url
 
 
 def push(

@@ -70,9 +70,9 @@ def test_outside_a_project(partly, words, code, says):
         (["split", "--val", "2"], 2, "shares"),
         (["push"], 4, "partly connect"),
         (["pull"], 4, "partly connect"),
-        (["push", "--all", "--partly"], 2, "exclude"),
+        (["push", "--all", "--partly"], 2, "choose one of"),
         (["connect", "ftp://x"], 2, "address"),
-        (["connect", "http://127.0.0.1:9"], 3, "PARTLY_LABEL_STUDIO_TOKEN"),
+        (["connect", "http://127.0.0.1:9"], 3, "cannot be reached"),
     ],
 )
 def test_errors_are_one_line_with_the_next_step(partly, words, code, says):

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from annotator.datasets.decode import open_data_set
 from annotator.datasets.import_images import ImportRequest, import_images
-from annotator.errors import AuthRejected, ConnectionFailed, ProjectUnusable
+from annotator.errors import AuthRejected, ConnectionFailed, ProjectUnusable, StudioFailed
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import connect_project
 from annotator.label_studio.local_server import read_account, start_studio, studio_status
@@ -310,6 +310,40 @@ def test_the_local_server_needs_no_token_and_serves_files(tmp_path, studio, monk
     assert json.loads(CliRunner().invoke(app, ["push", "--all", "--json"]).stdout)["created"] == 0
     status = json.loads(CliRunner().invoke(app, ["studio", "status", "--json"]).stdout)
     assert status["running"]
+
+
+def test_connect_takes_the_local_server_and_honours_a_title(tmp_path, studio, monkeypatch):
+    monkeypatch.setenv("PARTLY_STUDIO_HOME", str(studio.home))
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(app, ["init"]).exit_code == 0
+
+    def connect(*words):
+        result = CliRunner().invoke(app, ["connect", *words, "--json"])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    first = connect("--title", "the first project")
+    assert first["url"] == studio_status(studio).url
+    second = connect("--title", "the second project")
+    assert (second["title"], second["project"] == first["project"]) == ("the second project", False)
+    assert connect()["project"] == second["project"], "without a title, the one that was connected last"
+    assert connect("--title", "the first project")["project"] == first["project"]
+
+
+def test_a_running_server_does_not_move_to_another_port_in_silence(studio):
+    port = int(studio_status(studio).url.rpartition(":")[2])
+    assert start_studio(studio, port=port).running
+    with pytest.raises(StudioFailed, match="partly studio stop, then partly studio start --port 8"):
+        start_studio(studio, port=8)
+
+
+def test_without_a_local_server_connect_says_how_to_start_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PARTLY_STUDIO_HOME", str(tmp_path / "nothing"))
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(app, ["init"]).exit_code == 0
+    result = CliRunner().invoke(app, ["connect"])
+    assert result.exit_code == 3
+    assert "partly studio start" in result.stderr
 
 
 def test_the_demo_gets_better(tmp_path, studio, monkeypatch):
