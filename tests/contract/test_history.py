@@ -207,7 +207,7 @@ def test_a_proposal_does_not_wait_once_its_image_is_in_test(registry):
 
 def test_no_training_begins_with_a_test_image(registry, test_image):
     (other,) = add_images(registry, new_image("other.png"))
-    with pytest.raises(Conflict, match="no training may see it"), registry.begin() as tx:
+    with pytest.raises(Conflict, match="training must not use"), registry.begin() as tx:
         tx.runs.start(preset="default", config={}, snapshot="s", image_ids=[other, test_image])
     with registry.read() as tx:
         assert tx.runs.all() == []

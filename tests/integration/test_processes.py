@@ -84,7 +84,7 @@ def test_two_processes_score_and_propose_each_image_once(shared, project):
 def test_what_cannot_be_started_is_said():
     with pytest.raises(ConfigInvalid, match="at least 1"):
         start_processes("cpu", devices=0)
-    with pytest.raises(ConfigInvalid, match="one device"):
+    with pytest.raises(ConfigInvalid, match="a single device"):
         start_processes("cpu:0", devices=2)
 
 
