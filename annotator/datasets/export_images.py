@@ -40,7 +40,7 @@ class SkippedImage:
     reason: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ExportReport:
     """What an export wrote."""
 
@@ -108,32 +108,30 @@ def export_images(
         records = [record for record in records if record.split in request.splits]
     copied = request.images == ImagesIn.COPY
     entries = list(_entries(registry, records, masks, waiting, unlabeled=request.unlabeled, copied=copied))
-    report = ExportReport(digest)
     if dry_run:
-        _count(report, [entry for _, entry in entries])
-    else:
-        _write(entries, request, report, progress or SilentProgress())
-    return report
+        return _report(digest, [entry for _, entry in entries], [])
+    return _write(entries, request, digest, progress or SilentProgress())
 
 
 def _write(
-    entries: list[tuple[ImageRecord, ExportImage]], request: ExportRequest, report: ExportReport, progress: Progress
-) -> None:
+    entries: list[tuple[ImageRecord, ExportImage]], request: ExportRequest, digest: str | None, progress: Progress
+) -> ExportReport:
     """Write the export beside its place, then put it there."""
+    skipped: list[SkippedImage] = []
     out, copied = request.out, request.images == ImagesIn.COPY
     draft = out.with_name(f".{out.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     try:
         draft.mkdir(parents=True)
         if copied:
-            entries = _copy_images(entries, draft, request.layout, report, progress)
+            entries = _copy_images(entries, draft, request.layout, skipped, progress)
         written = [entry for _, entry in entries]
         classes = sorted({entry.class_name for entry in written if entry.class_name is not None})
         WRITERS[request.layout](ExportSet(written, classes, copied), draft)
-        _count(report, written)
-        manifest = {"format": request.layout, "snapshot": report.snapshot, "images": len(written)}
+        manifest = {"format": request.layout, "snapshot": digest, "images": len(written)}
         write_json(draft / MANIFEST, manifest)
         _put_in_place(draft, out)
+        return _report(digest, written, skipped)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -236,7 +234,7 @@ def _copy_images(
     entries: Sequence[tuple[ImageRecord, ExportImage]],
     folder: Path,
     layout: str,
-    report: ExportReport,
+    skipped: list[SkippedImage],
     progress: Progress,
 ) -> list[tuple[ImageRecord, ExportImage]]:
     written: list[tuple[ImageRecord, ExportImage]] = []
@@ -248,7 +246,7 @@ def _copy_images(
                 if isinstance(result, ExportImage):
                     written.append((record, result))
                 else:
-                    report.skipped.append(SkippedImage(record.id, str(record.path), result))
+                    skipped.append(SkippedImage(record.id, str(record.path), result))
                 task.advance()
     return written
 
@@ -274,11 +272,15 @@ def _copy_image(record: ImageRecord, entry: ExportImage, folder: Path, layout: s
     return replace(entry, name=name)
 
 
-def _count(report: ExportReport, entries: Sequence[ExportImage]) -> None:
+def _report(digest: str | None, entries: Sequence[ExportImage], skipped: list[SkippedImage]) -> ExportReport:
     statuses = Counter(entry.status for entry in entries)
-    report.images = len(entries)
-    report.present = statuses[LocationStatus.PRESENT]
-    report.empty = statuses[LocationStatus.EMPTY]
-    report.unknown = statuses[LocationStatus.UNKNOWN]
-    report.boxes = sum(len(entry.boxes) for entry in entries)
-    report.proposed = sum(entry.source == "proposed" for entry in entries)
+    return ExportReport(
+        snapshot=digest,
+        images=len(entries),
+        present=statuses[LocationStatus.PRESENT],
+        empty=statuses[LocationStatus.EMPTY],
+        unknown=statuses[LocationStatus.UNKNOWN],
+        boxes=sum(len(entry.boxes) for entry in entries),
+        proposed=sum(entry.source == "proposed" for entry in entries),
+        skipped=skipped,
+    )

@@ -27,7 +27,7 @@ CHUNK = 1000
 KEPT_BY_PEOPLE = frozenset({LocationSource.DRAWN, LocationSource.ACCEPTED, LocationSource.EDITED})
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ImportReport:
     """What an import did."""
 
@@ -39,6 +39,29 @@ class ImportReport:
     """Pairs of images that show the same, at least one of them new."""
     refused: list[Refusal] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What an import under way has done so far."""
+
+    refused: list[Refusal]
+    warnings: list[str]
+    registered: int = 0
+    updated: int = 0
+    moved: int = 0
+    unchanged: int = 0
+
+    def report(self, *, near_duplicates: int) -> ImportReport:
+        return ImportReport(
+            registered=self.registered,
+            updated=self.updated,
+            moved=self.moved,
+            unchanged=self.unchanged,
+            near_duplicates=near_duplicates,
+            refused=self.refused,
+            warnings=self.warnings,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +127,14 @@ def import_listing(
     origin = request.origin
     entries = list(_grouped(listing.entries, request.group_by))
     entries = hide_locations(entries, keep=request.keep_locations, seed=request.seed)
-    report = ImportReport(refused=list(listing.refusals), warnings=list(listing.warnings))
-    writer = _Writer(registry, report, origin, change_test=request.change_test, dry_run=dry_run)
+    tally = _Tally(refused=list(listing.refusals), warnings=list(listing.warnings))
+    writer = _Writer(registry, tally, origin, change_test=request.change_test, dry_run=dry_run)
     cache = ProjectPaths(registry.root).cache
     opened: list[NewImage] = []
     with (progress or SilentProgress()).task("importing", len(entries)) as task:
         for images in open_entries(entries, cache=cache, origin=origin):
             if isinstance(images, Refusal):
-                report.refused.append(images)
+                tally.refused.append(images)
             else:
                 opened += images
             if len(opened) >= CHUNK:
@@ -119,9 +142,8 @@ def import_listing(
                 opened = []
             task.advance()
         writer.write(opened)
-    if not dry_run:
-        report.near_duplicates = len(find_near_duplicates(registry, progress=progress))
-    return report
+    pairs = 0 if dry_run else len(find_near_duplicates(registry, progress=progress))
+    return tally.report(near_duplicates=pairs)
 
 
 def _grouped(entries: Sequence[Entry], pattern: str | None) -> Iterator[Entry]:
@@ -159,10 +181,10 @@ class _Writer:
     """Writes opened images into the registry, a chunk in a transaction."""
 
     def __init__(
-        self, registry: Registry, report: ImportReport, origin: str | None, *, change_test: bool, dry_run: bool
+        self, registry: Registry, tally: _Tally, origin: str | None, *, change_test: bool, dry_run: bool
     ) -> None:
         self._registry = registry
-        self._report = report
+        self._tally = tally
         self._origin = origin
         self._change_test = change_test
         self._dry_run = dry_run
@@ -171,7 +193,7 @@ class _Writer:
         """Register new images, and what is new about known ones."""
         if not images:
             return
-        self._report.warnings += [f"{image.path.name}: {image.remark}" for image in images if image.remark]
+        self._tally.warnings += [f"{image.path.name}: {image.remark}" for image in images if image.remark]
         with self._registry.read() if self._dry_run else self._registry.begin() as tx:
             found = tx.images.find(images)
             at_path = {record.path: record for record in found}
@@ -184,17 +206,17 @@ class _Writer:
                 known = same_place or _moved_from(gone, image)
                 if known is None:
                     if image.path in new:
-                        self._report.warnings.append(f"{image.path.name}: listed twice, the first one counts")
+                        self._tally.warnings.append(f"{image.path.name}: listed twice, the first one counts")
                     new.setdefault(image.path, image)
                     continue
                 if same_place is None:
                     gone.remove(known)
                 refusal = self._contradiction(known, image, same_path=same_place is not None)
                 if refusal is not None:
-                    self._report.refused.append(Refusal(image.path.name, refusal))
+                    self._tally.refused.append(Refusal(image.path.name, refusal))
                 else:
                     self._update(tx, known, image, moved=same_place is None)
-            self._report.registered += len(new)
+            self._tally.registered += len(new)
             if not self._dry_run:
                 self._add(tx, list(new.values()))
 
@@ -224,19 +246,17 @@ class _Writer:
         return None
 
     def _update(self, tx: Transaction, known: ImageRecord, image: NewImage, *, moved: bool) -> None:
-        report = self._report
+        tally = self._tally
         class_name = image.class_name or known.class_name
         group, split = image.group or known.group, image.split or known.split
         facts_change = (class_name, group, split) != (known.class_name, known.group, known.split)
         label_changes = image.location is not None and _location_differs(known, image.location)
         if label_changes and known.label is not None and known.label.source in KEPT_BY_PEOPLE:
-            report.warnings.append(
-                f"{image.path.name}: a person has located it since; the imported location is ignored"
-            )
+            tally.warnings.append(f"{image.path.name}: a person has located it since; the imported location is ignored")
             label_changes = False
-        report.moved += moved
-        report.updated += facts_change or label_changes
-        report.unchanged += not (facts_change or label_changes or moved)
+        tally.moved += moved
+        tally.updated += facts_change or label_changes
+        tally.unchanged += not (facts_change or label_changes or moved)
         if self._dry_run:
             return
         if moved:

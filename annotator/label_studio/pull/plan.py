@@ -37,7 +37,7 @@ class PullRequest:
         return {"policy": self.policy, "change_test": self.change_test, "empty_is_none": self.empty_is_none}
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class PullReport:
     """What a pull did."""
 

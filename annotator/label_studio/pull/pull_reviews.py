@@ -5,6 +5,7 @@ What a person meant is worked out in `pull.interpret`. A proposal that nobody re
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from annotator.label_studio.client import LabelStudioClient
@@ -76,23 +77,30 @@ def pull_reviews(
     plan = plan_pull(changed.tasks, known, change_test=change_test, empty_is_none=request.empty_is_none)
     withdrawn = _withdrawn(registry, connection, changed.tasks, known.images, change_test=change_test)
     report = _report(registry, connection, changed, known, plan, last)
-    report.withdrawn = len({annotation_id for _, _, annotation_id in withdrawn})
-    report.plan = [_planned_action(planned) for planned in plan.reviews]
-    report.plan += [PlannedPull("gone", image_id, None, annotation_id) for _, image_id, annotation_id in withdrawn]
+    report = replace(
+        report,
+        withdrawn=len({annotation_id for _, _, annotation_id in withdrawn}),
+        plan=[
+            *(_planned_action(planned) for planned in plan.reviews),
+            *(PlannedPull("gone", image_id, None, annotation_id) for _, image_id, annotation_id in withdrawn),
+        ],
+    )
     if dry_run or changed.unchanged or (mark is not None and not changed.tasks):
         return report
     with journaled(registry, connection, SyncKind.PULL, options) as journal:
         steps = journal.plan([_step(planned) for planned in plan.reviews])
         _withdraw(registry, connection, withdrawn)
+        contested: list[int] = []
         # No bar for nothing.
         shown = progress if progress is not None and plan.reviews else SilentProgress()
         with shown.task("storing reviews", len(plan.reviews)) as task:
             for start in range(0, len(plan.reviews), CHUNK):
                 chunk = plan.reviews[start : start + CHUNK]
-                report.contested += _store(registry, connection, chunk, known, policy, change_test=change_test)
+                contested += _store(registry, connection, chunk, known, policy, change_test=change_test)
                 journal.done(steps[start : start + CHUNK])
                 task.advance(len(chunk))
         _store_attention_responses(registry, connection, plan)
+        report = replace(report, contested=contested)
         journal.finish(counts_of(report), _mark(registry, connection, changed, known, plan, report))
     return report
 

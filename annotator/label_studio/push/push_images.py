@@ -25,7 +25,7 @@ from db.registry import Registry, Transaction
 OUTSIDE_TEST: list[Split | None] = [Split.TRAIN, Split.VAL, None]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class PushReport:
     """What a push did."""
 
@@ -78,24 +78,21 @@ def push_images(
     if dry_run:
         state = _read(registry, connection, request, ())
         plan = _plan(client, connection, request, state)
-        report = _report(plan)
-        report.created, report.updated = len(plan.create), len(plan.update)
-        return report
+        return replace(_report(plan), created=len(plan.create), updated=len(plan.update))
     with journaled(registry, connection, SyncKind.PUSH, request.to_document()) as journal:
         state = _read(registry, connection, request, journal.begun)
         plan = _plan(client, connection, request, state, journal.begun)
-        report = _report(plan)
-        report.resumed = bool(journal.begun)
+        report = replace(_report(plan), resumed=bool(journal.begun))
         masks = _masks(registry, client, connection, plan) if request.known else None
         _write_down(journal, plan)
         materials = Materials(media_folder, masks, as_polygons=request.polygons)
         sender = Sender(registry, client, connection, journal, materials, progress or SilentProgress())
-        _carry_out(sender, plan, state, report)
+        report = _carry_out(sender, plan, state, report)
         journal.finish(counts_of(report))
     return report
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _State:
     """What the registry knows that a push needs."""
 
@@ -207,16 +204,22 @@ def _carry_out(
     plan: PushPlan,
     state: _State,
     report: PushReport,
-) -> None:
+) -> PushReport:
     recreated = {planned.image.id for planned in plan.create} | {image.id for image in plan.gone}
     sender.restore_media([image for image in state.images if image.id not in recreated])
     sender.set_annotators(plan.annotators)
-    created = sender.create(plan.create, report.skipped)
-    report.created = len(created)
-    report.control = sum(planned.control for planned in created)
-    report.second = sum(planned.annotators > 1 for planned in created)
-    report.catch = sum(planned.check is not None for planned in created)
-    report.updated = sender.add_predictions(plan.update)
-    report.predictions = sum(planned.shown is not None for planned in created) + report.updated
+    unreadable: list[Skipped] = []
+    created = sender.create(plan.create, unreadable)
+    updated = sender.add_predictions(plan.update)
     gone = {image.id for image in plan.gone}
     sender.show_predictions([item for item in state.proposals.values() if item.image_id not in gone])
+    return replace(
+        report,
+        created=len(created),
+        control=sum(planned.control for planned in created),
+        second=sum(planned.annotators > 1 for planned in created),
+        catch=sum(planned.check is not None for planned in created),
+        updated=updated,
+        predictions=sum(planned.shown is not None for planned in created) + updated,
+        skipped=[*report.skipped, *unreadable],
+    )
