@@ -254,12 +254,18 @@ class Project:
 
         The token comes from PARTLY_LABEL_STUDIO_TOKEN, the keyring, or the local server's own account.
         """
-        from annotator.label_studio.connect import connect_project
+        from annotator.label_studio.connect import connect_project, known_project
 
+        registry = self._work.registry
         with self._work.client(url) as client:
-            folder = self._work.media_folder(client.url)
-            name = title or self._work.settings.title
-            found = connect_project(self._work.registry, client, title=name, media_folder=folder, masks=masks)
+            found = connect_project(
+                registry,
+                client,
+                title=title or self._work.settings.title,
+                project_id=None if title is not None else known_project(registry, client.url),
+                media_folder=self._work.media_folder(client.url),
+                masks=masks,
+            )
             return found.connection
 
     def push(self, *, dry_run: bool = False, **options: Any) -> "PushReport":

@@ -38,12 +38,18 @@ class ConnectResult:
         return self.project.id
 
 
+def known_project(registry: Registry, url: str) -> int | None:
+    """Return the project on this server that was connected last, None where there was none."""
+    with registry.read() as tx:
+        known = tx.connections.with_url(url)
+    return known[0].project_id if known else None
+
+
 def connect_project(
     registry: Registry,
     client: LabelStudioClient,
     *,
     title: str,
-    titled: bool = False,
     project_id: int | None = None,
     media_folder: Path | None = None,
     masks: bool = False,
@@ -54,8 +60,7 @@ def connect_project(
     Args:
         registry: which to connect.
         client: to the server.
-        title: of the project to find or create, where no id is given and none was connected before.
-        titled: the title was asked for, so it counts more than the project that was connected before.
+        title: of the project to find or create, where no id is given.
         project_id: an existing project; its labeling interface is checked, never changed.
         media_folder: folder that the server, on this same machine, can serve; None to upload images.
         masks: the project is to have tools for masks: paint and outlines.
@@ -69,10 +74,6 @@ def connect_project(
         ProjectUnusable: the project does not exist or has another labeling interface.
     """
     user = client.whoami()
-    if project_id is None and not titled:
-        with registry.read() as tx:
-            known = tx.connections.with_url(client.url)
-        project_id = known[0].project_id if known else None
     project = client.get_project(project_id) if project_id is not None else client.find_project(title)
     if project is not None and (problem := config_problem(project.config)):
         raise ProjectUnusable(

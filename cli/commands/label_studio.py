@@ -85,14 +85,15 @@ def connect(
     dry_run: DryRun = False,
 ) -> None:
     """Check the server and the token, and find or create the project for push and pull."""
-    from annotator.label_studio.connect import connect_project
+    from annotator.label_studio.connect import connect_project, known_project
 
     with work.client(url or _local_url(work)) as client:
+        if project_id is None and title is None:
+            project_id = known_project(work.registry, client.url)
         found = connect_project(
             work.registry,
             client,
             title=title or work.settings.title,
-            titled=title is not None,
             project_id=project_id,
             media_folder=work.media_folder(client.url),
             masks=masks,
