@@ -140,16 +140,16 @@ def attention_summaries(reviews: Sequence[AttentionResponse]) -> list[AttentionS
 
 
 def waiting_for_second(wanted: Mapping[int, int], reviews: Sequence[ReviewRecord]) -> list[int]:
-    """Return the images that fewer people have spoken about than are wanted.
+    """Return the images that fewer annotators have reviewed than are wanted.
 
     Args:
         wanted: how many people are to look at an image, by image.
         reviews: the newest version of every annotation.
     """
-    spoken: dict[int, set[str]] = defaultdict(set)
+    reviewed_by: dict[int, set[str]] = defaultdict(set)
     for review in reviews:
-        spoken[review.image_id].add(review.reviewer)
-    return [image_id for image_id, count in sorted(wanted.items()) if len(spoken[image_id]) < count]
+        reviewed_by[review.image_id].add(review.reviewer)
+    return [image_id for image_id, count in sorted(wanted.items()) if len(reviewed_by[image_id]) < count]
 
 
 def score_bins(reviews: Sequence[ReviewRecord]) -> list[ScoreBin]:
@@ -201,7 +201,7 @@ def reviewer_summaries(reviews: Sequence[ReviewRecord]) -> list[ReviewerSummary]
 
 
 def agreements(reviews: Sequence[ReviewRecord], said: Mapping[int, LocationLabel]) -> list[Agreement]:
-    """Compare the last word of every two people on the same image.
+    """Compare the latest reviews of every two annotators of the same image.
 
     Args:
         reviews: the newest version of every annotation, oldest first.

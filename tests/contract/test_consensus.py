@@ -2,7 +2,7 @@
 
 import pytest
 
-from annotator.label_studio.pull.consensus import Word, agree, check_policy, resolve, settle_images
+from annotator.label_studio.pull.consensus import Opinion, agree, check_policy, resolve, settle_images
 from db.errors import InvalidArgument
 from db.history.retraction import retract_labels
 from db.maintenance.integrity import check_registry
@@ -111,7 +111,7 @@ def test_words_by_hand():
     def word(number, who, *boxes):
         status = LocationStatus.PRESENT if boxes else LocationStatus.EMPTY
         at = datetime(2026, 1, 1, tzinfo=UTC)
-        return Word(who, LocationLabel(number, 1, 1, status, boxes, False, LocationSource.DRAWN, who, None, at))
+        return Opinion(who, LocationLabel(number, 1, 1, status, boxes, False, LocationSource.DRAWN, who, None, at))
 
     # IoU of HERE and NEAR: 18 x 20 / (800 - 360) = .818; of HERE and a box half as high .5, which still agrees.
     assert agree(word(1, "a", HERE).label, word(2, "b", NEAR).label)

@@ -1,12 +1,12 @@
-"""What holds for an image about which several people have spoken: policies, and their use on the registry.
+"""Which review holds for an image with several annotators: policies, and their use on the registry.
 
-    latest       the last word, whoever said it (what a pull does without being asked)
-    unanimous    the last word if all agree; otherwise the location is not known
-    majority     the word that more than half agree with; otherwise the location is not known
-    NAME         that reviewer's word; without one the last word
+    latest       the latest review, whoever made it (the default of a pull)
+    unanimous    the latest review if all agree; otherwise the location is unknown
+    majority     the review that more than half agree with; otherwise the location is unknown
+    NAME         that reviewer's review; without one, the latest
 
-Each person counts once, with their last word. Two words agree if both say that there is nothing, or if their boxes
-cover the same place (IoU of at least .5). Every word stays in the history; a decision is one more row after them.
+Each reviewer counts once, with their latest review. Two reviews agree if both are "no lesion", or if their boxes cover
+the same place (IoU of at least .5). Every review stays in the history; a decision is one more revision after them.
 """
 
 from collections import defaultdict
@@ -24,8 +24,8 @@ AGREED_IOU = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """One person's last word about an image."""
+class Opinion:
+    """One reviewer's latest review of an image."""
 
     reviewer: str
     label: LocationLabel
@@ -35,7 +35,7 @@ def check_policy(policy: str, reviewers: Iterable[str]) -> None:
     """Refuse what is neither a policy nor anybody's name.
 
     Raises:
-        InvalidArgument: a typing error would otherwise quietly become "the last word".
+        InvalidArgument: a typing error would otherwise silently mean `latest`.
     """
     known = sorted(set(reviewers))
     if policy not in (LATEST, UNANIMOUS, MAJORITY) and policy not in known:
@@ -46,99 +46,99 @@ def check_policy(policy: str, reviewers: Iterable[str]) -> None:
 
 
 def agree(first: LocationLabel, second: LocationLabel) -> bool:
-    """Say whether two statements mean the same."""
+    """Say whether two reviews agree."""
     if first.status is not second.status:
         return False
     return not first.boxes or boxes_iou(first.boxes, second.boxes) >= AGREED_IOU
 
 
-def resolve(words: Sequence[Word], policy: str) -> Word | None:
-    """Decide between words, oldest first.
+def resolve(opinions: Sequence[Opinion], policy: str) -> Opinion | None:
+    """Decide between reviews, oldest first.
 
     Returns:
-        The word that holds, None where the policy finds none.
+        The review that holds, None where the policy finds none.
     """
-    if not words:
+    if not opinions:
         return None
     if policy == UNANIMOUS:
-        same = all(agree(word.label, words[-1].label) for word in words)
-        return words[-1] if same else None
+        same = all(agree(opinion.label, opinions[-1].label) for opinion in opinions)
+        return opinions[-1] if same else None
     if policy == MAJORITY:
-        return _majority(words)
-    named = [word for word in words if word.reviewer == policy]
-    return named[-1] if named and policy != LATEST else words[-1]
+        return _majority(opinions)
+    named = [opinion for opinion in opinions if opinion.reviewer == policy]
+    return named[-1] if named and policy != LATEST else opinions[-1]
 
 
-def _majority(words: Sequence[Word]) -> Word | None:
+def _majority(opinions: Sequence[Opinion]) -> Opinion | None:
     best: tuple[int, float, int] | None = None
-    for place, word in enumerate(words):
-        friends = [other for other in words if agree(word.label, other.label)]
-        # Of several with as many friends the one in their middle, then the later one.
+    for place, opinion in enumerate(opinions):
+        friends = [other for other in opinions if agree(opinion.label, other.label)]
+        # With equally many agreeing reviews, the most central one, then the later one.
         closeness = fmean(
-            boxes_iou(word.label.boxes, other.label.boxes) if word.label.boxes else 1.0 for other in friends
+            boxes_iou(opinion.label.boxes, other.label.boxes) if opinion.label.boxes else 1.0 for other in friends
         )
         candidate = (len(friends), closeness, place)
         best = max(best, candidate) if best is not None else candidate
-    return words[best[2]] if best is not None and best[0] * 2 > len(words) else None
+    return opinions[best[2]] if best is not None and best[0] * 2 > len(opinions) else None
 
 
 def settle_images(tx: Transaction, image_ids: Iterable[int], policy: str, *, change_test: bool = False) -> list[int]:
-    """Let a policy decide on images about which several people have spoken.
+    """Apply a policy to images with several reviewers.
 
     Args:
         tx: a writing transaction.
-        image_ids: images with a new word.
+        image_ids: images with a new review.
         policy: see above.
-        change_test: decide on test images too.
+        change_test: apply it to test images too.
 
     Returns:
-        The images on which the policy finds no word that holds; their location is not known until it does.
+        The images for which no review holds; their location is unknown until one does.
     """
     if policy == LATEST:
         return []
     contested: list[int] = []
     decisions: list[NewLabel] = []
-    words_of = _words(tx, image_ids)
-    for image in tx.images.select(ids=words_of):
-        words = words_of[image.id]
-        if len(words) < 2 or (image.split is Split.TEST and not change_test):
+    opinions_of = _opinions(tx, image_ids)
+    for image in tx.images.select(ids=opinions_of):
+        opinions = opinions_of[image.id]
+        if len(opinions) < 2 or (image.split is Split.TEST and not change_test):
             continue
-        winner = resolve(words, policy)
+        winner = resolve(opinions, policy)
         if winner is None:
             contested.append(image.id)
-        decision = _decision(image, words, winner, policy)
+        decision = _decision(image, opinions, winner, policy)
         if decision is not None:
             decisions.append(decision)
     tx.labels.append_many(decisions)
     return contested
 
 
-def _words(tx: Transaction, image_ids: Iterable[int]) -> dict[int, list[Word]]:
+def _opinions(tx: Transaction, image_ids: Iterable[int]) -> dict[int, list[Opinion]]:
     wanted = set(image_ids)
     reviews = [review for review in tx.reviews.all() if review.image_id in wanted]
     said = tx.reviews.statements([review.id for review in reviews])
     standing = tx.retractions.standing([label.id for label in said.values()])
-    last: dict[int, dict[str, Word]] = defaultdict(dict)
+    last: dict[int, dict[str, Opinion]] = defaultdict(dict)
     for review in reviews:
         label = said.get(review.id)
         if label is not None and label.id in standing and label.status is not LocationStatus.UNKNOWN:
-            # Taken out first, so that words stay in the order in which they were said last.
+            # Taken out first, so that opinions stay in the order of their latest review.
             last[review.image_id].pop(review.reviewer, None)
-            last[review.image_id][review.reviewer] = Word(review.reviewer, label)
-    return {image_id: list(words.values()) for image_id, words in last.items()}
+            last[review.image_id][review.reviewer] = Opinion(review.reviewer, label)
+    return {image_id: list(opinions.values()) for image_id, opinions in last.items()}
 
 
-def _decision(image: ImageRecord, words: Sequence[Word], winner: Word | None, policy: str) -> NewLabel | None:
+def _decision(image: ImageRecord, opinions: Sequence[Opinion], winner: Opinion | None, policy: str) -> NewLabel | None:
     current = image.label.statement_id if image.label is not None else None
-    origin = f"{policy} of {len(words)} reviewers"
+    origin = f"{policy} of {len(opinions)} reviewers"
     if winner is None:
-        if current not in {word.label.id for word in words}:
+        if current not in {opinion.label.id for opinion in opinions}:
             return None
         return NewLabel(
             image.id,
             Location(LocationStatus.UNKNOWN),
             LocationSource.WITHDRAWN,
-            review_id=words[-1].label.review_id,
+            review_id=opinions[-1].label.review_id,
             on_test=True,
             origin=f"contested: no {origin}",
         )

@@ -47,17 +47,17 @@ class PullReport:
     """Annotations that were changed in Label Studio since the last pull."""
     unchanged: int = 0
     withdrawn: int = 0
-    """Annotations that were deleted or turned into a skip after an earlier pull; what they said is taken back."""
+    """Annotations that were deleted or turned into a skip after an earlier pull; what they said is retracted."""
     conflict: int = 0
     """Images whose label was changed both here and in Label Studio since the last pull; Label Studio's holds."""
     gone: int = 0
-    """Images whose task was deleted in Label Studio; what was said before stays."""
+    """Images whose task was deleted in Label Studio; their reviews stay."""
     catch: int = 0
-    """Answers to proposals that are known to be wrong; none becomes a label."""
+    """Responses to attention checks; none becomes a label."""
     skipped: list[Skipped] = field(default_factory=list)
     outcomes: dict[str, int] = field(default_factory=dict)
     contested: list[int] = field(default_factory=list)
-    """Images on which people disagree so that the policy finds no word that holds; their location is not known."""
+    """Images whose reviewers disagree so that no review holds; their location is unknown."""
     plan: list[PlannedPull] = field(default_factory=list)
 
 
@@ -76,7 +76,7 @@ class PullPlan:
     """What a pull would store."""
 
     reviews: list[PlannedReview] = field(default_factory=list)
-    """In the order in which they were made, so that the last word on an image is the last one stored."""
+    """In the order in which they were made, so that the latest review of an image is stored last."""
     checks: list[AttentionResponse] = field(default_factory=list)
     unchanged: int = 0
     skipped: list[Skipped] = field(default_factory=list)

@@ -303,7 +303,7 @@ def _store(
     *,
     change_test: bool,
 ) -> list[int]:
-    """Store a chunk of reviews and the labels that follow; returns the images on which the policy finds no word."""
+    """Store a chunk of reviews and the labels that follow; returns the images for which no review holds."""
     with registry.begin() as tx:
         # Another pull may have been here since the plan was made.
         stored = tx.reviews.versions(connection.id, [planned.review.external_id for planned in chunk])
