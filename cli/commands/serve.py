@@ -37,7 +37,7 @@ def serve(
         typer.Option(help="With --attach: address at which Label Studio reaches this server (default: HOST and PORT)."),
     ] = None,
 ) -> None:
-    """Serve the current run's proposals to Label Studio while people annotate (its ML backend protocol).
+    """Serve the current run's proposals to Label Studio during annotation (its ML backend protocol).
 
     If PARTLY_SERVE_USER and PARTLY_SERVE_PASSWORD are set, callers must authenticate with them.
     """
