@@ -12,6 +12,7 @@ from cli.settings import Settings, load_settings, studio_folders
 
 if TYPE_CHECKING:
     from annotator.label_studio.client import LabelStudioClient
+    from annotator.label_studio.connect import ConnectResult
     from annotator.label_studio.local_server import StudioPaths
     from db.progress import Progress
     from db.registry import Registry
@@ -118,6 +119,30 @@ class Workspace:
             check_reachable(normal, ca_file=ca_file)
             token = ask_token(normal)
         return LabelStudioClient(normal, token, ca_file=ca_file)
+
+    def connect(
+        self,
+        client: "LabelStudioClient",
+        *,
+        title: str | None,
+        project_id: int | None = None,
+        masks: bool = False,
+        dry_run: bool = False,
+    ) -> "ConnectResult":
+        """Connect the registry with a project: the one asked for, else the last one, else that of partly.toml."""
+        from annotator.label_studio.connect import connect_project, known_project
+
+        if project_id is None and title is None:
+            project_id = known_project(self.registry, client.url)
+        return connect_project(
+            self.registry,
+            client,
+            title=title or self.settings.title,
+            project_id=project_id,
+            media_folder=self.media_folder(client.url),
+            masks=masks,
+            dry_run=dry_run,
+        )
 
     def media_folder(self, url: str) -> "Path | None":
         """Return the folder that the server can serve files from, None where it is not the local one."""

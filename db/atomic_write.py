@@ -1,7 +1,7 @@
 """Files that are put in place whole or not at all: written beside their target, synced, then renamed over it."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,13 +9,13 @@ from pathlib import Path
 
 @contextmanager
 def replacing(
-    target: Path, *, mode: int = 0o644, durable: bool = True, named: Callable[[Path], Path] | None = None
+    target: Path, *, mode: int = 0o666, durable: bool = True, named: Callable[[Path], Path] | None = None
 ) -> Iterator[Path]:
     """Give a new file beside `target` to write to; it takes the target's place when the block ends without an error.
 
     Args:
         target: the file to make or replace; its folder is made where it is missing.
-        mode: permissions of the new file, from before its first byte is written.
+        mode: permissions of the new file, from before its first byte is written, less what the umask withholds.
         durable: wait until the disk has it, so that a power cut right after leaves the new file; False for many files
             that can be made again.
         named: given the finished draft, returns where it goes instead: for names that depend on the content.
@@ -27,11 +27,9 @@ def replacing(
         OSError: there is no space, or no permission.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
-    os.close(handle)
-    draft = Path(name)
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
+    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
     try:
-        draft.chmod(mode)
         yield draft
         if durable:
             with draft.open("rb") as written:
@@ -41,7 +39,7 @@ def replacing(
         draft.unlink(missing_ok=True)
 
 
-def write_bytes(target: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
+def write_bytes(target: Path, content: bytes, *, mode: int = 0o666, durable: bool = True) -> None:
     """Write a file whole or not at all.
 
     Raises:
@@ -51,7 +49,7 @@ def write_bytes(target: Path, content: bytes, *, mode: int = 0o644, durable: boo
         draft.write_bytes(content)
 
 
-def write_text(target: Path, content: str, *, mode: int = 0o644) -> None:
+def write_text(target: Path, content: str, *, mode: int = 0o666) -> None:
     """Write a text file (UTF-8) whole or not at all.
 
     Raises:

@@ -254,19 +254,8 @@ class Project:
 
         The token comes from PARTLY_LABEL_STUDIO_TOKEN, the keyring, or the local server's own account.
         """
-        from annotator.label_studio.connect import connect_project, known_project
-
-        registry = self._work.registry
         with self._work.client(url) as client:
-            found = connect_project(
-                registry,
-                client,
-                title=title or self._work.settings.title,
-                project_id=None if title is not None else known_project(registry, client.url),
-                media_folder=self._work.media_folder(client.url),
-                masks=masks,
-            )
-            return found.connection
+            return self._work.connect(client, title=title, masks=masks).connection
 
     def push(self, *, dry_run: bool = False, **options: Any) -> "PushReport":
         """Send images to Label Studio as tasks, with pending proposals as predictions.

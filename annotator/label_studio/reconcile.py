@@ -8,7 +8,9 @@ from typing import Any
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.payload.labeling_config import config_problem
 from annotator.label_studio.payload.tasks import KEY, LIVE_TITLE, image_ids_of, image_of, is_as_sent, key_of
-from annotator.label_studio.pull.plan import SAID_THERE, Known, plan_pull
+from annotator.label_studio.pull.consensus import LATEST
+from annotator.label_studio.pull.plan import SAID_THERE, plan_pull
+from annotator.label_studio.pull.pull_reviews import read_known
 from annotator.label_studio.sync_journal import is_at_work
 from db.records import ImageRecord, TaskLink, run_name
 from db.records.sync import StepState, SyncKind
@@ -64,12 +66,9 @@ def compare_with_studio(registry: Registry, client: LabelStudioClient) -> list[D
             tx.journal.steps(last_push.id, states=[StepState.PLANNED, StepState.SENT]) if last_push is not None else []
         )
         proposals = tx.proposals.by_id(link.proposal_id for link in links.values() if link.proposal_id is not None)
-        checks = tx.attention_checks.of_connection(connection.id)
-    known = Known({image.key: image for image in images.values()}, links, proposals, versions, checks)
-    plan = plan_pull(tasks, known, change_test=True)
-    unsettled = {
-        item.task: item.reason for item in plan.skipped if item.task is not None and item.task in plan.unsettled
-    }
+    plan = plan_pull(tasks, read_known(registry, connection, tasks, {}, LATEST), change_test=True)
+    waiting = set(plan.unsettled)
+    unsettled = {item.task: item.reason for item in plan.skipped if item.task is not None and item.task in waiting}
     differences = [
         *_task_differences(tasks, links, images),
         *_annotation_differences(tasks, images, versions, annotated, unsettled),

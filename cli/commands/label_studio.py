@@ -85,20 +85,8 @@ def connect(
     dry_run: DryRun = False,
 ) -> None:
     """Check the server and the token, and find or create the project for push and pull."""
-    from annotator.label_studio.connect import connect_project, known_project
-
     with work.client(url or _local_url(work)) as client:
-        if project_id is None and title is None:
-            project_id = known_project(work.registry, client.url)
-        found = connect_project(
-            work.registry,
-            client,
-            title=title or work.settings.title,
-            project_id=project_id,
-            media_folder=work.media_folder(client.url),
-            masks=masks,
-            dry_run=dry_run,
-        )
+        found = work.connect(client, title=title, project_id=project_id, masks=masks, dry_run=dry_run)
         document = {
             "url": client.url,
             "user": found.user,

@@ -158,7 +158,7 @@ class ImageFile:
             # Each file system has errors of its own, from libraries that may not even be installed here.
             raise ImageUnreadable(self, _remote_reason(exc)) from exc
         if cached is not None:
-            write_bytes(cached, data, durable=False)
+            write_bytes(cached, data, mode=0o600, durable=False)
         return data
 
     def _cached(self) -> Path | None:

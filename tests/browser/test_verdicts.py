@@ -94,6 +94,14 @@ class Reviewer:
         wait_for(lambda: self.page.find_elements("xpath", label))
         self.page.find_element("xpath", label).click()
 
+    def answer(self, box, verdict, pictures, *, button):
+        """Do something to the box, choose a verdict if there is one, and send it."""
+        getattr(self, box)()
+        if verdict is not None:
+            self.choose(verdict)
+        self.page.save_screenshot(str(pictures / "review-page.png"))  # to look at when this fails
+        press(self.page, button)
+
 
 @pytest.fixture
 def pushed(registry, phantoms, studio, request):
@@ -141,13 +149,9 @@ ROWS = [
 @pytest.mark.parametrize(("box", "verdict", "outcome"), ROWS, ids=[f"{box}-{verdict}" for box, verdict, _ in ROWS])
 def test_what_a_person_does_is_what_is_pulled(registry, pushed, page, tmp_path, box, verdict, outcome):
     client, url, project, task, image = pushed
-    open_task(page, url, project, task)
     reviewer = Reviewer(page, image)
-    getattr(reviewer, box)()
-    if verdict is not None:
-        reviewer.choose(verdict)
-    page.save_screenshot(str(tmp_path / "review-page.png"))  # to look at when this fails
-    press(page, "Submit")
+    open_task(page, url, project, task)
+    reviewer.answer(box, verdict, tmp_path, button="Submit")
     result = (
         wait_for(lambda: result_on_server(client, task) if client.get_task(task)["annotations"] else None)
         if (box, verdict) != ("delete", None)
@@ -189,13 +193,9 @@ def test_a_change_of_mind_after_a_pull(registry, pushed, page, tmp_path, box, ve
     press(page, "Submit")
     wait_for(lambda: (found := pull_reviews(registry, client)).created and found)
     before = result_on_server(client, task)
-    open_task(page, url, project, task)
     reviewer = Reviewer(page, image)
-    getattr(reviewer, box)()
-    if verdict is not None:
-        reviewer.choose(verdict)
-    page.save_screenshot(str(tmp_path / "review-page.png"))  # to look at when this fails
-    press(page, "Update")
+    open_task(page, url, project, task)
+    reviewer.answer(box, verdict, tmp_path, button="Update")
     wait_for(lambda: result_on_server(client, task) != before)
     report = wait_for(lambda: (found := pull_reviews(registry, client)).updated + len(found.skipped) and found)
     with registry.read() as tx:

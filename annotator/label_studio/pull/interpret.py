@@ -80,7 +80,7 @@ def interpret_annotation(
     elif verdict is not None:
         raise Unsettled(f"it says {verdict!r} and has a box that was drawn or moved; remove one of the two")
     elif boxes:
-        outcome = _of_boxes(boxes, proposal)
+        outcome = _of_boxes(boxes, proposal, iou)
         if outcome is ReviewOutcome.ACCEPTED and proposal is not None:
             # The proposal's own numbers, not what is left of them after two conversions.
             boxes = proposal.boxes
@@ -115,10 +115,6 @@ def _left_as_shown(
         shown = proposal.boxes
     else:
         return False
-    return _same_boxes(boxes, shown)
-
-
-def _same_boxes(boxes: Sequence[Box], shown: Sequence[Box]) -> bool:
     return len(boxes) == len(shown) and boxes_iou(boxes, shown) >= ACCEPTED_IOU
 
 
@@ -131,11 +127,12 @@ def _of_verdict(verdict: str, proposal: ProposalRecord | None) -> tuple[ReviewOu
     return ReviewOutcome.REJECTED, None
 
 
-def _of_boxes(boxes: Sequence[Box], proposal: ProposalRecord | None) -> ReviewOutcome:
-    """Return the outcome of boxes without a verdict."""
-    if proposal is None or boxes_iou(boxes, proposal.boxes) == 0:
+def _of_boxes(boxes: Sequence[Box], proposal: ProposalRecord | None, iou: float | None) -> ReviewOutcome:
+    """Return the outcome of boxes without a verdict, given their IoU with the proposal."""
+    if proposal is None or not iou:
         return ReviewOutcome.DRAWN
-    return ReviewOutcome.ACCEPTED if _same_boxes(boxes, proposal.boxes) else ReviewOutcome.EDITED
+    same = len(boxes) == len(proposal.boxes) and iou >= ACCEPTED_IOU
+    return ReviewOutcome.ACCEPTED if same else ReviewOutcome.EDITED
 
 
 def interpret_attention_check(

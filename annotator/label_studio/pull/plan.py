@@ -148,7 +148,7 @@ def plan_pull(
                 review = interpret_annotation(annotation, image, proposal, known.users, empty_is_none=empty_is_none)
             except NoStatement as exc:
                 plan.skipped.append(Skipped(str(exc), image.id, int(task["id"])))
-                if isinstance(exc, Unsettled) and int(task["id"]) not in plan.unsettled:
+                if isinstance(exc, Unsettled) and plan.unsettled[-1:] != [int(task["id"])]:
                     plan.unsettled.append(int(task["id"]))
                 continue
             is_update = annotation_id in known.versions

@@ -42,6 +42,9 @@ from db.registry import Registry, Transaction
 
 CHUNK = 200
 
+Withdrawn = list[tuple[int, int, int]]
+"""Label, image and annotation."""
+
 
 def pull_reviews(
     registry: Registry,
@@ -73,18 +76,10 @@ def pull_reviews(
         mark = None if request.full else _usable_mark(tx, last, options)
     changed = list_changed(client, connection.project_id, mark, counts)
     users = client.user_names() if changed.tasks or policy != LATEST else {}
-    known = _read(registry, connection, changed.tasks, users, policy)
+    known = read_known(registry, connection, changed.tasks, users, policy)
     plan = plan_pull(changed.tasks, known, change_test=change_test, empty_is_none=request.empty_is_none)
     withdrawn = _withdrawn(registry, connection, changed.tasks, known.images, change_test=change_test)
-    report = _report(registry, connection, changed, known, plan, last)
-    report = replace(
-        report,
-        withdrawn=len({annotation_id for _, _, annotation_id in withdrawn}),
-        plan=[
-            *(_planned_action(planned) for planned in plan.reviews),
-            *(PlannedPull("gone", image_id, None, annotation_id) for _, image_id, annotation_id in withdrawn),
-        ],
-    )
+    report = _report(registry, connection, changed, known, plan, withdrawn, last)
     if dry_run or changed.unchanged or (mark is not None and not changed.tasks):
         return report
     with journaled(registry, connection, SyncKind.PULL, options) as journal:
@@ -154,13 +149,18 @@ def _unknown_links(changed: ChangedTasks, known: Known) -> list[TaskLink]:
     return list(links.values())
 
 
-def _read(
+def read_known(
     registry: Registry,
     connection: ConnectionRecord,
     tasks: Sequence[Mapping[str, Any]],
     users: Mapping[int, str],
     policy: str,
 ) -> Known:
+    """Read what a plan for these tasks needs.
+
+    Raises:
+        InvalidArgument: there is no such policy.
+    """
     with registry.read() as tx:
         if policy != LATEST:
             check_policy(policy, {*users.values(), *(review.reviewer for review in tx.reviews.all())})
@@ -180,6 +180,7 @@ def _report(
     changed: ChangedTasks,
     known: Known,
     plan: PullPlan,
+    withdrawn: Withdrawn,
     last: SyncRecord | None,
 ) -> PullReport:
     listed = {image.id for image in known.images.values()}
@@ -197,11 +198,16 @@ def _report(
         created=sum(not planned.is_update for planned in plan.reviews),
         updated=sum(planned.is_update for planned in plan.reviews),
         unchanged=unchanged,
+        withdrawn=len({annotation_id for _, _, annotation_id in withdrawn}),
         conflict=sum(planned.is_conflict for planned in plan.reviews),
         gone=gone,
         catch=len(plan.checks),
         skipped=plan.skipped,
         outcomes=dict(Counter(str(planned.review.outcome) for planned in plan.reviews)),
+        plan=[
+            *(_planned_action(planned) for planned in plan.reviews),
+            *(PlannedPull("gone", image_id, None, annotation_id) for _, image_id, annotation_id in withdrawn),
+        ],
     )
 
 
@@ -243,10 +249,6 @@ def _earlier_proposals(
             for proposal in tx.proposals.of_run(names[version], image_ids):
                 found[proposal.id] = proposal
     return found
-
-
-Withdrawn = list[tuple[int, int, int]]
-"""Label, image and annotation."""
 
 
 def _withdrawn(

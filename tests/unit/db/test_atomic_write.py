@@ -1,5 +1,6 @@
 """A file is put in place whole or not at all."""
 
+import os
 import stat
 
 import pytest
@@ -24,3 +25,12 @@ def test_folders_are_made_and_permissions_hold_from_the_start(tmp_path):
         draft.write_text("secret")
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert target.read_text() == "secret"
+
+
+def test_the_umask_counts(tmp_path):
+    before = os.umask(0o077)
+    try:
+        write_text(tmp_path / "report.html", "a patient's image")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "report.html").stat().st_mode) == 0o600
