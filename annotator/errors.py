@@ -2,6 +2,7 @@
 
 AnnotatorError
 ├── DataUnreadable           a data set whose listing cannot be read at all (exit code 4)
+│   └── DataSuspicious       a data set that seems to be read in the wrong layout
 ├── LabelStudioError         anything on the way to Label Studio (exit code 3)
 │   ├── ConnectionFailed     the server cannot be reached, or broke off
 │   ├── AuthRejected         the token is missing or refused
@@ -20,6 +21,10 @@ class AnnotatorError(Exception):
 
 class DataUnreadable(AnnotatorError):
     """A data set whose listing cannot be read at all; single bad files are refusals, not errors."""
+
+
+class DataSuspicious(DataUnreadable):
+    """A data set that seems to be read in the wrong layout; nothing of it was registered."""
 
 
 class LabelStudioError(AnnotatorError):

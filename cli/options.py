@@ -8,6 +8,11 @@ import typer
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done without doing it.")]
 ChangeTest = Annotated[bool, typer.Option("--change-test", help="Allow changes to the labels of test images.")]
 
+Images = Annotated[
+    list[str],
+    typer.Argument(metavar="IMAGE...", help="Images: number, path or URI, or the end of the path."),
+]
+
 
 Run = Annotated[
     str | None, typer.Option("--run", metavar="R", help="Run to use, such as run-1 (default: the newest finished one).")

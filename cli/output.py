@@ -46,6 +46,14 @@ class Output:
         if not self.as_json and not self._muted:
             print(text)
 
+    def confirm(self, question: str) -> bool:
+        """Ask a person; no where there is nobody to ask, and with --json."""
+        if self.as_json or self._muted or not sys.stdin.isatty():
+            return False
+        import typer
+
+        return typer.confirm(question, default=False, err=True)
+
     def remark(self, text: str) -> None:
         """Print a line that is not part of the outcome."""
         if not self._muted:

@@ -25,7 +25,7 @@ from db.imaging.paths import ProjectPaths
 from db.queries.attention_checks import AttentionCheckQueries
 from db.queries.connections import ConnectionQueries
 from db.queries.duplicates import DuplicateQueries
-from db.queries.history import HistoryQueries
+from db.queries.history import HistoryQueries, OperationQueries
 from db.queries.images import ImageQueries
 from db.queries.journal import JournalQueries
 from db.queries.labels import LabelQueries
@@ -51,6 +51,7 @@ class Transaction:
         self.connections = ConnectionQueries(session)
         self.duplicates = DuplicateQueries(session)
         self.history = HistoryQueries(session)
+        self.operations = OperationQueries(session)
         self.retractions = RetractionQueries(session)
         self.snapshots = SnapshotQueries(session, paths)
         self.status = StatusQueries(session)

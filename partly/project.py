@@ -284,7 +284,9 @@ class Project:
         from annotator.label_studio.pull.plan import PullRequest
         from annotator.label_studio.pull.pull_reviews import pull_reviews
 
-        request = PullRequest(**{"empty_is_none": self._work.settings.empty_is_none, **options})
+        request = PullRequest(
+            **{"empty_is_none": self._work.settings.empty_is_none, "author": self._work.user, **options}
+        )
         with self._work.connected_client() as client:
             return pull_reviews(self._work.registry, client, request, dry_run=dry_run, progress=self._work.progress)
 
@@ -301,7 +303,7 @@ class Project:
         from learner.config import make_config
 
         config = make_config(preset, {**self._work.settings.train, **settings})
-        pull = PullRequest(empty_is_none=self._work.settings.empty_is_none)
+        pull = PullRequest(empty_is_none=self._work.settings.empty_is_none, author=self._work.user)
         with self._work.connected_client() as client:
             folder = self._work.media_folder(client.url)
             request = RoundRequest(config, pull=pull, limit=limit)

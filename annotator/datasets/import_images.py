@@ -14,13 +14,15 @@ from pathlib import Path
 from annotator.datasets.decode import open_entries
 from annotator.datasets.formats.entries import Entry, Listing, Refusal
 from annotator.datasets.formats.supported import read_layout
+from annotator.datasets.plausibility import suspicions
+from annotator.errors import DataSuspicious
 from db.curation.duplicates import find_near_duplicates
 from db.curation.location_share import choose_located
 from db.errors import InvalidArgument
 from db.imaging.files import ImageFile
 from db.imaging.paths import ProjectPaths
 from db.progress import Progress, SilentProgress
-from db.records import ImageRecord, Location, LocationSource, NewImage, NewLabel, Split
+from db.records import ImageRecord, Location, LocationSource, NewImage, NewLabel, OperationKind, Split
 from db.registry import Registry, Transaction
 
 CHUNK = 1000
@@ -35,6 +37,8 @@ class ImportReport:
     updated: int = 0
     moved: int = 0
     unchanged: int = 0
+    operation: int | None = None
+    """Its number, for undoing it; None if nothing changed or on a dry run."""
     near_duplicates: int = 0
     """Pairs of images that show the same, at least one of them new."""
     refused: list[Refusal] = field(default_factory=list)
@@ -51,6 +55,7 @@ class _Tally:
     updated: int = 0
     moved: int = 0
     unchanged: int = 0
+    operation: int | None = None
 
     def report(self, *, near_duplicates: int) -> ImportReport:
         return ImportReport(
@@ -58,6 +63,7 @@ class _Tally:
             updated=self.updated,
             moved=self.moved,
             unchanged=self.unchanged,
+            operation=self.operation,
             near_duplicates=near_duplicates,
             refused=self.refused,
             warnings=self.warnings,
@@ -83,6 +89,8 @@ class ImportRequest:
     """Regular expression on an image's name; its first group (or the whole match) is the image's group."""
     change_test: bool = False
     """Allow changes of what is known of images that are in test already."""
+    force: bool = False
+    """Import a data set even if it seems to be read in the wrong layout."""
     author: str | None = None
     """Who imports, for the history."""
 
@@ -109,7 +117,7 @@ def import_images(
 
     Raises:
         InvalidArgument: the layout is unknown, or the group's expression is not one.
-        DataUnreadable: the listing cannot be read at all.
+        DataUnreadable: the listing cannot be read at all; DataSuspicious: the layout seems to be the wrong one.
     """
     listing = read_layout(request.layout, request.path, images=request.images)
     return import_listing(registry, listing, request, dry_run=dry_run, progress=progress)
@@ -125,10 +133,15 @@ def import_listing(
 ) -> ImportReport:
     """Register what a reader listed; arguments as in `import_images`."""
     origin = request.origin
+    if not request.force and (doubts := suspicions(listing.entries, request.layout)):
+        raise DataSuspicious(
+            f"{request.path}: {'; '.join(doubts)}. Nothing was registered. Choose another --layout, or import it as it "
+            "is with --force"
+        )
     entries = list(_grouped(listing.entries, request.group_by))
     entries = hide_locations(entries, keep=request.keep_locations, seed=request.seed)
     tally = _Tally(refused=list(listing.refusals), warnings=list(listing.warnings))
-    writer = _Writer(registry, tally, origin, change_test=request.change_test, dry_run=dry_run)
+    writer = _Writer(registry, tally, request, dry_run=dry_run)
     cache = ProjectPaths(registry.root).cache
     opened: list[NewImage] = []
     with (progress or SilentProgress()).task("importing", len(entries)) as task:
@@ -181,12 +194,13 @@ class _Writer:
     """Writes opened images into the registry, a chunk in a transaction."""
 
     def __init__(
-        self, registry: Registry, tally: _Tally, origin: str | None, *, change_test: bool, dry_run: bool
+        self, registry: Registry, tally: _Tally, request: ImportRequest, *, dry_run: bool
     ) -> None:
         self._registry = registry
         self._tally = tally
-        self._origin = origin
-        self._change_test = change_test
+        self._request = request
+        self._origin = request.origin
+        self._change_test = request.change_test
         self._dry_run = dry_run
 
     def write(self, images: Sequence[NewImage]) -> None:
@@ -204,6 +218,9 @@ class _Writer:
             for image in images:
                 same_place = at_path.get(image.path)
                 known = same_place or _moved_from(gone, image)
+                if known is not None and known.removed and same_place is None:
+                    # It was taken out, and its file is gone: what lies elsewhere now is another image.
+                    known = None
                 if known is None:
                     if image.path in new:
                         self._tally.warnings.append(f"{image.path.name}: listed twice, the first one counts")
@@ -214,17 +231,38 @@ class _Writer:
                 refusal = self._contradiction(known, image, same_path=same_place is not None)
                 if refusal is not None:
                     self._tally.refused.append(Refusal(image.path.name, refusal))
+                elif known.removed:
+                    self._put_back(tx, known, image)
                 else:
                     self._update(tx, known, image, moved=same_place is None)
             self._tally.registered += len(new)
             if not self._dry_run:
                 self._add(tx, list(new.values()))
 
+    def _operation(self, tx: Transaction) -> int:
+        """Return the number of this import, which is noted with its first change."""
+        if self._tally.operation is None:
+            author = self._request.author or "unknown"
+            detail = f"import of {self._request.path} as {self._request.layout}"
+            self._tally.operation = tx.operations.begin(OperationKind.IMPORT, detail, author=author)
+        return self._tally.operation
+
     def _add(self, tx: Transaction, images: Sequence[NewImage]) -> None:
+        if not images:
+            return
+        operation = self._operation(tx)
+        images = [replace(image, operation_id=operation) for image in images]
         # A test image comes with its labels: that is what the data set is for.
         tx.labels.append_many(
             [
-                NewLabel(image_id, image.location, LocationSource.IMPORTED, on_test=True, origin=self._origin)
+                NewLabel(
+                    image_id,
+                    image.location,
+                    LocationSource.IMPORTED,
+                    on_test=True,
+                    origin=self._origin,
+                    operation_id=operation,
+                )
                 for image_id, image in zip(tx.images.add(images), images, strict=True)
                 if image.location is not None
             ]
@@ -233,7 +271,8 @@ class _Writer:
     def _contradiction(self, known: ImageRecord, image: NewImage, *, same_path: bool) -> str | None:
         if same_path and known.content_hash != image.content_hash:
             return "the file's content has changed since it was registered; give the new image a new name"
-        if None not in (known.class_name, image.class_name) and known.class_name != image.class_name:
+        classes = {known.class_name, image.class_name} - {None}
+        if len(classes) > 1 and not known.removed:
             return f"it is registered as {known.class_name!r}, this data set says {image.class_name!r}"
         if known.split is not Split.TEST:
             return None
@@ -241,9 +280,42 @@ class _Writer:
             return f"it is in the test split, which nothing ever leaves; this data set says {image.split!s}"
         new_class = image.class_name is not None and known.class_name is None
         new_location = image.location is not None and _location_differs(known, image.location)
+        if known.removed:
+            return None
         if (new_class or new_location) and not self._change_test:
             return "it is in the test split, whose labels change only on purpose: repeat with --change-test"
         return None
+
+    def _put_back(self, tx: Transaction, known: ImageRecord, image: NewImage) -> None:
+        """Register an image again that was removed, with what this data set says of it."""
+        self._tally.registered += 1
+        if self._dry_run:
+            return
+        operation = self._operation(tx)
+        split = known.split if known.split is Split.TEST else image.split
+        tx.images.set_facts(
+            known.id,
+            class_name=image.class_name,
+            group=image.group,
+            split=split,
+            origin=self._origin,
+            operation_id=operation,
+        )
+        tx.images.set_removed([known.id], False, origin=self._origin, operation_id=operation)
+        if image.location is not None and _location_differs(known, image.location):
+            self._append(tx, known.id, image.location, on_test=True)
+
+    def _append(self, tx: Transaction, image_id: int, location: Location, *, on_test: bool) -> None:
+        tx.labels.append(
+            NewLabel(
+                image_id,
+                location,
+                LocationSource.IMPORTED,
+                on_test=on_test,
+                origin=self._origin,
+                operation_id=self._operation(tx),
+            )
+        )
 
     def _update(self, tx: Transaction, known: ImageRecord, image: NewImage, *, moved: bool) -> None:
         tally = self._tally
@@ -260,19 +332,18 @@ class _Writer:
         if self._dry_run:
             return
         if moved:
-            tx.images.move(known.id, image)
+            tx.images.move(known.id, replace(image, operation_id=self._operation(tx)))
         if facts_change:
-            tx.images.set_facts(known.id, class_name=class_name, group=group, split=split, origin=self._origin)
-        if label_changes and image.location is not None:
-            tx.labels.append(
-                NewLabel(
-                    known.id,
-                    image.location,
-                    source=LocationSource.IMPORTED,
-                    on_test=self._change_test,
-                    origin=self._origin,
-                )
+            tx.images.set_facts(
+                known.id,
+                class_name=class_name,
+                group=group,
+                split=split,
+                origin=self._origin,
+                operation_id=self._operation(tx),
             )
+        if label_changes and image.location is not None:
+            self._append(tx, known.id, image.location, on_test=self._change_test)
 
 
 def _moved_from(gone: Sequence[ImageRecord], image: NewImage) -> ImageRecord | None:

@@ -1,9 +1,9 @@
-"""doctor, export: looking over a set, and handing it on."""
+"""doctor, remove, set, export: looking over a set, correcting it, and handing it on."""
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,13 +12,19 @@ from cli.command import command
 from cli.context import Workspace
 from cli.documents import document_of
 from cli.exits import REGISTRY
-from cli.options import DryRun
+from cli.options import ChangeTest, DryRun, Images
+from cli.output import Table
 from db.records import Split
+
+if TYPE_CHECKING:
+    from db.curation.changes import ChangeReport
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     command(app, "doctor")(doctor)
+    command(app, "remove")(remove)
+    command(app, "set")(set_)
     command(app, "export")(export)
 
 
@@ -61,6 +67,63 @@ def doctor(
     work.output.line(", ".join(f"{count} {kind}" for kind, count in counts.items()) or "no problems found")
     if strict and findings:
         raise typer.Exit(REGISTRY)
+
+
+def remove(
+    work: Workspace,
+    images: Images,
+    change_test: ChangeTest = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Take images out of the data set. Their history is kept, and it can be undone: partly undo."""
+    from db.curation.changes import remove_images
+
+    report = remove_images(work.registry, images, change_test=change_test, author=work.user, dry_run=dry_run)
+    _print_changes(work, report, "removed")
+
+
+def set_(
+    work: Workspace,
+    images: Images,
+    class_name: Annotated[str | None, typer.Option("--class", metavar="NAME", help="The class.")] = None,
+    group: Annotated[str | None, typer.Option(metavar="NAME", help="The group: a patient, a video.")] = None,
+    change_test: ChangeTest = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Correct the class or the group of images. The history says who did it, and it can be undone: partly undo."""
+    from db.curation.changes import set_facts
+
+    report = set_facts(
+        work.registry,
+        images,
+        class_name=class_name,
+        group=group,
+        change_test=change_test,
+        author=work.user,
+        dry_run=dry_run,
+    )
+    _print_changes(work, report, "changed")
+
+
+def _print_changes(work: Workspace, report: "ChangeReport", done: str) -> None:
+    document = {
+        "images": [{"image": image.id, "path": image.path} for image in report.images],
+        "changed": len(report.images),
+        "unchanged": report.unchanged,
+        "operation": report.operation,
+        "dry_run": report.dry_run,
+    }
+    rows = [(image.id, image.path, image.class_name, image.group, image.split) for image in report.images]
+    tables: list[Table] = [(("image", "path", "class was", "group was", "split"), rows)] if rows else []
+    work.output.document(document, *tables)
+    count = len(report.images)
+    would = "would be " if report.dry_run else ""
+    work.output.line(
+        f"{would}{done}: {count} image{'' if count == 1 else 's'}"
+        + (f"; {report.unchanged} already were" if report.unchanged else "")
+    )
+    if report.operation is not None:
+        work.output.line(f"to undo this: partly undo {report.operation}")
 
 
 def export(

@@ -68,11 +68,17 @@ def import_(
             metavar="REGEX", help="Regular expression that extracts an image's group (patient, video) from its name."
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Import even if the data set seems to be read in the wrong layout.")
+    ] = False,
     change_test: ChangeTest = False,
     dry_run: DryRun = False,
 ) -> None:
     """Register the images of a data set with their labels. Importing the same data again changes nothing."""
+    from dataclasses import replace
+
     from annotator.datasets.import_images import ImportRequest, import_images
+    from annotator.errors import DataSuspicious
 
     request = ImportRequest(
         path,
@@ -82,9 +88,16 @@ def import_(
         seed=seed,
         group_by=group_by,
         change_test=change_test,
+        force=force,
         author=work.user,
     )
-    report = import_images(work.registry, request, dry_run=dry_run, progress=work.progress)
+    try:
+        report = import_images(work.registry, request, dry_run=dry_run, progress=work.progress)
+    except DataSuspicious as exc:
+        if not work.output.confirm(f"partly: {exc}\nImport it all the same?"):
+            raise
+        request = replace(request, force=True)
+        report = import_images(work.registry, request, dry_run=dry_run, progress=work.progress)
     for warning in report.warnings:
         work.output.remark(f"warning: {warning}")
     counts = {name: getattr(report, name) for name in ("registered", "updated", "moved", "unchanged")}
@@ -95,10 +108,18 @@ def import_(
         )
     counts["near_duplicates"] = report.near_duplicates
     work.output.document(
-        {**counts, "refused": refused, "warnings": report.warnings, "dry_run": dry_run},
+        {
+            **counts,
+            "refused": refused,
+            "warnings": report.warnings,
+            "operation": report.operation,
+            "dry_run": dry_run,
+        },
         (("images", "count"), [*counts.items(), ("refused", len(refused))]),
         *([(("refused", "reason"), [(item["file"], item["reason"]) for item in refused])] if refused else []),
     )
+    if report.operation is not None:
+        work.output.line(f"to undo this import: partly undo {report.operation}")
     if refused:
         raise typer.Exit(REGISTRY)
 
@@ -121,5 +142,5 @@ def split(
     """Split the images by group, stratified by class. A test image never leaves the test split."""
     from db.curation.splitting import split_images
 
-    counts = split_images(work.registry, val=val, test=test, seed=seed, dry_run=dry_run)
+    counts = split_images(work.registry, val=val, test=test, seed=seed, author=work.user, dry_run=dry_run)
     work.output.document({"splits": counts, "dry_run": dry_run}, (("split", "images"), list(counts.items())))

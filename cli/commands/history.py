@@ -1,4 +1,4 @@
-"""log, snapshots, diff, retract: the history of labels, and undoing parts of it."""
+"""log, snapshots, diff, undo, retract: the history of labels, and undoing parts of it."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     command(app, "log")(log)
     command(app, "snapshots")(snapshots)
     command(app, "diff")(diff)
+    command(app, "undo")(undo)
     command(app, "retract")(retract)
 
 
@@ -88,6 +89,56 @@ def diff(
     )
     said = ", ".join(f"{count} {what}" for what, count in counts.items()) or "nothing"
     work.output.line(f"changed: {said}")
+
+
+def undo(
+    work: Workspace,
+    number: Annotated[
+        int | None, typer.Argument(metavar="[N]", help="Operation to undo (default: the last one).")
+    ] = None,
+    show: Annotated[bool, typer.Option("--list", help="List the operations that can be undone.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Undo an import, a pull, a split, a removal or a correction as a whole.
+
+    Nothing is deleted: images that an import registered leave the data set but keep their history, and an undo can
+    itself be undone.
+    """
+    from db.history.undo import undo_operation
+
+    if show:
+        _list_operations(work)
+        return
+    report = undo_operation(work.registry, number, author=work.user, dry_run=dry_run)
+    counts = [(name, getattr(report, name)) for name in ("changed", "removed", "restored", "labels", "reviews")]
+    kept = [(item.image, item.reason) for item in report.kept]
+    work.output.line(f"{'would undo' if dry_run else 'undone'}: {report.detail}")
+    work.output.document(
+        report,
+        (("", "count"), [*counts, ("kept", len(kept))]),
+        *([(("image", "left as it is, because"), kept[:20])] if kept else []),
+    )
+    if report.undo is not None:
+        work.output.line(f"to take this back: partly undo {report.undo}")
+    if report.retrain:
+        work.output.line(f"trained on these labels: {', '.join(report.retrain)}; start a new training: partly train")
+
+
+def _list_operations(work: Workspace) -> None:
+    with work.registry.read() as tx:
+        found = tx.operations.all()
+    rows = [
+        (
+            item.id,
+            item.kind,
+            item.detail,
+            item.author,
+            item.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            "undone" if item.undone else "",
+        )
+        for item in found
+    ]
+    work.output.document({"operations": found}, (("", "kind", "what", "by", "at", ""), rows))
 
 
 def retract(

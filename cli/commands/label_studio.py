@@ -215,6 +215,7 @@ def pull(
         change_test=change_test,
         empty_is_none=work.settings.empty_is_none if empty is None else _empty_is_none(empty),
         full=full and not follow,
+        author=work.user,
     )
 
     def once(client: "LabelStudioClient", progress: "Progress | None") -> "PullReport":

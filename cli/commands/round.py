@@ -47,7 +47,7 @@ def one_round(
 
     request = RoundRequest(
         config=work.training_config(preset, config, settings, weights),
-        pull=PullRequest(policy=resolve, empty_is_none=work.settings.empty_is_none),
+        pull=PullRequest(policy=resolve, empty_is_none=work.settings.empty_is_none, author=work.user),
         propose=ProposeRequest(tau=parse_tau(tau), gate=gate, budget=budget),
         limit=limit,
     )

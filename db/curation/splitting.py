@@ -10,12 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from db.curation.groups import distinct_groups, group_images
 from db.errors import InvalidArgument
-from db.records import ImageRecord, Split
+from db.records import ImageRecord, OperationKind, Split
 from db.registry import Registry
 
 
 def split_images(
-    registry: Registry, *, val: float = 0.15, test: float = 0.0, seed: int = 0, dry_run: bool = False
+    registry: Registry,
+    *,
+    val: float = 0.15,
+    test: float = 0.0,
+    seed: int = 0,
+    author: str = "unknown",
+    dry_run: bool = False,
 ) -> dict[str, int]:
     """Assign every image outside test to train, val or test, and return the sizes of the splits.
 
@@ -24,6 +30,7 @@ def split_images(
         val: share of all images for validation, 0 to 1.
         test: share of all images for test, 0 to 1; images already in test count towards it.
         seed: the same seed and images give the same splits.
+        author: the person who splits, for the history.
         dry_run: return the sizes without storing anything.
 
     Raises:
@@ -38,9 +45,12 @@ def split_images(
     if not dry_run:
         with registry.begin() as tx:
             # Somebody may have put an image into test since it was read above.
-            frozen = {key for key, split in tx.images.splits().items() if split is Split.TEST}
-            chosen = {key: value for key, value in splits.items() if key not in frozen}
-            tx.images.set_splits(chosen, origin=f"split of {val:g} val, {test:g} test, seed {seed}")
+            now = tx.images.splits()
+            chosen = {key: value for key, value in splits.items() if now.get(key) is not Split.TEST}
+            detail = f"split of {val:g} val, {test:g} test, seed {seed}"
+            if any(now.get(key) is not split for key, split in chosen.items()):
+                operation = tx.operations.begin(OperationKind.SPLIT, detail, author=author)
+                tx.images.set_splits(chosen, origin=detail, operation_id=operation)
     counts = Counter(splits.values())
     return {str(split): counts[split] for split in Split}
 

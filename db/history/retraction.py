@@ -64,7 +64,7 @@ def retract_labels(
             return RetractionReport(dry_run=dry_run)
         labels = {label_id for label_id, _ in found}
         images = {image_id for _, image_id in found}
-        report = RetractionReport(labels=len(labels), retrain=_trained_on(tx, labels, images), dry_run=dry_run)
+        report = RetractionReport(labels=len(labels), retrain=runs_trained_on(tx, labels, images), dry_run=dry_run)
         if dry_run:
             held = [image.label.statement_id for image in tx.images.select(ids=images) if image.label is not None]
             return replace(report, images=sum(statement in labels for statement in held))
@@ -99,7 +99,8 @@ def _settled(report: RetractionReport, number: int, changed: dict[int, LocationL
     return replace(report, retraction=number, images=len(changed), restored=known, unknown=len(changed) - known)
 
 
-def _trained_on(tx: Transaction, labels: set[int], images: set[int]) -> list[str]:
+def runs_trained_on(tx: Transaction, labels: set[int], images: set[int]) -> list[str]:
+    """Return the names of runs whose data held at least one of these labels, among those of these images."""
     positions = {snapshot.hash: snapshot.position for snapshot in tx.snapshots.all()}
     names = []
     for run in tx.runs.all():

@@ -23,7 +23,8 @@ PROMISES = {
         "(SELECT max(id) FROM image_versions w WHERE w.image_id = images.id) "
         "WHERE v.id IS NULL OR v.uri <> images.uri OR coalesce(v.label_id, 0) <> coalesce(images.label_id, 0) "
         "OR coalesce(v.split, '') <> coalesce(images.split, '') OR coalesce(v.class_id, 0) <> "
-        "coalesce(images.class_id, 0) OR coalesce(v.group_key, '') <> coalesce(images.group_key, '')"
+        "coalesce(images.class_id, 0) OR coalesce(v.group_key, '') <> coalesce(images.group_key, '') "
+        "OR v.removed <> images.removed"
     ),
     "a label does not own as many boxes as it says": (
         "SELECT l.id FROM location_labels l LEFT JOIN location_boxes b ON b.label_id = l.id "

@@ -7,6 +7,7 @@ cost little in bulk.
 APPEND_ONLY_0002 = ("image_versions", "snapshots", "retractions", "retracted_labels")
 APPEND_ONLY_0003 = ("catch_trials", "catch_reviews")
 VERSIONED = ("uri", "class_id", "group_key", "split", "label_id")
+VERSIONED_0004 = (*VERSIONED, "removed")
 IMMUTABLE = ("id", "content_hash", "width", "height")
 
 TEST_FROZEN = "the test split is frozen: an image never leaves it"
@@ -117,6 +118,84 @@ TRIGGERS_0002 = {
     "proposals": ("no_test",),
     "location_labels": ("no_test", "hold"),
 }
+
+
+_RELEASED = (
+    "NOT EXISTS (SELECT 1 FROM runs) AND "
+    "EXISTS (SELECT 1 FROM operations WHERE id = NEW.operation_id AND kind = 'undo')"
+)
+"""Only an undoing takes images out of test again, and only before the first training has seen what is not in it."""
+
+
+def sqlite_0004() -> list[str]:
+    """Return the statements that replace triggers of schema 0002 on SQLite: removed images, operations."""
+    columns = ", ".join((*VERSIONED_0004, "operation_id"))
+    version = (
+        f"INSERT INTO image_versions (image_id, {columns}, origin, created_at) VALUES (NEW.id, "
+        + ", ".join(f"NEW.{name}" for name in (*VERSIONED_0004, "operation_id"))
+        + ", NEW.origin, strftime('%Y-%m-%d %H:%M:%f000', 'now'));"
+    )
+    changed = " OR ".join(f"OLD.{name} IS NOT NEW.{name}" for name in VERSIONED_0004)
+    return [
+        *(f"DROP TRIGGER tr_{name}" for name in REPLACED_0004),
+        f"CREATE TRIGGER tr_images_first_version AFTER INSERT ON images BEGIN {version} END",
+        f"CREATE TRIGGER tr_images_next_version AFTER UPDATE OF {', '.join(VERSIONED_0004)} ON images WHEN {changed} "
+        f"BEGIN {version} END",
+        "CREATE TRIGGER tr_images_test_frozen BEFORE UPDATE OF split ON images "
+        f"WHEN OLD.split = 'test' AND NEW.split IS NOT 'test' AND NOT ({_RELEASED}) "
+        f"BEGIN SELECT RAISE(ABORT, '{TEST_FROZEN}'); END",
+        "CREATE TRIGGER tr_location_labels_hold AFTER INSERT ON location_labels BEGIN "
+        "UPDATE images SET label_id = NEW.id, location_status = NEW.status, operation_id = NEW.operation_id "
+        "WHERE id = NEW.image_id; END",
+    ]
+
+
+def postgresql_0004() -> list[str]:
+    """Return the statements that replace functions of schema 0002 on PostgreSQL: removed images, operations."""
+    columns = (*VERSIONED_0004, "operation_id")
+    changed = " OR ".join(f"o.{name} IS DISTINCT FROM n.{name}" for name in VERSIONED_0004)
+    insert = (
+        f"INSERT INTO image_versions (image_id, {', '.join(columns)}, origin, created_at) "
+        f"SELECT n.id, {', '.join(f'n.{name}' for name in columns)}, n.origin, clock_timestamp() FROM new_rows n"
+    )
+    refuse = "RAISE EXCEPTION '{}' USING ERRCODE = 'integrity_constraint_violation'"
+    in_test = "SELECT 1 FROM new_rows n JOIN images i ON i.id = n.image_id WHERE i.split = 'test'"
+    hold = (
+        "UPDATE images SET label_id = n.id, location_status = n.status, operation_id = n.operation_id FROM "
+        "(SELECT DISTINCT ON (image_id) * FROM new_rows ORDER BY image_id, revision DESC) n "
+        "WHERE images.id = n.image_id"
+    )
+    return [
+        _replaced("partly_first_version", f"{insert} ORDER BY n.id"),
+        _replaced("partly_next_version", f"{insert} JOIN old_rows o ON o.id = n.id WHERE {changed} ORDER BY n.id"),
+        _replaced(
+            "partly_test_frozen", f"IF NOT ({_RELEASED}) THEN {refuse.format(TEST_FROZEN)}; END IF", result="NEW"
+        ),
+        _replaced(
+            "partly_labels_hold",
+            f"IF EXISTS ({in_test} AND NOT n.on_test) THEN {refuse.format(TEST_LABEL)}; END IF; {hold}",
+        ),
+    ]
+
+
+def sqlite_before_0004() -> list[str]:
+    """Return the statements that put triggers of schema 0002 back on SQLite."""
+    names = {f"CREATE TRIGGER tr_{name} " for name in REPLACED_0004}
+    old = [statement for statement in sqlite_0002() if any(statement.startswith(name) for name in names)]
+    return [*(f"DROP TRIGGER tr_{name}" for name in REPLACED_0004), *old]
+
+
+def postgresql_before_0004() -> list[str]:
+    """Return the statements that put functions of schema 0002 back on PostgreSQL."""
+    functions = [statement for statement in postgresql_0002() if statement.startswith("CREATE FUNCTION")]
+    return [statement.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1) for statement in functions]
+
+
+REPLACED_0004 = ("images_first_version", "images_next_version", "images_test_frozen", "location_labels_hold")
+
+
+def _replaced(name: str, body: str, *, result: str = "NULL") -> str:
+    return _function(name, body, result=result).replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1)
 
 
 def _function(name: str, body: str, *, result: str = "NULL") -> str:

@@ -1,8 +1,9 @@
 """Fingerprints of images, and the near-duplicates among them."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.queries.bulk import chunks, insert_rows
@@ -17,18 +18,21 @@ class DuplicateQueries:
 
     def hashes(self) -> list[tuple[int, bytes]]:
         """Return the perceptual hash of every image that has one, by image id."""
-        statement = select(Fingerprint.image_id, Fingerprint.hash).order_by(Fingerprint.image_id)
-        return [(row[0], row[1]) for row in self._session.execute(statement) if row[1]]
+        statement = select(Fingerprint.image_id, Fingerprint.hash).where(Fingerprint.image_id.not_in(_removed()))
+        rows = self._session.execute(statement.order_by(Fingerprint.image_id))
+        return [(row[0], row[1]) for row in rows if row[1]]
 
     def not_compared(self) -> list[int]:
         """Return the images not yet compared with the others."""
-        statement = select(Fingerprint.image_id).where(Fingerprint.compared.is_(False))
+        new = Fingerprint.compared.is_(False) & Fingerprint.image_id.not_in(_removed())
+        statement = select(Fingerprint.image_id).where(new)
         return list(self._session.scalars(statement.order_by(Fingerprint.image_id)))
 
     def without_fingerprint(self) -> list[int]:
         """Return the images without a fingerprint (registered by an older version)."""
         statement = select(Image.id).outerjoin(Fingerprint, Fingerprint.image_id == Image.id)
-        return list(self._session.scalars(statement.where(Fingerprint.image_id.is_(None)).order_by(Image.id)))
+        lacking = statement.where(Fingerprint.image_id.is_(None), Image.removed.is_(False))
+        return list(self._session.scalars(lacking.order_by(Image.id)))
 
     def thumbnails(self, image_ids: Sequence[int]) -> dict[int, bytes]:
         """Return thumbnails by image id."""
@@ -62,6 +66,9 @@ class DuplicateQueries:
     def pairs(self, image_ids: Sequence[int] | None = None) -> list[tuple[int, int, float]]:
         """Return near-duplicates (all, or those of these images) as (smaller id, larger id, correlation)."""
         statement = select(NearDuplicate.first_id, NearDuplicate.second_id, NearDuplicate.correlation)
+        statement = statement.where(
+            NearDuplicate.first_id.not_in(_removed()), NearDuplicate.second_id.not_in(_removed())
+        )
         ordered = statement.order_by(NearDuplicate.first_id, NearDuplicate.second_id)
         if image_ids is None:
             return [(row[0], row[1], row[2]) for row in self._session.execute(ordered)]
@@ -70,3 +77,7 @@ class DuplicateQueries:
             mine = or_(NearDuplicate.first_id.in_(chunk), NearDuplicate.second_id.in_(chunk))
             found.update((row[0], row[1], row[2]) for row in self._session.execute(ordered.where(mine)))
         return sorted(found)
+
+
+def _removed() -> Select[Any]:
+    return select(Image.id).where(Image.removed.is_(True))

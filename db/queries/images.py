@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import Conflict, NotFound
@@ -25,6 +25,7 @@ IMAGE_COLUMNS = (
     Image.group_key,
     Image.split,
     Image.label_id,
+    Image.removed,
 )
 
 
@@ -46,8 +47,9 @@ class ImageQueries:
         return known
 
     def class_names(self) -> list[str]:
-        """Return all class names in alphabetical order."""
-        return list(self._session.scalars(select(ImageClass.name).order_by(ImageClass.name)))
+        """Return the classes that images have, in alphabetical order."""
+        used = exists().where(Image.class_id == ImageClass.id, Image.removed.is_(False))
+        return list(self._session.scalars(select(ImageClass.name).where(used).order_by(ImageClass.name)))
 
     def add(self, images: Sequence[NewImage]) -> list[int]:
         """Register images and return their ids in the same order; locations are not written here."""
@@ -69,6 +71,7 @@ class ImageQueries:
                 "split": image.split,
                 "location_status": LocationStatus.UNKNOWN,
                 "origin": image.origin,
+                "operation_id": image.operation_id,
                 "created_at": at,
             }
             for image_id, image in zip(ids, images, strict=True)
@@ -104,36 +107,53 @@ class ImageQueries:
         group: str | None,
         split: Split | None,
         origin: str | None = None,
+        operation_id: int | None = None,
     ) -> None:
-        """Fill in class, group and split of a registered image.
+        """Store class, group and split of a registered image.
 
         Raises:
             Conflict: it is in test and would leave it.
         """
         class_id = self.class_ids([class_name])[class_name] if class_name is not None else None
         values = {"class_id": class_id, "group_key": group, "split": split, "origin": origin}
+        values["operation_id"] = operation_id
         self._session.execute(update(Image).where(Image.id == image_id).values(**values))
+
+    def set_removed(self, image_ids: Iterable[int], removed: bool, *, origin: str, operation_id: int) -> None:
+        """Take images out of the data set, or put them back. Nothing that is known of them is lost."""
+        values = {"removed": removed, "origin": origin, "operation_id": operation_id}
+        for chunk in chunks(sorted(set(image_ids))):
+            changed = Image.id.in_(chunk) & (Image.removed.is_(not removed))
+            self._session.execute(update(Image).where(changed).values(**values))
+            if not removed:
+                # Those registered meanwhile have not been compared with it.
+                again = update(Fingerprint).where(Fingerprint.image_id.in_(chunk), Fingerprint.hash != b"")
+                self._session.execute(again.values(compared=False))
 
     def move(self, image_id: int, new: NewImage) -> None:
         """Store the new path of an image whose file was moved; its content is unchanged."""
         uri = self._paths.uri_from_file(new.path)
-        self._session.execute(update(Image).where(Image.id == image_id).values(uri=uri, origin=new.origin))
+        values: dict[str, Any] = {"uri": uri, "origin": new.origin, "operation_id": new.operation_id}
+        self._session.execute(update(Image).where(Image.id == image_id).values(**values))
 
-    def set_splits(self, splits: dict[int, Split], *, origin: str | None = None) -> None:
+    def set_splits(
+        self, splits: dict[int, Split], *, origin: str | None = None, operation_id: int | None = None
+    ) -> None:
         """Assign splits to images.
 
         Raises:
             Conflict: one of them is in test and would leave it, which the registry itself refuses.
         """
-        rows = [{"key": image_id, "split": split, "origin": origin} for image_id, split in splits.items()]
+        told = {"origin": origin, "operation_id": operation_id}
+        rows = [{"key": image_id, "split": split, **told} for image_id, split in splits.items()]
         if rows:
             table = Image.__table__
             changes = and_(table.c.id == bindparam("key"), table.c.split.is_distinct_from(bindparam("split")))
-            statement = update(table).where(changes).values(split=bindparam("split"), origin=bindparam("origin"))  # type: ignore[arg-type]
-            self._session.connection().execute(statement, rows)
+            values: dict[str, Any] = {name: bindparam(name) for name in ("split", *told)}
+            self._session.connection().execute(update(table).where(changes).values(**values), rows)  # type: ignore[arg-type]
 
     def find(self, images: Sequence[NewImage]) -> list[ImageRecord]:
-        """Return the registered images at these paths or with these content hashes."""
+        """Return the registered images at these paths or with these content hashes, removed ones among them."""
         found: dict[int, ImageRecord] = {}
         for chunk in chunks(images):
             uris = [self._paths.uri_from_file(item.path) for item in chunk]
@@ -146,7 +166,8 @@ class ImageQueries:
         """Return the registered images at these paths."""
         found: list[ImageRecord] = []
         for chunk in chunks(files):
-            found += self._select(Image.uri.in_([self._paths.uri_from_file(file) for file in chunk]))
+            uris = [self._paths.uri_from_file(file) for file in chunk]
+            found += self._select(Image.removed.is_(False), Image.uri.in_(uris))
         return found
 
     def select(
@@ -165,7 +186,7 @@ class ImageQueries:
             ids: only these images.
             limit: at most this many.
         """
-        conditions: list[ColumnElement[bool]] = []
+        conditions: list[ColumnElement[bool]] = [Image.removed.is_(False)]
         if splits is not None:
             wanted = list(splits)
             in_named = Image.split.in_([split for split in wanted if split is not None])
@@ -180,7 +201,7 @@ class ImageQueries:
         return records[:limit]
 
     def get(self, image_id: int) -> ImageRecord:
-        """Return one image.
+        """Return one image, which may have been removed.
 
         Raises:
             NotFound: there is no such image.
@@ -191,7 +212,7 @@ class ImageQueries:
         return records[0]
 
     def resolve(self, name: str) -> ImageRecord:
-        """Find an image by number, key, path, URI, or the end of its path.
+        """Find an image by number, key, path, URI, or the end of its path; it may have been removed.
 
         Raises:
             NotFound: there is none; Conflict: there are several.
@@ -199,7 +220,8 @@ class ImageQueries:
         number = name.partition("-")[0] if name.count("-") == 1 and len(name.partition("-")[2]) == 16 else name
         if number.isdigit() and len(number) < 10:
             return self.get(int(number))
-        exact = self.at([ImageFile.at(name), ImageFile.from_text(name)])
+        uris = [self._paths.uri_from_file(file) for file in (ImageFile.at(name), ImageFile.from_text(name))]
+        exact = self._select(Image.uri.in_(uris))
         if exact:
             return exact[0]
         escaped = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
@@ -223,13 +245,14 @@ class ImageQueries:
 
     def splits(self) -> dict[int, Split | None]:
         """Return the split of every image."""
-        rows = self._session.execute(select(Image.id, Image.split).order_by(Image.id))
+        statement = select(Image.id, Image.split).where(Image.removed.is_(False))
+        rows = self._session.execute(statement.order_by(Image.id))
         return {row[0]: Split(row[1]) if row[1] else None for row in rows}
 
     def group_facts(self) -> list[tuple[int, str | None, str]]:
         """Return id, group and content hash of every image: the input of `db.curation.groups`."""
-        statement = select(Image.id, Image.group_key, Image.content_hash).order_by(Image.id)
-        return [(row[0], row[1], row[2]) for row in self._session.execute(statement)]
+        statement = select(Image.id, Image.group_key, Image.content_hash).where(Image.removed.is_(False))
+        return [(row[0], row[1], row[2]) for row in self._session.execute(statement.order_by(Image.id))]
 
 
 def records_from_rows(session: Session, paths: ProjectPaths, rows: Sequence[Any]) -> list[ImageRecord]:
@@ -246,6 +269,7 @@ def records_from_rows(session: Session, paths: ProjectPaths, rows: Sequence[Any]
             group=row.group_key,
             split=Split(row.split) if row.split else None,
             label=labels[row.label_id] if row.label_id is not None else None,
+            removed=row.removed,
         )
         for row in rows
     ]
@@ -264,15 +288,17 @@ def count_images(session: Session) -> tuple[dict[str, int], dict[str, int], dict
     columns = (Image.split, Image.class_id, Image.location_status)
     images = {"total": 0, "fully": 0, "partly": 0, "unlabeled": 0}
     locations = {"present": 0, "confirmed_empty": 0, "unknown": 0}
-    classes = dict.fromkeys(sorted(names.values()), 0)
+    counted: dict[str, int] = dict.fromkeys(names.values(), 0)
     splits = dict.fromkeys((str(split) for split in Split), 0)
-    for split, class_id, status, count in session.execute(select(*columns, func.count()).group_by(*columns)):
+    statement = select(*columns, func.count()).where(Image.removed.is_(False)).group_by(*columns)
+    for split, class_id, status, count in session.execute(statement):
         known = status != LocationStatus.UNKNOWN
         images["total"] += count
         images["unlabeled" if class_id is None else "fully" if known else "partly"] += count
         locations["confirmed_empty" if status == LocationStatus.EMPTY else status] += count
         if class_id is not None:
-            classes[names[class_id]] += count
+            counted[names[class_id]] += count
         if split is not None:
             splits[split] += count
+    classes = {name: counted[name] for name in sorted(counted) if counted[name]}
     return images, locations, classes, splits

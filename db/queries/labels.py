@@ -78,6 +78,7 @@ class LabelQueries:
                     "restores_id": label.restores_id,
                     "on_test": label.on_test,
                     "origin": label.origin,
+                    "operation_id": label.operation_id,
                     "created_at": at,
                 }
             )

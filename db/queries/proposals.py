@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from db.queries.bulk import chunks, insert_rows, reserve_ids
 from db.queries.labels import box_columns
-from db.queries.status import is_pending
+from db.queries.status import is_pending, stands
 from db.records import Box, NewProposal, ProposalRecord, ReviewOutcome
 from db.tables import Image, ImageClass, Proposal, ProposalBox, Review, now
 
@@ -114,7 +114,7 @@ class ProposalQueries:
             of_chunk = select(ProposalBox).where(ProposalBox.proposal_id.in_(chunk))
             for row in self._session.scalars(of_chunk.order_by(ProposalBox.proposal_id, ProposalBox.ordinal)):
                 boxes[row.proposal_id].append(Box(row.x, row.y, row.width, row.height))
-            reviews = select(Review.proposal_id, Review.outcome).where(Review.proposal_id.in_(chunk))
+            reviews = select(Review.proposal_id, Review.outcome).where(Review.proposal_id.in_(chunk), stands(Review))
             for proposal_id, outcome in self._session.execute(reviews.order_by(Review.id)):
                 if proposal_id is not None:
                     outcomes[proposal_id] = ReviewOutcome(outcome)

@@ -1,13 +1,15 @@
 """Reviews of images by people, one row per annotation and version of it."""
 
 import json
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import exists, select
+from sqlalchemy import and_, exists, select
 from sqlalchemy.orm import Session, aliased
 
 from db.queries.bulk import chunks, insert_rows, reserve_ids
 from db.queries.labels import labels_by_id
+from db.queries.status import stands
 from db.records import LocationLabel, NewReview, ReviewOutcome, ReviewRecord
 from db.tables import LocationLabel as LabelRow
 from db.tables import Proposal, Review, now
@@ -23,22 +25,25 @@ class ReviewQueries:
         """Return the version last stored of every annotation of a Label Studio project, or of these."""
         statement = (
             select(Review.external_id, Review.external_version)
-            .where(Review.connection_id == connection_id)
+            .where(Review.connection_id == connection_id, stands(Review))
             .order_by(Review.id)
         )
         if annotation_ids is None:
-            return {row[0]: row[1] for row in self._session.execute(statement)}
+            return {row[0]: _version(row[1]) for row in self._session.execute(statement)}
         found: dict[int, str] = {}
         for chunk in chunks(annotation_ids):
             rows = self._session.execute(statement.where(Review.external_id.in_(chunk)))
-            found.update((row[0], row[1]) for row in rows)
+            found.update((row[0], _version(row[1])) for row in rows)
         return found
 
     def all(self) -> list[ReviewRecord]:
         """Return the newest version of every annotation that was ever stored, oldest first."""
         newer = aliased(Review)
         newest = ~exists().where(
-            newer.connection_id == Review.connection_id, newer.external_id == Review.external_id, newer.id > Review.id
+            newer.connection_id == Review.connection_id,
+            newer.external_id == Review.external_id,
+            newer.id > Review.id,
+            stands(newer),
         )
         columns = (
             Review.id,
@@ -51,7 +56,8 @@ class ReviewQueries:
             Proposal.run_id,
             Review.created_at,
         )
-        statement = select(*columns).outerjoin(Proposal, Proposal.id == Review.proposal_id).where(newest)
+        statement = select(*columns).outerjoin(Proposal, Proposal.id == Review.proposal_id)
+        statement = statement.where(newest, stands(Review))
         return [
             ReviewRecord(row[0], row[1], ReviewOutcome(row[2]), *row[3:])
             for row in self._session.execute(statement.order_by(Review.id))
@@ -72,27 +78,36 @@ class ReviewQueries:
 
     def images(self, connection_id: int) -> dict[int, int]:
         """Return the image of every annotation of a Label Studio project that was ever stored."""
-        statement = select(Review.external_id, Review.image_id).where(Review.connection_id == connection_id)
+        of_project = and_(Review.connection_id == connection_id, stands(Review))
+        statement = select(Review.external_id, Review.image_id).where(of_project)
         return {row[0]: row[1] for row in self._session.execute(statement)}
 
     def add(self, connection_id: int, review: NewReview) -> int:
         """Store a review and return its id; see `add_many`."""
         return self.add_many(connection_id, [review])[0]
 
-    def add_many(self, connection_id: int, reviews: Sequence[NewReview]) -> list[int]:
+    def add_many(
+        self, connection_id: int, reviews: Sequence[NewReview], *, operation_id: int | None = None
+    ) -> list[int]:
         """Store reviews and return their ids.
+
+        Args:
+            connection_id: the project that they were made in.
+            reviews: what people said.
+            operation_id: the pull that stores them.
 
         Raises:
             Conflict: (at commit) a version of an annotation is stored already.
         """
         ids = reserve_ids(self._session, Review, len(reviews)) if reviews else []
+        undone = self._undone_versions(connection_id, [review.external_id for review in reviews])
         at = now()
         rows = [
             {
                 "id": review_id,
                 "connection_id": connection_id,
                 "external_id": review.external_id,
-                "external_version": review.external_version,
+                "external_version": _distinct(review.external_version, undone.get(review.external_id, ())),
                 "image_id": review.image_id,
                 "proposal_id": review.proposal_id,
                 "outcome": review.outcome,
@@ -100,9 +115,33 @@ class ReviewQueries:
                 "iou": review.iou,
                 "seconds": review.seconds,
                 "payload": json.dumps(review.payload),
+                "operation_id": operation_id,
                 "created_at": at,
             }
             for review_id, review in zip(ids, reviews, strict=True)
         ]
         insert_rows(self._session, Review, rows)
         return ids
+
+    def _undone_versions(self, connection_id: int, annotation_ids: Sequence[int]) -> dict[int, set[str]]:
+        """Return the versions of annotations that were stored by pulls which have been undone."""
+        found: dict[int, set[str]] = defaultdict(set)
+        for chunk in chunks(annotation_ids):
+            undone = and_(Review.connection_id == connection_id, Review.external_id.in_(chunk), ~stands(Review))
+            for row in self._session.execute(select(Review.external_id, Review.external_version).where(undone)):
+                found[row[0]].add(row[1])
+        return found
+
+
+AGAIN = "~"
+"""Between a version and how often it was stored before, by pulls that were undone."""
+
+
+def _version(stored: str) -> str:
+    return stored.partition(AGAIN)[0]
+
+
+def _distinct(version: str, undone: Collection[str]) -> str:
+    """Tell a version from the same one that is kept from an undone pull."""
+    before = sum(_version(stored) == version for stored in undone)
+    return f"{version}{AGAIN}{before}" if before else version

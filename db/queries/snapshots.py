@@ -25,6 +25,7 @@ VERSION_COLUMNS = (
     ImageVersion.group_key,
     ImageVersion.split,
     ImageVersion.label_id,
+    ImageVersion.removed,
 )
 SHORTEST_HASH = 6
 
@@ -84,7 +85,7 @@ class SnapshotQueries:
                 select(*VERSION_COLUMNS)
                 .join(Image, Image.id == ImageVersion.image_id)
                 .outerjoin(ImageClass, ImageClass.id == ImageVersion.class_id)
-                .where(ImageVersion.id.in_(piece))
+                .where(ImageVersion.id.in_(piece), ImageVersion.removed.is_(False))
                 .order_by(ImageVersion.image_id)
             )
             records += records_from_rows(self._session, self._paths, self._session.execute(statement).all())

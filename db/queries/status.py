@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session, aliased
 
 from db.queries.images import count_images
 from db.records import LocationStatus, RegistryStatus, Split
-from db.tables import Image, Proposal, Retraction, Review, Run
+from db.tables import Image, Operation, Proposal, Retraction, Review, Run
 
 
 class StatusQueries:
@@ -31,7 +31,8 @@ class StatusQueries:
         waiting = select(func.count()).select_from(Proposal).join(Image, Image.id == Proposal.image_id)
         counts["pending"] = self._session.scalar(waiting.where(is_pending())) or 0
         newest = aliased(Review)
-        latest = ~exists().where(newest.proposal_id == Review.proposal_id, newest.id > Review.id)
+        later = exists().where(newest.proposal_id == Review.proposal_id, newest.id > Review.id, stands(newest))
+        latest = and_(stands(Review), ~later)
         statement = (
             select(Review.outcome, func.count()).where(Review.proposal_id.is_not(None), latest).group_by(Review.outcome)
         )
@@ -50,14 +51,21 @@ def is_pending() -> ColumnElement[bool]:
     newer = aliased(Proposal)
     taken_back = _retracted_runs()
     return and_(
+        Image.removed.is_(False),
         Image.location_status == LocationStatus.UNKNOWN,
         or_(Image.split.is_(None), Image.split != Split.TEST),
         Proposal.run_id.not_in(taken_back),
-        ~exists().where(Review.proposal_id == Proposal.id),
+        ~exists().where(Review.proposal_id == Proposal.id, stands(Review)),
         ~exists().where(
             newer.image_id == Proposal.image_id, newer.run_id > Proposal.run_id, newer.run_id.not_in(taken_back)
         ),
     )
+
+
+def stands(review: type[Review]) -> ColumnElement[bool]:
+    """Say of a review that the pull which stored it has not been undone."""
+    undone = select(Operation.id).where(Operation.undone.is_(True))
+    return or_(review.operation_id.is_(None), review.operation_id.not_in(undone))
 
 
 def _retracted_runs() -> "ColumnElement[int]":

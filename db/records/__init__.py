@@ -6,7 +6,15 @@ A location that is *known to be empty* and one that is *not known* are never the
 
 from db.imaging.boxes import Box
 from db.records.connections import ConnectionRecord, TaskLink
-from db.records.history import Event, RetractionRecord, SnapshotRecord
+from db.records.history import (
+    Event,
+    ImageChange,
+    ImageFacts,
+    OperationKind,
+    OperationRecord,
+    RetractionRecord,
+    SnapshotRecord,
+)
 from db.records.images import ImageRecord, NewImage, Split, Supervision
 from db.records.labels import Location, LocationLabel, LocationSource, LocationStatus, NewLabel
 from db.records.proposals import NewProposal, ProposalRecord
@@ -18,6 +26,8 @@ __all__ = [
     "Box",
     "ConnectionRecord",
     "Event",
+    "ImageChange",
+    "ImageFacts",
     "ImageRecord",
     "Location",
     "LocationLabel",
@@ -27,6 +37,8 @@ __all__ = [
     "NewLabel",
     "NewProposal",
     "NewReview",
+    "OperationKind",
+    "OperationRecord",
     "ProposalRecord",
     "RegistryStatus",
     "RetractionRecord",

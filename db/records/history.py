@@ -1,7 +1,10 @@
-"""Snapshots, retractions, and the events of an image's history."""
+"""Snapshots, retractions, operations that can be undone, and the events of an image's history."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+
+from db.records.images import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Event:
 
     at: datetime
     what: str
-    """registered, changed, proposed, reviewed, located."""
+    """registered, changed, removed, put back, proposed, reviewed, located, retracted, restored."""
     by: str | None
     """The person, program or file it comes from."""
     detail: str
@@ -44,3 +47,50 @@ class Event:
     tau: float | None = None
     score: float | None = None
     iou: float | None = None
+
+
+class OperationKind(StrEnum):
+    """What can be undone as a whole."""
+
+    IMPORT = "import"
+    PULL = "pull"
+    SPLIT = "split"
+    REMOVE = "remove"
+    SET = "set"
+    UNDO = "undo"
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRecord:
+    """An import, a pull, a split, a change by hand, or the undoing of one."""
+
+    id: int
+    kind: OperationKind
+    detail: str
+    author: str
+    created_at: datetime
+    undone: bool
+    undoes_id: int | None = None
+    retraction_id: int | None = None
+    """The retraction by which an undoing took labels back, or the undoing of that."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What an operation can change of an image besides its location."""
+
+    class_name: str | None
+    group: str | None
+    split: Split | None
+    removed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImageChange:
+    """What an operation made of an image, and what has become of it since."""
+
+    image_id: int
+    before: ImageFacts | None
+    """None where the operation registered it."""
+    after: ImageFacts
+    now: ImageFacts

@@ -41,6 +41,8 @@ class NewImage:
     """32 x 32 grey values, what near-duplicates are found by."""
     origin: str | None = None
     """Who or what says all this, in words."""
+    operation_id: int | None = None
+    """The import that registers it."""
     remark: str | None = None
     """What somebody should know about how the file was read."""
 
@@ -58,6 +60,8 @@ class ImageRecord:
     group: str | None
     split: Split | None
     label: LocationLabel | None = None
+    removed: bool = False
+    """Taken out of the data set; only its history and snapshots from before still show it."""
 
     @property
     def key(self) -> str:

@@ -70,6 +70,8 @@ class NewLabel:
     restores_id: int | None = None
     mask_hash: str | None = None
     """Of a mask that is stored already; otherwise `location.mask_png` is stored."""
+    operation_id: int | None = None
+    """The import or pull that stores it, so that it can be undone with it."""
 
 
 @dataclass(frozen=True, slots=True)

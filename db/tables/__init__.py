@@ -10,7 +10,7 @@ holds, every change of an image leaves a row in image_versions, and the test spl
 """
 
 from db.tables.base import Base, now
-from db.tables.history import RetractedLabel, Retraction, Snapshot
+from db.tables.history import Operation, RegistryIdentity, RetractedLabel, Retraction, Snapshot
 from db.tables.images import Fingerprint, Image, ImageClass, ImageVersion, NearDuplicate, Thumbnail
 from db.tables.labels import LocationBox, LocationLabel, Mask
 from db.tables.runs import Proposal, ProposalBox, Run
@@ -31,8 +31,10 @@ __all__ = [
     "LocationLabel",
     "Mask",
     "NearDuplicate",
+    "Operation",
     "Proposal",
     "ProposalBox",
+    "RegistryIdentity",
     "RetractedLabel",
     "Retraction",
     "Review",

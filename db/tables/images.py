@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, Text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.tables.base import Base, UtcDateTime, now
@@ -25,7 +25,7 @@ class Image(Base):
         CheckConstraint("width > 0 AND height > 0", name="size"),
         CheckConstraint("split IN ('train', 'val', 'test')", name="split"),
         # Covers everything that `partly status` counts.
-        Index(None, "split", "class_id", "location_status"),
+        Index(None, "split", "class_id", "location_status", "removed"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -42,6 +42,10 @@ class Image(Base):
     location_status: Mapped[str] = mapped_column(String(16), default="unknown", server_default="unknown")
     origin: Mapped[str | None] = mapped_column(Text)
     """Who or what wrote this row last, in words."""
+    removed: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Taken out of the data set; kept for the history and for snapshots from before."""
+    operation_id: Mapped[int | None]
+    """The operation that changed this row last, where it was one that can be undone."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
@@ -58,6 +62,8 @@ class ImageVersion(Base):
     group_key: Mapped[str | None] = mapped_column(Text)
     split: Mapped[str | None] = mapped_column(String(8))
     label_id: Mapped[int | None]
+    removed: Mapped[bool] = mapped_column(default=False, server_default=false())
+    operation_id: Mapped[int | None]
     origin: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 

@@ -61,6 +61,8 @@ class LocationLabel(Base):
     """Said about a test image on purpose; without it a trigger refuses."""
     origin: Mapped[str | None] = mapped_column(Text)
     """What said it, in words: the import of a file, the pull from a server."""
+    operation_id: Mapped[int | None]
+    """The import or pull that stored it."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 

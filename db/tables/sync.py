@@ -26,18 +26,18 @@ class Connection(Base):
 
 
 class LabelStudioTask(Base):
-    """An image's task in a Label Studio project."""
+    """An image's task in a Label Studio project. An image that is proposed again gets a task of a later round."""
 
     __tablename__ = "label_studio_tasks"
-    __table_args__ = (UniqueConstraint("connection_id", "task_id"),)
+    __table_args__ = (Index(None, "image_id"),)
 
     connection_id: Mapped[int] = mapped_column(
         ForeignKey("connections.id", ondelete="RESTRICT"), primary_key=True, autoincrement=False
     )
-    image_id: Mapped[int] = mapped_column(
-        ForeignKey("images.id", ondelete="RESTRICT"), primary_key=True, autoincrement=False
-    )
-    task_id: Mapped[int]
+    task_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="RESTRICT"))
+    round: Mapped[int] = mapped_column(default=1, server_default="1")
+    """Counts the image's tasks in the project; the one of the highest round is the one that people are shown."""
     proposal_id: Mapped[int | None] = mapped_column(ForeignKey("proposals.id", ondelete="RESTRICT"))
     control: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Sent without its proposal on purpose."""
@@ -71,6 +71,8 @@ class Review(Base):
     iou: Mapped[float | None]
     seconds: Mapped[float | None]
     payload: Mapped[dict[str, Any]] = mapped_column(JSON)
+    operation_id: Mapped[int | None]
+    """The pull that stored it."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
@@ -122,6 +124,7 @@ class SyncStep(Base):
     proposal_id: Mapped[int | None] = mapped_column(ForeignKey("proposals.id", ondelete="RESTRICT"))
     control: Mapped[bool] = mapped_column(default=False, server_default=false())
     readers: Mapped[int] = mapped_column(default=1, server_default="1")
+    round: Mapped[int] = mapped_column(default=1, server_default="1")
     address: Mapped[str | None] = mapped_column(Text)
     """Where the server has the image, so that it is not uploaded twice."""
     detail: Mapped[str | None] = mapped_column(Text)

@@ -11,6 +11,7 @@ import pytest
 
 from annotator.datasets.phantoms import write_phantoms
 from cli.documents import document_of
+from db.maintenance.backup import upgrade_registry
 from db.records import Split
 from db.registry import open_registry
 from learner.evaluation.evaluate import evaluate_run
@@ -24,7 +25,9 @@ ASSET = Path(__file__).parent / "assets" / "old_run"
 def old(tmp_path):
     shutil.copytree(ASSET, tmp_path, dirs_exist_ok=True)
     write_phantoms(tmp_path / "phantoms", 20, seed=5)
-    registry = open_registry(f"sqlite:///{tmp_path}/registry.sqlite3", tmp_path)
+    url = f"sqlite:///{tmp_path}/registry.sqlite3"
+    upgrade_registry(url, tmp_path)
+    registry = open_registry(url, tmp_path)
     yield registry
     registry.close()
 

@@ -11,7 +11,7 @@ the same place (IoU of at least .5). Every review stays in the history; a decisi
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from db.errors import InvalidArgument
@@ -82,7 +82,14 @@ def _majority(opinions: Sequence[Opinion]) -> Opinion | None:
     return opinions[best[2]] if best is not None and best[0] * 2 > len(opinions) else None
 
 
-def settle_images(tx: Transaction, image_ids: Iterable[int], policy: str, *, change_test: bool = False) -> list[int]:
+def settle_images(
+    tx: Transaction,
+    image_ids: Iterable[int],
+    policy: str,
+    *,
+    change_test: bool = False,
+    operation_id: int | None = None,
+) -> list[int]:
     """Apply a policy to images with several reviewers.
 
     Args:
@@ -90,6 +97,7 @@ def settle_images(tx: Transaction, image_ids: Iterable[int], policy: str, *, cha
         image_ids: images with a new review.
         policy: see above.
         change_test: apply it to test images too.
+        operation_id: the pull that decides.
 
     Returns:
         The images for which no review holds; their location is unknown until one does.
@@ -108,7 +116,7 @@ def settle_images(tx: Transaction, image_ids: Iterable[int], policy: str, *, cha
             contested.append(image.id)
         decision = _decision(image, opinions, winner, policy)
         if decision is not None:
-            decisions.append(decision)
+            decisions.append(replace(decision, operation_id=operation_id))
     tx.labels.append_many(decisions)
     return contested
 

@@ -31,6 +31,8 @@ class PullRequest:
     """Read an annotation without a box as "no lesion"; without it only the explicit choice is."""
     full: bool = False
     """Look at every task, not only at those that changed since the last pull."""
+    author: str = "unknown"
+    """Who pulls, for the history."""
 
     def to_document(self) -> dict[str, Any]:
         """Write what decides how reviews are read, for the journal, whose keys never change."""
@@ -52,6 +54,8 @@ class PullReport:
     """Images whose label was changed both here and in Label Studio since the last pull; Label Studio's holds."""
     gone: int = 0
     """Images whose task was deleted in Label Studio; their reviews stay."""
+    operation: int | None = None
+    """Its number, for undoing it; None if it stored no review or on a dry run."""
     catch: int = 0
     """Responses to attention checks; none becomes a label."""
     skipped: list[Skipped] = field(default_factory=list)

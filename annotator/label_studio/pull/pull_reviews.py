@@ -22,6 +22,7 @@ from annotator.label_studio.pull.plan import (
     parent_version,
     plan_pull,
 )
+from annotator.label_studio.pull.withdraw import Withdrawn, find_withdrawn, withdraw
 from annotator.label_studio.sync_journal import journaled
 from annotator.label_studio.sync_report import PlannedPull, counts_of
 from db.progress import Progress, SilentProgress
@@ -32,19 +33,15 @@ from db.records import (
     LocationSource,
     LocationStatus,
     NewLabel,
+    OperationKind,
     ProposalRecord,
     ReviewOutcome,
-    Split,
     TaskLink,
 )
 from db.records.sync import StepAction, SyncKind, SyncRecord, SyncStatus, SyncStep
 from db.registry import Registry, Transaction
 
 CHUNK = 200
-
-Withdrawn = list[tuple[int, int, int]]
-"""Label, image and annotation."""
-
 
 def pull_reviews(
     registry: Registry,
@@ -78,31 +75,33 @@ def pull_reviews(
     users = client.user_names() if changed.tasks or policy != LATEST else {}
     known = read_known(registry, connection, changed.tasks, users, policy)
     plan = plan_pull(changed.tasks, known, change_test=change_test, empty_is_none=request.empty_is_none)
-    withdrawn = _withdrawn(registry, connection, changed.tasks, known.images, change_test=change_test)
+    withdrawn = find_withdrawn(registry, connection, changed.tasks, known.images, change_test=change_test)
     report = _report(registry, connection, changed, known, plan, withdrawn, last)
     if dry_run or changed.unchanged or (mark is not None and not changed.tasks):
         return report
     with journaled(registry, connection, SyncKind.PULL, options) as journal:
         steps = journal.plan([_step(planned) for planned in plan.reviews])
-        _withdraw(registry, connection, withdrawn)
+        withdraw(registry, connection, withdrawn)
         contested: list[int] = []
+        operation = _begin_operation(registry, connection, request, plan)
         # No bar for nothing.
         shown = progress if progress is not None and plan.reviews else SilentProgress()
         with shown.task("storing reviews", len(plan.reviews)) as task:
             for start in range(0, len(plan.reviews), CHUNK):
                 chunk = plan.reviews[start : start + CHUNK]
-                contested += _store(registry, connection, chunk, known, policy, change_test=change_test)
+                contested += _store(registry, connection, chunk, known, request, operation)
                 journal.done(steps[start : start + CHUNK])
                 task.advance(len(chunk))
         _store_attention_responses(registry, connection, plan)
-        report = replace(report, contested=contested)
+        report = replace(report, contested=contested, operation=operation)
         journal.finish(counts_of(report), _mark(registry, connection, changed, known, plan, report))
     return report
 
 
 def _usable_mark(tx: Transaction, last: SyncRecord | None, options: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return where this pull can begin; None where everything has to be looked at again."""
-    if last is None or last.options != options:
+    if last is None or last.options != options or last.mark.get("undo", 0) != tx.operations.last_undo():
+        # After an undoing, reviews may be missing that were stored before.
         return None
     if last.mark.get("waiting") and last.mark.get("position") != tx.snapshots.position():
         # Something was skipped that the registry may know better by now.
@@ -126,7 +125,7 @@ def _mark(
         tx.connections.set_annotation_counts(
             connection.id, {task_id: count for task_id, count in new.items() if old.get(task_id, count) != count}
         )
-        position = tx.snapshots.position()
+        position, undo = tx.snapshots.position(), tx.operations.last_undo()
     return {
         "changed_at": changed.totals.changed_at,
         "since": changed.since,
@@ -135,6 +134,7 @@ def _mark(
         "waiting": plan.waiting,
         "unsettled": plan.unsettled,
         "position": position,
+        "undo": undo,
         "gone": report.gone,
     }
 
@@ -251,75 +251,43 @@ def _earlier_proposals(
     return found
 
 
-def _withdrawn(
-    registry: Registry,
-    connection: ConnectionRecord,
-    tasks: Sequence[Mapping[str, Any]],
-    images: Mapping[str, ImageRecord],
-    *,
-    change_test: bool,
-) -> Withdrawn:
-    """Find what annotations said that are not there any more, while their task is.
-
-    A task that is gone says nothing about the labels: a project that was emptied there takes no label with it.
-    """
-    standing: set[int] = set()
-    listed: dict[int, ImageRecord] = {}
-    for task in tasks:
-        image = image_of(task, images)
-        if image is not None:
-            listed[image.id] = image
-            annotations = task.get("annotations") or []
-            standing.update(int(item["id"]) for item in annotations if not item.get("was_cancelled"))
-    with registry.read() as tx:
-        known = tx.reviews.images(connection.id) if listed else {}
-        gone = [key for key, image_id in known.items() if image_id in listed and key not in standing]
-        return [
-            (label_id, image_id, annotation_id)
-            for label_id, image_id, annotation_id in tx.retractions.statements_of_annotations(connection.id, gone)
-            if change_test or listed[image_id].split is not Split.TEST
-        ]
-
-
-def _withdraw(registry: Registry, connection: ConnectionRecord, withdrawn: Withdrawn) -> None:
-    if not withdrawn:
-        return
-    with registry.begin() as tx:
-        # Another pull may have been here since.
-        standing = tx.retractions.standing([label_id for label_id, _, _ in withdrawn])
-        left = [(label_id, image_id) for label_id, image_id, _ in withdrawn if label_id in standing]
-        if left:
-            number = tx.retractions.add(
-                [label_id for label_id, _ in left],
-                author=f"deleted in Label Studio {connection.url} project {connection.project_id}",
-            )
-            tx.retractions.settle([image_id for _, image_id in left], retraction_id=number)
-
-
 def _store(
     registry: Registry,
     connection: ConnectionRecord,
     chunk: Sequence[PlannedReview],
     known: Known,
-    policy: str,
-    *,
-    change_test: bool,
+    request: PullRequest,
+    operation: int | None,
 ) -> list[int]:
     """Store a chunk of reviews and the labels that follow; returns the images for which no review holds."""
+    change_test = request.change_test
     with registry.begin() as tx:
         # Another pull may have been here since the plan was made.
         stored = tx.reviews.versions(connection.id, [planned.review.external_id for planned in chunk])
         fresh = [item for item in chunk if stored.get(item.review.external_id) != item.review.external_version]
-        review_ids = tx.reviews.add_many(connection.id, [planned.review for planned in fresh])
+        review_ids = tx.reviews.add_many(
+            connection.id, [planned.review for planned in fresh], operation_id=operation
+        )
         labels: list[NewLabel] = []
         spoke_last: dict[int, int] = {}
         for review_id, planned in zip(review_ids, fresh, strict=True):
             label = _label(tx, connection, planned, review_id, known.proposals, spoke_last, change_test=change_test)
             if label is not None:
-                labels.append(label)
+                labels.append(replace(label, operation_id=operation))
                 spoke_last[label.image_id] = planned.review.external_id
         tx.labels.append_many(labels)
-        return settle_images(tx, {planned.review.image_id for planned in chunk}, policy, change_test=change_test)
+        images = {planned.review.image_id for planned in chunk}
+        return settle_images(tx, images, request.policy, change_test=change_test, operation_id=operation)
+
+
+def _begin_operation(
+    registry: Registry, connection: ConnectionRecord, request: PullRequest, plan: PullPlan
+) -> int | None:
+    if not plan.reviews:
+        return None
+    detail = f"pull of {len(plan.reviews)} reviews from {connection.url} project {connection.project_id}"
+    with registry.begin() as tx:
+        return tx.operations.begin(OperationKind.PULL, detail, author=request.author)
 
 
 def _label(

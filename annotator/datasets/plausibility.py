@@ -1,0 +1,66 @@
+"""Notices a data set that is being read in the wrong layout, before anything of it is registered; pure."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from annotator.datasets.formats.entries import Entry
+
+NOT_CLASSES = frozenset(
+    {"image", "images", "img", "imgs", "jpegimages", "mask", "masks", "label", "labels", "annotation", "annotations"}
+    | {"segmentation", "segmentations", "segmentationclass", "ground_truth", "groundtruth", "gt", "data", "dataset"}
+    | {"train", "training", "val", "valid", "validation", "test", "testing"}
+)
+"""What folders of data sets are called, and hardly any class."""
+MASK_WORD = re.compile(
+    r"[_\- .](mask|seg|segmentation|gt|groundtruth|ground_truth|label)s?[_\- .]?\d*$", re.IGNORECASE
+)
+"""How the name of a mask file goes on after the name of its image."""
+MASK_FOLDERS = frozenset(
+    {"mask", "masks", "gt", "groundtruth", "ground_truth", "annotations", "segmentation", "segmentations"}
+    | {"segmentationclass", "segmentationobject"}
+)
+NEED_LABELS = frozenset({"yolo", "voc"})
+"""Layouts in which every image that shows something has a label file of its own."""
+FEW_MASKS = 3
+MASK_SHARE = 0.2
+
+
+def suspicions(entries: Sequence[Entry], layout: str) -> list[str]:
+    """Say what speaks for another layout than the one that the data set was read in.
+
+    Args:
+        entries: what the reader found.
+        layout: the layout it was read in.
+
+    Returns:
+        One sentence each; none for a data set that looks as it should.
+    """
+    found = []
+    classes = Counter(entry.class_name for entry in entries if entry.class_name is not None)
+    odd = [name for name in classes if name.strip().lower() in NOT_CLASSES]
+    if odd:
+        named = " and ".join(f"{name!r} ({classes[name]} images)" for name in sorted(odd))
+        found.append(f"read as {layout}, its classes would be {named}: that is what folders are called, not classes")
+    masks = _masks_among(entries)
+    if len(masks) >= FEW_MASKS and len(masks) >= MASK_SHARE * len(entries):
+        found.append(
+            f"{len(masks)} of {len(entries)} images look like the masks of others, such as {masks[0]}; they would be "
+            "registered as images"
+        )
+    if layout in NEED_LABELS and entries and not any(entry.has_location for entry in entries):
+        found.append(f"read as {layout}, not one of its {len(entries)} images has a label file")
+    return found
+
+
+def _masks_among(entries: Sequence[Entry]) -> list[str]:
+    stems = {PurePosixPath(entry.name).with_suffix("").as_posix() for entry in entries}
+    found = []
+    for entry in entries:
+        stem = PurePosixPath(entry.name).with_suffix("").as_posix()
+        base = MASK_WORD.sub("", stem)
+        in_masks = any(part.lower() in MASK_FOLDERS for part in PurePosixPath(entry.name).parts[:-1])
+        if in_masks or (base != stem and base in stems):
+            found.append(entry.name)
+    return found

@@ -1,0 +1,57 @@
+"""Takes back what annotations said that were deleted, or turned into a skip, after they were pulled."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from annotator.label_studio.payload.tasks import image_of
+from db.records import ConnectionRecord, ImageRecord, Split
+from db.registry import Registry
+
+Withdrawn = list[tuple[int, int, int]]
+"""Label, image and annotation."""
+
+
+def find_withdrawn(
+    registry: Registry,
+    connection: ConnectionRecord,
+    tasks: Sequence[Mapping[str, Any]],
+    images: Mapping[str, ImageRecord],
+    *,
+    change_test: bool,
+) -> Withdrawn:
+    """Find what annotations said that are not there any more, while their task is.
+
+    A task that is gone says nothing about the labels: a project that was emptied there takes no label with it.
+    """
+    standing: set[int] = set()
+    listed: dict[int, ImageRecord] = {}
+    for task in tasks:
+        image = image_of(task, images)
+        if image is not None:
+            listed[image.id] = image
+            annotations = task.get("annotations") or []
+            standing.update(int(item["id"]) for item in annotations if not item.get("was_cancelled"))
+    with registry.read() as tx:
+        known = tx.reviews.images(connection.id) if listed else {}
+        gone = [key for key, image_id in known.items() if image_id in listed and key not in standing]
+        return [
+            (label_id, image_id, annotation_id)
+            for label_id, image_id, annotation_id in tx.retractions.statements_of_annotations(connection.id, gone)
+            if change_test or listed[image_id].split is not Split.TEST
+        ]
+
+
+def withdraw(registry: Registry, connection: ConnectionRecord, withdrawn: Withdrawn) -> None:
+    """Retract the labels that withdrawn annotations made."""
+    if not withdrawn:
+        return
+    with registry.begin() as tx:
+        # Another pull may have been here since.
+        standing = tx.retractions.standing([label_id for label_id, _, _ in withdrawn])
+        left = [(label_id, image_id) for label_id, image_id, _ in withdrawn if label_id in standing]
+        if left:
+            number = tx.retractions.add(
+                [label_id for label_id, _ in left],
+                author=f"deleted in Label Studio {connection.url} project {connection.project_id}",
+            )
+            tx.retractions.settle([image_id for _, image_id in left], retraction_id=number)
