@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from annotator.datasets.import_images import import_images
 from annotator.label_studio.client import EVERYTHING, TASKS_PAGE, LabelStudioClient
-from annotator.label_studio.connect import connect_project
+from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.local_server import StudioPaths, read_account, start_studio, stop_studio
 from annotator.label_studio.payload.labeling_config import CONFIG
 from annotator.label_studio.pull import incremental as changes_module
@@ -118,7 +118,9 @@ def measure(count: int, changes: int, folder: Path, paths: StudioPaths, url: str
             place = folder / f"round-{round_number}"
             place.mkdir()
             registry = make_registry(place, count)
-            connection, _, _ = connect_project(registry, client, title=f"sync {round_number}", media_folder=paths.media)
+            connection, _, _ = connect_project(
+                registry, client, ConnectRequest(title=f"sync {round_number}"), media_folder=paths.media
+            )
             push_images(registry, client, media_folder=paths.media, dry_run=True)
             pushes.append(timed(lambda: push_images(registry, client, media_folder=paths.media)))  # noqa: B023
             tasks = plain_listing(client, connection.project_id)
@@ -134,7 +136,9 @@ def measure(count: int, changes: int, folder: Path, paths: StudioPaths, url: str
             ]  # fmt: skip
             imports.append(timed(lambda: plain_import(client, documents)))  # noqa: B023
             project_id = plain_import(client, annotate(client, tasks))
-            connect_project(registry, client, title="annotated", project_id=project_id, media_folder=paths.media)
+            connect_project(
+                registry, client, ConnectRequest(title="annotated", project_id=project_id), media_folder=paths.media
+            )
             listings.append(timed(lambda: plain_listing(client, project_id)))  # noqa: B023
             pulls.append(timed(lambda: pull_reviews(registry, client)))  # noqa: B023
             with registry.read() as tx:
@@ -187,7 +191,7 @@ def count_requests(client: LabelStudioClient, proxy: FaultyProxy, place: Path, p
     """Count the requests of a push of so many tasks."""
     place.mkdir()
     registry = make_registry(place, count)
-    connect_project(registry, client, title=f"count {count}", media_folder=paths.media)
+    connect_project(registry, client, ConnectRequest(title=f"count {count}"), media_folder=paths.media)
     before = proxy.requests
     push_images(registry, client, media_folder=paths.media)
     registry.close()

@@ -127,21 +127,22 @@ class Workspace:
         title: str | None,
         project_id: int | None = None,
         masks: bool = False,
+        adopt: bool = False,
         dry_run: bool = False,
     ) -> "ConnectResult":
         """Connect the registry with a project: the one asked for, else the last one, else that of partly.toml."""
-        from annotator.label_studio.connect import connect_project, known_project
+        from annotator.label_studio.connect import ConnectRequest, connect_project, known_project
 
         if project_id is None and title is None:
             project_id = known_project(self.registry, client.url)
+        request = ConnectRequest(title=title or self.settings.title, project_id=project_id, masks=masks, adopt=adopt)
         return connect_project(
             self.registry,
             client,
-            title=title or self.settings.title,
-            project_id=project_id,
+            request,
             media_folder=self.media_folder(client.url),
-            masks=masks,
             dry_run=dry_run,
+            progress=self.progress,
         )
 
     def media_folder(self, url: str) -> "Path | None":

@@ -193,9 +193,7 @@ def hide_locations(entries: Sequence[Entry], *, keep: float, seed: int) -> list[
 class _Writer:
     """Writes opened images into the registry, a chunk in a transaction."""
 
-    def __init__(
-        self, registry: Registry, tally: _Tally, request: ImportRequest, *, dry_run: bool
-    ) -> None:
+    def __init__(self, registry: Registry, tally: _Tally, request: ImportRequest, *, dry_run: bool) -> None:
         self._registry = registry
         self._tally = tally
         self._request = request

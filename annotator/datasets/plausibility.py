@@ -13,9 +13,7 @@ NOT_CLASSES = frozenset(
     | {"train", "training", "val", "valid", "validation", "test", "testing"}
 )
 """What folders of data sets are called, and hardly any class."""
-MASK_WORD = re.compile(
-    r"[_\- .](mask|seg|segmentation|gt|groundtruth|ground_truth|label)s?[_\- .]?\d*$", re.IGNORECASE
-)
+MASK_WORD = re.compile(r"[_\- .](mask|seg|segmentation|gt|groundtruth|ground_truth|label)s?[_\- .]?\d*$", re.IGNORECASE)
 """How the name of a mask file goes on after the name of its image."""
 MASK_FOLDERS = frozenset(
     {"mask", "masks", "gt", "groundtruth", "ground_truth", "annotations", "segmentation", "segmentations"}

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from annotator.errors import ProjectUnusable
 from annotator.label_studio.client import LabelStudioClient, Project
+from annotator.label_studio.ownership import adopt_project, own_project
 from annotator.label_studio.payload.labeling_config import MASK_TOOLS, config_problem, has_mask_tools
+from db.progress import Progress
 from db.records import ConnectionRecord
 from db.registry import Registry
 
@@ -13,6 +15,20 @@ MEDIA_LOCAL = "local"
 """Images are served from a folder on the server's own machine."""
 MEDIA_UPLOAD = "upload"
 """Images are uploaded to the server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectRequest:
+    """Which project to connect with."""
+
+    title: str
+    """Of the project to find or create, where no number is given."""
+    project_id: int | None = None
+    """An existing project; its labeling interface is checked, never changed."""
+    masks: bool = False
+    """The project is to have tools for masks: paint and outlines."""
+    adopt: bool = False
+    """Take the project over if it is another registry's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +41,8 @@ class ConnectResult:
     """None where a dry run would create it."""
     user: str
     """E-mail address of the token's owner."""
+    adopted: int = 0
+    """Tasks taken over from another registry."""
 
     @property
     def project_id(self) -> int:
@@ -48,33 +66,35 @@ def known_project(registry: Registry, url: str) -> int | None:
 def connect_project(
     registry: Registry,
     client: LabelStudioClient,
+    request: ConnectRequest,
     *,
-    title: str,
-    project_id: int | None = None,
     media_folder: Path | None = None,
-    masks: bool = False,
     dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> ConnectResult:
     """Make a project the one that push and pull work with.
 
     Args:
         registry: which to connect.
         client: to the server.
-        title: of the project to find or create, where no id is given.
-        project_id: an existing project; its labeling interface is checked, never changed.
+        request: the project.
         media_folder: folder that the server, on this same machine, can serve; None to upload images.
-        masks: the project is to have tools for masks: paint and outlines.
         dry_run: check everything, create and store nothing.
+        progress: where to show how far an adoption is.
 
     Returns:
         The connection and the project; a dry run stores no connection and creates no project.
 
     Raises:
         ConnectionFailed, AuthRejected: the server or the token does not do.
-        ProjectUnusable: the project does not exist or has another labeling interface.
+        ProjectUnusable: the project does not exist, has another labeling interface, or is another registry's.
     """
     user = client.whoami()
-    project = client.get_project(project_id) if project_id is not None else client.find_project(title)
+    title, masks = request.title, request.masks
+    if request.project_id is not None:
+        project: Project | None = client.get_project(request.project_id)
+    else:
+        project = client.find_project(title)
     if project is not None and (problem := config_problem(project.config)):
         raise ProjectUnusable(
             f"project {project.id} ({project.title!r}) has a labeling interface that partly cannot work "
@@ -86,12 +106,19 @@ def connect_project(
             f"project {project.id} ({project.title!r}) has no tools for masks. It was not changed; connect to another "
             "with --title NAME, or add to its labeling interface, in its settings:" + MASK_TOOLS
         )
+    if project is not None and not request.adopt:
+        own_project(registry, client, project.id, dry_run=dry_run)
     if dry_run:
-        return ConnectResult(None, project, user)
+        taken = adopt_project(registry, client, project.id, dry_run=True) if project and request.adopt else 0
+        return ConnectResult(None, project, user, taken)
+    created = project is None
     project = project or client.create_project(title, masks=masks)
+    if created:
+        own_project(registry, client, project.id)
+    adopted = 0 if created or not request.adopt else adopt_project(registry, client, project.id, progress=progress)
     if media_folder is not None:
         client.ensure_local_storage(project.id, media_folder)
     media = MEDIA_LOCAL if media_folder is not None else MEDIA_UPLOAD
     with registry.begin() as tx:
         connection = tx.connections.use(url=client.url, project_id=project.id, media=media)
-    return ConnectResult(connection, project, user)
+    return ConnectResult(connection, project, user, adopted)

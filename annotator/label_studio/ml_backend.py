@@ -10,7 +10,7 @@ from typing import Any
 
 from annotator.errors import LabelStudioError, ProjectUnusable
 from annotator.label_studio.client import LabelStudioClient
-from annotator.label_studio.payload.tasks import CONTROL, LIVE_TITLE, image_ids_of, image_of, prediction_of
+from annotator.label_studio.payload.tasks import CONTROL, LIVE_TITLE, as_own, image_ids_of, image_of, prediction_of
 from annotator.label_studio.web_server import Handler
 from db.records import ProposalRecord
 from db.registry import Registry
@@ -66,8 +66,9 @@ class MlBackend:
 
     def predict(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a list of predictions for every task, in the order of the tasks."""
-        tasks = [task for task in request.get("tasks") or [] if isinstance(task, Mapping)]
         with self._registry.read() as tx:
+            identity = tx.connections.identity()
+            tasks = [as_own(task, identity) for task in request.get("tasks") or [] if isinstance(task, Mapping)]
             images = {image.key: image for image in tx.images.select(ids=image_ids_of(tasks))}
             blind = set(tx.connections.control_images())
         # By key: a number alone could be of an image in another registry.

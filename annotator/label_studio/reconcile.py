@@ -6,8 +6,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.ownership import own_project
 from annotator.label_studio.payload.labeling_config import config_problem
-from annotator.label_studio.payload.tasks import KEY, LIVE_TITLE, image_ids_of, image_of, is_as_sent, key_of
+from annotator.label_studio.payload.tasks import (
+    KEY,
+    LIVE_TITLE,
+    as_own,
+    image_ids_of,
+    image_of,
+    is_as_sent,
+    is_of_another,
+    key_of,
+)
 from annotator.label_studio.pull.consensus import LATEST
 from annotator.label_studio.pull.plan import SAID_THERE, plan_pull
 from annotator.label_studio.pull.pull_reviews import read_known
@@ -19,6 +29,8 @@ from db.registry import Registry
 DUPLICATE = "studio_duplicate_tasks"
 TASK_GONE = "studio_task_deleted"
 IMAGE_GONE = "studio_unknown_image"
+IMAGE_REMOVED = "studio_image_removed"
+OTHER_REGISTRY = "studio_other_registry"
 FOREIGN = "studio_foreign_tasks"
 NOT_PULLED = "studio_not_pulled"
 UNSETTLED = "studio_annotation_unsettled"
@@ -52,15 +64,17 @@ def compare_with_studio(registry: Registry, client: LabelStudioClient) -> list[D
     """
     with registry.read() as tx:
         connection = tx.connections.current()
+    identity = own_project(registry, client, connection.project_id, dry_run=True)
     project = client.get_project(connection.project_id)
     shown = client.shown_predictions(connection.project_id)
-    tasks = client.list_tasks(connection.project_id, with_annotations=True)
+    tasks = [as_own(task, identity) for task in client.list_tasks(connection.project_id, with_annotations=True)]
     with registry.read() as tx:
         links = tx.connections.links(connection.id)
         versions = tx.reviews.versions(connection.id)
         annotated = tx.reviews.images(connection.id)
         ids = {*image_ids_of(tasks), *links, *annotated.values()}
         images = {image.id: image for image in tx.images.select(ids=ids)}
+        removed = {image.key: image for image in tx.images.select(ids=ids, removed=True)}
         last_push = tx.journal.last(connection.id, SyncKind.PUSH)
         left = (
             tx.journal.steps(last_push.id, states=[StepState.PLANNED, StepState.SENT]) if last_push is not None else []
@@ -70,7 +84,7 @@ def compare_with_studio(registry: Registry, client: LabelStudioClient) -> list[D
     waiting = set(plan.unsettled)
     unsettled = {item.task: item.reason for item in plan.skipped if item.task is not None and item.task in waiting}
     differences = [
-        *_task_differences(tasks, links, images),
+        *_task_differences(tasks, links, images, removed),
         *_annotation_differences(tasks, images, versions, annotated, unsettled),
     ]
     if left and last_push is not None and not is_at_work(last_push):
@@ -104,21 +118,31 @@ def _unserved(
 
 
 def _task_differences(
-    tasks: Sequence[Mapping[str, Any]], links: Mapping[int, TaskLink], images: Mapping[int, ImageRecord]
+    tasks: Sequence[Mapping[str, Any]],
+    links: Mapping[int, TaskLink],
+    images: Mapping[int, ImageRecord],
+    removed: Mapping[str, ImageRecord],
 ) -> list[Difference]:
     by_key: dict[str, list[int]] = defaultdict(list)
     foreign: list[int] = []
+    others: list[int] = []
     for task in tasks:
         key = key_of(task)
-        if key:
+        if is_of_another(task):
+            others.append(int(task["id"]))
+        elif key:
             by_key[key].append(int(task["id"]))
         else:
             foreign.append(int(task["id"]))
     known = {image.key: image for image in images.values()}
     differences = []
     for key, task_ids in by_key.items():
-        if key not in known:
-            why = f"task {task_ids[0]} shows image {key}, which is not in this registry; delete it in Label Studio"
+        if key in removed:
+            why = f"task {task_ids[0]} shows an image that was removed from the data set; its reviews are not pulled. "
+            why += "Delete the task in Label Studio, or put the image back: partly undo --list"
+            differences.append(Difference(IMAGE_REMOVED, [removed[key]], why, task_ids))
+        elif key not in known:
+            why = f"task {task_ids[0]} shows image {key}, which is not in this registry; it is left alone"
             differences.append(Difference(IMAGE_GONE, [], why, task_ids))
         elif len(task_ids) > 1:
             listed = ", ".join(map(str, sorted(task_ids)))
@@ -129,6 +153,10 @@ def _task_differences(
         if image is not None and image.key not in by_key:
             why = f"task {link.task_id} was deleted in Label Studio; to create it again: partly push --recreate"
             differences.append(Difference(TASK_GONE, [image], why, [link.task_id]))
+    if others:
+        why = f"{len(others)} tasks belong to another registry; they are left alone. To take over those whose images "
+        why += "are registered here: partly connect --adopt"
+        differences.append(Difference(OTHER_REGISTRY, [], why, others))
     if foreign:
         why = f"{len(foreign)} tasks were not made by partly; they are left alone"
         differences.append(Difference(FOREIGN, [], why, foreign))

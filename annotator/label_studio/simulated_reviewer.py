@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.payload.labeling_config import NO_LESION, regions_in, result_from_boxes, result_from_verdict
 from annotator.label_studio.payload.percent import box_from_percent
-from annotator.label_studio.payload.tasks import KEY, key_of
+from annotator.label_studio.payload.tasks import image_key_of
 from db.imaging.geometry import boxes_iou
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, Location
@@ -49,13 +49,12 @@ def review_tasks(
     """
     done: Counter[str] = Counter()
     tasks = [
-        task
+        (task, truths[key])
         for task in client.list_tasks(project_id, with_annotations=True)
-        if not task.get("annotations") and key_of(task) in truths
+        if not task.get("annotations") and (key := image_key_of(task)) in truths
     ]
     with (progress or SilentProgress()).task("reviewing", len(tasks)) as bar:
-        for task in tasks:
-            truth = truths[task["data"][KEY]]
+        for task, truth in tasks:
             image, boxes = truth.image, truth.location.boxes
             predictions = sorted(task.get("predictions") or [], key=lambda prediction: -int(prediction["id"]))
             parent = predictions[0] if predictions else None

@@ -82,11 +82,14 @@ def connect(
     ] = None,
     project_id: Annotated[int | None, typer.Option(help="Use the existing project with this ID.")] = None,
     masks: Annotated[bool, typer.Option("--masks", help="Add brush and polygon tools for masks.")] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Take the project over from another registry, whose place this one takes.")
+    ] = False,
     dry_run: DryRun = False,
 ) -> None:
     """Check the server and the token, and find or create the project for push and pull."""
     with work.client(url or _local_url(work)) as client:
-        found = work.connect(client, title=title, project_id=project_id, masks=masks, dry_run=dry_run)
+        found = work.connect(client, title=title, project_id=project_id, masks=masks, adopt=adopt, dry_run=dry_run)
         document = {
             "url": client.url,
             "user": found.user,
@@ -94,6 +97,7 @@ def connect(
             "title": found.project.title if found.project else title or work.settings.title,
             "media": found.connection.media if found.connection else None,
             "address": f"{client.url}/projects/{found.project.id}" if found.project else None,
+            "adopted": found.adopted,
         }
     work.output.document(document, (("", ""), list(document.items())))
 

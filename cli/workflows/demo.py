@@ -19,7 +19,7 @@ from annotator.datasets.import_images import ImportRequest, import_listing
 from annotator.datasets.phantoms import write_phantoms
 from annotator.errors import LabelStudioError
 from annotator.label_studio.client import LabelStudioClient
-from annotator.label_studio.connect import connect_project
+from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.local_server import StudioPaths, read_account, start_studio
 from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.plan import PushRequest
@@ -115,7 +115,9 @@ def run_demo(
     if status.url is None or account is None:
         raise LabelStudioError("the local Label Studio is not running; see: partly studio status")
     with LabelStudioClient(status.url, account.token) as client:
-        project_id = connect_project(registry, client, title=title, media_folder=studio.media).project_id
+        project_id = connect_project(
+            registry, client, ConnectRequest(title=title), media_folder=studio.media
+        ).project_id
         pushed = push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media, progress=progress)
         say(f"{pushed.created} tasks in Label Studio, {pushed.predictions} with a proposal; a simulated person reviews")
         reviewed = review_tasks(client, project_id, truths, progress=progress)

@@ -104,9 +104,7 @@ def undo_operation(
         return replace(report, undo=undo)
 
 
-def _plan(
-    tx: Transaction, changes: Sequence[ImageChange]
-) -> tuple[list[tuple[ImageChange, ImageFacts]], list[Kept]]:
+def _plan(tx: Transaction, changes: Sequence[ImageChange]) -> tuple[list[tuple[ImageChange, ImageFacts]], list[Kept]]:
     """Work out what images go back to, and which stay as they are."""
     trained = bool(tx.runs.all())
     wanted: list[tuple[ImageChange, ImageFacts]] = []
@@ -166,9 +164,7 @@ def _labels(tx: Transaction, record: OperationRecord) -> tuple[list[tuple[int, i
     return [item for item in labels if item[0] in standing], None
 
 
-def _take_back(
-    tx: Transaction, labels: Sequence[tuple[int, int]], retraction: int | None, author: str
-) -> int | None:
+def _take_back(tx: Transaction, labels: Sequence[tuple[int, int]], retraction: int | None, author: str) -> int | None:
     if retraction is not None:
         images = tx.retractions.images_of(retraction)
         number = tx.retractions.undo(retraction, author=author)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 from db.errors import NotFound
 from db.queries.bulk import chunks, insert_rows
 from db.records import ConnectionRecord, TaskLink
-from db.tables import Connection, LabelStudioTask, now
+from db.tables import Connection, LabelStudioTask, RegistryIdentity, now
 
 
 class ConnectionQueries:
@@ -50,6 +51,19 @@ class ConnectionQueries:
             select(Connection).where(Connection.url == url).order_by(Connection.used_at.desc())
         )
         return [ConnectionRecord(row.id, row.url, row.project_id, row.media) for row in rows]
+
+    def identity(self) -> str | None:
+        """Return what tells this registry from every other; None before it was needed."""
+        return self._session.scalar(select(RegistryIdentity.identity))
+
+    def ensure_identity(self) -> str:
+        """Return what tells this registry from every other; made up when it is first needed."""
+        known = self.identity()
+        if known is None:
+            known = str(uuid4())
+            self._session.add(RegistryIdentity(one=1, identity=known))
+            self._session.flush()
+        return known
 
     def links(self, connection_id: int) -> dict[int, TaskLink]:
         """Return the tasks of a project, by image id."""

@@ -177,6 +177,7 @@ class ImageQueries:
         supervision: Supervision | None = None,
         ids: Iterable[int] | None = None,
         limit: int | None = None,
+        removed: bool = False,
     ) -> list[ImageRecord]:
         """Return images in order of id, each with its current label.
 
@@ -185,8 +186,9 @@ class ImageQueries:
             supervision: only images with this supervision.
             ids: only these images.
             limit: at most this many.
+            removed: those taken out of the data set, instead of those in it.
         """
-        conditions: list[ColumnElement[bool]] = [Image.removed.is_(False)]
+        conditions: list[ColumnElement[bool]] = [Image.removed.is_(removed)]
         if splits is not None:
             wanted = list(splits)
             in_named = Image.split.in_([split for split in wanted if split is not None])

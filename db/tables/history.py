@@ -53,9 +53,7 @@ class Operation(Base):
     """An import, a pull, a split or a change by hand, which can be undone as a whole; an undoing is one itself."""
 
     __tablename__ = "operations"
-    __table_args__ = (
-        CheckConstraint("kind IN ('import', 'pull', 'split', 'remove', 'set', 'undo')", name="kind"),
-    )
+    __table_args__ = (CheckConstraint("kind IN ('import', 'pull', 'split', 'remove', 'set', 'undo')", name="kind"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(8))

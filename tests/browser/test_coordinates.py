@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.label_studio.client import LabelStudioClient
-from annotator.label_studio.connect import connect_project
+from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.local_server import read_account, studio_status
 from annotator.label_studio.payload.tasks import KEY
 from annotator.label_studio.pull.interpret import location_in
@@ -78,7 +78,9 @@ def test_proposals_lie_over_the_lesion_in_all_eight_orientations(registry, turne
     url = studio_status(studio).url
     wanted = Box(LESION.x / WIDTH, LESION.y / HEIGHT, LESION.width / WIDTH, LESION.height / HEIGHT)
     with LabelStudioClient(url, read_account(studio).token) as client:
-        connection = connect_project(registry, client, title="eight orientations", media_folder=studio.media).connection
+        connection = connect_project(
+            registry, client, ConnectRequest(title="eight orientations"), media_folder=studio.media
+        ).connection
         push_images(registry, client, media_folder=studio.media)
         tasks = tasks_of(client, connection.project_id)
     for orientation, image in turned.items():
@@ -156,7 +158,9 @@ def test_a_box_drawn_with_the_mouse_comes_back_within_two_pixels(
     url = studio_status(studio).url
     with LabelStudioClient(url, read_account(studio).token) as client:
         title = f"drawn in orientation {orientation}"
-        connection = connect_project(registry, client, title=title, media_folder=studio.media).connection
+        connection = connect_project(
+            registry, client, ConnectRequest(title=title), media_folder=studio.media
+        ).connection
         push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media)
         image = turned[orientation]
         task = tasks_of(client, connection.project_id)[image.id]
@@ -178,7 +182,7 @@ def test_paint_comes_back_as_it_was_painted(registry, turned, studio, page, tmp_
     url = studio_status(studio).url
     with LabelStudioClient(url, read_account(studio).token) as client:
         connection = connect_project(
-            registry, client, title="painted", media_folder=studio.media, masks=True
+            registry, client, ConnectRequest(title="painted", masks=True), media_folder=studio.media
         ).connection
         push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media)
         image = turned[6]

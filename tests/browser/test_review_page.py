@@ -8,7 +8,7 @@ from PIL import Image
 from annotator.datasets.decode import open_data_set
 from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.label_studio.client import LabelStudioClient
-from annotator.label_studio.connect import connect_project
+from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.local_server import read_account, studio_status
 from annotator.label_studio.payload.labeling_config import NO_LESION
 from annotator.label_studio.pull.pull_reviews import pull_reviews
@@ -31,7 +31,9 @@ def test_a_proposal_is_shown_over_its_lesion(registry, phantoms, studio, page, t
         tx.proposals.add([proposal], run_id=run.id, tau=0.5, gate="class")
     url, account = studio_status(studio).url, read_account(studio)
     with LabelStudioClient(url, account.token) as client:
-        connection = connect_project(registry, client, title="browser", media_folder=studio.media).connection
+        connection = connect_project(
+            registry, client, ConnectRequest(title="browser"), media_folder=studio.media
+        ).connection
         push_images(registry, client, media_folder=studio.media)
         (task,) = client.list_tasks(connection.project_id, with_annotations=False)
     open_task(page, url, connection.project_id, task["id"])

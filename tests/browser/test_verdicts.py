@@ -10,7 +10,7 @@ from selenium.webdriver.common.keys import Keys
 from annotator.datasets.decode import open_data_set
 from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.label_studio.client import LabelStudioClient
-from annotator.label_studio.connect import connect_project
+from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.local_server import read_account, studio_status
 from annotator.label_studio.payload.labeling_config import CANNOT_TELL, NO_LESION, regions_in, verdict_in
 from annotator.label_studio.pull.pull_reviews import pull_reviews
@@ -118,7 +118,7 @@ def pushed(registry, phantoms, studio, request):
     url, account = studio_status(studio).url, read_account(studio)
     with LabelStudioClient(url, account.token) as client:
         title = request.node.name[:50]
-        project = connect_project(registry, client, title=title, media_folder=studio.media).project_id
+        project = connect_project(registry, client, ConnectRequest(title=title), media_folder=studio.media).project_id
         push_images(registry, client, media_folder=studio.media)
         (task,) = client.list_tasks(project, with_annotations=False)
         yield client, url, project, int(task["id"]), image

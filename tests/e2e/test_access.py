@@ -14,7 +14,7 @@ from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.datasets.phantoms import write_phantoms
 from annotator.errors import AuthRejected, ConnectionFailed, ProjectUnusable
 from annotator.label_studio.client import LabelStudioClient
-from annotator.label_studio.connect import connect_project
+from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.local_server import read_account, studio_status
 from annotator.label_studio.payload.labeling_config import CONFIG, result_from_boxes
 from annotator.label_studio.payload.tasks import KEY
@@ -41,7 +41,7 @@ def url(studio):
 
 def loop(registry, client, title):
     """Push by upload, draw one box, pull it; returns the project."""
-    connection = connect_project(registry, client, title=title).connection
+    connection = connect_project(registry, client, ConnectRequest(title=title)).connection
     assert push_images(registry, client, PushRequest(what="partly")).created == 6
     task = client.list_tasks(connection.project_id, with_annotations=False)[0]
     with registry.read() as tx:
@@ -92,7 +92,7 @@ def test_a_token_that_may_only_read_pulls_and_does_not_push(registry, data, stud
     proxy = FaultyProxy(url, read_only=True)
     with LabelStudioClient(url, token) as client, LabelStudioClient(proxy.url, token) as reader:
         project_id = loop(registry, client, "only reading")
-        connect_project(registry, reader, title="whatever", project_id=project_id)
+        connect_project(registry, reader, ConnectRequest(title="whatever", project_id=project_id))
         report = pull_reviews(registry, reader)
         assert report.created == 1
         with pytest.raises(AuthRejected, match="may write"):
@@ -110,12 +110,12 @@ def test_an_existing_project_is_never_overwritten(registry, studio, url):
         own = CONFIG.replace('name="box"', 'name="rectangle"')
         made = client.http.post("/api/projects/", {"title": "theirs", "label_config": own})
         with pytest.raises(ProjectUnusable, match="It was not changed"):
-            connect_project(registry, client, title="x", project_id=made["id"])
+            connect_project(registry, client, ConnectRequest(title="x", project_id=made["id"]))
         assert client.get_project(made["id"]).config == own
         plain = client.http.post("/api/projects/", {"title": "boxes", "label_config": CONFIG})
         with pytest.raises(ProjectUnusable, match="no tools for masks"):
-            connect_project(registry, client, title="x", project_id=plain["id"], masks=True)
-        connection = connect_project(registry, client, title="x", project_id=plain["id"]).connection
+            connect_project(registry, client, ConnectRequest(title="x", project_id=plain["id"], masks=True))
+        connection = connect_project(registry, client, ConnectRequest(title="x", project_id=plain["id"])).connection
         assert connection.project_id == plain["id"]
 
 
@@ -131,7 +131,7 @@ def test_images_on_the_web_are_seen_where_they_lie(registry, data, studio, url):
     listing.write_text("image,class\n" + "".join(f"{name},benign\n" for name in names))
     assert import_images(registry, ImportRequest(listing, "csv", images=address)).registered == 6
     with LabelStudioClient(url, read_account(studio).token) as client:
-        connection = connect_project(registry, client, title="images on the web").connection
+        connection = connect_project(registry, client, ConnectRequest(title="images on the web")).connection
         assert push_images(registry, client, PushRequest(what="partly")).created == 6
         tasks = client.list_tasks(connection.project_id, with_annotations=False)
         assert {task["data"]["image"] for task in tasks} == {f"{address}/{name}" for name in names}
@@ -163,7 +163,7 @@ def test_objects_in_a_bucket_are_signed_by_the_server_or_copied(registry, data, 
     listing.write_text("image,class\n" + "".join(f"{file.name},benign\n" for file in files))
     import_images(registry, ImportRequest(listing, "csv", images="s3://scans"))
     with LabelStudioClient(url, read_account(studio).token) as client:
-        connection = connect_project(registry, client, title="without a storage").connection
+        connection = connect_project(registry, client, ConnectRequest(title="without a storage")).connection
         push_images(registry, client, PushRequest(what="partly"))
         copied = client.list_tasks(connection.project_id, with_annotations=False)
         assert all(task["data"]["image"].startswith("/data/upload/") for task in copied)
@@ -171,7 +171,7 @@ def test_objects_in_a_bucket_are_signed_by_the_server_or_copied(registry, data, 
         storage = {"project": project.id, "bucket": "scans", "s3_endpoint": endpoint, "aws_access_key_id": "key",
                    "aws_secret_access_key": "secret", "region_name": "us-east-1", "presign": True}  # fmt: skip
         client.http.post("/api/storages/s3/", storage)
-        connect_project(registry, client, title="x", project_id=project.id)
+        connect_project(registry, client, ConnectRequest(title="x", project_id=project.id))
         assert push_images(registry, client, PushRequest(what="partly")).created == 6
         tasks = client.list_tasks(project.id, with_annotations=False)
         assert {task["data"]["image"] for task in tasks} == {f"s3://scans/{file.name}" for file in files}

@@ -10,10 +10,10 @@ from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.datasets.phantoms import write_phantoms
 from annotator.errors import LabelStudioError
 from annotator.label_studio.client import LabelStudioClient
-from annotator.label_studio.connect import connect_project
+from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.local_server import read_account, start_studio, stop_studio, studio_status
 from annotator.label_studio.payload.labeling_config import result_from_boxes
-from annotator.label_studio.payload.tasks import KEY
+from annotator.label_studio.payload.tasks import image_key_of
 from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
@@ -68,17 +68,17 @@ def test_a_schedule_of_faults(seed, proxy, studio, phantom_folder, tmp_path, mon
     with LabelStudioClient(proxy.url, token) as client, LabelStudioClient(studio_status(studio).url, token) as direct:
         proxy.arm(seed, count=0, chance=0)
         connection = connect_project(
-            registry, client, title=f"bad network {seed}", media_folder=studio.media
+            registry, client, ConnectRequest(title=f"bad network {seed}"), media_folder=studio.media
         ).connection
         proxy.arm(seed, count=8, chance=0.35)
         until_done(lambda: push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media))
         tasks = direct.list_tasks(connection.project_id, with_annotations=True)
-        keys = [task["data"][KEY] for task in tasks]
+        keys = [image_key_of(task) for task in tasks]
         assert sorted(keys) == sorted(image.key for image in images), f"{proxy.happened}"
-        shown = {task["data"][KEY]: len(task["predictions"]) for task in tasks}
+        shown = {image_key_of(task): len(task["predictions"]) for task in tasks}
         assert [shown[image.key] for image in images] == [1] * 5 + [0] * 3, f"{proxy.happened}"
         assert direct.shown_predictions(connection.project_id) == ("run-1", True)
-        by_key = {task["data"][KEY]: task["id"] for task in tasks}
+        by_key = {image_key_of(task): task["id"] for task in tasks}
         for image in images[:6]:
             boxes = result_from_boxes([Box(10, 10, 30, 20)], image.width, image.height)
             direct.create_annotation(by_key[image.key], boxes)
@@ -130,7 +130,9 @@ def test_the_server_is_restarted_in_the_middle(proxy, studio, phantom_folder, tm
 
     with LabelStudioClient(proxy.url, token) as client, LabelStudioClient(url, token) as direct:
         proxy.arm(0, count=0, chance=0)
-        connection = connect_project(registry, client, title="restarted", media_folder=studio.media).connection
+        connection = connect_project(
+            registry, client, ConnectRequest(title="restarted"), media_folder=studio.media
+        ).connection
         restart_at(8)
         until_up(lambda: push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media))
         started[-1].join()
@@ -138,8 +140,8 @@ def test_the_server_is_restarted_in_the_middle(proxy, studio, phantom_folder, tm
         with registry.read() as tx:
             images = tx.images.select()
         tasks = direct.list_tasks(connection.project_id, with_annotations=False)
-        assert sorted(task["data"][KEY] for task in tasks) == sorted(image.key for image in images)
-        by_key = {task["data"][KEY]: task["id"] for task in tasks}
+        assert sorted(image_key_of(task) for task in tasks) == sorted(image.key for image in images)
+        by_key = {image_key_of(task): task["id"] for task in tasks}
         for image in images[:4]:
             boxes = result_from_boxes([Box(10, 10, 30, 20)], image.width, image.height)
             direct.create_annotation(by_key[image.key], boxes)

@@ -7,7 +7,7 @@ import pytest
 
 from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.datasets.phantoms import write_phantoms
-from annotator.label_studio.connect import connect_project
+from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.payload.labeling_config import NO_LESION, result_from_boxes, result_from_verdict
 from annotator.label_studio.pull.plan import PullRequest
 from annotator.label_studio.pull.pull_reviews import pull_reviews
@@ -45,7 +45,9 @@ def listed(client, monkeypatch):
 def project(registry, tmp_path, studio, client, request):
     write_phantoms(tmp_path / "phantoms", 8, seed=9)
     import_images(registry, ImportRequest(tmp_path / "phantoms", "csv", keep_locations=0))
-    connection = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media).connection
+    connection = connect_project(
+        registry, client, ConnectRequest(title=request.node.name[:50]), media_folder=studio.media
+    ).connection
     push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media)
     for image_id in (1, 2, 3, 4):
         annotate(client, registry, image_id)

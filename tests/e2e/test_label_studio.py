@@ -11,7 +11,7 @@ from annotator.datasets.decode import open_data_set
 from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.errors import AuthRejected, ConnectionFailed, ProjectUnusable, StudioFailed
 from annotator.label_studio.client import LabelStudioClient
-from annotator.label_studio.connect import connect_project
+from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.local_server import read_account, start_studio, studio_status
 from annotator.label_studio.payload.labeling_config import (
     CANNOT_TELL,
@@ -38,7 +38,9 @@ def project(registry, phantoms, studio, client, request):
     import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.5))
     split_images(registry, val=0.1, test=0.2)
     propose(registry)
-    connection = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media).connection
+    connection = connect_project(
+        registry, client, ConnectRequest(title=request.node.name[:50]), media_folder=studio.media
+    ).connection
     return connection.project_id
 
 
@@ -258,7 +260,7 @@ def test_uploaded_images_work_where_files_cannot_be_served(registry, phantoms, c
     import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.5))
     split_images(registry)
     propose(registry, count=2)
-    connection = connect_project(registry, client, title="uploads").connection
+    connection = connect_project(registry, client, ConnectRequest(title="uploads")).connection
     assert connection.media == "upload"
     assert push_images(registry, client).created == 2
     (first, _) = client.list_tasks(connection.project_id, with_annotations=True)
@@ -272,7 +274,7 @@ def test_uploaded_images_work_where_files_cannot_be_served(registry, phantoms, c
 def test_another_labelling_interface_is_explained_and_left_alone(registry, client):
     foreign = client._sdk.projects.create(title="foreign", label_config='<View><Image name="i" value="$image"/></View>')
     with pytest.raises(ProjectUnusable, match="RectangleLabels"):
-        connect_project(registry, client, title="x", project_id=foreign.id)
+        connect_project(registry, client, ConnectRequest(title="x", project_id=foreign.id))
     assert "RectangleLabels" not in client.get_project(foreign.id).config
 
 

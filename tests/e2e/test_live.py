@@ -14,11 +14,11 @@ import pytest
 
 from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.label_studio.client import LabelStudioClient
-from annotator.label_studio.connect import connect_project
+from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.local_server import read_account, studio_status
 from annotator.label_studio.ml_backend import MlBackend
 from annotator.label_studio.payload.labeling_config import result_from_boxes
-from annotator.label_studio.payload.tasks import KEY
+from annotator.label_studio.payload.tasks import KEY, image_key_of
 from annotator.label_studio.pull.follow import follow, hints_from
 from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.plan import PushRequest
@@ -79,7 +79,7 @@ def end(process):
 
 
 def test_a_task_is_answered_while_people_work(trained, studio, client, tmp_path):
-    connection = connect_project(trained, client, title="live", media_folder=studio.media).connection
+    connection = connect_project(trained, client, ConnectRequest(title="live"), media_folder=studio.media).connection
     push_images(trained, client, PushRequest(what="partly", limit=6), media_folder=studio.media)
     with trained.read() as tx:
         assert tx.proposals.pending() == []
@@ -90,7 +90,7 @@ def test_a_task_is_answered_while_people_work(trained, studio, client, tmp_path)
         answered = {}
         for task in tasks:
             seen = client.get_task(int(task["id"]))
-            answered[task["data"][KEY]] = seen["predictions"]
+            answered[image_key_of(task)] = seen["predictions"]
         shown = {key: found[0] for key, found in answered.items() if found}
         assert shown, "with a threshold of 0 there is something to propose"
         assert {found["model_version"] for found in shown.values()} == {"run-1"}
@@ -100,7 +100,7 @@ def test_a_task_is_answered_while_people_work(trained, studio, client, tmp_path)
         assert push_images(trained, client, PushRequest(what="proposals"), media_folder=studio.media).updated == 0
         assert client.shown_predictions(connection.project_id) == ("partly", True)
         key, found = next(iter(shown.items()))
-        task_id = next(int(task["id"]) for task in tasks if task["data"][KEY] == key)
+        task_id = next(int(task["id"]) for task in tasks if image_key_of(task) == key)
         client.create_annotation(task_id, found["result"], parent_prediction=found["id"])
         assert pull_reviews(trained, client).outcomes == {"accepted": 1}
     finally:
@@ -139,7 +139,7 @@ def test_the_protocol_and_the_newest_run(trained):
 
 def test_webhooks_make_a_pull_look_at_once(registry, phantoms, studio, client):
     import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0))
-    connection = connect_project(registry, client, title="hints", media_folder=studio.media).connection
+    connection = connect_project(registry, client, ConnectRequest(title="hints"), media_folder=studio.media).connection
     push_images(registry, client, PushRequest(what="partly", limit=3), media_folder=studio.media)
     hint, stop, heard = threading.Event(), threading.Event(), []
     with hints_from(client, connection.project_id, hint, host="127.0.0.1", port=0) as address:
@@ -168,7 +168,7 @@ def test_webhooks_make_a_pull_look_at_once(registry, phantoms, studio, client):
 
 
 def test_following_from_the_command_line(trained, studio, client, tmp_path):
-    connect_project(trained, client, title="following", media_folder=studio.media)
+    connect_project(trained, client, ConnectRequest(title="following"), media_folder=studio.media)
     push_images(trained, client, PushRequest(what="partly", limit=2), media_folder=studio.media)
     process = start(tmp_path, studio, "--json", "pull", "--follow", "--every", "1", "--webhook-port", "0")
     try:

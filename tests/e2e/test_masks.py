@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 
 from annotator.datasets.import_images import ImportRequest, import_images
-from annotator.label_studio.connect import connect_project
+from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.payload.labeling_config import result_from_mask
 from annotator.label_studio.payload.tasks import KEY
 from annotator.label_studio.pull.interpret import location_in
@@ -35,7 +35,9 @@ def tasks_of(client, project):
 def test_what_is_known_goes_there_and_corrections_come_back(registry, phantoms, studio, client, outlines):
     import_images(registry, ImportRequest(phantoms, "csv"))
     title = f"masks {outlines}"
-    connection = connect_project(registry, client, title=title, media_folder=studio.media, masks=True).connection
+    connection = connect_project(
+        registry, client, ConnectRequest(title=title, masks=True), media_folder=studio.media
+    ).connection
     push_images(registry, client, PushRequest(what="all", known=True, polygons=outlines), media_folder=studio.media)
     images, masks = known_masks(registry)
     assert len(images) > 20
@@ -70,7 +72,9 @@ def test_what_is_known_goes_there_and_corrections_come_back(registry, phantoms, 
 
 def test_a_project_without_tools_for_masks_shows_the_boxes(registry, phantoms, studio, client):
     import_images(registry, ImportRequest(phantoms, "csv"))
-    connection = connect_project(registry, client, title="only boxes", media_folder=studio.media).connection
+    connection = connect_project(
+        registry, client, ConnectRequest(title="only boxes"), media_folder=studio.media
+    ).connection
     push_images(registry, client, PushRequest(what="all", known=True, limit=12), media_folder=studio.media)
     tasks = tasks_of(client, connection.project_id)
     kinds = {region["type"] for task in tasks.values() for said in task["annotations"] for region in said["result"]}

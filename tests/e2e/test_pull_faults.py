@@ -11,7 +11,7 @@ from annotator.datasets.decode import open_data_set
 from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.datasets.phantoms import write_phantoms
 from annotator.label_studio.client import LabelStudioClient
-from annotator.label_studio.connect import connect_project
+from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.local_server import read_account, studio_status
 from annotator.label_studio.pull.plan import PullRequest
 from annotator.label_studio.pull.pull_reviews import pull_reviews
@@ -48,7 +48,9 @@ def reviewed_project(registry, phantoms, studio, account, title):
     truths, _ = open_data_set(phantoms, "csv")
     locations = {str(image.path): image.location for image in truths}
     with LabelStudioClient(*account) as client:
-        connection = connect_project(registry, client, title=title, media_folder=studio.media).connection
+        connection = connect_project(
+            registry, client, ConnectRequest(title=title), media_folder=studio.media
+        ).connection
         push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media)
         with registry.read() as tx:
             known = {image.key: Truth(image, locations[str(image.path)]) for image in tx.images.select()}

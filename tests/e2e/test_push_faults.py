@@ -10,9 +10,9 @@ import pytest
 from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.datasets.phantoms import write_phantoms
 from annotator.label_studio.client import LabelStudioClient
-from annotator.label_studio.connect import connect_project
+from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.local_server import read_account, studio_status
-from annotator.label_studio.payload.tasks import KEY
+from annotator.label_studio.payload.tasks import image_key_of
 from db.maintenance.integrity import check_registry
 from db.records import Box, NewProposal, Supervision
 from db.registry import create_registry, open_registry
@@ -58,7 +58,9 @@ def test_kill_in_a_push(processes, tmp_path, studio):
             file.unlink()
         shutil.copyfile(tmp_path / "full.sqlite3", tmp_path / "r.sqlite3")
         registry = open_registry(url, tmp_path)
-        connection = connect_project(registry, client, title=title, media_folder=studio.media).connection
+        connection = connect_project(
+            registry, client, ConnectRequest(title=title), media_folder=studio.media
+        ).connection
         registry.close()
         return connection.project_id
 
@@ -73,10 +75,10 @@ def test_kill_in_a_push(processes, tmp_path, studio):
             last = tx.journal.all()[0]
         registry.close()
         tasks = client.list_tasks(project_id, with_annotations=True)
-        assert sorted(task["data"][KEY] for task in tasks) == sorted(keys), "no task twice, none unknown"
-        assert all(keys[task["data"][KEY]].task_id == task["id"] for task in tasks)
+        assert sorted(image_key_of(task) for task in tasks) == sorted(keys), "no task twice, none unknown"
+        assert all(keys[image_key_of(task)].task_id == task["id"] for task in tasks)
         assert last.status == "finished"
-        shown = {task["data"][KEY]: [found["model_version"] for found in task["predictions"]] for task in tasks}
+        shown = {image_key_of(task): [found["model_version"] for found in task["predictions"]] for task in tasks}
         return shown, set(planted)
 
     project_id = fresh("whole push")

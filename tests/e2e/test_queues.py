@@ -4,7 +4,7 @@ import pytest
 
 from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.errors import ConnectionFailed
-from annotator.label_studio.connect import connect_project
+from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.payload.labeling_config import result_from_boxes
 from annotator.label_studio.payload.tasks import KEY
 from annotator.label_studio.pull.plan import PullRequest
@@ -22,7 +22,9 @@ pytestmark = pytest.mark.studio
 @pytest.fixture
 def project(registry, phantoms, studio, client, request):
     import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.5))
-    connection = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media).connection
+    connection = connect_project(
+        registry, client, ConnectRequest(title=request.node.name[:50]), media_folder=studio.media
+    ).connection
     with registry.begin() as tx:
         partly = tx.images.select(supervision=Supervision.PARTLY)
         tx.images.set_splits({image.id: Split.TRAIN for image in partly})

@@ -4,7 +4,7 @@ import pytest
 
 from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.datasets.phantoms import write_phantoms
-from annotator.label_studio.connect import connect_project
+from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.payload.labeling_config import result_from_boxes
 from annotator.label_studio.payload.tasks import KEY
 from annotator.label_studio.pull.plan import PullRequest
@@ -32,7 +32,9 @@ def project(registry, tmp_path, studio, client, request):
         images = tx.images.select()
         proposals = [NewProposal(image.id, "benign", 0.9, 0.9, (Box(20, 30, 40, 25),)) for image in images[:2]]
         tx.proposals.add(proposals, run_id=run.id, tau=0.5, gate="class")
-    connection = connect_project(registry, client, title=request.node.name[:50], media_folder=studio.media).connection
+    connection = connect_project(
+        registry, client, ConnectRequest(title=request.node.name[:50]), media_folder=studio.media
+    ).connection
     push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media)
     return connection.project_id
 

@@ -7,7 +7,7 @@ import pytest
 
 from annotator.label_studio.local_server import read_account, studio_status
 from annotator.label_studio.payload.labeling_config import result_from_boxes
-from annotator.label_studio.payload.tasks import KEY
+from annotator.label_studio.payload.tasks import image_key_of
 from db.records import Box
 from db.registry import open_registry
 
@@ -49,7 +49,7 @@ def test_rounds_until_nothing_is_new(connected, client, tmp_path, monkeypatch):
         images = {image.key: image for image in tx.images.select()}
     task = client.list_tasks(project_id, with_annotations=False)[0]
     time.sleep(1.1)  # the server's clock shows seconds
-    image = images[task["data"][KEY]]
+    image = images[image_key_of(task)]
     client.create_annotation(int(task["id"]), result_from_boxes([Box(10, 10, 40, 30)], image.width, image.height))
     planned = connected("--dry-run")
     assert planned["would_train"], planned

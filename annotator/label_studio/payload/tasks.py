@@ -19,9 +19,36 @@ KNOWN_PREFIX = "known-"
 
 
 def key_of(task: Mapping[str, Any]) -> str | None:
-    """Return our key of the image that a task is of, None where the task was not made by partly."""
+    """Return the key of the image that a task is of, None where the task was not made by partly."""
     key = (task.get("data") or {}).get(KEY)
     return str(key) if key else None
+
+
+def image_key_of(task: Mapping[str, Any]) -> str:
+    """Return the key of a task's image without the registry, empty where the task was not made by partly."""
+    return "-".join((key_of(task) or "").split("-")[:2])
+
+
+def full_key(image: ImageRecord, registry_id: str) -> str:
+    """Write the key of an image's task: its number, its content, and the registry that the number is from."""
+    return f"{image.key}-{registry_id[:8]}"
+
+
+def as_own(task: Mapping[str, Any], registry_id: str | None) -> dict[str, Any]:
+    """Shorten the key of a registry's own task to that of its image; tasks of other registries keep theirs in full.
+
+    A key without a registry is from an older version.
+    """
+    key = key_of(task)
+    suffix = f"-{(registry_id or '')[:8]}"
+    if key is None or not registry_id or key.count("-") != 2 or not key.endswith(suffix):
+        return dict(task)
+    return {**task, "data": {**task["data"], KEY: key.removesuffix(suffix)}}
+
+
+def is_of_another(task: Mapping[str, Any]) -> bool:
+    """Say whether a task, as `as_own` returns it, belongs to another registry."""
+    return (key_of(task) or "").count("-") == 2
 
 
 def image_of(task: Mapping[str, Any], images: Mapping[str, ImageRecord]) -> ImageRecord | None:
@@ -35,8 +62,8 @@ def image_of(task: Mapping[str, Any], images: Mapping[str, ImageRecord]) -> Imag
 
 
 def image_ids_of(tasks: Iterable[Mapping[str, Any]]) -> list[int]:
-    """Return the numbers of the images that tasks are of, as far as their keys are of our form."""
-    numbers = ((key_of(task) or "").partition("-")[0] for task in tasks)
+    """Return the numbers of the images that a registry's own tasks are of, as far as their keys are of our form."""
+    numbers = ((key_of(task) or "").partition("-")[0] for task in tasks if not is_of_another(task))
     return [int(number) for number in numbers if number.isdigit()]
 
 
@@ -92,6 +119,7 @@ def task_of(
     image: ImageRecord,
     address: str,
     *,
+    registry_id: str,
     score: float | None,
     control: bool = False,
     prediction: Mapping[str, Any] | None = None,
@@ -102,6 +130,7 @@ def task_of(
     Args:
         image: what it shows.
         address: where the server or a browser finds the image.
+        registry_id: whose image it is.
         score: to order the queue by, None where nothing is proposed.
         control: the proposal is held back on purpose.
         prediction: how annotators see the proposal.
@@ -109,7 +138,7 @@ def task_of(
     """
     data = {
         "image": address,
-        KEY: image.key,
+        KEY: full_key(image, registry_id),
         "partly_class": image.class_name or "not known",
         "partly_score": score,
         CONTROL: control,

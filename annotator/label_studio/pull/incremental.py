@@ -6,14 +6,14 @@ deleted in bulk, a server restored from a copy, somebody else's tasks) it lists 
 """
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
 from annotator.errors import RequestRefused
 from annotator.label_studio.client import LabelStudioClient, ProjectTotals
-from annotator.label_studio.payload.tasks import key_of
+from annotator.label_studio.payload.tasks import as_own, key_of
 
 OVERLAP = timedelta(seconds=120)
 """A change becomes visible a little after the time that it carries, and two clocks may differ a little."""
@@ -39,6 +39,7 @@ def list_changed(
     project_id: int,
     mark: Mapping[str, Any] | None,
     counts: Mapping[int, int | None],
+    registry_id: str | None = None,
 ) -> ChangedTasks:
     """List the tasks that a pull has to look at.
 
@@ -47,10 +48,18 @@ def list_changed(
         project_id: the project.
         mark: what the last pull kept, None to list everything.
         counts: annotations and skips of tasks at the last pull, by task.
+        registry_id: whose tasks are to be told from those of other registries.
 
     Raises:
         LabelStudioError: the server cannot be used, or listed less than it has.
     """
+    changed = _list_changed(client, project_id, mark, counts)
+    return replace(changed, tasks=[as_own(task, registry_id) for task in changed.tasks])
+
+
+def _list_changed(
+    client: LabelStudioClient, project_id: int, mark: Mapping[str, Any] | None, counts: Mapping[int, int | None]
+) -> ChangedTasks:
     try:
         before: ProjectTotals | None = client.totals(project_id)
     except RequestRefused:

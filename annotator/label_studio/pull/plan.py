@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from annotator.label_studio.payload.tasks import image_of, is_as_sent, key_of
+from annotator.label_studio.payload.tasks import image_of, is_as_sent, is_of_another, key_of
 from annotator.label_studio.pull.interpret import (
     NoStatement,
     Unsettled,
@@ -127,8 +127,11 @@ def plan_pull(
         image = image_of(task, known.images)
         if image is None:
             if annotations:
-                plan.waiting |= key is not None
                 why = "the task was not made by partly" if not key else f"its image {key} is not registered here"
+                if is_of_another(task):
+                    why = f"the task is another registry's (its image there: {key})"
+                else:
+                    plan.waiting |= key is not None
                 plan.skipped.append(Skipped(why, task=int(task["id"])))
             continue
         for annotation in annotations:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.ownership import own_project
 from annotator.label_studio.payload.tasks import image_ids_of, image_of, key_of
 from annotator.label_studio.pull.consensus import LATEST, check_policy, settle_images
 from annotator.label_studio.pull.incremental import ChangedTasks, list_changed
@@ -43,6 +44,7 @@ from db.registry import Registry, Transaction
 
 CHUNK = 200
 
+
 def pull_reviews(
     registry: Registry,
     client: LabelStudioClient,
@@ -71,7 +73,8 @@ def pull_reviews(
         last = tx.journal.last(connection.id, SyncKind.PULL, status=SyncStatus.FINISHED)
         counts = tx.connections.annotation_counts(connection.id)
         mark = None if request.full else _usable_mark(tx, last, options)
-    changed = list_changed(client, connection.project_id, mark, counts)
+    identity = own_project(registry, client, connection.project_id, dry_run=dry_run)
+    changed = list_changed(client, connection.project_id, mark, counts, identity)
     users = client.user_names() if changed.tasks or policy != LATEST else {}
     known = read_known(registry, connection, changed.tasks, users, policy)
     plan = plan_pull(changed.tasks, known, change_test=change_test, empty_is_none=request.empty_is_none)
@@ -265,9 +268,7 @@ def _store(
         # Another pull may have been here since the plan was made.
         stored = tx.reviews.versions(connection.id, [planned.review.external_id for planned in chunk])
         fresh = [item for item in chunk if stored.get(item.review.external_id) != item.review.external_version]
-        review_ids = tx.reviews.add_many(
-            connection.id, [planned.review for planned in fresh], operation_id=operation
-        )
+        review_ids = tx.reviews.add_many(connection.id, [planned.review for planned in fresh], operation_id=operation)
         labels: list[NewLabel] = []
         spoke_last: dict[int, int] = {}
         for review_id, planned in zip(review_ids, fresh, strict=True):

@@ -13,6 +13,7 @@ from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import MEDIA_LOCAL
 from annotator.label_studio.payload.tasks import (
     LIVE_TITLE,
+    as_own,
     key_of,
     known_location_of,
     prediction_of,
@@ -50,14 +51,22 @@ class Materials:
     """Send masks as polygons instead of brush strokes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """The project that tasks go to, and the registry that they are from."""
+
+    client: LabelStudioClient
+    connection: ConnectionRecord
+    registry_id: str
+
+
 class Sender:
     """Carries out a plan."""
 
     def __init__(
         self,
         registry: Registry,
-        client: LabelStudioClient,
-        connection: ConnectionRecord,
+        destination: Destination,
         journal: Journal,
         materials: Materials,
         progress: Progress,
@@ -66,15 +75,15 @@ class Sender:
 
         Args:
             registry: where it is noted what was done.
-            client: to the server.
-            connection: the project.
+            destination: the project.
             journal: of this push.
             materials: where images go, and what is sent with them.
             progress: where to show how far it is.
         """
         self._registry = registry
-        self._client = client
-        self._connection = connection
+        self._client = destination.client
+        self._connection = destination.connection
+        self._registry_id = destination.registry_id
         self._journal = journal
         self._progress = progress
         self._media_folder = materials.media_folder
@@ -172,13 +181,14 @@ class Sender:
         if len(ids) != len(keys) or list(ids) != list(range(ids[0], ids[0] + len(ids))):
             return False
         if self._keeps_order is None:
-            self._keeps_order = key_of(self._client.get_task(ids[-1])) == keys[-1]
+            last = as_own(self._client.get_task(ids[-1]), self._registry_id)
+            self._keeps_order = key_of(last) == keys[-1]
         return self._keeps_order
 
     def _task_ids(self) -> dict[str, int]:
         ids: dict[str, int] = {}
         for task in self._client.list_tasks(self._project_id, with_annotations=False):
-            key = key_of(task)
+            key = key_of(as_own(task, self._registry_id))
             if key:
                 ids.setdefault(key, int(task["id"]))
         return ids
@@ -190,6 +200,7 @@ class Sender:
         return task_of(
             item.image,
             address,
+            registry_id=self._registry_id,
             score=item.score,
             control=item.control,
             prediction=_prediction(item),

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.ownership import own_project
 from annotator.label_studio.payload.labeling_config import has_mask_tools
-from annotator.label_studio.payload.tasks import key_of
+from annotator.label_studio.payload.tasks import as_own, key_of
 from annotator.label_studio.push.attention_checks import plan_attention_checks
-from annotator.label_studio.push.execute import Materials, Sender
+from annotator.label_studio.push.execute import Destination, Materials, Sender
 from annotator.label_studio.push.plan import PushPlan, PushRequest, plan_push
 from annotator.label_studio.sync_journal import Journal, journaled
 from annotator.label_studio.sync_report import PlannedAction, Skipped, counts_of
@@ -75,18 +76,20 @@ def push_images(
     request = request or PushRequest()
     with registry.read() as tx:
         connection = tx.connections.current()
+    identity = own_project(registry, client, connection.project_id, dry_run=dry_run)
     if dry_run:
         state = _read(registry, connection, request, ())
-        plan = _plan(client, connection, request, state)
+        plan = _plan(client, connection, request, state, identity)
         return replace(_report(plan), created=len(plan.create), updated=len(plan.update))
     with journaled(registry, connection, SyncKind.PUSH, request.to_document()) as journal:
         state = _read(registry, connection, request, journal.begun)
-        plan = _plan(client, connection, request, state, journal.begun)
+        plan = _plan(client, connection, request, state, identity, journal.begun)
         report = replace(_report(plan), resumed=bool(journal.begun))
         masks = _masks(registry, client, connection, plan) if request.known else None
         _write_down(journal, plan)
         materials = Materials(media_folder, masks, as_polygons=request.polygons)
-        sender = Sender(registry, client, connection, journal, materials, progress or SilentProgress())
+        destination = Destination(client, connection, identity or "")
+        sender = Sender(registry, destination, journal, materials, progress or SilentProgress())
         report = _carry_out(sender, plan, state, report)
         journal.finish(counts_of(report))
     return report
@@ -141,9 +144,11 @@ def _plan(
     connection: ConnectionRecord,
     request: PushRequest,
     state: _State,
+    identity: str | None,
     begun: Sequence[SyncStep] = (),
 ) -> PushPlan:
-    tasks = client.list_tasks(connection.project_id, with_annotations=False)
+    listed = client.list_tasks(connection.project_id, with_annotations=False)
+    tasks = [as_own(task, identity) for task in listed]
     plan = plan_push(
         state.images,
         state.proposals,

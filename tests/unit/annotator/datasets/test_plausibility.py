@@ -15,8 +15,8 @@ def entries(*names, **fields):
     [
         (entries("images/a.png", class_name="images") * 2, "folders", r"'images' \(2 images\)"),
         (entries("train/a.png", class_name="Train"), "folders", "'Train'"),
-        (entries("benign (1).png", "benign (1)_mask.png", "b.png", "b_mask.png", "c.png", "c_mask_1.png"), "csv", "3 of 6"),
-        (entries("a/1.png", "a/1_segmentation.png", "a/2.png", "a/2_segmentation.png", "a/3.png", "a/3_segmentation.png"), "csv", "3 of 6"),
+        (entries("a (1).png", "a (1)_mask.png", "b.png", "b_mask.png", "c.png", "c_mask_1.png"), "csv", "3 of 6"),
+        (entries(*(f"p/{n}{end}.png" for n in range(3) for end in ("", "_segmentation"))), "csv", "3 of 6"),
         (entries(*(f"{part}/{n}.png" for part in ("images", "masks") for n in range(4))), "csv", "4 of 8"),
         (entries("a.png", "b.png"), "yolo", "not one of its 2 images has a label file"),
         (entries("a.png", "b.png"), "voc", "not one of its 2 images has a label file"),
