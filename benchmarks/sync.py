@@ -98,8 +98,7 @@ def annotate(client: LabelStudioClient, tasks: list[dict]) -> list[list[dict]]:
         {
             "data": task["data"],
             "predictions": [
-                {key: prediction[key] for key in ("model_version", "score", "result")}
-                for prediction in task["predictions"]
+                {key: prediction[key] for key in ("model_version", "result")} for prediction in task["predictions"]
             ],
             "annotations": [{"result": task["predictions"][0]["result"], "lead_time": 3.0, "ground_truth": False}],
         }
@@ -127,7 +126,7 @@ def measure(count: int, changes: int, folder: Path, paths: StudioPaths, url: str
             documents = [
                 [
                     {"data": task["data"], "predictions": [
-                        {key: prediction[key] for key in ("model_version", "score", "result")}
+                        {key: prediction[key] for key in ("model_version", "result")}
                         for prediction in task["predictions"]
                     ]}
                     for task in tasks[start : start + sending.CHUNK]

@@ -128,6 +128,7 @@ class Workspace:
         project_id: int | None = None,
         masks: bool = False,
         adopt: bool = False,
+        show_score: bool | None = None,
         dry_run: bool = False,
     ) -> "ConnectResult":
         """Connect the registry with a project: the one asked for, else the last one, else that of partly.toml."""
@@ -135,7 +136,9 @@ class Workspace:
 
         if project_id is None and title is None:
             project_id = known_project(self.registry, client.url)
-        request = ConnectRequest(title=title or self.settings.title, project_id=project_id, masks=masks, adopt=adopt)
+        request = ConnectRequest(
+            title=title or self.settings.title, project_id=project_id, masks=masks, adopt=adopt, show_score=show_score
+        )
         return connect_project(
             self.registry,
             client,

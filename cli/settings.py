@@ -28,6 +28,8 @@ title = "{title}"
 # What an annotation without a box means: "nothing" (it may be an accident, and "no lesion" can be chosen), or
 # "no lesion", if your team has agreed on that.
 # empty_result = "nothing"
+# What annotators see of an image's name: "number" (a name may say who the patient is), or "file".
+# image_names = "number"
 # CA certificates (PEM) of the authority that signed the server's certificate, if it is your own.
 # ca_file = "ca.pem"
 
@@ -43,6 +45,11 @@ EMPTY_RESULTS = ("nothing", EMPTY_IS_NONE)
 """What an annotation without a box can mean: nothing was said about the location, or there is no lesion."""
 
 
+FILE_NAMES = "file"
+IMAGE_NAMES = ("number", FILE_NAMES)
+"""What annotators see of an image's name: its number here, or the name of its file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the commands need to know about their surroundings."""
@@ -51,6 +58,8 @@ class Settings:
     database_url: str
     title: str
     empty_result: str = EMPTY_RESULTS[0]
+    file_names: bool = False
+    """Annotators see the names of the files."""
     ca_file: Path | None = None
     train: dict[str, Any] = field(default_factory=dict)
 
@@ -86,17 +95,20 @@ def settings_of(root: Path, *, database: str | None) -> Settings:
     """Read the settings of a project folder; a folder without partly.toml has the defaults."""
     document = _read(root / PROJECT_FILE)
     studio = document["label_studio"]
-    unknown = set(studio) - {"title", "empty_result", "ca_file"}
+    unknown = set(studio) - {"title", "empty_result", "image_names", "ca_file"}
     if unknown:
         raise InvalidArgument(
             f"{root / PROJECT_FILE}: [label_studio] has no {', '.join(sorted(unknown))}; it has title, empty_result, "
-            "ca_file"
+            "image_names, ca_file"
         )
     empty_result = studio.get("empty_result", EMPTY_RESULTS[0])
     if empty_result not in EMPTY_RESULTS:
         raise InvalidArgument(
             f"{root / PROJECT_FILE}: empty_result is one of {', '.join(EMPTY_RESULTS)}, got {empty_result!r}"
         )
+    names = studio.get("image_names", IMAGE_NAMES[0])
+    if names not in IMAGE_NAMES:
+        raise InvalidArgument(f"{root / PROJECT_FILE}: image_names is one of {', '.join(IMAGE_NAMES)}, got {names!r}")
     ca_file = os.environ.get("PARTLY_LABEL_STUDIO_CA") or studio.get("ca_file")
     typed = database or os.environ.get("PARTLY_DB")
     configured = document["registry"].get("url") or f"sqlite:///{DATABASE_FILE}"
@@ -106,6 +118,7 @@ def settings_of(root: Path, *, database: str | None) -> Settings:
         database_url=absolute_url(typed, Path.cwd()) if typed else absolute_url(configured, root),
         title=studio.get("title") or f"partly: {root.name}",
         empty_result=empty_result,
+        file_names=names == FILE_NAMES,
         ca_file=root / ca_file if ca_file else None,
         train=document["train"],
     )

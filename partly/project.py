@@ -267,7 +267,7 @@ class Project:
         from annotator.label_studio.push.plan import PushRequest
         from annotator.label_studio.push.push_images import push_images
 
-        request = PushRequest(**options)
+        request = PushRequest(**{"file_names": self._work.settings.file_names, **options})
         with self._work.connected_client() as client:
             folder = self._work.media_folder(client.url)
             return push_images(
@@ -299,12 +299,14 @@ class Project:
             settings: of the training, as in `train`.
         """
         from annotator.label_studio.pull.plan import PullRequest
+        from annotator.label_studio.push.plan import PushRequest
         from cli.workflows.round import RoundRequest, run_round
         from learner.config import make_config
 
         config = make_config(preset, {**self._work.settings.train, **settings})
         pull = PullRequest(empty_is_none=self._work.settings.empty_is_none, author=self._work.user)
+        push = PushRequest(limit=limit, file_names=self._work.settings.file_names)
         with self._work.connected_client() as client:
             folder = self._work.media_folder(client.url)
-            request = RoundRequest(config, pull=pull, limit=limit)
+            request = RoundRequest(config, pull=pull, push=push)
             return run_round(self._work.registry, client, request, media_folder=folder, progress=self._work.progress)

@@ -21,14 +21,13 @@ from annotator.errors import (
     ProjectUnusable,
     RequestRefused,
 )
-from annotator.label_studio.payload.labeling_config import interface
 from annotator.label_studio.transport import NO_RETRIES, TIMEOUT_S, Transport, normalize_url
 
 PAGE_SIZE = 100
 KEYS_PAGE = 1000
 TASKS_PAGE = 250
 LISTING_TRIES = 3
-KEYS = "id,data,predictions_model_versions,overlap"
+KEYS = "id,data,predictions_model_versions,overlap,is_labeled,total_annotations,cancelled_annotations"
 """What a listing needs that only compares what is there."""
 OF_ANNOTATIONS = "result,was_cancelled,completed_by,updated_by,lead_time,created_at,updated_at,parent_prediction"
 EVERYTHING = f"id,data,annotations,predictions,overlap,model_version,score,{OF_ANNOTATIONS}"
@@ -139,9 +138,8 @@ class LabelStudioClient:
             ) from exc
         return Project(item.id, item.title or "", item.label_config or "", int(item.task_number or 0))
 
-    def create_project(self, title: str, *, masks: bool = False) -> Project:
-        """Create a project with partly's labeling interface, with brush and polygon where masks are wanted."""
-        config = interface(masks=masks)
+    def create_project(self, title: str, config: str) -> Project:
+        """Create a project with a labeling interface."""
         item = self.http.write(
             lambda: self._sdk.projects.create(
                 title=title,

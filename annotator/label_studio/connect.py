@@ -6,7 +6,8 @@ from pathlib import Path
 from annotator.errors import ProjectUnusable
 from annotator.label_studio.client import LabelStudioClient, Project
 from annotator.label_studio.ownership import adopt_project, own_project
-from annotator.label_studio.payload.labeling_config import MASK_TOOLS, config_problem, has_mask_tools
+from annotator.label_studio.page import set_up_page, show_score
+from annotator.label_studio.payload.labeling_config import MASK_TOOLS, config_problem, has_mask_tools, interface
 from db.progress import Progress
 from db.records import ConnectionRecord
 from db.registry import Registry
@@ -29,6 +30,8 @@ class ConnectRequest:
     """The project is to have tools for masks: paint and outlines."""
     adopt: bool = False
     """Take the project over if it is another registry's."""
+    show_score: bool | None = None
+    """Show the proposal's score in the header; None to leave it as it is, which is without at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +115,20 @@ def connect_project(
         taken = adopt_project(registry, client, project.id, dry_run=True) if project and request.adopt else 0
         return ConnectResult(None, project, user, taken)
     created = project is None
-    project = project or client.create_project(title, masks=masks)
-    if created:
+    if project is None:
+        project = client.create_project(title, interface(masks=masks, show_score=bool(request.show_score)))
         own_project(registry, client, project.id)
+    elif request.show_score is not None and not show_score(
+        client, project.id, project.config, masks=has_mask_tools(project.config), score=request.show_score
+    ):
+        raise ProjectUnusable(
+            f"the labeling interface of project {project.id} ({project.title!r}) was changed by hand, so the score was "
+            "not put in or taken out; edit its <Header> in the settings, where $partly_score is the score"
+        )
     adopted = 0 if created or not request.adopt else adopt_project(registry, client, project.id, progress=progress)
     if media_folder is not None:
         client.ensure_local_storage(project.id, media_folder)
+    set_up_page(client, project.id)
     media = MEDIA_LOCAL if media_folder is not None else MEDIA_UPLOAD
     with registry.begin() as tx:
         connection = tx.connections.use(url=client.url, project_id=project.id, media=media)

@@ -87,7 +87,7 @@ class MlBackend:
             if image is None or proposal is None:
                 results.append([])
                 continue
-            shown = prediction_of(image, proposal.boxes, model_version=proposal.run_name, score=proposal.score)
+            shown = prediction_of(image, proposal.boxes, model_version=proposal.run_name)
             results.append([shown])
         return {"results": results}
 

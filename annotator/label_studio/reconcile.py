@@ -17,6 +17,7 @@ from annotator.label_studio.payload.tasks import (
     is_as_sent,
     is_of_another,
     key_of,
+    round_of,
 )
 from annotator.label_studio.pull.consensus import LATEST
 from annotator.label_studio.pull.plan import SAID_THERE, plan_pull
@@ -81,11 +82,9 @@ def compare_with_studio(registry: Registry, client: LabelStudioClient) -> list[D
         )
         proposals = tx.proposals.by_id(link.proposal_id for link in links.values() if link.proposal_id is not None)
     plan = plan_pull(tasks, read_known(registry, connection, tasks, {}, LATEST), change_test=True)
-    waiting = set(plan.unsettled)
-    unsettled = {item.task: item.reason for item in plan.skipped if item.task is not None and item.task in waiting}
     differences = [
         *_task_differences(tasks, links, images, removed),
-        *_annotation_differences(tasks, images, versions, annotated, unsettled),
+        *_annotation_differences(tasks, images, versions, annotated, plan.unsettled),
     ]
     if left and last_push is not None and not is_at_work(last_push):
         why = f"the last push was interrupted with {len(left)} steps left; repeat the same partly push to continue it"
@@ -123,7 +122,7 @@ def _task_differences(
     images: Mapping[int, ImageRecord],
     removed: Mapping[str, ImageRecord],
 ) -> list[Difference]:
-    by_key: dict[str, list[int]] = defaultdict(list)
+    by_slot: dict[tuple[str, int], list[int]] = defaultdict(list)
     foreign: list[int] = []
     others: list[int] = []
     for task in tasks:
@@ -131,12 +130,12 @@ def _task_differences(
         if is_of_another(task):
             others.append(int(task["id"]))
         elif key:
-            by_key[key].append(int(task["id"]))
+            by_slot[key, round_of(task)].append(int(task["id"]))
         else:
             foreign.append(int(task["id"]))
     known = {image.key: image for image in images.values()}
     differences = []
-    for key, task_ids in by_key.items():
+    for (key, _), task_ids in by_slot.items():
         if key in removed:
             why = f"task {task_ids[0]} shows an image that was removed from the data set; its reviews are not pulled. "
             why += "Delete the task in Label Studio, or put the image back: partly undo --list"
@@ -150,7 +149,7 @@ def _task_differences(
             differences.append(Difference(DUPLICATE, [known[key]], why, sorted(task_ids)))
     for image_id, link in links.items():
         image = images.get(image_id)
-        if image is not None and image.key not in by_key:
+        if image is not None and (image.key, link.round) not in by_slot:
             why = f"task {link.task_id} was deleted in Label Studio; to create it again: partly push --recreate"
             differences.append(Difference(TASK_GONE, [image], why, [link.task_id]))
     if others:

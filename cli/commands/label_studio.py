@@ -85,11 +85,26 @@ def connect(
     adopt: Annotated[
         bool, typer.Option("--adopt", help="Take the project over from another registry, whose place this one takes.")
     ] = False,
+    show_score: Annotated[
+        bool | None,
+        typer.Option(
+            "--show-score/--hide-score",
+            help="Show a proposal's score in the header (default: hidden, since it sways people).",
+        ),
+    ] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Check the server and the token, and find or create the project for push and pull."""
     with work.client(url or _local_url(work)) as client:
-        found = work.connect(client, title=title, project_id=project_id, masks=masks, adopt=adopt, dry_run=dry_run)
+        found = work.connect(
+            client,
+            title=title,
+            project_id=project_id,
+            masks=masks,
+            adopt=adopt,
+            show_score=show_score,
+            dry_run=dry_run,
+        )
         document = {
             "url": client.url,
             "user": found.user,
@@ -169,6 +184,7 @@ def push(
         control_share=control_share,
         second_share=second_share,
         catch_share=catch_share,
+        file_names=work.settings.file_names,
     )
     with work.connected_client() as client:
         folder = work.media_folder(client.url)

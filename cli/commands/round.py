@@ -41,6 +41,7 @@ def one_round(
 ) -> None:
     """Pull, train, propose and push. Repeat the command to resume an interrupted round."""
     from annotator.label_studio.pull.plan import PullRequest
+    from annotator.label_studio.push.plan import PushRequest
     from cli.workflows.round import RoundRequest, plan_round, run_round
     from learner.inference.gate import parse_tau
     from learner.inference.propose import ProposeRequest
@@ -49,7 +50,7 @@ def one_round(
         config=work.training_config(preset, config, settings, weights),
         pull=PullRequest(policy=resolve, empty_is_none=work.settings.empty_is_none, author=work.user),
         propose=ProposeRequest(tau=parse_tau(tau), gate=gate, budget=budget),
-        limit=limit,
+        push=PushRequest(limit=limit, file_names=work.settings.file_names),
     )
     with work.connected_client() as client:
         if dry_run:

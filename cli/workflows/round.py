@@ -27,8 +27,7 @@ class RoundRequest:
     pull: PullRequest = field(default_factory=PullRequest)
     propose: ProposeRequest = field(default_factory=ProposeRequest)
     """Its run is the one that the round trains."""
-    limit: int | None = None
-    """Largest number of new tasks."""
+    push: PushRequest = field(default_factory=PushRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +89,8 @@ def run_round(
     if not trained:
         progress.say(f"{run.name} was already trained on the current labels with these settings; skipping training")
     proposed = propose_locations(registry, replace(request.propose, run=run.name), progress=progress)
-    sending = PushRequest(limit=request.limit)
-    pushed = push_images(registry, client, sending, media_folder=media_folder, progress=progress)
+    pushed = push_images(registry, client, request.push, media_folder=media_folder, progress=progress)
     if pushed.resumed:
         # It has finished an interrupted push, whose plan did not hold what is proposed now.
-        pushed = push_images(registry, client, sending, media_folder=media_folder, progress=progress)
+        pushed = push_images(registry, client, request.push, media_folder=media_folder, progress=progress)
     return RoundResult(pulled, run.name, trained, proposed, pushed)

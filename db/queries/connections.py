@@ -66,12 +66,15 @@ class ConnectionQueries:
         return known
 
     def links(self, connection_id: int) -> dict[int, TaskLink]:
-        """Return the tasks of a project, by image id."""
+        """Return the tasks of a project that people are shown, by image id: of each image the one of the last round."""
         statement = select(LabelStudioTask).where(LabelStudioTask.connection_id == connection_id)
-        return {
-            row.image_id: TaskLink(row.image_id, row.task_id, row.proposal_id, row.control, row.readers)
-            for row in self._session.scalars(statement)
-        }
+        ordered = statement.order_by(LabelStudioTask.round, LabelStudioTask.task_id)
+        return {row.image_id: _link(row) for row in self._session.scalars(ordered)}
+
+    def tasks(self, connection_id: int) -> dict[int, TaskLink]:
+        """Return all tasks of a project, those of earlier rounds too, by task id."""
+        statement = select(LabelStudioTask).where(LabelStudioTask.connection_id == connection_id)
+        return {row.task_id: _link(row) for row in self._session.scalars(statement)}
 
     def control_images(self) -> list[int]:
         """Return the images whose proposal was held back, in any project."""
@@ -88,20 +91,21 @@ class ConnectionQueries:
         """Store which task belongs to which image and what was sent with it."""
         known: dict[int, LabelStudioTask] = {}
         of_project = select(LabelStudioTask).where(LabelStudioTask.connection_id == connection_id)
-        for chunk in chunks([link.image_id for link in links]):
-            rows = self._session.scalars(of_project.where(LabelStudioTask.image_id.in_(chunk)))
-            known.update((row.image_id, row) for row in rows)
+        for chunk in chunks([link.task_id for link in links]):
+            rows = self._session.scalars(of_project.where(LabelStudioTask.task_id.in_(chunk)))
+            known.update((row.task_id, row) for row in rows)
         new: dict[int, dict[str, Any]] = {}
         for link in links:
             values = {
-                "task_id": link.task_id,
+                "image_id": link.image_id,
                 "proposal_id": link.proposal_id,
                 "control": link.control,
                 "readers": link.annotators,
+                "round": link.round,
             }
-            row = known.get(link.image_id)
+            row = known.get(link.task_id)
             if row is None:
-                new[link.image_id] = {"connection_id": connection_id, "image_id": link.image_id, **values}
+                new[link.task_id] = {"connection_id": connection_id, "task_id": link.task_id, **values}
             else:
                 for name, value in values.items():
                     setattr(row, name, value)
@@ -126,3 +130,7 @@ class ConnectionQueries:
                     .where(LabelStudioTask.connection_id == connection_id, LabelStudioTask.task_id.in_(chunk))
                     .values(annotations=count)
                 )
+
+
+def _link(row: LabelStudioTask) -> TaskLink:
+    return TaskLink(row.image_id, row.task_id, row.proposal_id, row.control, row.readers, row.round)

@@ -83,6 +83,7 @@ class JournalQueries:
                 "proposal_id": step.proposal_id,
                 "control": step.control,
                 "readers": step.annotators,
+                "round": step.round,
                 "address": step.address,
                 "detail": step.detail,
             }
@@ -105,6 +106,7 @@ class JournalQueries:
                 proposal_id=row.proposal_id,
                 control=row.control,
                 annotators=row.readers,
+                round=row.round,
                 address=row.address,
                 detail=row.detail,
                 state=StepState(row.state),

@@ -24,3 +24,5 @@ class TaskLink:
     """The proposal was withheld, so that the image is annotated independently."""
     annotators: int = 1
     """How many people are to look at it."""
+    round: int = 1
+    """Counts the image's tasks in the project: a new proposal for an image whose task is finished gets a new task."""

@@ -57,6 +57,8 @@ class SyncStep:
     proposal_id: int | None = None
     control: bool = False
     annotators: int = 1
+    round: int = 1
+    """Of the image's tasks in the project, the one that it is about."""
     address: str | None = None
     detail: str | None = None
     state: StepState = StepState.PLANNED

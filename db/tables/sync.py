@@ -55,9 +55,7 @@ class Review(Base):
         UniqueConstraint("connection_id", "external_id", "external_version"),
         CheckConstraint("outcome IN ('accepted', 'edited', 'rejected', 'drawn', 'empty')", name="outcome"),
         CheckConstraint("iou >= 0 AND iou <= 1", name="iou"),
-        CheckConstraint(
-            "outcome NOT IN ('accepted', 'edited', 'rejected') OR proposal_id IS NOT NULL", name="proposal"
-        ),
+        CheckConstraint("outcome NOT IN ('accepted', 'edited') OR proposal_id IS NOT NULL", name="proposal"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

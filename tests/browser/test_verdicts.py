@@ -12,7 +12,15 @@ from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.local_server import read_account, studio_status
-from annotator.label_studio.payload.labeling_config import CANNOT_TELL, NO_LESION, regions_in, verdict_in
+from annotator.label_studio.payload.labeling_config import (
+    ACCEPT,
+    CANNOT_TELL,
+    NO_LESION,
+    NOTHING_THERE,
+    WRONG_CLASS,
+    regions_in,
+    verdict_in,
+)
 from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.push_images import push_images
 from db.imaging.geometry import boxes_iou
@@ -84,12 +92,12 @@ class Reviewer:
 
     def draw(self):
         """Draw another box beside the proposal."""
-        self.key("1")
         self.drag((ELSEWHERE.x, ELSEWHERE.y), (ELSEWHERE.x + ELSEWHERE.width, ELSEWHERE.y + ELSEWHERE.height))
         self.key(Keys.ESCAPE)
 
     def choose(self, verdict):
         """Click a verdict."""
+        verdict = NOTHING_THERE if verdict == NO_LESION else verdict
         label = f"//*[normalize-space(text())='{verdict}']"
         wait_for(lambda: self.page.find_elements("xpath", label))
         self.page.find_element("xpath", label).click()
@@ -130,6 +138,12 @@ def result_on_server(client, task):
     return annotations[0]["result"] if annotations else None
 
 
+def tasks_under(client, project, tab):
+    """The tasks that a tab of the Data Manager shows."""
+    (view,) = [view for view in client.http.get("/api/dm/views/", project=project) if view["data"].get("title") == tab]
+    return [task["id"] for task in client.http.get("/api/tasks/", project=project, view=view["id"])["tasks"]]
+
+
 ROWS = [
     ("leave", None, "accepted"),
     ("move", None, "edited"),
@@ -143,6 +157,14 @@ ROWS = [
     ("move", CANNOT_TELL, "contradiction"),
     ("draw", NO_LESION, "contradiction"),
     ("draw", CANNOT_TELL, "contradiction"),
+    ("leave", ACCEPT, "accepted"),
+    ("move", ACCEPT, "edited"),
+    ("delete", ACCEPT, "contradiction"),
+    ("draw", ACCEPT, "edited"),
+    ("leave", WRONG_CLASS, "rejected"),
+    ("move", WRONG_CLASS, "edited"),
+    ("delete", WRONG_CLASS, "rejected"),
+    ("draw", WRONG_CLASS, "edited"),
 ]
 
 
@@ -165,9 +187,16 @@ def test_what_a_person_does_is_what_is_pulled(registry, pushed, page, tmp_path, 
         stored = tx.images.get(image.id)
     if outcome == "contradiction":
         assert (report.outcomes, stored.location_status) == ({}, LocationStatus.UNKNOWN)
-        assert "remove one of the two" in report.skipped[0].reason
+        assert "one" in report.skipped[0].reason
         assert pull_reviews(registry, client).skipped == report.skipped, "named until it is settled"
+        note = client.get_task(task)["data"]["partly_note"]
+        assert note == f"Please check: {report.skipped[0].reason}"
+        # The person is told so, on the page and by a tab of the Data Manager.
+        open_task(page, url, project, task)
+        wait_for(lambda: page.find_elements("xpath", f"//*[starts-with(normalize-space(text()), {note[:24]!r})]"))
+        assert tasks_under(client, project, "unclear") == [task]
         return
+    assert tasks_under(client, project, "unclear") == []
     assert report.outcomes == {outcome: 1}
     status = {"empty": LocationStatus.EMPTY, "rejected": LocationStatus.UNKNOWN}.get(outcome, LocationStatus.PRESENT)
     assert stored.location_status is status
@@ -211,3 +240,43 @@ def test_a_change_of_mind_after_a_pull(registry, pushed, page, tmp_path, box, ve
         press(page, "Update")
         report = wait_for(lambda: (found := pull_reviews(registry, client)).updated and found)
         assert (report.outcomes, report.skipped) == ({"empty": 1}, [])
+        assert client.get_task(task)["data"]["partly_note"] == ""
+        assert tasks_under(client, project, "unclear") == []
+
+
+SHORTEST = [
+    ("accept", [], [], "accepted"),
+    ("nothing there", ["2"], [], "empty"),
+    ("cannot tell", ["3"], [], "rejected"),
+    ("wrong class", ["4"], [], "rejected"),
+    ("edit", [], ["corner"], "edited"),
+    ("draw", [], ["beside"], "edited"),
+]
+
+
+@pytest.mark.parametrize(("what", "keys", "drags", "outcome"), SHORTEST, ids=[row[0] for row in SHORTEST])
+def test_the_shortest_way_is_one_or_two_actions(registry, pushed, page, what, keys, drags, outcome):
+    """Accepting is one action, everything else two: what is done on the page is counted here."""
+    client, url, project, task, image = pushed
+    reviewer = Reviewer(page, image)
+    open_task(page, url, project, task)
+    actions = 0
+    for key in keys:
+        reviewer.key(key)
+        actions += 1
+    for drag in drags:
+        corner = (PROPOSED.x + PROPOSED.width, PROPOSED.y + PROPOSED.height)
+        if drag == "corner":
+            # A box that is not selected is moved by dragging it.
+            reviewer.drag(reviewer.middle(), (corner[0], corner[1]))
+        else:
+            reviewer.drag((ELSEWHERE.x, ELSEWHERE.y), (ELSEWHERE.x + ELSEWHERE.width, ELSEWHERE.y + ELSEWHERE.height))
+        actions += 1
+    ActionChains(page).key_down(Keys.CONTROL).send_keys(Keys.ENTER).key_up(Keys.CONTROL).perform()
+    actions += 1
+    assert actions == (1 if what == "accept" else 2)
+    report = wait_for(lambda: (found := pull_reviews(registry, client)).created + len(found.skipped) and found)
+    assert report.outcomes == {outcome: 1}
+    if what == "draw":
+        with registry.read() as tx:
+            assert len(tx.images.get(image.id).boxes) == 2

@@ -96,7 +96,7 @@ def test_a_token_that_may_only_read_pulls_and_does_not_push(registry, data, stud
         report = pull_reviews(registry, reader)
         assert report.created == 1
         with pytest.raises(AuthRejected, match="may write"):
-            reader.create_project("not for readers")
+            reader.create_project("not for readers", CONFIG)
         lost = client.list_tasks(project_id, with_annotations=False)[1]
         client.http.delete(f"/api/tasks/{lost['id']}/")
         with pytest.raises(AuthRejected, match="may write"):
@@ -167,7 +167,7 @@ def test_objects_in_a_bucket_are_signed_by_the_server_or_copied(registry, data, 
         push_images(registry, client, PushRequest(what="partly"))
         copied = client.list_tasks(connection.project_id, with_annotations=False)
         assert all(task["data"]["image"].startswith("/data/upload/") for task in copied)
-        project = client.create_project("with a storage")
+        project = client.create_project("with a storage", CONFIG)
         storage = {"project": project.id, "bucket": "scans", "s3_endpoint": endpoint, "aws_access_key_id": "key",
                    "aws_secret_access_key": "secret", "region_name": "us-east-1", "presign": True}  # fmt: skip
         client.http.post("/api/storages/s3/", storage)

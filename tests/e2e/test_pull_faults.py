@@ -70,7 +70,11 @@ def test_kill_in_a_pull(processes, tmp_path, studio, account):
     reviewed_project(registry, tmp_path / "phantoms", studio, account, "killed pulls")
     with LabelStudioClient(*account) as client, registry.read() as tx:
         project_id = tx.connections.current().project_id
-        answers = {"tasks": client.list_tasks(project_id, with_annotations=True), "users": client.user_names()}
+        answers = {
+            "tasks": client.list_tasks(project_id, with_annotations=True),
+            "users": client.user_names(),
+            "project": client.http.get(f"/api/projects/{project_id}/"),
+        }
     (tmp_path / "answers.json").write_text(json.dumps(answers, default=str))
     registry.close()
     url = f"sqlite:///{tmp_path}/r.sqlite3"

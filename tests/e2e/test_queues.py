@@ -153,8 +153,12 @@ def test_a_push_that_was_cut_goes_on_with_its_own_plan(registry, client, studio,
     report = push(registry, client, studio, **options)
     assert (report.resumed, report.created) == (True, 4)
     tasks = tasks_of(client, project)
-    assert {image_id: (task["data"]["partly_control"], task["overlap"]) for image_id, task in tasks.items()} == planned
     with registry.read() as tx:
+        links = tx.connections.links(tx.connections.current().id)
+        assert {image_id: (links[image_id].control, task["overlap"]) for image_id, task in tasks.items()} == planned
+        # What annotators can see of a control is what they see of an image for which nothing was proposed.
+        controls = [tasks[image_id]["data"] for image_id, (control, _) in planned.items() if control]
+        assert all(data["partly_score"] is None and "partly_control" not in data for data in controls)
         (done,) = tx.journal.all()
         assert (done.id, done.status) == (cut.id, "finished")
     report = push(registry, client, studio, limit=6)

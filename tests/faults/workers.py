@@ -87,6 +87,11 @@ class Recorded:
 
     def __init__(self, file: str) -> None:
         self._answers = json.loads(Path(file).read_text())
+        self.http = self
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Return the recorded project."""
+        return dict(self._answers["project"])
 
     def totals(self, project_id: int) -> ProjectTotals:
         """Return what the recorded tasks add up to."""

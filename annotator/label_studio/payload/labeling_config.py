@@ -1,7 +1,7 @@
 """The labeling interface that partly uses, and what its parts are called in results. No network.
 
-Three statements are possible on a task, and they are never the same: boxes (here it is), the choice "no lesion"
-(there is nothing), and the choice "cannot tell" or an emptied proposal (the proposal is wrong, the place is not known).
+What can be said of a task, and is never the same: boxes (here it is), "nothing there", "cannot tell" or an emptied
+proposal (the proposal is wrong, the place is not known), and "wrong class" (the image's class is to be corrected).
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,35 +26,97 @@ POLYGON_CONTROL = "polygon"
 BOX_LABEL = "lesion"
 BRUSH_LABEL = "lesion (paint)"
 POLYGON_LABEL = "lesion (outline)"
+ACCEPT = "accept"
 NO_LESION = "no lesion"
 CANNOT_TELL = "cannot tell"
+WRONG_CLASS = "wrong class"
+NOTHING_THERE = "nothing there"
+"""How "no lesion" reads on the page."""
 
 MASK_TOOLS = f"""
   <BrushLabels name="{BRUSH_CONTROL}" toName="{IMAGE_OBJECT}">
-    <Label value="{BRUSH_LABEL}" background="#1e90ff" hotkey="4"/>
+    <Label value="{BRUSH_LABEL}" background="#1e90ff" hotkey="6"/>
   </BrushLabels>
-  <PolygonLabels name="{POLYGON_CONTROL}" toName="{IMAGE_OBJECT}">
-    <Label value="{POLYGON_LABEL}" background="#2e8b57" hotkey="5"/>
+  <PolygonLabels name="{POLYGON_CONTROL}" toName="{IMAGE_OBJECT}" fillOpacity="0">
+    <Label value="{POLYGON_LABEL}" background="#2e8b57" hotkey="7"/>
   </PolygonLabels>"""
 
-
-def interface(*, masks: bool = False) -> str:
-    """Write the labeling interface as XML; with tools for masks where they are wanted."""
-    return f"""<View>
-  <Header value="Class: $partly_class" size="4"/>
-  <Choices name="{VERDICT_CONTROL}" toName="{IMAGE_OBJECT}" choice="single" showInline="true">
-    <Choice value="{NO_LESION}" hotkey="2"/>
-    <Choice value="{CANNOT_TELL}" hotkey="3"/>
-  </Choices>
-  <Image name="{IMAGE_OBJECT}" value="$image" zoom="true" zoomControl="true" brightnessControl="true"
-         contrastControl="true"/>
-  <RectangleLabels name="{BOX_CONTROL}" toName="{IMAGE_OBJECT}">
-    <Label value="{BOX_LABEL}" background="#ff8c00" hotkey="1"/>
-  </RectangleLabels>{MASK_TOOLS if masks else ""}
+# The controls stand in one line above the image, which has the rest of the window's height.
+INTERFACE = """<View className="partly">
+  <Style>
+    .partly .partly-controls {{ display: flex; flex-wrap: wrap; align-items: center; gap: 0 14px; margin-top: -12px; }}
+    .partly .partly-controls label {{ font-size: 13px; }}
+    .partly .partly-note h4 {{ color: #c0392b; margin-bottom: 12px !important; }}
+    .partly .partly-note h4:empty {{ display: none; }}
+    .partly h4 {{ margin: 0 !important; font-size: 15px !important; }}
+  </Style>
+  <View className="partly-note"><Header value="$partly_note" size="4"/></View>
+  <View className="partly-controls">
+    <Header value="{header}" size="4"/>
+    <Choices name="{verdict}" toName="{image}" choice="single" showInline="true">
+      <Choice value="{accept}" hotkey="1"/>
+      <Choice value="{nothing}" alias="{no_lesion}" hotkey="2"/>
+      <Choice value="{cannot_tell}" hotkey="3"/>
+      <Choice value="{wrong_class}" hotkey="4"/>
+    </Choices>
+    <RectangleLabels name="{box}" toName="{image}" opacity="1" fillOpacity="0" strokeWidth="2" canRotate="false">
+      <Label value="{label}" background="#ff8c00" hotkey="5" selected="true"/>
+    </RectangleLabels>{masks}
+  </View>
+  <Image name="{image}" value="$image" zoom="true" zoomControl="true" rotateControl="false" brightnessControl="true"
+         contrastControl="true" maxHeight="calc(100vh - 236px)"/>
 </View>"""
+HEADER = "Class: $partly_class \u00b7 $partly_image"
+HEADER_WITH_SCORE = f"{HEADER} \u00b7 score $partly_score"
+
+INSTRUCTIONS = """<h3>Is the box right?</h3>
+<p>The class of every image is known; its header says it. Where there is a box, a model has proposed it.</p>
+<table>
+<tr><td><b>Submit</b> (Ctrl+Enter)</td><td>the box is right as it is: it becomes the label</td></tr>
+<tr><td>drag the box or its corners, then <b>Submit</b></td><td>your correction becomes the label</td></tr>
+<tr><td>drag beside it, then <b>Submit</b></td><td>one more box; several boxes are several lesions</td></tr>
+<tr><td><b>1</b> accept</td><td>the same as Submit alone, said explicitly</td></tr>
+<tr><td><b>2</b> nothing there</td><td>there is no lesion in this image: it is known to be empty</td></tr>
+<tr><td><b>3</b> cannot tell</td><td>the proposal is rejected; where the lesion is stays unknown</td></tr>
+<tr><td><b>4</b> wrong class</td><td>the image's class is listed for correction; the proposal is rejected unless you
+moved or drew a box</td></tr>
+<tr><td>click the box, then <b>Backspace</b></td><td>delete it</td></tr>
+<tr><td><b>Ctrl+H</b></td><td>hide all boxes, and show them again</td></tr>
+</table>
+<p>Keys 1 to 4 also need Submit. "Nothing there" or "cannot tell" beside a box that you drew or moved is a
+contradiction: the task comes back under the tab "unclear". "Skip" says nothing about the image.</p>"""
+"""What annotators can open from the page: what each key will mean after the pull."""
+
+
+def interface(*, masks: bool = False, show_score: bool = False) -> str:
+    """Write the labeling interface as XML.
+
+    Args:
+        masks: with tools for masks: paint and outlines.
+        show_score: with the proposal's score in the header, which sways people.
+    """
+    return INTERFACE.format(
+        header=HEADER_WITH_SCORE if show_score else HEADER,
+        verdict=VERDICT_CONTROL,
+        image=IMAGE_OBJECT,
+        box=BOX_CONTROL,
+        accept=ACCEPT,
+        nothing=NOTHING_THERE,
+        no_lesion=NO_LESION,
+        cannot_tell=CANNOT_TELL,
+        wrong_class=WRONG_CLASS,
+        label=BOX_LABEL,
+        masks=MASK_TOOLS.replace("\n", "\n  ") if masks else "",
+    )
 
 
 CONFIG = interface()
+
+
+def is_generated(xml: str) -> bool:
+    """Say whether a project's labeling interface is one that partly wrote and nobody has changed since."""
+    known = (interface(masks=masks, show_score=score) for masks in (False, True) for score in (False, True))
+    return " ".join(xml.split()) in {" ".join(found.split()) for found in known}
 
 
 def has_mask_tools(xml: str) -> bool:
@@ -78,7 +140,7 @@ def config_problem(xml: str) -> str | None:
     missing = [f'<{tag} name="{name}">' for name, tag in wanted.items() if found.get(name) != tag]
     if missing:
         return f"it lacks {', '.join(missing)}"
-    values = {element.get("value") for element in root.iter()}
+    values = {element.get(name) for element in root.iter() for name in ("value", "alias")}
     lost = [value for value in (BOX_LABEL, NO_LESION, CANNOT_TELL) if value not in values]
     return f"it lacks the values {', '.join(lost)}" if lost else None
 

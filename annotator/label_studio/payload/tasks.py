@@ -4,6 +4,7 @@ A task is recognised by our own key in its data, never by its place in a list or
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from annotator.label_studio.payload.labeling_config import result_from_boxes, result_from_mask
@@ -12,6 +13,14 @@ from db.records import Box, ImageRecord, LocationStatus
 
 KEY = "partly_key"
 CONTROL = "partly_control"
+"""Marked tasks whose proposal is held back, in earlier versions; today nothing that annotators see tells them apart."""
+NOTE = "partly_note"
+"""What an annotator has to settle, in the header of the page; tasks with a note are under the tab "unclear"."""
+SCORE = "partly_score"
+ROUND = "partly_round"
+"""Counts an image's tasks in a project, where it is proposed again after a review."""
+READING = "partly_reading"
+SECOND_READING = "second reading"
 LIVE_TITLE = "partly"
 """Name of the ML backend under which proposals are asked for while people work."""
 KNOWN_PREFIX = "known-"
@@ -46,6 +55,30 @@ def as_own(task: Mapping[str, Any], registry_id: str | None) -> dict[str, Any]:
     return {**task, "data": {**task["data"], KEY: key.removesuffix(suffix)}}
 
 
+def score_text(score: float | None) -> str | None:
+    """Write a score for the Data Manager, as text, since a number would lose its last zero."""
+    return f"{score:.2f}" if score is not None else None
+
+
+def round_of(task: Mapping[str, Any]) -> int:
+    """Return which of its image's tasks in the project a task is, counted from 1."""
+    found = (task.get("data") or {}).get(ROUND)
+    return found if isinstance(found, int) and found > 0 else 1
+
+
+def slot_of(key: str, number: int) -> str:
+    """Name what there is one task of: an image's key and the round."""
+    return f"{key}/{number}"
+
+
+def with_registry(task: Mapping[str, Any], registry_id: str | None) -> dict[str, Any]:
+    """Write the registry back into the key of an own task; the opposite of `as_own`."""
+    key = key_of(task)
+    if key is None or not registry_id or key.count("-") != 1:
+        return dict(task)
+    return {**task, "data": {**task["data"], KEY: f"{key}-{registry_id[:8]}"}}
+
+
 def is_of_another(task: Mapping[str, Any]) -> bool:
     """Say whether a task, as `as_own` returns it, belongs to another registry."""
     return (key_of(task) or "").count("-") == 2
@@ -74,11 +107,13 @@ def shows_prediction(task: Mapping[str, Any], model_version: str) -> bool:
     return model_version in str(task.get("predictions_model_versions") or "").split(",")
 
 
-def prediction_of(image: ImageRecord, boxes: Sequence[Box], *, model_version: str, score: float) -> dict[str, Any]:
-    """Write a proposal as a prediction: its run as model version, its score, its boxes."""
+def prediction_of(image: ImageRecord, boxes: Sequence[Box], *, model_version: str) -> dict[str, Any]:
+    """Write a proposal as a prediction: its run as model version, and its boxes.
+
+    Its score is left out: the page would show it above the image, and it sways people.
+    """
     return {
         "model_version": model_version,
-        "score": score,
         "result": result_from_boxes(boxes, image.width, image.height, region_prefix=f"{model_version}-"),
     }
 
@@ -115,13 +150,26 @@ def is_as_sent(annotation: Mapping[str, Any]) -> bool:
     return ours and annotation.get("updated_by") is None
 
 
+@dataclass(frozen=True, slots=True)
+class TaskHeader:
+    """What the page and the Data Manager say of a task."""
+
+    score: float | None = None
+    """Of the proposal that annotators see, None where they see none."""
+    name: str | None = None
+    """What annotators are to know the image by; None for its number."""
+    annotators: int = 1
+    """How many people are to look at it."""
+    round: int = 1
+    """Counts the image's tasks in the project."""
+
+
 def task_of(
     image: ImageRecord,
     address: str,
+    header: TaskHeader,
     *,
     registry_id: str,
-    score: float | None,
-    control: bool = False,
     prediction: Mapping[str, Any] | None = None,
     annotations: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
@@ -130,9 +178,8 @@ def task_of(
     Args:
         image: what it shows.
         address: where the server or a browser finds the image.
+        header: what is said of it.
         registry_id: whose image it is.
-        score: to order the queue by, None where nothing is proposed.
-        control: the proposal is held back on purpose.
         prediction: how annotators see the proposal.
         annotations: what is known already, to be corrected.
     """
@@ -140,8 +187,11 @@ def task_of(
         "image": address,
         KEY: full_key(image, registry_id),
         "partly_class": image.class_name or "not known",
-        "partly_score": score,
-        CONTROL: control,
+        "partly_image": header.name if header.name is not None else f"image {image.id}",
+        SCORE: score_text(header.score),
+        READING: SECOND_READING if header.annotators > 1 else "",
+        NOTE: "",
+        ROUND: header.round,
     }
     task: dict[str, Any] = {"data": data}
     if prediction is not None:

@@ -5,7 +5,7 @@ server's clock, and both counts; the next one lists what changed since, and if t
 deleted in bulk, a server restored from a copy, somebody else's tasks) it lists everything instead.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -82,9 +82,20 @@ def _list_changed(
     return ChangedTasks(tasks, complete=True, totals=totals, since=since)
 
 
+def with_siblings(
+    client: LabelStudioClient, changed: ChangedTasks, task_ids: Sequence[int], registry_id: str | None
+) -> ChangedTasks:
+    """Add tasks that have not changed to those that have; one that was deleted meanwhile is left out."""
+    more = [as_own(task, registry_id) for task in _fetched(client, task_ids)]
+    return replace(changed, tasks=[*changed.tasks, *more]) if more else changed
+
+
 def _unsettled(client: LabelStudioClient, mark: Mapping[str, Any], seen: Container[int]) -> list[dict[str, Any]]:
     """Fetch the tasks that the last pull left unsettled, without those that have changed and are listed anyway."""
-    wanted = [int(task_id) for task_id in mark.get("unsettled") or [] if int(task_id) not in seen]
+    return _fetched(client, [int(task_id) for task_id in mark.get("unsettled") or [] if int(task_id) not in seen])
+
+
+def _fetched(client: LabelStudioClient, wanted: Sequence[int]) -> list[dict[str, Any]]:
     found = []
     for task_id in wanted:
         try:

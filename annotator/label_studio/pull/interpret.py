@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.label_studio.payload.brush import decode_brush
-from annotator.label_studio.payload.labeling_config import NO_LESION, painted_regions, regions_in, verdict_in
+from annotator.label_studio.payload.labeling_config import (
+    ACCEPT,
+    NO_LESION,
+    NOTHING_THERE,
+    WRONG_CLASS,
+    painted_regions,
+    regions_in,
+    verdict_in,
+)
 from annotator.label_studio.payload.percent import MIN_SIDE_PX, box_from_percent
 from annotator.label_studio.payload.polygons import box_of_polygon, mask_from_polygon, polygon_from_percent
 from annotator.label_studio.payload.tasks import is_known_location
@@ -74,11 +82,15 @@ def interpret_annotation(
     result = list(annotation.get("result") or [])
     boxes, mask_png, verdict = _said(annotation, result, image)
     iou = boxes_iou(boxes, proposal.boxes) if boxes and proposal is not None else None
-    if verdict is not None and (not boxes or _left_as_shown(result, boxes, image, proposal)):
+    if verdict == ACCEPT and not boxes:
+        raise Unsettled(f"it says {ACCEPT!r} and has no box; draw one, or choose what holds")
+    speaks = verdict is not None and verdict != ACCEPT
+    if speaks and (not boxes or _left_as_shown(result, boxes, image, proposal)):
         # A verdict is a decision; a box that was on the page already is not.
-        outcome, location = _of_verdict(verdict, proposal)
-    elif verdict is not None:
-        raise Unsettled(f"it says {verdict!r} and has a box that was drawn or moved; remove one of the two")
+        outcome, location = _of_verdict(str(verdict))
+    elif speaks and verdict != WRONG_CLASS:
+        said = NOTHING_THERE if verdict == NO_LESION else verdict
+        raise Unsettled(f"it says {said!r} and has a box that was drawn or moved; remove one of the two")
     elif boxes:
         outcome = _of_boxes(boxes, proposal, iou)
         if outcome is ReviewOutcome.ACCEPTED and proposal is not None:
@@ -90,7 +102,7 @@ def interpret_annotation(
     elif proposal is not None:
         outcome, location = ReviewOutcome.REJECTED, None
     else:
-        raise Unsettled(f"it is empty; if there is no lesion, choose {NO_LESION!r}")
+        raise Unsettled(f"it is empty; if there is no lesion, choose {NOTHING_THERE!r}")
     return NewReview(
         image_id=image.id,
         outcome=outcome,
@@ -118,12 +130,10 @@ def _left_as_shown(
     return len(boxes) == len(shown) and boxes_iou(boxes, shown) >= ACCEPTED_IOU
 
 
-def _of_verdict(verdict: str, proposal: ProposalRecord | None) -> tuple[ReviewOutcome, Location | None]:
+def _of_verdict(verdict: str) -> tuple[ReviewOutcome, Location | None]:
     if verdict == NO_LESION:
         return ReviewOutcome.EMPTY, Location(LocationStatus.EMPTY)
-    if proposal is None:
-        # There is nothing to reject: what was known of the location, from an import for instance, still is.
-        raise NoStatement("the annotator cannot tell where the lesion is; its location stays as it is known here")
+    # What was known of the location, from an import for instance, still is.
     return ReviewOutcome.REJECTED, None
 
 

@@ -84,8 +84,9 @@ class PullPlan:
     checks: list[AttentionResponse] = field(default_factory=list)
     unchanged: int = 0
     skipped: list[Skipped] = field(default_factory=list)
-    unsettled: list[int] = field(default_factory=list)
-    """Tasks with an annotation that somebody has to correct in Label Studio; every pull names them until then."""
+    unsettled: dict[int, str] = field(default_factory=dict)
+    """Tasks with an annotation that somebody has to correct in Label Studio, and why; every pull names them until
+    then."""
     waiting: bool = False
     """Something was skipped that could be stored once the registry knows more."""
 
@@ -97,7 +98,7 @@ class Known:
     images: Mapping[str, ImageRecord]
     """By key."""
     links: Mapping[int, TaskLink]
-    """By image."""
+    """By task."""
     proposals: Mapping[int, ProposalRecord]
     """By id: those sent last, and those that annotations began from."""
     versions: Mapping[int, str]
@@ -148,15 +149,15 @@ def plan_pull(
                 if image.split is Split.TEST and not change_test:
                     plan.waiting = True
                     raise NoStatement("the image is in the test split; to change its label: --change-test")
-                link = known.links.get(image.id)
+                link = known.links.get(int(task["id"]))
                 proposal = by_version.get((image.id, parent_version(task, annotation) or ""))
                 if proposal is None and link is not None and link.proposal_id is not None:
                     proposal = known.proposals.get(link.proposal_id)
                 review = interpret_annotation(annotation, image, proposal, known.users, empty_is_none=empty_is_none)
             except NoStatement as exc:
                 plan.skipped.append(Skipped(str(exc), image.id, int(task["id"])))
-                if isinstance(exc, Unsettled) and plan.unsettled[-1:] != [int(task["id"])]:
-                    plan.unsettled.append(int(task["id"]))
+                if isinstance(exc, Unsettled):
+                    plan.unsettled[int(task["id"])] = str(exc)
                 continue
             is_update = annotation_id in known.versions
             changed_here = image.label is not None and image.label.source not in SAID_THERE

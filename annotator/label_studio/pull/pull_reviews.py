@@ -10,9 +10,10 @@ from typing import Any
 
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.ownership import own_project
-from annotator.label_studio.payload.tasks import image_ids_of, image_of, key_of
+from annotator.label_studio.page import note_on_tasks
+from annotator.label_studio.payload.tasks import image_ids_of, image_of, key_of, round_of, with_registry
 from annotator.label_studio.pull.consensus import LATEST, check_policy, settle_images
-from annotator.label_studio.pull.incremental import ChangedTasks, list_changed
+from annotator.label_studio.pull.incremental import ChangedTasks, list_changed, with_siblings
 from annotator.label_studio.pull.interpret import SOURCES
 from annotator.label_studio.pull.plan import (
     Known,
@@ -75,6 +76,7 @@ def pull_reviews(
         mark = None if request.full else _usable_mark(tx, last, options)
     identity = own_project(registry, client, connection.project_id, dry_run=dry_run)
     changed = list_changed(client, connection.project_id, mark, counts, identity)
+    changed = with_siblings(client, changed, _siblings(registry, connection, changed), identity)
     users = client.user_names() if changed.tasks or policy != LATEST else {}
     known = read_known(registry, connection, changed.tasks, users, policy)
     plan = plan_pull(changed.tasks, known, change_test=change_test, empty_is_none=request.empty_is_none)
@@ -98,6 +100,9 @@ def pull_reviews(
         _store_attention_responses(registry, connection, plan)
         report = replace(report, contested=contested, operation=operation)
         journal.finish(counts_of(report), _mark(registry, connection, changed, known, plan, report))
+    own = [task for task in changed.tasks if image_of(task, known.images) is not None]
+    data = {int(task["id"]): with_registry(task, identity)["data"] for task in own}
+    note_on_tasks(client, data, {task_id: f"Please check: {why}" for task_id, why in plan.unsettled.items()})
     return report
 
 
@@ -135,21 +140,32 @@ def _mark(
         "tasks": changed.totals.tasks,
         "annotations": changed.totals.annotations,
         "waiting": plan.waiting,
-        "unsettled": plan.unsettled,
+        "unsettled": sorted(plan.unsettled),
         "position": position,
         "undo": undo,
         "gone": report.gone,
     }
 
 
+def _siblings(registry: Registry, connection: ConnectionRecord, changed: ChangedTasks) -> list[int]:
+    """List the other tasks of images that have several: what was said of an image is looked at together."""
+    if changed.complete:
+        return []
+    listed = {int(task["id"]) for task in changed.tasks}
+    with registry.read() as tx:
+        tasks = tx.connections.tasks(connection.id)
+    images = {tasks[task_id].image_id for task_id in listed if task_id in tasks}
+    return [task_id for task_id, link in tasks.items() if link.image_id in images and task_id not in listed]
+
+
 def _unknown_links(changed: ChangedTasks, known: Known) -> list[TaskLink]:
     """List tasks of ours that the registry does not know: made for another copy of it, or before it was restored."""
-    links: dict[int, TaskLink] = {}
-    for task in changed.tasks:
-        image = image_of(task, known.images)
-        if image is not None and image.id not in known.links:
-            links.setdefault(image.id, TaskLink(image.id, int(task["id"]), None))
-    return list(links.values())
+    found = [(task, image_of(task, known.images)) for task in changed.tasks]
+    return [
+        TaskLink(image.id, int(task["id"]), None, round=round_of(task))
+        for task, image in found
+        if image is not None and int(task["id"]) not in known.links
+    ]
 
 
 def read_known(
@@ -167,7 +183,7 @@ def read_known(
     with registry.read() as tx:
         if policy != LATEST:
             check_policy(policy, {*users.values(), *(review.reviewer for review in tx.reviews.all())})
-        links = tx.connections.links(connection.id)
+        links = tx.connections.tasks(connection.id)
         images = {image.key: image for image in tx.images.select(ids=image_ids_of(tasks))}
         listed = {image.id for image in images.values()}
         sent = [link.proposal_id for link in links.values() if link.image_id in listed and link.proposal_id is not None]
@@ -191,7 +207,7 @@ def _report(
     if changed.complete:
         keys = {key_of(task) for task in changed.tasks}
         with registry.read() as tx:
-            linked = tx.images.select(ids=known.links)
+            linked = tx.images.select(ids={link.image_id for link in known.links.values()})
         gone = sum(image.key not in keys for image in linked)
     else:
         with registry.read() as tx:

@@ -8,17 +8,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from annotator.errors import ConnectionFailed, IncompleteListing, ProjectUnusable
+from annotator.errors import ConnectionFailed, IncompleteListing, ProjectUnusable, RequestRefused
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import MEDIA_LOCAL
 from annotator.label_studio.payload.tasks import (
     LIVE_TITLE,
+    SCORE,
+    TaskHeader,
     as_own,
     key_of,
     known_location_of,
     prediction_of,
+    round_of,
+    score_text,
     shows_prediction,
+    slot_of,
     task_of,
+    with_registry,
 )
 from annotator.label_studio.push.media import bucket_of, media_bytes, media_name, own_address, place_media
 from annotator.label_studio.push.plan import PlannedTask
@@ -49,6 +55,8 @@ class Materials:
     """PNGs by label, where known locations are sent along; None where they are not."""
     as_polygons: bool
     """Send masks as polygons instead of brush strokes."""
+    file_names: bool = False
+    """Show annotators the names of the files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,7 @@ class Sender:
         self._media_folder = materials.media_folder
         self._masks = materials.masks
         self._as_polygons = materials.as_polygons
+        self._file_names = materials.file_names
         self._buckets: set[tuple[str, str]] | None = None
         self._keeps_order: bool | None = None
 
@@ -144,18 +153,18 @@ class Sender:
     def _create_chunk(self, chunk: Sequence[PlannedTask], addresses: Mapping[int, str]) -> None:
         self._journal.sent([item.step for item in chunk])
         ids = self._send_until_there([(item, self._task(item, addresses[item.image.id])) for item in chunk])
-        self.set_annotators([(ids[item.image.key], item.annotators) for item in chunk if item.annotators > 1])
-        self._journal.done([item.step for item in chunk], [item.link(ids[item.image.key]) for item in chunk])
+        self.set_annotators([(ids[item.slot], item.annotators) for item in chunk if item.annotators > 1])
+        self._journal.done([item.step for item in chunk], [item.link(ids[item.slot]) for item in chunk])
 
     def _send_until_there(self, chunk: Sequence[tuple[PlannedTask, dict[str, Any]]]) -> dict[str, int]:
-        """Send a chunk and return the tasks' ids by key."""
+        """Send a chunk and return the tasks' ids by key and round."""
         waiting = list(chunk)
         for attempt in range(WRITE_ROUNDS):
             try:
                 ids = self._client.import_tasks(self._project_id, [task for _, task in waiting])
-                keys = [item.image.key for item, _ in waiting]
-                if len(waiting) == len(chunk) and self._in_order(ids, keys):
-                    return dict(zip(keys, ids, strict=True))
+                slots = [item.slot for item, _ in waiting]
+                if len(waiting) == len(chunk) and self._in_order(ids, slots):
+                    return dict(zip(slots, ids, strict=True))
                 break
             except ConnectionFailed as exc:
                 if attempt == WRITE_ROUNDS - 1:
@@ -163,26 +172,26 @@ class Sender:
                 self._client.http.wait(exc, WRITE_PAUSE_S * 2**attempt)
                 # The server may have done the work before the answer was lost: look before sending again.
                 there = self._task_ids()
-                waiting = [(item, task) for item, task in waiting if item.image.key not in there]
+                waiting = [(item, task) for item, task in waiting if item.slot not in there]
                 if not waiting:
                     break
         there = self._task_ids()
-        missing = [item.image.id for item, _ in chunk if item.image.key not in there]
+        missing = [item.image.id for item, _ in chunk if item.slot not in there]
         if missing:
             raise IncompleteListing(f"{len(missing)} of the tasks just created are not listed; push again")
         return there
 
-    def _in_order(self, ids: Sequence[int], keys: Sequence[str]) -> bool:
+    def _in_order(self, ids: Sequence[int], slots: Sequence[str]) -> bool:
         """Say whether the ids that the server answered with are those of the tasks that were sent, in their order.
 
         It numbers them one after the other as they come. That is looked at once a push; whatever uses an id later looks
         at the task's key anyway.
         """
-        if len(ids) != len(keys) or list(ids) != list(range(ids[0], ids[0] + len(ids))):
+        if len(ids) != len(slots) or list(ids) != list(range(ids[0], ids[0] + len(ids))):
             return False
         if self._keeps_order is None:
             last = as_own(self._client.get_task(ids[-1]), self._registry_id)
-            self._keeps_order = key_of(last) == keys[-1]
+            self._keeps_order = slot_of(key_of(last) or "", round_of(last)) == slots[-1]
         return self._keeps_order
 
     def _task_ids(self) -> dict[str, int]:
@@ -190,7 +199,7 @@ class Sender:
         for task in self._client.list_tasks(self._project_id, with_annotations=False):
             key = key_of(as_own(task, self._registry_id))
             if key:
-                ids.setdefault(key, int(task["id"]))
+                ids.setdefault(slot_of(key, round_of(task)), int(task["id"]))
         return ids
 
     def _task(self, item: PlannedTask, address: str) -> dict[str, Any]:
@@ -200,9 +209,8 @@ class Sender:
         return task_of(
             item.image,
             address,
+            TaskHeader(item.score, item.image.path.name if self._file_names else None, item.annotators, item.round),
             registry_id=self._registry_id,
-            score=item.score,
-            control=item.control,
             prediction=_prediction(item),
             annotations=known,
         )
@@ -277,16 +285,26 @@ class Sender:
                 )
 
     def add_predictions(self, planned: Sequence[PlannedTask]) -> int:
-        """Add the newest proposals to tasks that exist."""
+        """Add the newest proposals to tasks that exist, and bring the scores in their data up to date."""
         for start in range(0, len(planned), CHUNK):
             chunk = planned[start : start + CHUNK]
             self._journal.sent([item.step for item in chunk])
             self._client.import_predictions(
                 self._project_id, [{"task": item.task_id, **(_prediction(item) or {})} for item in chunk]
             )
+            self._refresh_scores(chunk)
             links = [item.link(item.task_id) for item in chunk if item.task_id is not None]
             self._journal.done([item.step for item in chunk], links)
         return len(planned)
+
+    def _refresh_scores(self, planned: Sequence[PlannedTask]) -> None:
+        """One request a task, the server has none for many; where it refuses, the older score stays."""
+        for item in planned:
+            score = score_text(item.score)
+            if item.data is not None and item.data.get(SCORE) != score:
+                task = with_registry({"data": {**item.data, SCORE: score}}, self._registry_id)
+                with suppress(RequestRefused):
+                    self._client.http.patch(f"/api/tasks/{item.task_id}/", {"data": task["data"]})
 
     def show_predictions(self, proposals: Sequence[ProposalRecord]) -> None:
         """Make the newest run's predictions the ones that annotators see, and verify it.
@@ -317,4 +335,4 @@ def _prediction(item: PlannedTask) -> dict[str, Any] | None:
     shown = item.shown
     if shown is None:
         return None
-    return prediction_of(item.image, shown.boxes, model_version=shown.run_name, score=shown.score)
+    return prediction_of(item.image, shown.boxes, model_version=item.shown_as or shown.run_name)

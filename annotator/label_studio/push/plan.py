@@ -3,13 +3,13 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from annotator.label_studio.payload.tasks import CONTROL, key_of, shows_prediction
+from annotator.label_studio.payload.tasks import CONTROL, NOTE, key_of, round_of, shows_prediction, slot_of
 from annotator.label_studio.sync_report import PlannedAction, Skipped
 from db.errors import InvalidArgument
-from db.records import Box, ImageRecord, ProposalRecord, TaskLink
+from db.records import Box, ImageRecord, ProposalRecord, TaskLink, run_name
 from db.records.sync import AttentionCheck, StepAction, SyncStep
 
 WHAT = ("proposals", "partly", "all")
@@ -37,6 +37,8 @@ class PushRequest:
     """Share of the new tasks that get two annotators, 0 to 1."""
     catch_share: float = 0.0
     """Attention checks: additional tasks whose proposal is known to be wrong, as a share of those with a proposal."""
+    file_names: bool = False
+    """Show annotators the names of the files; without it they see the images' numbers."""
 
     def __post_init__(self) -> None:
         if self.what not in WHAT:
@@ -69,7 +71,18 @@ class PlannedTask:
     control: bool = False
     annotators: int = 1
     task_id: int | None = None
+    round: int = 1
+    """Counts the image's tasks in the project."""
+    data: Mapping[str, Any] | None = None
+    """Of the task as it is there, where it exists."""
+    shown_as: str | None = None
+    """The model version under which annotators are shown predictions: the newest run, whichever run proposed."""
     step: SyncStep = field(default_factory=lambda: SyncStep(StepAction.CREATE))
+
+    @property
+    def slot(self) -> str:
+        """What there is one task of: the image and the round."""
+        return slot_of(self.image.key, self.round)
 
     @property
     def shown(self) -> ProposalRecord | AttentionCheck | None:
@@ -83,9 +96,14 @@ class PlannedTask:
 
     @property
     def score(self) -> float | None:
-        """What the queue is ordered by."""
+        """The score of what annotators see."""
+        return self.shown.score if self.shown is not None else None
+
+    @property
+    def rank(self) -> float:
+        """What tasks are created in order of, so that a control or an attention check stands where it belongs."""
         wanted = self.check or self.proposal
-        return wanted.score if wanted is not None else None
+        return -wanted.score if wanted is not None else 1.0
 
     @property
     def sent_proposal_id(self) -> int | None:
@@ -94,7 +112,7 @@ class PlannedTask:
 
     def link(self, task_id: int) -> TaskLink:
         """Return what is noted once the task is there."""
-        return TaskLink(self.image.id, task_id, self.sent_proposal_id, self.control, self.annotators)
+        return TaskLink(self.image.id, task_id, self.sent_proposal_id, self.control, self.annotators, self.round)
 
     def to_step(self) -> SyncStep:
         """Write the task down for the journal."""
@@ -105,6 +123,7 @@ class PlannedTask:
             proposal_id=self.proposal.id if self.proposal is not None else None,
             control=self.control,
             annotators=self.annotators,
+            round=self.round,
         )
 
 
@@ -152,6 +171,7 @@ def plan_push(
     *,
     begun: Sequence[SyncStep] = (),
     checks: Mapping[int, AttentionCheck] | None = None,
+    pulled: Mapping[int, int | None] | None = None,
 ) -> PushPlan:
     """Compare what should be there with what is.
 
@@ -163,11 +183,14 @@ def plan_push(
         request: its limit and shares, and whether deleted tasks are created again; None for the defaults.
         begun: steps of an interrupted push, whose decisions hold; it has chosen its images, so no limit counts.
         checks: attention checks in the project, by image; such a task stays as it is.
+        pulled: annotations and skips that tasks had at the last pull, by task.
     """
     request, plan = request or PushRequest(), PushPlan()
     limit = None if begun else request.limit
     there = _by_key(tasks)
     decided = {step.image_id: step for step in begun}
+    newest = max((proposal.run_id for proposal in proposals.values()), default=None)
+    shown_as = run_name(newest) if newest is not None else None
     ordered = sorted(images, key=lambda image: (-_score(proposals.get(image.id)), image.id))
     for image in ordered:
         found = there.get(image.key, [])
@@ -177,6 +200,10 @@ def plan_push(
             wanted = PlannedTask(image, check=check)
         else:
             wanted = _wanted(image, proposals.get(image.id), link, decided.get(image.id), request)
+            wanted = replace(wanted, shown_as=shown_as)
+        if found and link is not None and round_of(found[0]) < link.round:
+            # Its last task was deleted; that of an earlier round does not stand in for it.
+            found = []
         if not found and link is not None and not request.recreate:
             plan.gone.append(image)
             why = f"its task {link.task_id} was deleted in Label Studio; to create it again: --recreate"
@@ -186,20 +213,55 @@ def plan_push(
             tasks_there = sorted(int(candidate["id"]) for candidate in found)
             plan.conflicts.append(DuplicateTasks(image.id, tuple(tasks_there)))
         if found:
-            _plan_existing(plan, wanted, min(found, key=lambda candidate: int(candidate["id"])), link)
-        elif limit is None or len(plan.create) < limit:
+            task = min(found, key=lambda candidate: int(candidate["id"]))
+            again = _next_round(wanted, task, pulled or {}) if check is None else None
+            if isinstance(again, Skipped):
+                plan.skipped.append(again)
+                plan.unchanged += 1
+                continue
+            if again is None:
+                _plan_existing(plan, wanted, task, link)
+                continue
+            wanted = again
+        if limit is None or len(plan.create) < limit:
             plan.create.append(wanted)
         else:
             plan.skipped.append(Skipped("beyond --limit", image.id))
     return plan
 
 
+def _next_round(
+    wanted: PlannedTask, task: Mapping[str, Any], pulled: Mapping[int, int | None]
+) -> PlannedTask | Skipped | None:
+    """Say whether a proposal needs a new task, since people are done with the one that is there.
+
+    Returns:
+        The new task; why there is none yet; or None where the task that is there will do.
+    """
+    proposal, task_id = wanted.proposal, int(task["id"])
+    if proposal is None or not task.get("is_labeled") or shows_prediction(task, proposal.run_name):
+        return None
+    if (task.get("data") or {}).get(NOTE):
+        why = f"its task {task_id} waits to be settled by its annotator (see the tab unclear)"
+        return Skipped(why, wanted.image.id, task_id)
+    said = int(task.get("total_annotations") or 0) + int(task.get("cancelled_annotations") or 0)
+    if said > (pulled.get(task_id) or 0):
+        why = f"its task {task_id} was reviewed since the last pull; first: partly pull"
+        return Skipped(why, wanted.image.id, task_id)
+    # What was held back once is shown now, and one more look is enough.
+    return PlannedTask(wanted.image, proposal, round=round_of(task) + 1, shown_as=wanted.shown_as)
+
+
 def _by_key(tasks: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the tasks of each image's last round."""
     there: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for task in tasks:
         key = key_of(task)
         if key:
             there[key].append(task)
+    for key, found in there.items():
+        last = max(map(round_of, found))
+        there[key] = [task for task in found if round_of(task) == last]
     return there
 
 
@@ -211,9 +273,9 @@ def _wanted(
     request: PushRequest,
 ) -> PlannedTask:
     if link is not None:
-        return PlannedTask(image, proposal, control=link.control, annotators=link.annotators)
+        return PlannedTask(image, proposal, control=link.control, annotators=link.annotators, round=link.round)
     if decided is not None:
-        return PlannedTask(image, proposal, control=decided.control, annotators=decided.annotators)
+        return PlannedTask(image, proposal, control=decided.control, annotators=decided.annotators, round=decided.round)
     control = proposal is not None and is_chosen(image, "control", request.control_share)
     annotators = 2 if is_chosen(image, "second", request.second_share) else 1
     return PlannedTask(image, proposal, control=control, annotators=annotators)
@@ -224,8 +286,10 @@ def _plan_existing(plan: PushPlan, wanted: PlannedTask, task: Mapping[str, Any],
     control = bool((task.get("data") or {}).get(CONTROL)) or (link is not None and link.control)
     if int(task.get("overlap") or 1) < wanted.annotators:
         plan.annotators.append((task_id, wanted.annotators))
-    if not control and proposal is not None and not shows_prediction(task, proposal.run_name):
-        plan.update.append(PlannedTask(wanted.image, proposal, annotators=wanted.annotators, task_id=task_id))
+    seen_as = wanted.shown_as or (proposal.run_name if proposal is not None else "")
+    if not control and proposal is not None and not task.get("is_labeled") and not shows_prediction(task, seen_as):
+        updated = replace(wanted, control=False, task_id=task_id, round=round_of(task), data=task.get("data"))
+        plan.update.append(updated)
         return
     plan.unchanged += 1
     if control:
@@ -235,7 +299,7 @@ def _plan_existing(plan: PushPlan, wanted: PlannedTask, task: Mapping[str, Any],
         seen = proposal.id
     else:
         seen = link.proposal_id if link is not None else None
-    noted = TaskLink(wanted.image.id, task_id, seen, control, wanted.annotators)
+    noted = TaskLink(wanted.image.id, task_id, seen, control, wanted.annotators, round_of(task))
     if link != noted:
         plan.adopt.append(noted)
 

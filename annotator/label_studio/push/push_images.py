@@ -42,6 +42,8 @@ class PushReport:
     """New tasks whose proposal was withheld."""
     second: int = 0
     """New tasks with two annotators."""
+    again: int = 0
+    """New tasks of images that were reviewed before and are proposed again."""
     catch: int = 0
     """New attention checks."""
     resumed: bool = False
@@ -87,7 +89,7 @@ def push_images(
         report = replace(_report(plan), resumed=bool(journal.begun))
         masks = _masks(registry, client, connection, plan) if request.known else None
         _write_down(journal, plan)
-        materials = Materials(media_folder, masks, as_polygons=request.polygons)
+        materials = Materials(media_folder, masks, as_polygons=request.polygons, file_names=request.file_names)
         destination = Destination(client, connection, identity or "")
         sender = Sender(registry, destination, journal, materials, progress or SilentProgress())
         report = _carry_out(sender, plan, state, report)
@@ -102,6 +104,8 @@ class _State:
     images: list[ImageRecord]
     proposals: dict[int, ProposalRecord]
     links: dict[int, TaskLink]
+    pulled: dict[int, int | None]
+    """Annotations and skips that tasks had at the last pull."""
     checks: dict[int, AttentionCheck]
     candidates: list[ImageRecord]
 
@@ -109,17 +113,18 @@ class _State:
 def _read(registry: Registry, connection: ConnectionRecord, request: PushRequest, begun: Sequence[SyncStep]) -> _State:
     with registry.read() as tx:
         links = tx.connections.links(connection.id)
+        pulled = tx.connections.annotation_counts(connection.id)
         checks = tx.attention_checks.of_connection(connection.id)
         if begun:
             ids = {step.image_id for step in begun if step.image_id is not None}
             proposals = {proposal.image_id: proposal for proposal in tx.proposals.pending_for(ids)}
-            return _State(tx.images.select(splits=OUTSIDE_TEST, ids=ids), proposals, links, checks, [])
+            return _State(tx.images.select(splits=OUTSIDE_TEST, ids=ids), proposals, links, pulled, checks, [])
         images, proposals = _selected(tx, request, links)
         candidates: list[ImageRecord] = []
         if request.catch_share:
             located = tx.images.select(splits=OUTSIDE_TEST, supervision=Supervision.FULLY)
             candidates = [image for image in located if image.id not in links and image.id not in checks]
-    return _State(images, proposals, links, checks, candidates)
+    return _State(images, proposals, links, pulled, checks, candidates)
 
 
 def _selected(
@@ -157,11 +162,13 @@ def _plan(
         request,
         begun=begun,
         checks=state.checks,
+        pulled=state.pulled,
     )
     there = {key_of(task) for task in tasks}
     shown = [task.proposal for task in plan.create if task.proposal is not None and not task.control]
     free = [image for image in state.candidates if image.key not in there]
-    plan.create += plan_attention_checks(free, shown, request.catch_share)
+    checks = plan_attention_checks(free, shown, request.catch_share)
+    plan.create = sorted([*plan.create, *checks], key=lambda planned: (planned.rank, planned.image.id))
     return plan
 
 
@@ -216,13 +223,14 @@ def _carry_out(
     unreadable: list[Skipped] = []
     created = sender.create(plan.create, unreadable)
     updated = sender.add_predictions(plan.update)
-    gone = {image.id for image in plan.gone}
-    sender.show_predictions([item for item in state.proposals.values() if item.image_id not in gone])
+    left = {image.id for image in plan.gone} | {item.image for item in plan.skipped}
+    sender.show_predictions([item for item in state.proposals.values() if item.image_id not in left])
     return replace(
         report,
         created=len(created),
         control=sum(planned.control for planned in created),
         second=sum(planned.annotators > 1 for planned in created),
+        again=sum(planned.round > 1 for planned in created),
         catch=sum(planned.check is not None for planned in created),
         updated=updated,
         predictions=sum(planned.shown is not None for planned in created) + updated,

@@ -22,8 +22,9 @@ def upgrade() -> None:
     _create_tables()
     for table in ("images", "image_versions"):
         op.add_column(table, sa.Column("removed", sa.Boolean(), server_default=sa.false(), nullable=False))
-    for table in ("images", "image_versions", "location_labels", "reviews"):
+    for table in ("images", "image_versions", "location_labels"):
         op.add_column(table, sa.Column("operation_id", sa.Integer(), nullable=True))
+    _widen_reviews()
     op.add_column("sync_steps", sa.Column("round", sa.Integer(), server_default="1", nullable=False))
     op.drop_index("ix_images_split_class_id_location_status", "images")
     op.create_index(
@@ -37,6 +38,62 @@ def upgrade() -> None:
     postgresql = op.get_bind().dialect.name == "postgresql"
     for statement in triggers.postgresql_0004() if postgresql else triggers.sqlite_0004():
         op.execute(sa.text(statement.replace(":", r"\:")))
+
+
+def _widen_reviews() -> None:
+    """Let a review reject without a proposal ("cannot tell", "wrong class"), and say which pull stored it."""
+    with op.batch_alter_table("reviews", copy_from=_reviews_table()) as batch:
+        batch.add_column(sa.Column("operation_id", sa.Integer(), nullable=True))
+        batch.drop_constraint(op.f("ck_reviews_proposal"), type_="check")
+        batch.create_check_constraint(
+            op.f("ck_reviews_proposal"), "outcome NOT IN ('accepted', 'edited') OR proposal_id IS NOT NULL"
+        )
+    if op.get_bind().dialect.name != "postgresql":
+        # Rebuilding the table has dropped its triggers.
+        for statement in triggers.append_only_sqlite("reviews"):
+            op.execute(statement)
+
+
+def _reviews_table() -> sa.Table:
+    """Describe the table in full: SQLite rebuilds it, and versions of Alembic differ in what they read back."""
+    keys = {"connection_id": "connections", "image_id": "images", "proposal_id": "proposals"}
+    checks = {
+        "outcome": "outcome IN ('accepted', 'edited', 'rejected', 'drawn', 'empty')",
+        "proposal": "outcome NOT IN ('accepted', 'edited', 'rejected') OR proposal_id IS NOT NULL",
+        "iou": "iou >= 0 AND iou <= 1",
+    }
+    return sa.Table(
+        "reviews",
+        sa.MetaData(),
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("connection_id", sa.Integer(), nullable=False),
+        sa.Column("external_id", sa.Integer(), nullable=False),
+        sa.Column("external_version", sa.String(length=64), nullable=False),
+        sa.Column("image_id", sa.Integer(), nullable=False),
+        sa.Column("proposal_id", sa.Integer(), nullable=True),
+        sa.Column("outcome", sa.String(length=16), nullable=False),
+        sa.Column("reviewer", sa.Text(), nullable=False),
+        sa.Column("iou", sa.Double(), nullable=True),
+        sa.Column("seconds", sa.Double(), nullable=True),
+        sa.Column("payload", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        *(sa.CheckConstraint(text, name=op.f(f"ck_reviews_{name}")) for name, text in checks.items()),
+        *(
+            sa.ForeignKeyConstraint(
+                [column], [f"{table}.id"], name=op.f(f"fk_reviews_{column}_{table}"), ondelete="RESTRICT"
+            )
+            for column, table in keys.items()
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_reviews")),
+        sa.UniqueConstraint(
+            "connection_id",
+            "external_id",
+            "external_version",
+            name=op.f("uq_reviews_connection_id_external_id_external_version"),
+        ),
+        sa.Index("ix_reviews_image_id", "image_id"),
+        sa.Index("ix_reviews_proposal_id", "proposal_id"),
+    )
 
 
 def _create_tables() -> None:
@@ -127,6 +184,7 @@ def downgrade() -> None:
     op.drop_index("ix_images_split_class_id_location_status_removed", "images")
     op.create_index("ix_images_split_class_id_location_status", "images", ["split", "class_id", "location_status"])
     op.drop_column("sync_steps", "round")
+    # Reviews may go on to reject without a proposal: what was stored must not be lost.
     for table in ("images", "image_versions", "location_labels", "reviews"):
         op.drop_column(table, "operation_id")
     for table in ("images", "image_versions"):

@@ -3,8 +3,10 @@ from dataclasses import replace
 import pytest
 
 from annotator.label_studio.payload.labeling_config import (
+    ACCEPT,
     CANNOT_TELL,
     NO_LESION,
+    WRONG_CLASS,
     result_from_boxes,
     result_from_verdict,
 )
@@ -167,23 +169,39 @@ def test_a_verdict_beats_a_known_location_that_was_left_as_it_was_sent():
     said = annotation([*sent, *result_from_verdict(NO_LESION)], updated_by=3)
     assert interpret_annotation(said, image, None).outcome is ReviewOutcome.EMPTY
     said = annotation([*sent, *result_from_verdict(CANNOT_TELL)], updated_by=3)
-    with pytest.raises(NoStatement, match="as it is known"):
-        interpret_annotation(said, image, None)
+    review = interpret_annotation(said, image, None)
+    assert (review.outcome, review.location, review.proposal_id) == (ReviewOutcome.REJECTED, None, None)
     assert interpret_annotation(said, image, PROPOSAL).outcome is ReviewOutcome.REJECTED
     moved = result_from_boxes((MOVED,), 200, 100, region_prefix=f"{KNOWN_PREFIX}4-")
     with pytest.raises(Unsettled):
         interpret_annotation(annotation([*moved, *result_from_verdict(NO_LESION)], updated_by=3), image, None)
 
 
-def test_cannot_tell_without_a_proposal_changes_nothing_and_is_no_mistake():
-    with pytest.raises(NoStatement, match="as it is known") as caught:
-        meant(result_from_verdict(CANNOT_TELL), proposal=None)
-    assert not isinstance(caught.value, Unsettled)
+@pytest.mark.parametrize("verdict", [CANNOT_TELL, WRONG_CLASS])
+def test_a_verdict_without_a_proposal_is_kept_and_says_nothing_of_the_place(verdict):
+    review = meant(result_from_verdict(verdict), proposal=None)
+    assert (review.outcome, review.location, review.proposal_id) == (ReviewOutcome.REJECTED, None, None)
+
+
+def test_accept_says_what_submitting_says():
+    assert meant(with_verdict(ACCEPT, PROPOSED)).outcome is ReviewOutcome.ACCEPTED
+    assert meant(with_verdict(ACCEPT, MOVED)).outcome is ReviewOutcome.EDITED
+    assert meant(with_verdict(ACCEPT, MOVED), proposal=None).outcome is ReviewOutcome.DRAWN
+    for proposal in (PROPOSAL, None):
+        with pytest.raises(Unsettled, match="has no box"):
+            meant(result_from_verdict(ACCEPT), proposal=proposal)
+
+
+def test_a_wrong_class_rejects_what_was_proposed_and_keeps_what_was_drawn():
+    assert meant(with_verdict(WRONG_CLASS, PROPOSED)).outcome is ReviewOutcome.REJECTED
+    assert meant(result_from_verdict(WRONG_CLASS)).outcome is ReviewOutcome.REJECTED
+    edited = meant(with_verdict(WRONG_CLASS, MOVED))
+    assert (edited.outcome, edited.location.boxes) == (ReviewOutcome.EDITED, (MOVED,))
 
 
 def test_what_has_to_be_settled_is_planned_to_be_looked_at_again():
     notes = [annotation(with_verdict(NO_LESION, MOVED)), annotation([], id=2), annotation([], id=3, was_cancelled=True)]
     tasks = [{"id": 10 + note["id"], "data": {KEY: IMAGE.key}, "annotations": [note]} for note in notes]
     plan = plan_pull(tasks, known())
-    assert plan.unsettled == [11, 12]
+    assert list(plan.unsettled) == [11, 12]
     assert len(plan.skipped) == 3

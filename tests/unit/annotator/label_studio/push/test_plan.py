@@ -66,7 +66,8 @@ def test_shares_are_chosen_by_content_and_stay_so():
     assert controls < {planned.image.id for planned in more.create if planned.control}
     for planned in plan.create:
         assert (planned.shown is None) == planned.control
-        assert planned.score is not None
+        assert (planned.score is None) == planned.control
+        assert planned.rank == -planned.proposal.score
         assert (planned.link(5).proposal_id is None) == planned.control
 
 
@@ -90,3 +91,57 @@ def test_model_versions_in_short_listings_are_read():
     assert plan_push([IMAGE], {7: proposal}, {}, [short]).unchanged == 1
     other = {**short, "predictions_model_versions": "run-11"}
     assert len(plan_push([IMAGE], {7: proposal}, {}, [other]).update) == 1
+
+
+def done(task_id, image, *versions, number=1, said=1, **data):
+    """A task that people are done with."""
+    found = task(task_id, image, *versions)
+    found["data"] |= {"partly_round": number, **data}
+    return found | {"is_labeled": True, "total_annotations": said, "cancelled_annotations": 0}
+
+
+NEWER = proposal_record(id=6, image_id=7, run_id=2)
+
+
+def test_a_new_proposal_for_a_finished_task_gets_a_task_of_its_own():
+    links = {7: TaskLink(7, 3, 5)}
+    (again,) = plan_push([IMAGE], {7: NEWER}, links, [done(3, IMAGE, "run-1")], pulled={3: 1}).create
+    assert (again.round, again.proposal, again.control, again.task_id) == (2, NEWER, False, None)
+    assert again.link(4) == TaskLink(7, 4, 6, round=2)
+    assert again.to_step().round == 2
+    # And that one is the image's from then on.
+    there = [done(3, IMAGE, "run-1"), task(4, IMAGE, "run-2")]
+    there[1]["data"]["partly_round"] = 2
+    plan = plan_push([IMAGE], {7: NEWER}, {7: again.link(4)}, there, pulled={3: 1})
+    assert (plan.create, plan.update, plan.adopt, plan.conflicts, plan.unchanged) == ([], [], [], [], 1)
+    third = proposal_record(id=8, image_id=7, run_id=3)
+    (updated,) = plan_push([IMAGE], {7: third}, {7: again.link(4)}, there, pulled={3: 1}).update
+    assert (updated.task_id, updated.round) == (4, 2)
+
+
+def test_what_was_held_back_is_shown_once_its_task_is_finished():
+    links = {7: TaskLink(7, 3, None, control=True)}
+    proposal = proposal_record(image_id=7)
+    (again,) = plan_push([IMAGE], {7: proposal}, links, [done(3, IMAGE)], pulled={3: 1}).create
+    assert (again.round, again.shown) == (2, proposal)
+
+
+def test_a_finished_task_that_is_not_pulled_or_not_settled_gets_no_second():
+    links = {7: TaskLink(7, 3, 5)}
+    for there, pulled, reason in [
+        (done(3, IMAGE, "run-1", said=2), {3: 1}, "partly pull"),
+        (done(3, IMAGE, "run-1"), {3: None}, "partly pull"),
+        (done(3, IMAGE, "run-1", partly_note="Please check: it"), {3: 1}, "settled"),
+    ]:
+        plan = plan_push([IMAGE], {7: NEWER}, links, [there], pulled=pulled)
+        assert (plan.create, plan.update, plan.unchanged) == ([], [], 1)
+        assert reason in plan.skipped[0].reason
+
+
+def test_a_later_task_that_was_deleted_is_not_replaced_by_the_first():
+    links = {7: TaskLink(7, 4, 6, round=2)}
+    plan = plan_push([IMAGE], {7: NEWER}, links, [done(3, IMAGE, "run-1")], pulled={3: 1})
+    assert (plan.create, plan.gone) == ([], [IMAGE])
+    request = PushRequest(recreate=True)
+    (again,) = plan_push([IMAGE], {7: NEWER}, links, [done(3, IMAGE, "run-1")], request, pulled={3: 1}).create
+    assert again.round == 2
