@@ -148,6 +148,26 @@ class Workspace:
             progress=self.progress,
         )
 
+    def check_running(self, url: str) -> None:
+        """Make sure that a server answers.
+
+        Raises:
+            ConnectionFailed: it does not.
+        """
+        from annotator.label_studio.transport import check_reachable
+
+        check_reachable(url, ca_file=self.settings.ca_file)
+
+    def review_address(self, client_url: str, project_id: int) -> str:
+        """Say where a project is reviewed, and how to log in; no password is ever printed."""
+        from annotator.label_studio.local_server import read_account
+
+        address = f"{client_url}/projects/{project_id}/data"
+        account = read_account(self.studio) if is_local_studio(client_url, self.studio) else None
+        if account is None:
+            return f"review at {address} (log in with your own account)"
+        return f"review at {address} (log in as {account.username}; the password is in {self.studio.account_file})"
+
     def media_folder(self, url: str) -> "Path | None":
         """Return the folder that the server can serve files from, None where it is not the local one."""
         return self.studio.media if is_local_studio(url, self.studio) else None

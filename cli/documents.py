@@ -30,7 +30,7 @@ OPTIONAL = frozenset(
 )
 """(record, field): left out where it is None, rather than null."""
 
-FLAT = frozenset({("Evaluation", "summary"), ("BenchRow", "estimates")})
+FLAT = frozenset({("Evaluation", "summary"), ("BenchRow", "estimates"), ("TrainResult", "plan")})
 """(record, field): its keys stand among the record's own."""
 
 HIDDEN = frozenset({("Evaluation", "rows")})

@@ -69,14 +69,18 @@ class Registry:
         self._paths = ProjectPaths(self.root)
 
     @contextmanager
-    def begin(self) -> Iterator[Transaction]:
+    def begin(self, *, rehearsal: bool = False) -> Iterator[Transaction]:
         """One writing transaction: commits when the block ends, rolls back when it raises.
+
+        Args:
+            rehearsal: roll back in any case. A dry run does what the real run does, so that it cannot say anything
+                else.
 
         Raises:
             Conflict: a constraint of the schema was violated; nothing was written.
             RegistryError: the database cannot be written (locked, read-only, disk full).
         """
-        with self._session(self._engine) as tx:
+        with self._session(self._engine, rehearsal=rehearsal) as tx:
             yield tx
 
     @contextmanager
@@ -86,9 +90,11 @@ class Registry:
             yield tx
 
     @contextmanager
-    def _session(self, engine: Engine) -> Iterator[Transaction]:
-        with self._translated(), Session(engine) as session, session.begin():
+    def _session(self, engine: Engine, *, rehearsal: bool = False) -> Iterator[Transaction]:
+        with self._translated(), Session(engine) as session, session.begin() as transaction:
             yield Transaction(session, self._paths)
+            if rehearsal:
+                transaction.rollback()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

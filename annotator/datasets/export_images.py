@@ -92,25 +92,27 @@ def export_images(
     Args:
         registry: what to write.
         request: what, where and in which format.
-        dry_run: only count.
+        dry_run: read everything, write nothing.
         progress: where to show how far it is.
 
     Raises:
         InvalidArgument: the format needs images that are not copied; NotFound: there is no such snapshot.
         Conflict: the folder holds something else.
     """
-    if not dry_run:
-        _refuse_foreign(request.out)
+    _refuse_foreign(request.out)
     records, masks, waiting, digest = _read(
-        registry, request.snapshot, with_proposals=request.proposals, take=not dry_run
+        registry, request.snapshot, with_proposals=request.proposals, dry_run=dry_run
     )
     if request.splits is not None:
         records = [record for record in records if record.split in request.splits]
     copied = request.images == ImagesIn.COPY
     entries = list(_entries(registry, records, masks, waiting, unlabeled=request.unlabeled, copied=copied))
-    if dry_run:
-        return _report(digest, [entry for _, entry in entries], [])
-    return _write(entries, request, digest, progress or SilentProgress())
+    if not dry_run:
+        return _write(entries, request, digest, progress or SilentProgress())
+    skipped: list[SkippedImage] = []
+    if copied:
+        entries = _copy_images(entries, None, request.layout, skipped, progress or SilentProgress())
+    return _report(digest, [entry for _, entry in entries], skipped)
 
 
 def _write(
@@ -151,22 +153,14 @@ def _put_in_place(draft: Path, out: Path) -> None:
 
 
 def _read(
-    registry: Registry, snapshot: str | None, *, with_proposals: bool, take: bool
-) -> tuple[list[ImageRecord], dict[int, bytes], dict[int, ProposalRecord], str | None]:
-    digest: str | None = None
-    position: int | None = None
-    if snapshot is not None:
-        with registry.read() as tx:
-            found = tx.snapshots.get(snapshot)
-    elif take:
-        with registry.begin() as tx:
-            found = tx.snapshots.take()
-    if snapshot is not None or take:
-        digest, position = found.hash, found.position
+    registry: Registry, snapshot: str | None, *, with_proposals: bool, dry_run: bool
+) -> tuple[list[ImageRecord], dict[int, bytes], dict[int, ProposalRecord], str]:
+    with registry.read() if snapshot is not None else registry.begin(rehearsal=dry_run) as tx:
+        found = tx.snapshots.get(snapshot) if snapshot is not None else tx.snapshots.take()
     with registry.read() as tx:
-        records = tx.snapshots.images_at(position) if position is not None else tx.images.select()
+        records = tx.snapshots.images_at(found.position)
         waiting = {item.image_id: item for item in tx.proposals.pending()} if with_proposals else {}
-        return records, _masks(tx, records), waiting, digest
+        return records, _masks(tx, records), waiting, found.hash
 
 
 def _masks(tx: Transaction, records: Sequence[ImageRecord]) -> dict[int, bytes]:
@@ -232,11 +226,12 @@ def _names(records: Sequence[ImageRecord]) -> dict[int, str]:
 
 def _copy_images(
     entries: Sequence[tuple[ImageRecord, ExportImage]],
-    folder: Path,
+    folder: Path | None,
     layout: str,
     skipped: list[SkippedImage],
     progress: Progress,
 ) -> list[tuple[ImageRecord, ExportImage]]:
+    """Copy images into a folder; without one, only find out which can be copied."""
     written: list[tuple[ImageRecord, ExportImage]] = []
     with progress.task("copying images", len(entries)) as task, ThreadPoolExecutor() as pool:
         for start in range(0, len(entries), CHUNK):
@@ -251,7 +246,7 @@ def _copy_images(
     return written
 
 
-def _copy_image(record: ImageRecord, entry: ExportImage, folder: Path, layout: str) -> ExportImage | str:
+def _copy_image(record: ImageRecord, entry: ExportImage, folder: Path | None, layout: str) -> ExportImage | str:
     """Copy one image, upright; return its entry with the name it got, or why that cannot be done."""
     try:
         data = record.path.read_bytes()
@@ -265,6 +260,8 @@ def _copy_image(record: ImageRecord, entry: ExportImage, folder: Path, layout: s
             data, name = buffer.getvalue(), f"{entry.name}.png"
     except ImageUnreadable as exc:
         return exc.reason
+    if folder is None:
+        return replace(entry, name=name)
     place = {"voc": VOC_IMAGES, "yolo": f"images/{split_folder(entry)}"}.get(layout, "images")
     target = folder / place / name
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from annotator.datasets.formats.entries import Entry, Listing, Refusal
 from annotator.datasets.formats.supported import read_layout
 from annotator.datasets.plausibility import suspicions
 from annotator.errors import DataSuspicious
-from db.curation.duplicates import find_near_duplicates
+from db.curation.duplicates import count_near_duplicates, find_near_duplicates
 from db.curation.location_share import choose_located
 from db.errors import InvalidArgument
 from db.imaging.files import ImageFile
@@ -56,6 +56,8 @@ class _Tally:
     moved: int = 0
     unchanged: int = 0
     operation: int | None = None
+    thumbnails: list[bytes] = field(default_factory=list)
+    """Of new images, in a dry run."""
 
     def report(self, *, near_duplicates: int) -> ImportReport:
         return ImportReport(
@@ -155,8 +157,9 @@ def import_listing(
                 opened = []
             task.advance()
         writer.write(opened)
-    pairs = 0 if dry_run else len(find_near_duplicates(registry, progress=progress))
-    return tally.report(near_duplicates=pairs)
+    if dry_run:
+        return tally.report(near_duplicates=count_near_duplicates(registry, tally.thumbnails))
+    return tally.report(near_duplicates=len(find_near_duplicates(registry, progress=progress)))
 
 
 def _grouped(entries: Sequence[Entry], pattern: str | None) -> Iterator[Entry]:
@@ -234,7 +237,9 @@ class _Writer:
                 else:
                     self._update(tx, known, image, moved=same_place is None)
             self._tally.registered += len(new)
-            if not self._dry_run:
+            if self._dry_run:
+                self._tally.thumbnails += [image.thumbnail for image in new.values() if image.thumbnail is not None]
+            else:
                 self._add(tx, list(new.values()))
 
     def _operation(self, tx: Transaction) -> int:
@@ -288,6 +293,7 @@ class _Writer:
         """Register an image again that was removed, with what this data set says of it."""
         self._tally.registered += 1
         if self._dry_run:
+            self._tally.thumbnails += [image.thumbnail] if image.thumbnail is not None else []
             return
         operation = self._operation(tx)
         split = known.split if known.split is Split.TEST else image.split

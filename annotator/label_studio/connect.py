@@ -44,6 +44,8 @@ class ConnectResult:
     """None where a dry run would create it."""
     user: str
     """E-mail address of the token's owner."""
+    media: str
+    """How images reach the server."""
     adopted: int = 0
     """Tasks taken over from another registry."""
 
@@ -111,9 +113,10 @@ def connect_project(
         )
     if project is not None and not request.adopt:
         own_project(registry, client, project.id, dry_run=dry_run)
+    media = MEDIA_LOCAL if media_folder is not None else MEDIA_UPLOAD
     if dry_run:
         taken = adopt_project(registry, client, project.id, dry_run=True) if project and request.adopt else 0
-        return ConnectResult(None, project, user, taken)
+        return ConnectResult(None, project, user, media, taken)
     created = project is None
     if project is None:
         project = client.create_project(title, interface(masks=masks, show_score=bool(request.show_score)))
@@ -129,7 +132,6 @@ def connect_project(
     if media_folder is not None:
         client.ensure_local_storage(project.id, media_folder)
     set_up_page(client, project.id)
-    media = MEDIA_LOCAL if media_folder is not None else MEDIA_UPLOAD
     with registry.begin() as tx:
         connection = tx.connections.use(url=client.url, project_id=project.id, media=media)
-    return ConnectResult(connection, project, user, adopted)
+    return ConnectResult(connection, project, user, media, adopted)

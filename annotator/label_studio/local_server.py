@@ -66,6 +66,11 @@ class StudioPaths:
         return self.files / MEDIA_FOLDER
 
     @property
+    def account_file(self) -> Path:
+        """Name, password and token of its only account, readable by its owner alone."""
+        return self.home / "account.json"
+
+    @property
     def log(self) -> Path:
         """What the server prints."""
         return self.home / "server.log"
@@ -95,6 +100,24 @@ class Account:
         return f"Account(username={self.username!r})"
 
 
+def plan_start(paths: StudioPaths, *, port: int | None = None) -> StudioStatus:
+    """Say what a start would come to: the server's state, with a number of a process only if it is running already.
+
+    Raises:
+        StudioFailed: it is running on another port.
+    """
+    status = studio_status(paths)
+    if not status.running:
+        chosen = port or _free_port(_last_port(paths))
+        return StudioStatus(running=True, installed=True, url=f"http://127.0.0.1:{chosen}", username=USERNAME)
+    if port is not None and status.url != f"http://127.0.0.1:{port}":
+        raise StudioFailed(
+            f"the local Label Studio is already running at {status.url}; to move it to port {port}: "
+            f"partly studio stop, then partly studio start --port {port}"
+        )
+    return status
+
+
 def start_studio(paths: StudioPaths, *, port: int | None = None, progress: Progress | None = None) -> StudioStatus:
     """Install the server where it is missing, start it where it is not running, and wait until it answers.
 
@@ -108,19 +131,14 @@ def start_studio(paths: StudioPaths, *, port: int | None = None, progress: Progr
             another port.
     """
     progress = progress or SilentProgress()
-    status = studio_status(paths)
-    if status.running:
-        if port is not None and status.url != f"http://127.0.0.1:{port}":
-            raise StudioFailed(
-                f"the local Label Studio is already running at {status.url}; to move it to port {port}: "
-                f"partly studio stop, then partly studio start --port {port}"
-            )
+    status = plan_start(paths, port=port)
+    if status.pid is not None:
         return status
     install_studio(paths, progress=progress)
     paths.media.mkdir(parents=True, exist_ok=True)
     account = read_account(paths) or _make_account(paths)
-    chosen = port or _free_port(_last_port(paths))
-    url = f"http://127.0.0.1:{chosen}"
+    url = str(status.url)
+    chosen = int(url.rpartition(":")[2])
     progress.say(f"starting Label Studio on {url} (the first start takes about half a minute)")
     process = _launch(paths, account, chosen)
     deadline = time.monotonic() + START_TIMEOUT_S
@@ -135,12 +153,13 @@ def start_studio(paths: StudioPaths, *, port: int | None = None, progress: Progr
     return studio_status(paths)
 
 
-def stop_studio(paths: StudioPaths) -> bool:
-    """Stop the server; False where none was running. Its data stays."""
+def stop_studio(paths: StudioPaths, *, dry_run: bool = False) -> bool:
+    """Stop the server, whether it answers or not; False where none was running. Its data stays."""
     state = _read_json(paths.home / "server.json")
     if state is None or not _is_ours(int(state["pid"]), paths):
         return False
-    _terminate(int(state["pid"]))
+    if not dry_run:
+        _terminate(int(state["pid"]))
     return True
 
 
@@ -158,7 +177,7 @@ def studio_status(paths: StudioPaths) -> StudioStatus:
 
 def read_account(paths: StudioPaths) -> Account | None:
     """Return the local server's account, None before its first start."""
-    stored = _read_json(paths.home / "account.json")
+    stored = _read_json(paths.account_file)
     return Account(**stored) if stored else None
 
 
@@ -234,7 +253,7 @@ def _launch(paths: StudioPaths, account: Account, port: int) -> "subprocess.Pope
 
 def _make_account(paths: StudioPaths) -> Account:
     account = Account(USERNAME, secrets.token_urlsafe(12), secrets.token_hex(20))
-    _write_private(paths.home / "account.json", asdict(account))
+    _write_private(paths.account_file, asdict(account))
     return account
 
 

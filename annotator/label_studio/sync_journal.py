@@ -16,7 +16,7 @@ from annotator.label_studio.process import process_runs
 from db.errors import RegistryError
 from db.records import ConnectionRecord, TaskLink
 from db.records.sync import AttentionCheck, StepState, SyncKind, SyncRecord, SyncStatus, SyncStep
-from db.registry import Registry
+from db.registry import Registry, Transaction
 
 LEASE = timedelta(minutes=10)
 """A process that has said nothing for this long is taken for dead."""
@@ -77,6 +77,35 @@ class Journal:
                 tx.journal.close(self.sync_id, SyncStatus.FAILED, detail=why)
 
 
+def begun_steps(
+    registry: Registry, connection: ConnectionRecord, kind: SyncKind, options: Mapping[str, Any]
+) -> list[SyncStep]:
+    """Return the steps of a sync that was cut and that one with these options would go on with.
+
+    Raises:
+        SyncBusy: another push to the project is running.
+    """
+    with registry.read() as tx:
+        return _unfinished(tx, connection, kind, options)[1]
+
+
+def _unfinished(
+    tx: Transaction, connection: ConnectionRecord, kind: SyncKind, options: Mapping[str, Any]
+) -> tuple[SyncRecord | None, list[SyncStep]]:
+    """Return the last sync if it was cut, and its steps if it is to go on."""
+    last = tx.journal.last(connection.id, kind)
+    if last is None or last.status not in (SyncStatus.RUNNING, SyncStatus.FAILED):
+        return None, []
+    if kind is not SyncKind.PUSH:
+        return last, []
+    if is_at_work(last):
+        raise SyncBusy(
+            f"another push to this project is running ({last.owner}, since {last.created_at:%H:%M} UTC); "
+            "wait until it has finished"
+        )
+    return last, tx.journal.steps(last.id) if last.options == dict(options) else []
+
+
 @contextmanager
 def journaled(
     registry: Registry, connection: ConnectionRecord, kind: SyncKind, options: Mapping[str, Any]
@@ -94,23 +123,14 @@ def journaled(
     """
     owner = _this_process()
     with registry.begin() as tx:
-        last = tx.journal.last(connection.id, kind)
-        begun: list[SyncStep] = []
-        sync_id = None
-        if last is not None and last.status in (SyncStatus.RUNNING, SyncStatus.FAILED):
-            if kind is SyncKind.PUSH and is_at_work(last):
-                raise SyncBusy(
-                    f"another push to this project is running ({last.owner}, since {last.created_at:%H:%M} UTC); "
-                    "wait until it has finished"
-                )
-            begun = tx.journal.steps(last.id) if kind is SyncKind.PUSH else []
-            if begun and last.options == dict(options):
-                tx.journal.resume(last.id, owner=owner)
-                sync_id = last.id
-            elif not is_at_work(last):
+        last, begun = _unfinished(tx, connection, kind, options)
+        if last is not None and begun:
+            tx.journal.resume(last.id, owner=owner)
+            sync_id = last.id
+        else:
+            if last is not None and not is_at_work(last):
                 tx.journal.close(last.id, SyncStatus.REPLACED, detail=last.detail)
-        if sync_id is None:
-            sync_id, begun = tx.journal.open(connection.id, kind, options=options, owner=owner), []
+            sync_id = tx.journal.open(connection.id, kind, options=options, owner=owner)
     journal = Journal(registry, connection, sync_id, begun)
     try:
         yield journal

@@ -166,7 +166,7 @@ def export(
         (("", "count"), counts),
         *([(("image", "path", "skipped because"), skipped)] if skipped else []),
     )
-    if report.snapshot is not None:
+    if not dry_run and report.snapshot is not None:
         work.output.line(
             f"to repeat this export: partly export --snapshot {report.snapshot[7:19]} --format {layout.value} OUT"
         )

@@ -36,14 +36,18 @@ def init(
 
     root = (folder or work.options.project or find_project(Path.cwd()) or Path.cwd()).resolve()
     settings = settings_of(root, database=work.options.database)
+    try:
+        upgrade_registry(settings.database_url, root, dry_run=dry_run)
+        created = False
+    except RegistryMissing:
+        created = True
     if not dry_run:
         write_project_file(root)
-        try:
-            upgrade_registry(settings.database_url, root)
-        except RegistryMissing:
+        if created:
             create_registry(settings.database_url, root).close()
-    work.output.document({"project": str(root), "created": not dry_run})
-    work.output.line(f"{'would create' if dry_run else 'project'} {root}; next: partly import PATH --layout csv")
+    work.output.document({"project": str(root), "created": created, "dry_run": dry_run})
+    would = "would create" if created and dry_run else "created" if created else "is there already:"
+    work.output.line(f"{would} {root}; next: partly import PATH --layout csv")
 
 
 def import_(

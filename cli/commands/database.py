@@ -29,7 +29,7 @@ def upgrade(work: Workspace, dry_run: DryRun = False) -> None:
 
     report = upgrade_registry(work.settings.database_url, work.settings.root, dry_run=dry_run)
     outdated = report.found != report.wanted
-    document = {"from": report.found, "to": report.wanted, "upgraded": outdated and not dry_run, "dry_run": dry_run}
+    document = {"from": report.found, "to": report.wanted, "upgraded": outdated, "dry_run": dry_run}
     work.output.document(document | {"copy": str(report.copy) if report.copy else None})
     if not outdated:
         work.output.line(f"the schema is up to date: {report.wanted}")
@@ -59,7 +59,7 @@ def backup(
     """Write the whole registry to one file, from SQLite or PostgreSQL. Images are not included."""
     from db.maintenance.backup import backup_registry
 
-    counts = {} if dry_run else backup_registry(work.registry, out, progress=work.progress)
+    counts = backup_registry(work.registry, out, dry_run=dry_run, progress=work.progress)
     work.output.document(
         {"file": str(out), "rows": counts, "dry_run": dry_run}, (("table", "rows"), list(counts.items()))
     )
@@ -71,14 +71,14 @@ def restore(
     dry_run: DryRun = False,
 ) -> None:
     """Restore a backup into this project's empty registry, on SQLite or PostgreSQL."""
-    from db.maintenance.backup import restore_registry
+    from db.maintenance.backup import plan_restore, restore_registry
     from db.registry import create_registry
 
     if dry_run:
-        work.output.document({"file": str(file), "rows": {}, "dry_run": True})
-        return
-    registry = create_registry(work.settings.database_url, work.settings.root)
-    counts = restore_registry(file, registry, progress=work.progress)
+        counts = plan_restore(file, work.settings.database_url, work.settings.root)
+    else:
+        registry = create_registry(work.settings.database_url, work.settings.root)
+        counts = restore_registry(file, registry, progress=work.progress)
     work.output.document(
-        {"file": str(file), "rows": counts, "dry_run": False}, (("table", "rows"), list(counts.items()))
+        {"file": str(file), "rows": counts, "dry_run": dry_run}, (("table", "rows"), list(counts.items()))
     )

@@ -61,7 +61,7 @@ def demo(
         seed=seed,
         progress=work.progress,
     )
-    document = document_of(result) | {"project": str(root)}
+    document = document_of(result) | {"project": str(root), "data": str(data) if data else "phantoms", "dry_run": False}
     before, after = result.before.summary, result.after.summary
     rows = [
         (f"{part} {name}", getattr(getattr(before, part), name), getattr(getattr(after, part), name))
@@ -72,7 +72,7 @@ def demo(
     work.output.line(f"project      {root}")
     work.output.line(f"picture      {result.picture}")
     work.output.line(f"Label Studio {result.address}")
-    work.output.line(f"             user {result.username}, password in {work.studio.home / 'account.json'}")
+    work.output.line(f"             user {result.username}, password in {work.studio.account_file}")
     work.output.line("             stop it with: partly studio stop")
 
 

@@ -53,10 +53,10 @@ def snapshots(
     dry_run: DryRun = False,
 ) -> None:
     """List snapshots of the registry. Every training and export takes one."""
-    if take and not dry_run:
-        with work.registry.begin() as tx:
+    # Taken, in a dry run it is forgotten again.
+    with work.registry.begin(rehearsal=dry_run) if take else work.registry.read() as tx:
+        if take:
             tx.snapshots.take()
-    with work.registry.read() as tx:
         found = tx.snapshots.all()
         runs = tx.runs.all()
     trained = {item.hash: [run.name for run in runs if run.snapshot == item.hash] for item in found}

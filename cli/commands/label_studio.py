@@ -1,4 +1,4 @@
-"""studio, connect, push, pull: where people come in."""
+"""studio, connect, open, push, pull: where people come in."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     command(studio, "status")(show)
     app.add_typer(studio)
     command(app, "connect")(connect)
+    command(app, "open")(open_)
     command(app, "push")(push)
     command(app, "pull")(pull)
     command(app, "journal")(journal)
@@ -39,20 +40,26 @@ def start(
     dry_run: DryRun = False,
 ) -> None:
     """Install (once) and start a local Label Studio that listens on 127.0.0.1 only."""
-    from annotator.label_studio.local_server import start_studio, studio_status
+    from annotator.label_studio.local_server import plan_start, start_studio
 
-    status = studio_status(work.studio) if dry_run else start_studio(work.studio, port=port, progress=work.progress)
+    if dry_run:
+        status = plan_start(work.studio, port=port)
+    else:
+        status = start_studio(work.studio, port=port, progress=work.progress)
     _print_studio(work, status)
+    if status.url is not None and not dry_run:
+        work.output.line(f"log in at {status.url} as {status.username}; the password is in {work.studio.account_file}")
     work.output.line("next: partly connect" + (f" {status.url}" if status.url else ""))
 
 
 def stop(work: Workspace, dry_run: DryRun = False) -> None:
     """Stop the local Label Studio. Its data is kept."""
-    from annotator.label_studio.local_server import stop_studio, studio_status
+    from annotator.label_studio.local_server import stop_studio
 
-    stopped = studio_status(work.studio).running if dry_run else stop_studio(work.studio)
+    stopped = stop_studio(work.studio, dry_run=dry_run)
     work.output.document({"stopped": stopped, "dry_run": dry_run})
-    work.output.line("stopped" if stopped else "Label Studio was not running")
+    would = "would be " if dry_run else ""
+    work.output.line(f"{would}stopped" if stopped else "Label Studio was not running")
 
 
 def show(work: Workspace) -> None:
@@ -64,7 +71,7 @@ def show(work: Workspace) -> None:
 
 def _print_studio(work: Workspace, status: Any) -> None:
     document = document_of(status) | {
-        "account_file": str(work.studio.home / "account.json"),
+        "account_file": str(work.studio.account_file),
         "log": str(work.studio.log),
     }
     work.output.document(document, (("", ""), list(document.items())))
@@ -110,9 +117,10 @@ def connect(
             "user": found.user,
             "project": found.project.id if found.project else None,
             "title": found.project.title if found.project else title or work.settings.title,
-            "media": found.connection.media if found.connection else None,
+            "media": found.media,
             "address": f"{client.url}/projects/{found.project.id}" if found.project else None,
             "adopted": found.adopted,
+            "dry_run": dry_run,
         }
     work.output.document(document, (("", ""), list(document.items())))
 
@@ -128,6 +136,36 @@ def _local_url(work: Workspace) -> str:
             "partly connect URL"
         )
     return url
+
+
+def open_(
+    work: Workspace,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in a browser, or only print its address.")
+    ] = True,
+) -> None:
+    """Open the connected Label Studio project, and say how to log in."""
+    import webbrowser
+
+    from annotator.label_studio.local_server import read_account
+
+    with work.registry.read() as tx:
+        connection = tx.connections.current()
+    work.check_running(connection.url)
+    account = read_account(work.studio) if work.media_folder(connection.url) is not None else None
+    address = f"{connection.url}/projects/{connection.project_id}/data"
+    # A terminal without a screen has none to open it in.
+    opened = browser and not work.output.as_json and webbrowser.open(address)
+    document = {
+        "url": connection.url,
+        "project": connection.project_id,
+        "address": address,
+        "username": account.username if account is not None else None,
+        "account_file": str(work.studio.account_file) if account is not None else None,
+        "opened": opened,
+    }
+    work.output.document(document)
+    work.output.line(work.review_address(connection.url, connection.project_id))
 
 
 def push(
@@ -191,7 +229,10 @@ def push(
         report = push_images(
             work.registry, client, request, media_folder=folder, dry_run=dry_run, progress=work.progress
         )
+        url = client.url
     _print_sync(work, report, dry_run=dry_run)
+    with work.registry.read() as tx:
+        work.output.line(work.review_address(url, tx.connections.current().project_id))
 
 
 def pull(
@@ -249,6 +290,13 @@ def pull(
             return
         report = once(client, work.progress)
     _print_sync(work, report, dry_run=dry_run)
+    if report.questioned:
+        count = len(report.questioned)
+        work.output.line(
+            f"{count} review{'' if count == 1 else 's'} call a class wrong; list the images: partly doctor"
+        )
+    if report.operation is not None:
+        work.output.line(f"to undo this pull: partly undo {report.operation}")
 
 
 def _follow(

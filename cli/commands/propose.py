@@ -38,7 +38,7 @@ def propose(
 
         request = ProposeRequest(run, parse_tau(tau), gate, budget)
         result = propose_locations(work.registry, request, dry_run=dry_run, processes=processes, progress=work.progress)
-    if picture is not None and result.items and processes.is_first:
+    if picture is not None and result.items and processes.is_first and not dry_run:
         from learner.reporting.drawing import draw_proposals
 
         work.output.remark(f"drawn: {draw_proposals(result, picture)}")

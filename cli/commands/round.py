@@ -55,7 +55,15 @@ def one_round(
     with work.connected_client() as client:
         if dry_run:
             plan = plan_round(work.registry, client, request, progress=work.progress)
-            document = {"dry_run": True, "pulled": _counts(plan.pulled), "would_train": plan.would_train}
+            # What the model proposes, and is then pushed, is known once it is trained.
+            document: dict[str, Any] = {
+                "pulled": _counts(plan.pulled),
+                "run": None,
+                "trained": plan.would_train,
+                "proposed": None,
+                "pushed": None,
+                "dry_run": True,
+            }
         else:
             folder = work.media_folder(client.url)
             result = run_round(work.registry, client, request, media_folder=folder, progress=work.progress)
@@ -65,8 +73,13 @@ def one_round(
                 "trained": result.trained,
                 "proposed": {name: getattr(result.proposed, name) for name in PROPOSED},
                 "pushed": _counts(result.pushed),
+                "dry_run": False,
             }
+        url = client.url
     work.output.document(document, (("step", "did"), [(step, _words(value)) for step, value in document.items()]))
+    if not dry_run:
+        with work.registry.read() as tx:
+            work.output.line(work.review_address(url, tx.connections.current().project_id))
 
 
 def _counts(report: "PullReport | PushReport") -> dict[str, Any]:

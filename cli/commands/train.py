@@ -7,6 +7,7 @@ import typer
 from cli.command import command
 from cli.commands.evaluate import metric_rows
 from cli.context import Workspace
+from cli.documents import document_of
 from cli.options import ConfigFile, Devices, DryRun, Nodes, Pairs, Weights
 from learner.config import Preset
 
@@ -34,16 +35,23 @@ def train(
     """Train in two stages on all images outside the test split, and keep the best epoch on validation."""
     configured = work.training_config(preset, config, settings, weights)
     if dry_run:
+        from learner.training.prepare import describe_plan, plan_training
+
+        planned = describe_plan(
+            plan_training(work.registry, configured, resume=resume, progress=work.progress, dry_run=True)
+        )
+        rows: list[tuple[str, object]] = [(f"images {name}", count) for name, count in planned.images.items()]
         work.output.document(
-            {"dry_run": True, "config": configured.to_dict()},
-            (("setting", "value"), list(configured.to_dict().items())),
+            document_of(planned) | {"dry_run": True},
+            (("", ""), rows),
+            (("setting", "value"), list(planned.config.items())),
         )
         return
     with work.processes(configured.device, devices, num_nodes) as processes:
         from learner.training.train import train_model
 
         result = train_model(work.registry, configured, resume=resume, processes=processes, progress=work.progress)
-    work.output.document(result, (("", ""), _training_rows(result)))
+    work.output.document(document_of(result) | {"dry_run": False}, (("", ""), _training_rows(result)))
 
 
 def runs(work: Workspace) -> None:

@@ -12,7 +12,7 @@ from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import PushReport, push_images
 from db.progress import Progress, SilentProgress
-from db.records import RunStatus
+from db.records import ReviewOutcome, RunStatus
 from db.registry import Registry
 from learner.config import TrainConfig
 from learner.inference.propose import ProposeRequest, ProposeResult, propose_locations
@@ -59,8 +59,11 @@ def plan_round(
         RegistryError, AnnotatorError: as a pull does.
     """
     pulled = pull_reviews(registry, client, request.pull, dry_run=True, progress=progress)
-    known = find_run(registry, request.config, current_snapshot(registry), RunStatus.FINISHED)
-    return RoundPlan(pulled, known is None or pulled.created + pulled.updated + pulled.withdrawn > 0)
+    snapshot = current_snapshot(registry, dry_run=True)
+    known = find_run(registry, request.config, snapshot, RunStatus.FINISHED)
+    # A rejection says nothing that a training would see.
+    said = sum(count for outcome, count in pulled.outcomes.items() if outcome != ReviewOutcome.REJECTED)
+    return RoundPlan(pulled, known is None or said + pulled.updated + pulled.withdrawn > 0)
 
 
 def run_round(

@@ -43,17 +43,18 @@ def remove_images(
     Raises:
         NotFound: one is not registered; Conflict: a name is ambiguous, or one is in test. Nothing is changed then.
     """
-    with registry.read() if dry_run else registry.begin() as tx:
+    with registry.begin(rehearsal=dry_run) as tx:
         found = _resolve(tx, names)
         wanted = [image for image in found if not image.removed]
         _check_test(wanted, change_test=change_test)
         operation = None
-        if wanted and not dry_run:
+        if wanted:
             detail = f"removal of {_listed(wanted)}"
             operation = tx.operations.begin(OperationKind.REMOVE, detail, author=author)
             ids = [image.id for image in wanted]
             tx.images.set_removed(ids, True, origin=f"removed by {author}", operation_id=operation)
-    return ChangeReport(wanted, len(found) - len(wanted), operation, dry_run)
+    # The number of a rehearsal is not taken.
+    return ChangeReport(wanted, len(found) - len(wanted), None if dry_run else operation, dry_run)
 
 
 def set_facts(
@@ -87,7 +88,7 @@ def set_facts(
         raise InvalidArgument("nothing to set: give --class NAME or --group NAME, or both")
     if empty := [option for option, value in given.items() if value is not None and not value.strip()]:
         raise InvalidArgument(f"{empty[0]} needs a name, got an empty one")
-    with registry.read() if dry_run else registry.begin() as tx:
+    with registry.begin(rehearsal=dry_run) as tx:
         found = _resolve(tx, names)
         if removed := [image for image in found if image.removed]:
             raise Conflict(f"{_listed(removed)}: removed from the data set; to put it back, undo that: partly undo")
@@ -98,7 +99,7 @@ def set_facts(
         ]
         _check_test(wanted, change_test=change_test)
         operation = None
-        if wanted and not dry_run:
+        if wanted:
             said = ", ".join(f"{option[2:]} {value}" for option, value in given.items() if value is not None)
             operation = tx.operations.begin(OperationKind.SET, f"{said} for {_listed(wanted)}", author=author)
             for image in wanted:
@@ -110,7 +111,8 @@ def set_facts(
                     origin=f"set by {author}",
                     operation_id=operation,
                 )
-    return ChangeReport(wanted, len(found) - len(wanted), operation, dry_run)
+    # The number of a rehearsal is not taken.
+    return ChangeReport(wanted, len(found) - len(wanted), None if dry_run else operation, dry_run)
 
 
 def _resolve(tx: Transaction, names: Sequence[str]) -> list[ImageRecord]:

@@ -19,6 +19,7 @@ CONFLICT = "class_conflict"
 LEAK = "split_leak"
 MISSING = "missing_file"
 CHANGED = "changed_file"
+QUESTIONED = "class_questioned"
 
 Pair = tuple[int, int, float]
 """Two near-duplicates: smaller image id, larger image id, correlation."""
@@ -51,11 +52,25 @@ def find_problems(registry: Registry, *, verify_files: bool = False, progress: P
     with registry.read() as tx:
         images = {image.id: image for image in tx.images.select()}
         pairs = tx.duplicates.pairs()
+        questioned = tx.reviews.questioned_classes()
     return [
+        *_questioned([images[image_id] for image_id in questioned if image_id in images]),
         *_duplicates(images, pairs),
         *_class_conflicts(images, pairs),
         *_leaks(images, pairs),
         *_lost_files(list(images.values()), verify_files, progress or SilentProgress()),
+    ]
+
+
+def _questioned(images: Sequence[ImageRecord]) -> list[Finding]:
+    return [
+        Finding(
+            QUESTIONED,
+            [image],
+            f"its latest review says that the class {image.class_name!r} is wrong; to correct it: "
+            f"partly set {image.id} --class NAME",
+        )
+        for image in images
     ]
 
 

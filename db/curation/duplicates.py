@@ -4,14 +4,20 @@ Images are compared in chunks. Each chunk is stored and marked as compared in on
 search resumes where it stopped and finds nothing twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from db.errors import ImageUnreadable
 from db.imaging.decode import read_facts
-from db.imaging.fingerprints import NEAR_CORRELATION, hash_vectors, near_candidates, unit_vectors
+from db.imaging.fingerprints import (
+    NEAR_CORRELATION,
+    hash_thumbnails,
+    hash_vectors,
+    near_candidates,
+    unit_vectors,
+)
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord
 from db.registry import Registry
@@ -30,16 +36,9 @@ def find_near_duplicates(registry: Registry, *, progress: Progress | None = None
         hashes = tx.duplicates.hashes() if new else []
     if not new:
         return []
-    ids = np.array([image_id for image_id, _ in hashes], dtype=np.int64)
-    points_MK = hash_vectors([digest for _, digest in hashes])
-    rows = {image_id: row for row, (image_id, _) in enumerate(hashes)}
     found: list[tuple[int, int, float]] = []
     with (progress or SilentProgress()).task("looking for duplicates", len(new)) as task:
-        for start in range(0, len(new), CHUNK):
-            chunk = new[start : start + CHUNK]
-            candidates = near_candidates(points_MK[[rows[image_id] for image_id in chunk]], points_MK)
-            pairs = sorted({_ordered(chunk[row], int(ids[other])) for row, other in candidates})
-            near = _verified(registry, [pair for pair in pairs if pair[0] != pair[1]])
+        for chunk, near in _search(registry, hashes, new, {}):
             with registry.begin() as tx:
                 tx.duplicates.add(near, compared=chunk)
             found += near
@@ -47,13 +46,58 @@ def find_near_duplicates(registry: Registry, *, progress: Progress | None = None
     return sorted(set(found))
 
 
+def count_near_duplicates(registry: Registry, thumbnails: Sequence[bytes]) -> int:
+    """Count the near-duplicates that `find_near_duplicates` would find once images are registered.
+
+    Args:
+        registry: where they would be registered.
+        thumbnails: 32 x 32 grey values of each of them.
+    """
+    with registry.read() as tx:
+        hashes, waiting = tx.duplicates.hashes(), tx.duplicates.not_compared()
+    first = max((image_id for image_id, _ in hashes), default=0) + 1
+    own = dict(enumerate(thumbnails, start=first))
+    digests = dict(zip(own, hash_thumbnails(thumbnails), strict=True))
+    new = [*waiting, *(image_id for image_id, digest in digests.items() if digest)]
+    hashes += [(image_id, digest) for image_id, digest in digests.items() if digest]
+    return len({pair for _, near in _search(registry, hashes, new, own) for pair in near})
+
+
+def _search(
+    registry: Registry, hashes: Sequence[tuple[int, bytes]], new: Sequence[int], own: Mapping[int, bytes]
+) -> Iterator[tuple[Sequence[int], list[tuple[int, int, float]]]]:
+    """Compare new images with all, a chunk at a time.
+
+    Args:
+        registry: where the thumbnails of registered images are.
+        hashes: of all images, the new ones too.
+        new: the images to compare with all others.
+        own: thumbnails of images that are not registered.
+
+    Yields:
+        The images compared, and their near-duplicates.
+    """
+    ids = np.array([image_id for image_id, _ in hashes], dtype=np.int64)
+    points_MK = hash_vectors([digest for _, digest in hashes])
+    rows = {image_id: row for row, (image_id, _) in enumerate(hashes)}
+    for start in range(0, len(new), CHUNK):
+        chunk = new[start : start + CHUNK]
+        candidates = near_candidates(points_MK[[rows[image_id] for image_id in chunk]], points_MK)
+        pairs = sorted({_ordered(chunk[row], int(ids[other])) for row, other in candidates})
+        yield chunk, _verified(registry, [pair for pair in pairs if pair[0] != pair[1]], own)
+
+
 def _ordered(first: int, second: int) -> tuple[int, int]:
     return (first, second) if first < second else (second, first)
 
 
-def _verified(registry: Registry, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int, float]]:
+def _verified(
+    registry: Registry, pairs: Sequence[tuple[int, int]], own: Mapping[int, bytes]
+) -> list[tuple[int, int, float]]:
+    wanted = sorted({image_id for pair in pairs for image_id in pair})
     with registry.read() as tx:
-        thumbnails = tx.duplicates.thumbnails(sorted({image_id for pair in pairs for image_id in pair}))
+        thumbnails = tx.duplicates.thumbnails([image_id for image_id in wanted if image_id not in own])
+    thumbnails |= {image_id: own[image_id] for image_id in wanted if image_id in own}
     order = {image_id: row for row, image_id in enumerate(thumbnails)}
     if not order:
         return []

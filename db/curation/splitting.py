@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from db.curation.groups import distinct_groups, group_images
 from db.errors import InvalidArgument
 from db.records import ImageRecord, OperationKind, Split
-from db.registry import Registry
+from db.registry import Registry, Transaction
 
 
 def split_images(
@@ -36,21 +36,23 @@ def split_images(
     Raises:
         InvalidArgument: a share is out of range.
     """
+    with registry.begin(rehearsal=dry_run) as tx:
+        return assign_splits(tx, val=val, test=test, seed=seed, author=author)
+
+
+def assign_splits(
+    tx: Transaction, *, val: float = 0.15, test: float = 0.0, seed: int = 0, author: str = "unknown"
+) -> dict[str, int]:
+    """Assign every image outside test to train, val or test in a writing transaction; see `split_images`."""
     if not (0 <= val < 1 and 0 <= test < 1 and val + test < 1):
         raise InvalidArgument(f"val and test must be shares from 0 to 1 whose sum is below 1, got {val} and {test}")
-    with registry.read() as tx:
-        images = tx.images.select()
-        near = [(first, second) for first, second, _ in tx.duplicates.pairs()]
+    images = tx.images.select()
+    near = [(first, second) for first, second, _ in tx.duplicates.pairs()]
     splits = plan_splits(images, near, val=val, test=test, seed=seed)
-    if not dry_run:
-        with registry.begin() as tx:
-            # Somebody may have put an image into test since it was read above.
-            now = tx.images.splits()
-            chosen = {key: value for key, value in splits.items() if now.get(key) is not Split.TEST}
-            detail = f"split of {val:g} val, {test:g} test, seed {seed}"
-            if any(now.get(key) is not split for key, split in chosen.items()):
-                operation = tx.operations.begin(OperationKind.SPLIT, detail, author=author)
-                tx.images.set_splits(chosen, origin=detail, operation_id=operation)
+    detail = f"split of {val:g} val, {test:g} test, seed {seed}"
+    if any(image.split is not splits[image.id] for image in images):
+        operation = tx.operations.begin(OperationKind.SPLIT, detail, author=author)
+        tx.images.set_splits(splits, origin=detail, operation_id=operation)
     counts = Counter(splits.values())
     return {str(split): counts[split] for split in Split}
 

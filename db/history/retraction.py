@@ -55,7 +55,7 @@ def retract_labels(
     """
     if run is None and reviewer is None and since is None:
         raise InvalidArgument("no labels selected: give --run R, --reviewer NAME or --since TIME, or several")
-    with registry.read() if dry_run else registry.begin() as tx:
+    with registry.begin(rehearsal=dry_run) as tx:
         run_id = tx.runs.get(run).id if run is not None else None
         found = tx.retractions.statements(run_id=run_id, reviewer=reviewer, since=since)
         whole_run = run_id is not None and reviewer is None and since is None
@@ -65,9 +65,6 @@ def retract_labels(
         labels = {label_id for label_id, _ in found}
         images = {image_id for _, image_id in found}
         report = RetractionReport(labels=len(labels), retrain=runs_trained_on(tx, labels, images), dry_run=dry_run)
-        if dry_run:
-            held = [image.label.statement_id for image in tx.images.select(ids=images) if image.label is not None]
-            return replace(report, images=sum(statement in labels for statement in held))
         number = tx.retractions.add(sorted(labels), run_id=run_id, reviewer=reviewer, since=since, author=author)
         return _settled(report, number, tx.retractions.settle(images, retraction_id=number))
 
@@ -82,21 +79,21 @@ def undo_retraction(
     Raises:
         NotFound: there is no retraction with this number.
     """
-    with registry.read() if dry_run else registry.begin() as tx:
+    with registry.begin(rehearsal=dry_run) as tx:
         record = tx.retractions.get(number)
         if record.undone:
             return RetractionReport(dry_run=dry_run)
         images = tx.retractions.images_of(number)
         report = RetractionReport(labels=record.labels, dry_run=dry_run)
-        if dry_run:
-            return replace(report, images=len(images))
         undoing = tx.retractions.undo(number, author=author)
         return _settled(report, undoing, tx.retractions.settle(images, retraction_id=undoing))
 
 
 def _settled(report: RetractionReport, number: int, changed: dict[int, LocationLabel | None]) -> RetractionReport:
     known = sum(label is not None and label.status is not LocationStatus.UNKNOWN for label in changed.values())
-    return replace(report, retraction=number, images=len(changed), restored=known, unknown=len(changed) - known)
+    # The number of a rehearsal is not taken.
+    stored = None if report.dry_run else number
+    return replace(report, retraction=stored, images=len(changed), restored=known, unknown=len(changed) - known)
 
 
 def runs_trained_on(tx: Transaction, labels: set[int], images: set[int]) -> list[str]:

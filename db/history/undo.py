@@ -76,7 +76,7 @@ def undo_operation(
     Raises:
         NotFound: there is no such operation; Conflict: it is undone already, or there is none.
     """
-    with registry.read() if dry_run else registry.begin() as tx:
+    with registry.begin(rehearsal=dry_run) as tx:
         record = tx.operations.get(number) if number is not None else last_operation(tx)
         if record.undone:
             raise Conflict(f"operation {record.id} ({record.detail}) is undone already")
@@ -96,12 +96,11 @@ def undo_operation(
         ids, images = {label for label, _ in labels}, {image for _, image in labels}
         count = tx.retractions.get(retraction).labels if retraction is not None else len(labels)
         report = replace(report, labels=count, retrain=runs_trained_on(tx, ids, images))
-        if dry_run:
-            return report
         undo = tx.operations.begin(OperationKind.UNDO, f"undo of {record.detail}", author=author, undoes=record.id)
         _apply(tx, wanted, undo, origin=f"undo of {record.detail} by {author}")
         tx.operations.close_undo(undo, retraction=_take_back(tx, labels, retraction, author))
-        return replace(report, undo=undo)
+        # The number of a rehearsal is not taken.
+        return replace(report, undo=None if dry_run else undo)
 
 
 def _plan(tx: Transaction, changes: Sequence[ImageChange]) -> tuple[list[tuple[ImageChange, ImageFacts]], list[Kept]]:

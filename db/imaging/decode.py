@@ -85,7 +85,13 @@ def _decode_sized(file: ImageFile | Path, data: bytes, *, as_grey: bool = False)
             file, f"it has more than {MAX_PIXELS:,} pixels, the limit for decoding; cut it into tiles"
         ) from exc
     except (OSError, ValueError, SyntaxError, EOFError) as exc:
-        raise ImageUnreadable(file, f"it is not an image that can be read ({exc})") from exc
+        raise ImageUnreadable(file, _unreadable(exc)) from exc
+
+
+def _unreadable(exc: Exception) -> str:
+    # Pillow names the buffer that it was given, which says nothing to anybody and differs each time.
+    said = str(exc)
+    return "it is not an image that can be read" + ("" if "BytesIO" in said or not said else f" ({said})")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -185,7 +191,7 @@ def is_stored_upright(file: ImageFile, data: bytes) -> bool:
     try:
         return _orientation(Image.open(io.BytesIO(data), formats=FORMATS)) == 1
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
-        raise ImageUnreadable(file, f"it is not an image that can be read ({exc})") from exc
+        raise ImageUnreadable(file, _unreadable(exc)) from exc
 
 
 def read_image(file: ImageFile | Path) -> NDArray[np.uint8]:

@@ -18,14 +18,16 @@ from db.atomic_write import replacing
 from db.database_url import absolute_url, sqlite_file
 from db.errors import Conflict, RegistryError, RegistryMissing
 from db.progress import Progress, SilentProgress
-from db.registry import Registry, create_registry, open_for_upgrade
+from db.registry import Registry, create_registry, open_for_upgrade, open_registry
 from db.tables import Base
 
 CHUNK = 2000
 
 
-def backup_registry(registry: Registry, out: Path, *, progress: Progress | None = None) -> dict[str, int]:
-    """Write a consistent copy of the whole registry into a new file.
+def backup_registry(
+    registry: Registry, out: Path, *, dry_run: bool = False, progress: Progress | None = None
+) -> dict[str, int]:
+    """Write a consistent copy of the whole registry into a new file; a dry run only counts what would be written.
 
     Returns:
         Number of rows by table.
@@ -35,6 +37,8 @@ def backup_registry(registry: Registry, out: Path, *, progress: Progress | None 
     """
     if out.exists():
         raise Conflict(f"{out} exists already; a backup never overwrites a file")
+    if dry_run:
+        return _count(registry)
     try:
         # Absolute, since a relative URL counts from the project folder, a path typed by a person from the current one.
         with replacing(out.absolute()) as draft:
@@ -62,23 +66,57 @@ def restore_registry(file: Path, registry: Registry, *, progress: Progress | Non
     Raises:
         Conflict: the registry is not empty; RegistryError: the file is no backup, or cannot be read.
     """
+    with _opened(file, registry.root) as backup:
+        _check_empty(registry)
+        return _copy(backup, registry, progress or SilentProgress())
+
+
+def plan_restore(file: Path, url: str, root: Path) -> dict[str, int]:
+    """Count what a restore would fill a registry with, which need not exist yet.
+
+    Returns:
+        Number of rows by table.
+
+    Raises:
+        Conflict: the registry is not empty; RegistryError: the file is no backup, or cannot be read.
+    """
+    with _opened(file, root) as backup:
+        with suppress(RegistryMissing), closing(open_registry(url, root)) as registry:
+            _check_empty(registry)
+        return _count(backup)
+
+
+@contextmanager
+def _opened(file: Path, root: Path) -> Iterator[Registry]:
+    """Open a copy of a backup, brought up to this program's schema."""
     if not file.is_file():
         raise RegistryError(f"{file}: no such file")
     with tempfile.TemporaryDirectory() as folder:
         own = Path(folder) / "backup.sqlite3"
         shutil.copyfile(file, own)
         try:
-            backup = open_for_upgrade(f"sqlite:///{own}", registry.root)
+            backup = open_for_upgrade(f"sqlite:///{own}", root)
         except RegistryMissing as exc:
             raise RegistryError(f"{file} is not a backup: it contains no registry") from exc
         try:
             backup.upgrade()
-            with registry.read() as tx:
-                if tx.images.class_names() or tx.status.count().images["total"] or tx.runs.all():
-                    raise Conflict("the registry is not empty; restore into a new project: partly init DIR")
-            return _copy(backup, registry, progress or SilentProgress())
+            yield backup
         finally:
             backup.close()
+
+
+def _check_empty(registry: Registry) -> None:
+    with registry.read() as tx:
+        if tx.snapshots.position() or tx.runs.all():
+            raise Conflict("the registry is not empty; restore into a new project: partly init DIR")
+
+
+def _count(registry: Registry) -> dict[str, int]:
+    with registry.connect() as reading:
+        return {
+            table.name: reading.scalar(select(func.count()).select_from(table)) or 0
+            for table in Base.metadata.sorted_tables
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +138,10 @@ def upgrade_registry(url: str, root: Path, *, dry_run: bool = False) -> UpgradeR
     registry = open_for_upgrade(url, root)
     try:
         found, wanted = registry.revisions()
-        if found == wanted or dry_run:
+        if found == wanted:
             return UpgradeReport(found, wanted, None)
+        if dry_run:
+            return UpgradeReport(found, wanted, _copy_name(url, root))
         copy = copy_before_upgrade(url, root)
         registry.upgrade()
         return UpgradeReport(found, wanted, copy)
@@ -115,16 +155,11 @@ def copy_before_upgrade(url: str, root: Path) -> Path | None:
     Raises:
         RegistryMissing: no such file.
     """
-    file = sqlite_file(absolute_url(url, root))
-    if file is None:
+    file, target = sqlite_file(absolute_url(url, root)), _copy_name(url, root)
+    if file is None or target is None:
         return None
     if not file.is_file():
         raise RegistryMissing(f"there is no registry at {file}; create one with: partly init")
-    target = file.with_name(f"{file.name}.before-upgrade")
-    number = 1
-    while target.exists():
-        number += 1
-        target = file.with_name(f"{file.name}.before-upgrade-{number}")
     # Opened read-only: a file that is not there must not come into being as an empty one.
     address = f"{file.as_uri()}?mode=ro"
     with (
@@ -133,6 +168,18 @@ def copy_before_upgrade(url: str, root: Path) -> Path | None:
         closing(sqlite3.connect(draft)) as copy,
     ):
         source.backup(copy)
+    return target
+
+
+def _copy_name(url: str, root: Path) -> Path | None:
+    """Return the file that the next safety copy goes to; None for databases that are not files."""
+    file = sqlite_file(absolute_url(url, root))
+    if file is None:
+        return None
+    target, number = file.with_name(f"{file.name}.before-upgrade"), 1
+    while target.exists():
+        number += 1
+        target = file.with_name(f"{file.name}.before-upgrade-{number}")
     return target
 
 

@@ -2,17 +2,19 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import and_, exists, select
+from sqlalchemy import Text, and_, cast, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from db.queries.bulk import chunks, insert_rows, reserve_ids
 from db.queries.labels import labels_by_id
 from db.queries.status import stands
 from db.records import LocationLabel, NewReview, ReviewOutcome, ReviewRecord
+from db.records.reviews import WRONG_CLASS
+from db.tables import ImageVersion, Proposal, Review, now
 from db.tables import LocationLabel as LabelRow
-from db.tables import Proposal, Review, now
 
 
 class ReviewQueries:
@@ -76,6 +78,26 @@ class ReviewQueries:
                     found.setdefault(label.review_id, label)
         return found
 
+    def questioned_classes(self) -> list[int]:
+        """Return the images whose latest review says that their class is wrong, unless the class was changed since."""
+        latest = select(func.max(Review.id)).where(stands(Review)).group_by(Review.image_id)
+        says = cast(Review.payload, Text).contains(json.dumps(WRONG_CLASS), autoescape=True)
+        columns = (Review.image_id, Review.created_at, Review.payload)
+        rows = self._session.execute(select(*columns).where(Review.id.in_(latest), says)).all()
+        asked = {row[0]: row[1] for row in rows if _says_wrong_class(row[2])}
+        found: list[int] = []
+        for chunk in chunks(sorted(asked)):
+            versions = select(ImageVersion.image_id, ImageVersion.class_id, ImageVersion.created_at)
+            before: dict[int, int | None] = {}
+            after: dict[int, int | None] = {}
+            ordered = versions.where(ImageVersion.image_id.in_(chunk)).order_by(ImageVersion.id)
+            for image_id, class_id, at in self._session.execute(ordered):
+                after[image_id] = class_id
+                if at <= asked[image_id]:
+                    before[image_id] = class_id
+            found += [image_id for image_id in chunk if before.get(image_id, after[image_id]) == after[image_id]]
+        return found
+
     def images(self, connection_id: int) -> dict[int, int]:
         """Return the image of every annotation of a Label Studio project that was ever stored."""
         of_project = and_(Review.connection_id == connection_id, stands(Review))
@@ -135,6 +157,13 @@ class ReviewQueries:
 
 AGAIN = "~"
 """Between a version and how often it was stored before, by pulls that were undone."""
+
+
+def _says_wrong_class(payload: Mapping[str, Any] | str) -> bool:
+    # Reviews are stored in bulk as text, which one database reads back as such.
+    document = json.loads(payload) if isinstance(payload, str) else payload
+    regions = [region for region in document.get("result") or [] if isinstance(region, dict)]
+    return any(WRONG_CLASS in (region.get("value") or {}).get("choices", ()) for region in regions)
 
 
 def _version(stored: str) -> str:

@@ -8,6 +8,9 @@ from typing import Any
 from db.records.labels import Location
 from db.records.runs import run_name
 
+WRONG_CLASS = "wrong class"
+"""What a reviewer chooses where the class of the image is to be corrected; kept in the review's payload."""
+
 
 class ReviewOutcome(StrEnum):
     """What a person did with an image that was sent to them."""

@@ -106,7 +106,7 @@ def plan_table(registry: Registry, name: str, budget: Budget) -> BenchPlan:
     """
     table, configs = _table(registry, name, budget)
     wanted = [config for of_row in configs.values() for config in of_row]
-    snapshot = current_snapshot(registry)
+    snapshot = current_snapshot(registry, dry_run=True)
     done = sum(find_run(registry, config, snapshot, RunStatus.FINISHED) is not None for config in wanted)
     rows = tuple(PlannedRow(row.method, dict(row.settings)) for row in table.rows)
     return BenchPlan(name, table.title, Trainings(len(wanted), done), rows)

@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from db.curation.leakage import group_names, leaking_images
 from db.errors import NotFound
 from db.records import ImageRecord, RunRecord, SnapshotRecord, Split, Supervision
-from db.registry import Registry, Transaction
+from db.registry import Transaction
 from learner.config import TrainConfig
 from learner.errors import CheckpointIncompatible, DataInvalid
 
@@ -32,7 +32,7 @@ class TrainingData:
         return {"train": [image.id for image in self.train], "val": [image.id for image in self.val]}
 
 
-def select_training_data(registry: Registry, config: TrainConfig) -> TrainingData:
+def select_training_data(tx: Transaction, config: TrainConfig) -> TrainingData:
     """Choose the records that a training may see, as they are now, and remember them under a snapshot.
 
     That is everything outside test, but for images of the same patient, video or picture as a test image; and images
@@ -40,19 +40,17 @@ def select_training_data(registry: Registry, config: TrainConfig) -> TrainingDat
     images are one of the parts that all these are cut into, groups whole and classes alike.
 
     Args:
-        registry: where the images are.
+        tx: a writing transaction.
         config: whether the method needs locations, and the folds.
 
     Raises:
         DataInvalid: there is no image, or no class, or (where one is needed) no known location, or too few groups.
     """
-    with registry.begin() as tx:
-        snapshot = tx.snapshots.take()
-    with registry.read() as tx:
-        images = tx.snapshots.images_at(snapshot.position)
-        of_test, of_val = leaking_images(tx)
-        held_back = of_test | _test_images(tx)
-        groups = group_names(tx) if config.folds else {}
+    snapshot = tx.snapshots.take()
+    images = tx.snapshots.images_at(snapshot.position)
+    of_test, of_val = leaking_images(tx)
+    held_back = of_test | _test_images(tx)
+    groups = group_names(tx) if config.folds else {}
     outside = [image for image in images if image.split is not Split.TEST]
     kept = [image for image in outside if image.id not in (of_test if config.folds else of_test | of_val)]
     left_out = len(outside) - len(kept)
@@ -78,7 +76,7 @@ def _folded(images: Sequence[ImageRecord], groups: Mapping[int, str], config: Tr
 
 
 def select_data_of_run(
-    registry: Registry, run: RunRecord, image_ids: Mapping[str, Sequence[int]], config: TrainConfig
+    tx: Transaction, run: RunRecord, image_ids: Mapping[str, Sequence[int]], config: TrainConfig
 ) -> TrainingData:
     """Choose the records that an interrupted training saw, as they were known then.
 
@@ -86,16 +84,14 @@ def select_data_of_run(
         CheckpointIncompatible: its snapshot cannot be read, or one of its images is held back now.
     """
     wanted = {image_id for ids in image_ids.values() for image_id in ids}
-    with registry.read() as tx:
-        try:
-            snapshot = tx.snapshots.get(run.snapshot)
-        except NotFound as exc:
-            raise CheckpointIncompatible(
-                f"{run.name} cannot be resumed: its snapshot can no longer be read; start a new training with: "
-                "partly train"
-            ) from exc
-        images = tx.snapshots.images_at(snapshot.position, wanted)
-        held_back = leaking_images(tx)[0] | _test_images(tx)
+    try:
+        snapshot = tx.snapshots.get(run.snapshot)
+    except NotFound as exc:
+        raise CheckpointIncompatible(
+            f"{run.name} cannot be resumed: its snapshot can no longer be read; start a new training with: partly train"
+        ) from exc
+    images = tx.snapshots.images_at(snapshot.position, wanted)
+    held_back = leaking_images(tx)[0] | _test_images(tx)
     try:
         _refuse_held_back(images, held_back)
     except DataInvalid as exc:

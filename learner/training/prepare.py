@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from db.curation.splitting import split_images
+from db.curation.splitting import assign_splits
 from db.progress import Progress
 from db.records import ImageRecord, RunRecord, RunStatus
-from db.registry import Registry
+from db.registry import Registry, Transaction
 from learner.checkpoint import LAST, load_checkpoint
 from learner.config import TrainConfig, config_from_dict
 from learner.data.dataset import FramedData, examples_from_records, load_framed
@@ -36,19 +37,42 @@ class Plan:
     """An epoch of it was done before."""
 
 
-def plan_training(registry: Registry, config: TrainConfig, *, resume: bool, progress: Progress) -> Plan:
+@dataclass(frozen=True, slots=True)
+class PlannedTraining:
+    """What a training sees, for people: known before its first step."""
+
+    config: dict[str, Any]
+    images: dict[str, int]
+    """Number of images to train on, to choose the epoch by, and left out for their relatives in test."""
+    snapshot: str
+    resumes: str | None
+    """The interrupted run that goes on; None for a new one."""
+
+
+def describe_plan(plan: Plan) -> PlannedTraining:
+    """Describe a training before it is done, or after."""
+    data = plan.data
+    images = {"train": len(data.train), "val": len(data.val), "left_out": data.left_out}
+    return PlannedTraining(plan.config.to_dict(), images, data.snapshot.hash, plan.run.name if plan.run else None)
+
+
+def plan_training(
+    registry: Registry, config: TrainConfig, *, resume: bool, progress: Progress, dry_run: bool = False
+) -> Plan:
     """Choose the images, and with `resume` the run that goes on; one process does this for all.
+
+    A dry run chooses the same, and forgets the snapshot and the validation split that were made for it.
 
     Raises:
         NotFound: there is no interrupted run to resume; DataInvalid: there is nothing to train on.
         CheckpointIncompatible: labels have changed since the run was interrupted.
     """
     run: RunRecord | None = None
-    if resume:
-        with registry.read() as tx:
+    with registry.begin(rehearsal=dry_run) as tx:
+        if resume:
             run = tx.runs.latest(RunStatus.RUNNING)
-        config = config_from_dict(run.config)
-    data = _choose_data(registry, config, run, progress)
+            config = config_from_dict(run.config)
+        data = _choose_data(tx, registry, config, run, progress)
     if data.left_out:
         progress.say(
             f"left out: {data.left_out} images that share a patient, video or picture with a held-out image "
@@ -67,15 +91,17 @@ def _start_run(registry: Registry, config: TrainConfig, data: TrainingData) -> R
         )
 
 
-def _choose_data(registry: Registry, config: TrainConfig, run: RunRecord | None, progress: Progress) -> TrainingData:
+def _choose_data(
+    tx: Transaction, registry: Registry, config: TrainConfig, run: RunRecord | None, progress: Progress
+) -> TrainingData:
     if run is not None and has_epochs(registry, run):
         images = load_checkpoint(registry.root / RUNS_FOLDER / run.name, LAST).description["images"]
-        return select_data_of_run(registry, run, images, config)
-    data = select_training_data(registry, config)
+        return select_data_of_run(tx, run, images, config)
+    data = select_training_data(tx, config)
     if not data.val:
-        counts = split_images(registry, val=config.val, seed=config.seed)
+        counts = assign_splits(tx, val=config.val, seed=config.seed)
         progress.say(f"no validation split yet: {counts['val']} images were assigned to one (see: partly split)")
-        data = select_training_data(registry, config)
+        data = select_training_data(tx, config)
         if not data.val:
             raise DataInvalid(
                 "there are too few images for a validation split; import more with: partly import PATH --layout csv"

@@ -30,7 +30,7 @@ from learner.evaluation.aggregate import Summary, summarize_results
 from learner.evaluation.per_image import score_rows
 from learner.training.job import BestEpoch, Job, save_best, save_last
 from learner.training.loop import epoch_batches, epoch_generator, selection_score, train_epoch, validate
-from learner.training.prepare import plan_training, prepare_training
+from learner.training.prepare import Plan, PlannedTraining, describe_plan, plan_training, prepare_training
 from learner.training.stages import StageConfig, make_stages
 from learner.training.state import make_optimizer
 
@@ -47,6 +47,8 @@ class TrainResult:
     seconds: float
     images_per_second: float
     checkpoint: Path
+    plan: PlannedTraining
+    """What it saw."""
 
 
 def train_model(
@@ -84,7 +86,7 @@ def train_model(
         with registry.begin() as tx:
             tx.runs.finish(job.run.id, RunStatus.FAILED, {"error": str(error)})
         raise error from exc
-    return _finish(job)
+    return _finish(job, plan)
 
 
 def _translated(exc: Exception, config: TrainConfig) -> LearnerError:
@@ -149,7 +151,7 @@ def _end_epoch(
     save_last(job, stage, epoch)
 
 
-def _finish(job: Job) -> TrainResult:
+def _finish(job: Job, plan: Plan) -> TrainResult:
     # The others may read only what the first has written.
     job.processes.first(lambda: None)
     kept = load_checkpoint(job.folder, BEST)
@@ -165,6 +167,7 @@ def _finish(job: Job) -> TrainResult:
         seconds=round(job.seconds, 3),
         images_per_second=round(job.images_seen / job.seconds, 2) if job.seconds else 0.0,
         checkpoint=job.folder,
+        plan=describe_plan(plan),
     )
     metrics = _stored_metrics(result)
     if job.processes.is_first:

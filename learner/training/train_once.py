@@ -33,9 +33,9 @@ def train_once(registry: Registry, config: TrainConfig, progress: Progress) -> t
         return tx.runs.get(name), True
 
 
-def current_snapshot(registry: Registry) -> str:
-    """Name what is known now."""
-    with registry.begin() as tx:
+def current_snapshot(registry: Registry, *, dry_run: bool = False) -> str:
+    """Name what is known now; a dry run stores no snapshot of it."""
+    with registry.begin(rehearsal=dry_run) as tx:
         return tx.snapshots.take().hash
 
 

@@ -29,7 +29,7 @@ def connected(partly, phantoms, tmp_path, studio, client, monkeypatch):
 
 
 def test_rounds_until_nothing_is_new(connected, client, tmp_path, monkeypatch):
-    assert connected("--dry-run")["would_train"]
+    assert connected("--dry-run")["trained"]
 
     # Cut between proposing and pushing: repeated, it neither trains nor proposes anew.
     with monkeypatch.context() as patched:
@@ -42,7 +42,8 @@ def test_rounds_until_nothing_is_new(connected, client, tmp_path, monkeypatch):
     again = connected()
     assert (again["trained"], again["pushed"]["created"], again["pushed"]["predictions"]) == (False, 0, 0)
     assert again["pushed"]["unchanged"] == first["pushed"]["created"]
-    assert connected("--dry-run") == {"dry_run": True, "pulled": again["pulled"], "would_train": False}
+    planned = connected("--dry-run")
+    assert (planned["pulled"], planned["trained"], planned["dry_run"]) == (again["pulled"], False, True)
 
     with closing(open_registry(f"sqlite:///{tmp_path}/registry.sqlite3", tmp_path)) as registry, registry.read() as tx:
         project_id = tx.connections.current().project_id
@@ -52,7 +53,7 @@ def test_rounds_until_nothing_is_new(connected, client, tmp_path, monkeypatch):
     image = images[image_key_of(task)]
     client.create_annotation(int(task["id"]), result_from_boxes([Box(10, 10, 40, 30)], image.width, image.height))
     planned = connected("--dry-run")
-    assert planned["would_train"], planned
+    assert planned["trained"], planned
     second = connected()
     assert second["pulled"]["created"] == 1
     assert (second["run"], second["trained"]) == ("run-2", True)

@@ -26,6 +26,11 @@ from tests.builders import present
 TINY = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, "head_channels": 8, "device": "cpu"}
 
 
+def select_now(registry, config):
+    with registry.begin() as tx:
+        return select_training_data(tx, config)
+
+
 def tiny(preset="default", **overrides):
     return make_config(preset, {**TINY, "epochs": 2, **overrides})
 
@@ -40,7 +45,7 @@ def test_both_presets_train_evaluate_and_propose(filled, tmp_path, preset):
     with filled.read() as tx:
         run = tx.runs.latest()
         test_ids = {image.id for image in tx.images.select(splits=[Split.TEST])}
-        data = select_training_data(filled, tiny())
+        data = select_now(filled, tiny())
     assert run.snapshot == data.snapshot.hash
     description = load_checkpoint(run.checkpoint).description
     assert description["classes"] == ["benign", "malignant", "normal"]
@@ -173,7 +178,7 @@ def test_relatives_of_test_images_are_not_trained_on_and_seen_test_images_not_sc
         test = tx.images.select(splits=[Split.TEST])
         tx.images.set_facts(test[0].id, class_name=test[0].class_name, group="patient", split=Split.TEST)
         tx.images.set_facts(train[0].id, class_name=train[0].class_name, group="patient", split=Split.TRAIN)
-    data = select_training_data(filled, tiny())
+    data = select_now(filled, tiny())
     assert data.left_out == 1
     assert train[0].id not in {image.id for image in data.train}
     train_model(filled, tiny())
@@ -299,7 +304,7 @@ def test_folds_keep_groups_whole_and_show_every_image_once(filled):
         first, second = tx.images.select(splits=[Split.TRAIN])[:2]
         for image in (first, second):
             tx.images.set_facts(image.id, class_name=image.class_name, group="patient", split=Split.TRAIN)
-    parts = [select_training_data(filled, tiny(folds=3, fold=fold)) for fold in range(3)]
+    parts = [select_now(filled, tiny(folds=3, fold=fold)) for fold in range(3)]
     shown = [image.id for part in parts for image in part.val]
     with filled.read() as tx:
         outside = {key for key, split in tx.images.splits().items() if split is not Split.TEST}
@@ -309,7 +314,7 @@ def test_folds_keep_groups_whole_and_show_every_image_once(filled):
         assert (first.id in of_val) == (second.id in of_val)
         assert of_val.isdisjoint(image.id for image in part.train)
     with pytest.raises(DataInvalid, match="try fewer"):
-        select_training_data(filled, tiny(folds=500))
+        select_now(filled, tiny(folds=500))
 
 
 def test_a_run_cannot_go_on_with_the_picture_of_a_test_image(filled, monkeypatch):

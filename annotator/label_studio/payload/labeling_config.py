@@ -17,6 +17,7 @@ from annotator.label_studio.payload.brush import encode_brush
 from annotator.label_studio.payload.percent import percent_from_box
 from annotator.label_studio.payload.polygons import has_holes, percent_from_polygon, polygons_from_mask
 from db.records import Box
+from db.records.reviews import WRONG_CLASS
 
 BOX_CONTROL = "box"
 VERDICT_CONTROL = "verdict"
@@ -29,7 +30,6 @@ POLYGON_LABEL = "lesion (outline)"
 ACCEPT = "accept"
 NO_LESION = "no lesion"
 CANNOT_TELL = "cannot tell"
-WRONG_CLASS = "wrong class"
 NOTHING_THERE = "nothing there"
 """How "no lesion" reads on the page."""
 

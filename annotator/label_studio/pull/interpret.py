@@ -16,7 +16,6 @@ from annotator.label_studio.payload.labeling_config import (
     ACCEPT,
     NO_LESION,
     NOTHING_THERE,
-    WRONG_CLASS,
     painted_regions,
     regions_in,
     verdict_in,
@@ -36,6 +35,7 @@ from db.records import (
     ProposalRecord,
     ReviewOutcome,
 )
+from db.records.reviews import WRONG_CLASS
 from db.records.sync import AttentionCheck, AttentionResponse
 
 ACCEPTED_IOU = 0.995

@@ -54,6 +54,8 @@ class PullReport:
     """Images whose label was changed both here and in Label Studio since the last pull; Label Studio's holds."""
     gone: int = 0
     """Images whose task was deleted in Label Studio; their reviews stay."""
+    questioned: list[int] = field(default_factory=list)
+    """Images whose class was called wrong by one of these reviews."""
     operation: int | None = None
     """Its number, for undoing it; None if it stored no review or on a dry run."""
     catch: int = 0

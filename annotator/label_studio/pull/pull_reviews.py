@@ -11,6 +11,7 @@ from typing import Any
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.ownership import own_project
 from annotator.label_studio.page import note_on_tasks
+from annotator.label_studio.payload.labeling_config import verdict_in
 from annotator.label_studio.payload.tasks import image_ids_of, image_of, key_of, round_of, with_registry
 from annotator.label_studio.pull.consensus import LATEST, check_policy, settle_images
 from annotator.label_studio.pull.incremental import ChangedTasks, list_changed, with_siblings
@@ -40,6 +41,7 @@ from db.records import (
     ReviewOutcome,
     TaskLink,
 )
+from db.records.reviews import WRONG_CLASS
 from db.records.sync import StepAction, SyncKind, SyncRecord, SyncStatus, SyncStep
 from db.registry import Registry, Transaction
 
@@ -82,11 +84,17 @@ def pull_reviews(
     plan = plan_pull(changed.tasks, known, change_test=change_test, empty_is_none=request.empty_is_none)
     withdrawn = find_withdrawn(registry, connection, changed.tasks, known.images, change_test=change_test)
     report = _report(registry, connection, changed, known, plan, withdrawn, last)
-    if dry_run or changed.unchanged or (mark is not None and not changed.tasks):
+    if changed.unchanged or (mark is not None and not changed.tasks):
         return report
+    if dry_run:
+        with registry.begin(rehearsal=True) as tx:
+            withdraw(tx, connection, withdrawn)
+            return replace(report, contested=_store(tx, connection, plan.reviews, known, request, None))
     with journaled(registry, connection, SyncKind.PULL, options) as journal:
         steps = journal.plan([_step(planned) for planned in plan.reviews])
-        withdraw(registry, connection, withdrawn)
+        if withdrawn:
+            with registry.begin() as tx:
+                withdraw(tx, connection, withdrawn)
         contested: list[int] = []
         operation = _begin_operation(registry, connection, request, plan)
         # No bar for nothing.
@@ -94,7 +102,8 @@ def pull_reviews(
         with shown.task("storing reviews", len(plan.reviews)) as task:
             for start in range(0, len(plan.reviews), CHUNK):
                 chunk = plan.reviews[start : start + CHUNK]
-                contested += _store(registry, connection, chunk, known, request, operation)
+                with registry.begin() as tx:
+                    contested += _store(tx, connection, chunk, known, request, operation)
                 journal.done(steps[start : start + CHUNK])
                 task.advance(len(chunk))
         _store_attention_responses(registry, connection, plan)
@@ -222,6 +231,11 @@ def _report(
         gone=gone,
         catch=len(plan.checks),
         skipped=plan.skipped,
+        questioned=[
+            planned.review.image_id
+            for planned in plan.reviews
+            if verdict_in(planned.review.payload["result"]) == WRONG_CLASS
+        ],
         outcomes=dict(Counter(str(planned.review.outcome) for planned in plan.reviews)),
         plan=[
             *(_planned_action(planned) for planned in plan.reviews),
@@ -271,7 +285,7 @@ def _earlier_proposals(
 
 
 def _store(
-    registry: Registry,
+    tx: Transaction,
     connection: ConnectionRecord,
     chunk: Sequence[PlannedReview],
     known: Known,
@@ -280,21 +294,20 @@ def _store(
 ) -> list[int]:
     """Store a chunk of reviews and the labels that follow; returns the images for which no review holds."""
     change_test = request.change_test
-    with registry.begin() as tx:
-        # Another pull may have been here since the plan was made.
-        stored = tx.reviews.versions(connection.id, [planned.review.external_id for planned in chunk])
-        fresh = [item for item in chunk if stored.get(item.review.external_id) != item.review.external_version]
-        review_ids = tx.reviews.add_many(connection.id, [planned.review for planned in fresh], operation_id=operation)
-        labels: list[NewLabel] = []
-        spoke_last: dict[int, int] = {}
-        for review_id, planned in zip(review_ids, fresh, strict=True):
-            label = _label(tx, connection, planned, review_id, known.proposals, spoke_last, change_test=change_test)
-            if label is not None:
-                labels.append(replace(label, operation_id=operation))
-                spoke_last[label.image_id] = planned.review.external_id
-        tx.labels.append_many(labels)
-        images = {planned.review.image_id for planned in chunk}
-        return settle_images(tx, images, request.policy, change_test=change_test, operation_id=operation)
+    # Another pull may have been here since the plan was made.
+    stored = tx.reviews.versions(connection.id, [planned.review.external_id for planned in chunk])
+    fresh = [item for item in chunk if stored.get(item.review.external_id) != item.review.external_version]
+    review_ids = tx.reviews.add_many(connection.id, [planned.review for planned in fresh], operation_id=operation)
+    labels: list[NewLabel] = []
+    spoke_last: dict[int, int] = {}
+    for review_id, planned in zip(review_ids, fresh, strict=True):
+        label = _label(tx, connection, planned, review_id, known.proposals, spoke_last, change_test=change_test)
+        if label is not None:
+            labels.append(replace(label, operation_id=operation))
+            spoke_last[label.image_id] = planned.review.external_id
+    tx.labels.append_many(labels)
+    images = {planned.review.image_id for planned in chunk}
+    return settle_images(tx, images, request.policy, change_test=change_test, operation_id=operation)
 
 
 def _begin_operation(

@@ -5,7 +5,7 @@ from typing import Any
 
 from annotator.label_studio.payload.tasks import image_of
 from db.records import ConnectionRecord, ImageRecord, Split
-from db.registry import Registry
+from db.registry import Registry, Transaction
 
 Withdrawn = list[tuple[int, int, int]]
 """Label, image and annotation."""
@@ -41,17 +41,14 @@ def find_withdrawn(
         ]
 
 
-def withdraw(registry: Registry, connection: ConnectionRecord, withdrawn: Withdrawn) -> None:
+def withdraw(tx: Transaction, connection: ConnectionRecord, withdrawn: Withdrawn) -> None:
     """Retract the labels that withdrawn annotations made."""
-    if not withdrawn:
-        return
-    with registry.begin() as tx:
-        # Another pull may have been here since.
-        standing = tx.retractions.standing([label_id for label_id, _, _ in withdrawn])
-        left = [(label_id, image_id) for label_id, image_id, _ in withdrawn if label_id in standing]
-        if left:
-            number = tx.retractions.add(
-                [label_id for label_id, _ in left],
-                author=f"deleted in Label Studio {connection.url} project {connection.project_id}",
-            )
-            tx.retractions.settle([image_id for _, image_id in left], retraction_id=number)
+    # Another pull may have been here since they were found.
+    standing = tx.retractions.standing([label_id for label_id, _, _ in withdrawn])
+    left = [(label_id, image_id) for label_id, image_id, _ in withdrawn if label_id in standing]
+    if left:
+        number = tx.retractions.add(
+            [label_id for label_id, _ in left],
+            author=f"deleted in Label Studio {connection.url} project {connection.project_id}",
+        )
+        tx.retractions.settle([image_id for _, image_id in left], retraction_id=number)

@@ -4,14 +4,17 @@ Files are named by content, so that a name says nothing about a patient and odd 
 """
 
 import io
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from PIL import Image
 
+from annotator.label_studio.sync_report import Skipped
 from db.atomic_write import write_bytes
+from db.errors import ImageUnreadable
 from db.imaging.decode import read_image
+from db.progress import Progress, SilentProgress
 from db.records import ImageRecord
 
 SHOWN_BY_BROWSERS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
@@ -79,3 +82,26 @@ def media_bytes(image: ImageRecord) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(read_image(image.path)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def find_unreadable(
+    images: Sequence[ImageRecord], folder: Path | None, progress: Progress | None = None
+) -> list[Skipped]:
+    """Find the images that could not be made visible; nothing is written.
+
+    Args:
+        images: those that a push would place or upload.
+        folder: folder that is served, where they may lie already; None where they are uploaded.
+        progress: where to show how far it is.
+    """
+    found: list[Skipped] = []
+    with (progress or SilentProgress()).task("reading images", len(images)) as task:
+        for image in images:
+            # What is remote may be shown from where it is.
+            if not image.path.is_remote and not (folder is not None and (folder / media_name(image)).exists()):
+                try:
+                    media_bytes(image)
+                except (ImageUnreadable, OSError) as exc:
+                    found.append(Skipped(str(exc), image.id))
+            task.advance()
+    return found

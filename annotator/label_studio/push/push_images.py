@@ -15,8 +15,9 @@ from annotator.label_studio.payload.labeling_config import has_mask_tools
 from annotator.label_studio.payload.tasks import as_own, key_of
 from annotator.label_studio.push.attention_checks import plan_attention_checks
 from annotator.label_studio.push.execute import Destination, Materials, Sender
-from annotator.label_studio.push.plan import PushPlan, PushRequest, plan_push
-from annotator.label_studio.sync_journal import Journal, journaled
+from annotator.label_studio.push.media import find_unreadable
+from annotator.label_studio.push.plan import PlannedTask, PushPlan, PushRequest, plan_push
+from annotator.label_studio.sync_journal import Journal, begun_steps, journaled
 from annotator.label_studio.sync_report import PlannedAction, Skipped, counts_of
 from db.progress import Progress, SilentProgress
 from db.records import ConnectionRecord, ImageRecord, ProposalRecord, Split, Supervision, TaskLink
@@ -80,9 +81,13 @@ def push_images(
         connection = tx.connections.current()
     identity = own_project(registry, client, connection.project_id, dry_run=dry_run)
     if dry_run:
-        state = _read(registry, connection, request, ())
-        plan = _plan(client, connection, request, state, identity)
-        return replace(_report(plan), created=len(plan.create), updated=len(plan.update))
+        begun = begun_steps(registry, connection, SyncKind.PUSH, request.to_document())
+        state = _read(registry, connection, request, begun)
+        plan = _plan(client, connection, request, state, identity, begun)
+        unreadable = find_unreadable([planned.image for planned in plan.create], media_folder, progress)
+        lost = {item.image for item in unreadable}
+        created = [planned for planned in plan.create if planned.image.id not in lost]
+        return _done(replace(_report(plan), resumed=bool(begun)), created, plan.update, unreadable)
     with journaled(registry, connection, SyncKind.PUSH, request.to_document()) as journal:
         state = _read(registry, connection, request, journal.begun)
         plan = _plan(client, connection, request, state, identity, journal.begun)
@@ -225,6 +230,13 @@ def _carry_out(
     updated = sender.add_predictions(plan.update)
     left = {image.id for image in plan.gone} | {item.image for item in plan.skipped}
     sender.show_predictions([item for item in state.proposals.values() if item.image_id not in left])
+    return _done(report, created, plan.update[:updated], unreadable)
+
+
+def _done(
+    report: PushReport, created: Sequence[PlannedTask], updated: Sequence[PlannedTask], unreadable: Sequence[Skipped]
+) -> PushReport:
+    """Add to a report what was done of the plan, or would be."""
     return replace(
         report,
         created=len(created),
@@ -232,7 +244,7 @@ def _carry_out(
         second=sum(planned.annotators > 1 for planned in created),
         again=sum(planned.round > 1 for planned in created),
         catch=sum(planned.check is not None for planned in created),
-        updated=updated,
-        predictions=sum(planned.shown is not None for planned in created) + updated,
+        updated=len(updated),
+        predictions=sum(planned.shown is not None for planned in created) + len(updated),
         skipped=[*report.skipped, *unreadable],
     )
