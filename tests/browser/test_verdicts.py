@@ -277,6 +277,11 @@ def test_the_shortest_way_is_one_or_two_actions(registry, pushed, page, what, ke
     assert actions == (1 if what == "accept" else 2)
     report = wait_for(lambda: (found := pull_reviews(registry, client)).created + len(found.skipped) and found)
     assert report.outcomes == {outcome: 1}
+    with registry.read() as tx:
+        boxes = tx.images.get(image.id).boxes
+    if what == "edit":
+        (box,) = boxes
+        assert abs(box.x - PROPOSED.x - PROPOSED.width / 2) < 2
+        assert abs(box.y - PROPOSED.y - PROPOSED.height / 2) < 2
     if what == "draw":
-        with registry.read() as tx:
-            assert len(tx.images.get(image.id).boxes) == 2
+        assert len(boxes) == 2
