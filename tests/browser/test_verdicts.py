@@ -4,7 +4,6 @@ docs/label-studio.md says how reviews are read; here each row is done by hand in
 """
 
 import pytest
-from selenium.webdriver import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from annotator.datasets.decode import open_data_set
@@ -16,7 +15,6 @@ from annotator.label_studio.payload.labeling_config import (
     ACCEPT,
     CANNOT_TELL,
     NO_LESION,
-    NOTHING_THERE,
     WRONG_CLASS,
     regions_in,
     verdict_in,
@@ -24,91 +22,11 @@ from annotator.label_studio.payload.labeling_config import (
 from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.push_images import push_images
 from db.imaging.geometry import boxes_iou
-from db.records import Box, LocationStatus, NewProposal
-from tests.browser.conftest import open_task, place_of, press, wait_for
+from db.records import LocationStatus, NewProposal
+from tests.browser.conftest import open_task, press, wait_for
+from tests.browser.hands import ELSEWHERE, PROPOSED, Reviewer
 
 pytestmark = [pytest.mark.studio, pytest.mark.browser]
-
-PROPOSED = Box(60, 60, 50, 40)
-"""The proposal; a phantom is 160 pixels or more a side."""
-ELSEWHERE = Box(10, 10, 30, 30)
-
-
-class Reviewer:
-    """One person at the page, with a mouse and a keyboard."""
-
-    def __init__(self, page, image):
-        self.page = page
-        self.image = image
-
-    def at(self, x, y):
-        """Where a point of the image is in the window."""
-        place = place_of(self.page)
-        return place["x"] + x / self.image.width * place["width"], place["y"] + y / self.image.height * place["height"]
-
-    def drag(self, start, end):
-        """Drag from one point of the image to another, in steps, as a hand does."""
-        (x0, y0), (x1, y1) = self.at(*start), self.at(*end)
-        actions = ActionChains(self.page, duration=40)
-        actions.w3c_actions.pointer_action.move_to_location(round(x0), round(y0))
-        actions.w3c_actions.pointer_action.pointer_down()
-        for part in (0.25, 0.5, 0.75, 1):
-            actions.w3c_actions.pointer_action.move_to_location(
-                round(x0 + part * (x1 - x0)), round(y0 + part * (y1 - y0))
-            )
-        actions.w3c_actions.pointer_action.pointer_up()
-        actions.perform()
-
-    def click(self, x, y):
-        """Click on a point of the image."""
-        left, top = self.at(x, y)
-        actions = ActionChains(self.page, duration=40)
-        actions.w3c_actions.pointer_action.move_to_location(round(left), round(top))
-        actions.w3c_actions.pointer_action.click()
-        actions.perform()
-
-    def key(self, *keys):
-        """Press keys, one after the other."""
-        ActionChains(self.page).send_keys(*keys).perform()
-
-    def middle(self):
-        """The middle of the proposal."""
-        return PROPOSED.x + PROPOSED.width / 2, PROPOSED.y + PROPOSED.height / 2
-
-    def leave(self):
-        """Do nothing to the box."""
-
-    def move(self):
-        """Drag the box aside."""
-        x, y = self.middle()
-        self.click(x, y)
-        self.drag((x, y), (x + 20, y + 10))
-        self.key(Keys.ESCAPE)
-
-    def delete(self):
-        """Select the box and delete it."""
-        self.click(*self.middle())
-        self.key(Keys.BACKSPACE)
-
-    def draw(self):
-        """Draw another box beside the proposal."""
-        self.drag((ELSEWHERE.x, ELSEWHERE.y), (ELSEWHERE.x + ELSEWHERE.width, ELSEWHERE.y + ELSEWHERE.height))
-        self.key(Keys.ESCAPE)
-
-    def choose(self, verdict):
-        """Click a verdict."""
-        verdict = NOTHING_THERE if verdict == NO_LESION else verdict
-        label = f"//*[normalize-space(text())='{verdict}']"
-        wait_for(lambda: self.page.find_elements("xpath", label))
-        self.page.find_element("xpath", label).click()
-
-    def answer(self, box, verdict, pictures, *, button):
-        """Do something to the box, choose a verdict if there is one, and send it."""
-        getattr(self, box)()
-        if verdict is not None:
-            self.choose(verdict)
-        self.page.save_screenshot(str(pictures / "review-page.png"))  # to look at when this fails
-        press(self.page, button)
 
 
 @pytest.fixture
@@ -272,7 +190,7 @@ def test_the_shortest_way_is_one_or_two_actions(registry, pushed, page, what, ke
         else:
             reviewer.drag((ELSEWHERE.x, ELSEWHERE.y), (ELSEWHERE.x + ELSEWHERE.width, ELSEWHERE.y + ELSEWHERE.height))
         actions += 1
-    ActionChains(page).key_down(Keys.CONTROL).send_keys(Keys.ENTER).key_up(Keys.CONTROL).perform()
+    reviewer.submit()
     actions += 1
     assert actions == (1 if what == "accept" else 2)
     report = wait_for(lambda: (found := pull_reviews(registry, client)).created + len(found.skipped) and found)

@@ -115,6 +115,8 @@ def test_the_push_of_a_process_that_has_died_is_taken_over(registry, connection)
         ("elsewhere:1", LEASE * 2, False),
         (f"{socket.gethostname()}:{os.getpid()}", LEASE * 2, False),
     ],
+    # Without the process's number, which differs between those that share a test run.
+    ids=["this process", "one that is gone", "another machine", "another machine, long ago", "this process, long ago"],
 )
 def test_who_is_still_at_work(owner, age, at_work):
     moment = datetime.now(UTC) - age

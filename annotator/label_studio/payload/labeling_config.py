@@ -80,7 +80,7 @@ INSTRUCTIONS = """<h3>Is the box right?</h3>
 <tr><td><b>3</b> cannot tell</td><td>the proposal is rejected; where the lesion is stays unknown</td></tr>
 <tr><td><b>4</b> wrong class</td><td>the image's class is listed for correction; the proposal is rejected unless you
 moved or drew a box</td></tr>
-<tr><td>click the box, then <b>Backspace</b></td><td>delete it</td></tr>
+<tr><td>click the box, then <b>Backspace</b></td><td>delete it; <b>5</b>, then drag, draws another</td></tr>
 <tr><td><b>Ctrl+H</b></td><td>hide all boxes, and show them again</td></tr>
 </table>
 <p>Keys 1 to 4 also need Submit. "Nothing there" or "cannot tell" beside a box that you drew or moved is a
