@@ -30,6 +30,7 @@ PACKAGE = "label-studio>=1.20"
 USERNAME = "partly@localhost.local"
 FIRST_PORT = 8080
 START_TIMEOUT_S = 300.0
+START_TRIES = 5
 STOP_TIMEOUT_S = 20.0
 MEDIA_FOLDER = "media"
 
@@ -137,8 +138,21 @@ def start_studio(paths: StudioPaths, *, port: int | None = None, progress: Progr
     install_studio(paths, progress=progress)
     paths.media.mkdir(parents=True, exist_ok=True)
     account = read_account(paths) or _make_account(paths)
-    url = str(status.url)
-    chosen = int(url.rpartition(":")[2])
+    chosen = int(str(status.url).rpartition(":")[2])
+    for _ in range(START_TRIES):
+        found = _start_at(paths, account, chosen, progress)
+        if found is not None:
+            return found
+        # Another server, started at the same moment, was there first.
+        if port is not None:
+            break
+        chosen = _free_port(chosen + 1)
+    raise StudioFailed(f"port {chosen} is taken by another server; name another one with --port")
+
+
+def _start_at(paths: StudioPaths, account: Account, chosen: int, progress: Progress) -> StudioStatus | None:
+    """Start the server on a port and wait until it answers; None where another server answers there."""
+    url = f"http://127.0.0.1:{chosen}"
     progress.say(f"starting Label Studio on {url} (the first start takes about half a minute)")
     process = _launch(paths, account, chosen)
     deadline = time.monotonic() + START_TIMEOUT_S
@@ -149,6 +163,9 @@ def start_studio(paths: StudioPaths, *, port: int | None = None, progress: Progr
             _terminate(process.pid)
             raise StudioFailed(f"Label Studio did not answer within {START_TIMEOUT_S:.0f} s; see {paths.log}")
         time.sleep(0.5)
+    if not _knows(url, account):
+        _terminate(process.pid)
+        return None
     _write_private(paths.home / "server.json", {"pid": process.pid, "port": chosen})
     return studio_status(paths)
 
@@ -287,6 +304,19 @@ def _is_healthy(url: str) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"{url}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _knows(url: str, account: Account) -> bool:
+    """Say whether the server that answers is the one with this account."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    wanted = urllib.request.Request(
+        f"{url}/api/current-user/whoami", headers={"Authorization": f"Token {account.token}"}
+    )
+    try:
+        with opener.open(wanted, timeout=30) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

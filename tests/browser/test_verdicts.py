@@ -116,6 +116,7 @@ def test_what_a_person_does_is_what_is_pulled(registry, pushed, page, tmp_path, 
         return
     assert tasks_under(client, project, "unclear") == []
     assert report.outcomes == {outcome: 1}
+    assert report.questioned == ([image.id] if verdict == WRONG_CLASS else [])
     status = {"empty": LocationStatus.EMPTY, "rejected": LocationStatus.UNKNOWN}.get(outcome, LocationStatus.PRESENT)
     assert stored.location_status is status
     if outcome == "accepted":

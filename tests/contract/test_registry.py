@@ -236,3 +236,82 @@ def test_files_below_the_project_move_with_it(tmp_path):
         paths = [image.path for image in tx.images.select()]
     assert [str(path) for path in paths] == [f"{second}/images/a.png", f"{tmp_path}/elsewhere/b.png"]
     moved.close()
+
+
+def test_a_later_round_is_shown_and_the_earlier_one_is_kept(registry):
+    first, second = add_images(registry, new_image("a.png"), new_image("b.png"))
+    with registry.begin() as tx:
+        connection = tx.connections.use(url="http://x", project_id=1, media="local")
+        tx.connections.set_links(connection.id, [TaskLink(first, 10, None, control=True), TaskLink(second, 11, None)])
+        tx.connections.set_links(connection.id, [TaskLink(first, 12, None, round=2)])
+        tx.connections.set_annotation_counts(connection.id, {10: 1})
+    with registry.read() as tx:
+        links, tasks = tx.connections.links(connection.id), tx.connections.tasks(connection.id)
+        assert tx.connections.annotation_counts(connection.id) == {10: 1, 11: None, 12: None}
+    assert (links[first].task_id, links[first].round, links[second].task_id) == (12, 2, 11)
+    assert (tasks[10].image_id, tasks[10].round, tasks[10].control) == (first, 1, True)
+
+
+def test_a_registry_gets_its_identity_once_and_a_backup_keeps_it(registry, tmp_path):
+    from db.maintenance.backup import backup_registry
+    from db.registry import open_registry
+
+    with registry.read() as tx:
+        assert tx.connections.identity() is None
+    with registry.begin() as tx:
+        identity = tx.connections.ensure_identity()
+    with registry.begin() as tx:
+        assert tx.connections.ensure_identity() == identity
+    backup_registry(registry, tmp_path / "b.sqlite3")
+    copy = open_registry(f"sqlite:///{tmp_path}/b.sqlite3", tmp_path)
+    with copy.read() as tx:
+        assert tx.connections.identity() == identity
+    copy.close()
+
+
+def test_a_questioned_class_is_listed_until_it_is_corrected(registry):
+    from db.curation.changes import set_facts
+    from db.curation.doctor import find_problems
+
+    ids = add_images(registry, *(new_image(f"{name}.png") for name in "abc"))
+
+    def say(image_id, choice, version):
+        review = NewReview(
+            image_id=image_id,
+            outcome=ReviewOutcome.REJECTED,
+            reviewer="ann@example.org",
+            external_id=image_id,
+            external_version=version,
+            proposal_id=None,
+            iou=None,
+            seconds=None,
+            location=None,
+            payload={"result": [{"type": "choices", "value": {"choices": [choice]}}]},
+        )
+        with registry.begin() as tx:
+            connection = tx.connections.use(url="http://x", project_id=1, media="local")
+            tx.reviews.add(connection.id, review)
+
+    say(ids[0], "wrong class", "1")
+    say(ids[1], "wrong class", "1")
+    say(ids[1], "cannot tell", "2")
+    # The words alone, in another place, say nothing.
+    say(ids[2], 'not "wrong class"', "1")
+    with registry.read() as tx:
+        assert tx.reviews.questioned_classes() == [ids[0]]
+    (finding,) = [item for item in find_problems(registry) if item.kind == "class_questioned"]
+    assert f"partly set {ids[0]} --class NAME" in finding.detail
+    set_facts(registry, [str(ids[0])], group="p1")
+    with registry.read() as tx:
+        assert tx.reviews.questioned_classes() == [ids[0]], "another fact is not the class"
+    set_facts(registry, [str(ids[0])], class_name="malignant")
+    with registry.read() as tx:
+        assert tx.reviews.questioned_classes() == []
+
+
+def test_a_rehearsal_does_everything_and_keeps_nothing(registry):
+    with registry.begin(rehearsal=True) as tx:
+        tx.images.add([new_image()])
+        assert len(tx.images.select()) == 1
+    with registry.read() as tx:
+        assert tx.images.select() == []

@@ -72,6 +72,10 @@ def test_a_share_is_for_two_people_and_the_queue_says_who_waits(registry, client
     tasks = tasks_of(client, project)
     twice = {image_id for image_id, task in tasks.items() if task["overlap"] == 2}
     assert 0 < len(twice) == report.second < 10
+    views = {view["data"]["title"]: view["id"] for view in client.http.get("/api/dm/views/", project=project)}
+    assert list(views) == ["to review", "unclear", "second reading", "done"]
+    shown = client.http.get("/api/tasks/", project=project, view=views["second reading"])["tasks"]
+    assert {task["id"] for task in shown} == {tasks[image_id]["id"] for image_id in twice}
     assert push(registry, client, studio, second_share=0.5).created == 0
     with registry.read() as tx:
         wanted = tx.connections.annotators_wanted()
