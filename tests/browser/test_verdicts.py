@@ -125,17 +125,12 @@ def test_what_a_person_does_is_what_is_pulled(registry, pushed, page, tmp_path, 
         assert 0.2 < boxes_iou(stored.boxes, [PROPOSED]) < 0.9
 
 
-AGAIN = [
-    ("leave", NO_LESION, {"empty": 1}, LocationStatus.EMPTY),
-    ("leave", CANNOT_TELL, {"rejected": 1}, LocationStatus.UNKNOWN),
-    ("move", None, {"edited": 1}, LocationStatus.PRESENT),
-    ("delete", NO_LESION, {"empty": 1}, LocationStatus.EMPTY),
-    ("move", NO_LESION, {}, LocationStatus.PRESENT),
-]
+AGAIN = [row for row in ROWS if row[:2] != ("leave", None)]
 
 
-@pytest.mark.parametrize(("box", "verdict", "outcomes", "status"), AGAIN, ids=[f"{box}-{v}" for box, v, *_ in AGAIN])
-def test_a_change_of_mind_after_a_pull(registry, pushed, page, tmp_path, box, verdict, outcomes, status):
+@pytest.mark.parametrize(("box", "verdict", "outcome"), AGAIN, ids=[f"{box}-{verdict}" for box, verdict, _ in AGAIN])
+def test_a_change_of_mind_after_a_pull(registry, pushed, page, tmp_path, box, verdict, outcome):
+    """The whole table once more, on a task that was accepted and pulled before."""
     client, url, project, task, image = pushed
     open_task(page, url, project, task)
     press(page, "Submit")
@@ -148,19 +143,35 @@ def test_a_change_of_mind_after_a_pull(registry, pushed, page, tmp_path, box, ve
     report = wait_for(lambda: (found := pull_reviews(registry, client)).updated + len(found.skipped) and found)
     with registry.read() as tx:
         stored = tx.images.get(image.id)
-    assert (report.outcomes, stored.location_status) == (outcomes, status)
-    if not outcomes:
-        assert "remove one of the two" in report.skipped[0].reason
-        # It is settled: the box goes, the verdict stays.
-        open_task(page, url, project, task)
-        x, y = reviewer.middle()
-        reviewer.click(x + 20, y + 10)
-        reviewer.key(Keys.BACKSPACE)
-        press(page, "Update")
-        report = wait_for(lambda: (found := pull_reviews(registry, client)).updated and found)
-        assert (report.outcomes, report.skipped) == ({"empty": 1}, [])
-        assert client.get_task(task)["data"]["partly_note"] == ""
-        assert tasks_under(client, project, "unclear") == []
+    if outcome != "contradiction":
+        status = {"empty": LocationStatus.EMPTY, "rejected": LocationStatus.UNKNOWN}.get(
+            outcome, LocationStatus.PRESENT
+        )
+        assert (report.outcomes, stored.location_status, report.skipped) == ({outcome: 1}, status, [])
+        return
+    # What was said before holds until the contradiction is settled.
+    assert (report.outcomes, stored.boxes) == ({}, (PROPOSED,))
+    assert "one" in report.skipped[0].reason
+    assert tasks_under(client, project, "unclear") == [task]
+
+
+def test_a_contradiction_is_settled_on_the_page(registry, pushed, page, tmp_path):
+    client, url, project, task, image = pushed
+    reviewer = Reviewer(page, image)
+    open_task(page, url, project, task)
+    reviewer.answer("move", NO_LESION, tmp_path, button="Submit")
+    wait_for(lambda: pull_reviews(registry, client).skipped)
+    assert tasks_under(client, project, "unclear") == [task]
+    # The box goes, the verdict stays.
+    open_task(page, url, project, task)
+    x, y = reviewer.middle()
+    reviewer.click(x + 20, y + 10)
+    reviewer.key(Keys.BACKSPACE)
+    press(page, "Update")
+    report = wait_for(lambda: (found := pull_reviews(registry, client)).created and found)
+    assert (report.outcomes, report.skipped) == ({"empty": 1}, [])
+    assert client.get_task(task)["data"]["partly_note"] == ""
+    assert tasks_under(client, project, "unclear") == []
 
 
 SHORTEST = [
