@@ -1,9 +1,10 @@
 """Opens what a reader listed: decodes every file once and checks that image, boxes and mask fit together."""
 
+import functools
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from numpy.typing import NDArray
 from annotator.datasets.formats.entries import BadEntry, Drawing, Entry, Refusal
 from annotator.datasets.formats.supported import read_layout
 from db.errors import ImageUnreadable
-from db.imaging.decode import ImageFacts, png_from_mask, read_facts, read_mask
+from db.imaging.decode import ImageFacts, png_from_mask, read_facts
 from db.imaging.files import ImageFile
 from db.imaging.geometry import boxes_from_mask, clip_box, is_within
+from db.imaging.masks import read_mask
 from db.progress import Progress, SilentProgress
 from db.records import Location, LocationStatus, NewImage
+
+MaskReader = Callable[[ImageFile], NDArray[np.bool_]]
 
 LONGEST_CLASS = 255
 TOGETHER = 32
@@ -27,13 +31,16 @@ AHEAD = 32
 """Goes that are ahead of the one who asks, so that nobody waits."""
 
 
-def open_entry(entry: Entry, *, cache: Path | None = None, origin: str | None = None) -> list[NewImage] | Refusal:
+def open_entry(
+    entry: Entry, *, cache: Path | None = None, origin: str | None = None, mask_background: int | None = None
+) -> list[NewImage] | Refusal:
     """Open an entry's files and check that they fit together.
 
     Args:
         entry: what to open.
         cache: folder that keeps copies of remote files.
         origin: who or what says this, for the history.
+        mask_background: the value of masks that means "outside"; None for black or transparent.
 
     Returns:
         One image; of a DICOM file with several frames one an image.
@@ -48,7 +55,8 @@ def open_entry(entry: Entry, *, cache: Path | None = None, origin: str | None = 
     if len(facts) > 1 and entry.has_location:
         return Refusal(entry.name, f"it has {len(facts)} frames; say which one a box belongs to: {entry.name}#frame=0")
     try:
-        return [_new_image(entry, file, one, cache, origin) for one in facts]
+        read = functools.partial(_mask_of, cache=cache, background=mask_background)
+        return [_new_image(entry, file, one, read, origin) for one in facts]
     except BadEntry as exc:
         return Refusal(entry.name, str(exc))
 
@@ -73,7 +81,11 @@ def _is_text(text: str) -> bool:
     return True
 
 
-def _new_image(entry: Entry, file: ImageFile, facts: ImageFacts, cache: Path | None, origin: str | None) -> NewImage:
+def _mask_of(file: ImageFile, *, cache: Path | None, background: int | None) -> NDArray[np.bool_]:
+    return read_mask(ImageFile.at(file, cache=cache), background=background)
+
+
+def _new_image(entry: Entry, file: ImageFile, facts: ImageFacts, read: MaskReader, origin: str | None) -> NewImage:
     return NewImage(
         path=file.with_frame(facts.frame) if facts.frame is not None else file,
         content_hash=facts.content_hash,
@@ -82,14 +94,14 @@ def _new_image(entry: Entry, file: ImageFile, facts: ImageFacts, cache: Path | N
         class_name=entry.class_name,
         group=entry.group or facts.patient,
         split=entry.split,
-        location=_location(entry, facts.width, facts.height, cache),
+        location=_location(entry, facts.width, facts.height, read),
         thumbnail=facts.thumbnail,
         remark=facts.remark,
         origin=origin,
     )
 
 
-def _location(entry: Entry, width: int, height: int, cache: Path | None) -> Location | None:
+def _location(entry: Entry, width: int, height: int, read: MaskReader) -> Location | None:
     if entry.is_empty:
         return Location(LocationStatus.EMPTY)
     drawing = entry.draw(width, height) if entry.draw is not None else Drawing(entry.boxes)
@@ -101,7 +113,7 @@ def _location(entry: Entry, width: int, height: int, cache: Path | None) -> Loca
             )
     clipped = (clip_box(box, width, height) for box in drawing.boxes)
     boxes = tuple(box for box in clipped if box is not None)
-    mask_HW = _united(entry.mask_paths, width, height, cache) if entry.mask_paths else drawing.mask_HW
+    mask_HW = _united(entry.mask_paths, width, height, read) if entry.mask_paths else drawing.mask_HW
     if mask_HW is None:
         return Location(LocationStatus.PRESENT, boxes) if boxes else None
     if boxes and not mask_HW.any():
@@ -112,11 +124,11 @@ def _location(entry: Entry, width: int, height: int, cache: Path | None) -> Loca
     return Location(LocationStatus.PRESENT, boxes, png_from_mask(mask_HW))
 
 
-def _united(files: Sequence[ImageFile], width: int, height: int, cache: Path | None) -> NDArray[np.bool_]:
+def _united(files: Sequence[ImageFile], width: int, height: int, read: MaskReader) -> NDArray[np.bool_]:
     whole_HW = np.zeros((height, width), dtype=bool)
     for file in files:
         try:
-            mask_HW = read_mask(ImageFile.at(file, cache=cache))
+            mask_HW = read(file)
         except ImageUnreadable as exc:
             raise BadEntry(f"its mask {file.name} cannot be used: {exc.reason}") from exc
         if mask_HW.shape != (height, width):
@@ -129,26 +141,27 @@ def _united(files: Sequence[ImageFile], width: int, height: int, cache: Path | N
 
 
 def open_entries(
-    entries: Iterable[Entry], *, cache: Path | None = None, origin: str | None = None
+    entries: Iterable[Entry],
+    *,
+    cache: Path | None = None,
+    origin: str | None = None,
+    mask_background: int | None = None,
 ) -> Iterator[list[NewImage] | Refusal]:
     """Open entries on all cores, in order, some ahead of the one who asks; see `open_entry`."""
     waiting: deque[Future[list[list[NewImage] | Refusal]]] = deque()
+    opener = functools.partial(open_entry, cache=cache, origin=origin, mask_background=mask_background)
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         # Several entries at once: a small image is decoded in less time than threads need to hand it over.
         rest = iter(entries)
         while together := list(itertools.islice(rest, TOGETHER)):
-            waiting.append(pool.submit(_open_together, together, cache, origin))
+            waiting.append(pool.submit(lambda part: [opener(entry) for entry in part], together))
             if len(waiting) > AHEAD:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _open_together(entries: Sequence[Entry], cache: Path | None, origin: str | None) -> list[list[NewImage] | Refusal]:
-    return [open_entry(entry, cache=cache, origin=origin) for entry in entries]
 
 
 def open_data_set(

@@ -91,6 +91,8 @@ class ImportRequest:
     """Regular expression on an image's name; its first group (or the whole match) is the image's group."""
     change_test: bool = False
     """Allow changes of what is known of images that are in test already."""
+    mask_background: int | None = None
+    """The value of masks (a grey level or a palette's index) that means "outside"; None for black or transparent."""
     force: bool = False
     """Import a data set even if it seems to be read in the wrong layout."""
     author: str | None = None
@@ -147,7 +149,7 @@ def import_listing(
     cache = ProjectPaths(registry.root).cache
     opened: list[NewImage] = []
     with (progress or SilentProgress()).task("importing", len(entries)) as task:
-        for images in open_entries(entries, cache=cache, origin=origin):
+        for images in open_entries(entries, cache=cache, origin=origin, mask_background=request.mask_background):
             if isinstance(images, Refusal):
                 tally.refused.append(images)
             else:

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
+from filelock import FileLock
 
 from annotator.errors import StudioFailed
 from annotator.label_studio.process import process_runs
@@ -207,10 +208,17 @@ def install_studio(paths: StudioPaths, *, progress: Progress | None = None) -> N
     marker = paths.environment / ".installed"
     if marker.is_file():
         return
+    paths.environment.parent.mkdir(parents=True, exist_ok=True)
+    # Two commands may find it missing at the same moment.
+    with FileLock(paths.environment.with_name(f"{paths.environment.name}.lock")):
+        if not marker.is_file():
+            _install(paths, marker, progress)
+
+
+def _install(paths: StudioPaths, marker: Path, progress: Progress | None) -> None:
     (progress or SilentProgress()).say(f"installing Label Studio into {paths.environment} (once, about a minute)")
     if paths.environment.exists():
         shutil.rmtree(paths.environment)
-    paths.environment.parent.mkdir(parents=True, exist_ok=True)
     _run([sys.executable, "-m", "venv", str(paths.environment)])
     python = str(_script(paths, "python"))
     beside = Path(sys.executable).with_name("uv")

@@ -72,6 +72,10 @@ def import_(
             metavar="REGEX", help="Regular expression that extracts an image's group (patient, video) from its name."
         ),
     ] = None,
+    mask_background: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Value of masks that means background (default: black or transparent pixels)."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Import even if the data set seems to be read in the wrong layout.")
     ] = False,
@@ -92,6 +96,7 @@ def import_(
         seed=seed,
         group_by=group_by,
         change_test=change_test,
+        mask_background=mask_background,
         force=force,
         author=work.user,
     )

@@ -217,26 +217,13 @@ def read_image(file: ImageFile | Path) -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGB"), dtype=np.uint8)
 
 
-def read_mask(file: ImageFile | Path) -> NDArray[np.bool_]:
-    """Decode a mask file: any value above half of the range is inside.
-
-    Returns:
-        bool HW, True inside.
+def decode_upright(file: ImageFile | Path, data: bytes) -> Image.Image:
+    """Decode a file as it is stored, upright: its own mode, palette and depth.
 
     Raises:
         ImageUnreadable: it is missing, empty, not an image, or cut short.
     """
-    return _mask_from_image(_decode(file, ImageFile.at(file).read_bytes()))
-
-
-def _mask_from_image(image: Image.Image) -> NDArray[np.bool_]:
-    if image.mode in {"1", "P"}:
-        # A palette's index is the class, not a colour.
-        return np.asarray(image) > 0
-    grey_HW = np.asarray(image if image.mode in DEEP else image.convert("L"))
-    peak = float(grey_HW.max())
-    # 0/1 masks are as common as 0/255 ones.
-    return grey_HW > (peak / 2 if peak <= 1 else 127)
+    return _decode(file, data)
 
 
 def png_from_mask(mask_HW: NDArray[np.bool_]) -> bytes:

@@ -133,4 +133,4 @@ class ConnectionQueries:
 
 
 def _link(row: LabelStudioTask) -> TaskLink:
-    return TaskLink(row.image_id, row.task_id, row.proposal_id, row.control, row.readers, row.round)
+    return TaskLink(row.image_id, row.task_id, row.proposal_id, row.control, row.readers, row.round, row.annotations)

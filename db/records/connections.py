@@ -1,6 +1,6 @@
 """The Label Studio project that the registry syncs with, and its tasks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +26,5 @@ class TaskLink:
     """How many people are to look at it."""
     round: int = 1
     """Counts the image's tasks in the project: a new proposal for an image whose task is finished gets a new task."""
+    annotations: int | None = field(default=None, compare=False)
+    """Annotations and skips that the task had at the last pull; None before the first."""

@@ -83,7 +83,7 @@ def shown_image(driver):
     images = [
         element
         for element in driver.find_elements("tag name", "img")
-        if element.get_attribute("alt") == "image" and element.size["width"] > 300
+        if element.get_attribute("alt") == "image" and element.size["width"] > 100
     ]
     return images[0] if images and driver.find_elements("tag name", "canvas") else None
 

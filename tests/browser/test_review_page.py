@@ -10,7 +10,7 @@ from annotator.datasets.import_images import ImportRequest, import_images
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.local_server import read_account, studio_status
-from annotator.label_studio.payload.labeling_config import NO_LESION
+from annotator.label_studio.payload.labeling_config import NOTHING_THERE
 from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.push_images import push_images
 from db.imaging.geometry import boxes_iou
@@ -37,7 +37,7 @@ def test_a_proposal_is_shown_over_its_lesion(registry, phantoms, studio, page, t
         push_images(registry, client, media_folder=studio.media)
         (task,) = client.list_tasks(connection.project_id, with_annotations=False)
     open_task(page, url, connection.project_id, task["id"])
-    assert NO_LESION in page.page_source
+    assert NOTHING_THERE in page.page_source
 
     def overlap():
         rect = place_of(page)

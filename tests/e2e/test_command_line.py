@@ -97,14 +97,16 @@ def test_dry_runs_write_nothing(partly, phantoms, tmp_path):
     assert list(tmp_path.iterdir()) == []
     partly("init")
     partly("import", phantoms, "--layout", "csv", "--dry-run")
-    partly("train", "--dry-run")
+    # What the real one would say, the dry run says.
+    assert "partly import" in partly("train", "--dry-run", expect=5).stderr
     partly("demo", "--dry-run")
     status = partly("status", "--json")
     assert (status["images"]["total"], status["runs"]["total"]) == (0, 0)
 
 
-def test_settings_of_the_project_file_count(partly, tmp_path):
+def test_settings_of_the_project_file_count(partly, tmp_path, phantoms):
     partly("init")
+    partly("import", phantoms, "--layout", "csv")
     (tmp_path / "partly.toml").write_text("[train]\nsize = 96\n")
     config = partly("train", "--dry-run", "--json", "--set", "lambda=0.3")["config"]
     assert (config["size"], config["lambda"]) == (96, 0.3)

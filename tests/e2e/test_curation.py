@@ -102,8 +102,10 @@ def test_an_old_registry_is_upgraded_by_name(partly, tmp_path):
     fill_old(engine, "0001_create_registry")
     engine.dispose()
     assert "partly db upgrade" in partly("status", expect=4).stderr
-    assert partly("db", "upgrade", "--dry-run", "--json")["upgraded"] is False
+    planned = partly("db", "upgrade", "--dry-run", "--json")
+    assert "partly db upgrade" in partly("status", expect=4).stderr, "a dry run changes nothing"
     done = partly("db", "upgrade", "--json")
+    assert planned | {"dry_run": False} == done
     assert (done["from"], done["upgraded"]) == ("0001_create_registry", True)
     assert done["copy"].endswith("registry.sqlite3.before-upgrade")
     assert partly("status", "--json")["images"]["total"] == 9

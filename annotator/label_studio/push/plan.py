@@ -171,7 +171,6 @@ def plan_push(
     *,
     begun: Sequence[SyncStep] = (),
     checks: Mapping[int, AttentionCheck] | None = None,
-    pulled: Mapping[int, int | None] | None = None,
 ) -> PushPlan:
     """Compare what should be there with what is.
 
@@ -183,7 +182,6 @@ def plan_push(
         request: its limit and shares, and whether deleted tasks are created again; None for the defaults.
         begun: steps of an interrupted push, whose decisions hold; it has chosen its images, so no limit counts.
         checks: attention checks in the project, by image; such a task stays as it is.
-        pulled: annotations and skips that tasks had at the last pull, by task.
     """
     request, plan = request or PushRequest(), PushPlan()
     limit = None if begun else request.limit
@@ -214,7 +212,7 @@ def plan_push(
             plan.conflicts.append(DuplicateTasks(image.id, tuple(tasks_there)))
         if found:
             task = min(found, key=lambda candidate: int(candidate["id"]))
-            again = _next_round(wanted, task, pulled or {}) if check is None else None
+            again = _next_round(wanted, task, link) if check is None else None
             if isinstance(again, Skipped):
                 plan.skipped.append(again)
                 plan.unchanged += 1
@@ -230,9 +228,7 @@ def plan_push(
     return plan
 
 
-def _next_round(
-    wanted: PlannedTask, task: Mapping[str, Any], pulled: Mapping[int, int | None]
-) -> PlannedTask | Skipped | None:
+def _next_round(wanted: PlannedTask, task: Mapping[str, Any], link: TaskLink | None) -> PlannedTask | Skipped | None:
     """Say whether a proposal needs a new task, since people are done with the one that is there.
 
     Returns:
@@ -245,7 +241,7 @@ def _next_round(
         why = f"its task {task_id} waits to be settled by its annotator (see the tab unclear)"
         return Skipped(why, wanted.image.id, task_id)
     said = int(task.get("total_annotations") or 0) + int(task.get("cancelled_annotations") or 0)
-    if said > (pulled.get(task_id) or 0):
+    if link is None or link.task_id != task_id or said > (link.annotations or 0):
         why = f"its task {task_id} was reviewed since the last pull; first: partly pull"
         return Skipped(why, wanted.image.id, task_id)
     # What was held back once is shown now, and one more look is enough.
@@ -283,7 +279,8 @@ def _wanted(
 
 def _plan_existing(plan: PushPlan, wanted: PlannedTask, task: Mapping[str, Any], link: TaskLink | None) -> None:
     task_id, proposal = int(task["id"]), wanted.proposal
-    control = bool((task.get("data") or {}).get(CONTROL)) or (link is not None and link.control)
+    # A push that was cut may have made the task without noting it; then its own plan says whether it is a control.
+    control = bool((task.get("data") or {}).get(CONTROL)) or wanted.control
     if int(task.get("overlap") or 1) < wanted.annotators:
         plan.annotators.append((task_id, wanted.annotators))
     seen_as = wanted.shown_as or (proposal.run_name if proposal is not None else "")

@@ -109,8 +109,6 @@ class _State:
     images: list[ImageRecord]
     proposals: dict[int, ProposalRecord]
     links: dict[int, TaskLink]
-    pulled: dict[int, int | None]
-    """Annotations and skips that tasks had at the last pull."""
     checks: dict[int, AttentionCheck]
     candidates: list[ImageRecord]
 
@@ -118,18 +116,17 @@ class _State:
 def _read(registry: Registry, connection: ConnectionRecord, request: PushRequest, begun: Sequence[SyncStep]) -> _State:
     with registry.read() as tx:
         links = tx.connections.links(connection.id)
-        pulled = tx.connections.annotation_counts(connection.id)
         checks = tx.attention_checks.of_connection(connection.id)
         if begun:
             ids = {step.image_id for step in begun if step.image_id is not None}
             proposals = {proposal.image_id: proposal for proposal in tx.proposals.pending_for(ids)}
-            return _State(tx.images.select(splits=OUTSIDE_TEST, ids=ids), proposals, links, pulled, checks, [])
+            return _State(tx.images.select(splits=OUTSIDE_TEST, ids=ids), proposals, links, checks, [])
         images, proposals = _selected(tx, request, links)
         candidates: list[ImageRecord] = []
         if request.catch_share:
             located = tx.images.select(splits=OUTSIDE_TEST, supervision=Supervision.FULLY)
             candidates = [image for image in located if image.id not in links and image.id not in checks]
-    return _State(images, proposals, links, pulled, checks, candidates)
+    return _State(images, proposals, links, checks, candidates)
 
 
 def _selected(
@@ -167,7 +164,6 @@ def _plan(
         request,
         begun=begun,
         checks=state.checks,
-        pulled=state.pulled,
     )
     there = {key_of(task) for task in tasks}
     shown = [task.proposal for task in plan.create if task.proposal is not None and not task.control]

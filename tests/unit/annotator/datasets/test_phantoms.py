@@ -1,7 +1,7 @@
 import numpy as np
 
 from annotator.datasets.phantoms import make_phantom, write_phantoms
-from db.imaging.decode import read_mask
+from db.imaging.masks import read_mask
 
 
 def test_the_same_seed_draws_the_same_files(tmp_path):

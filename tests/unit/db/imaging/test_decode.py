@@ -16,9 +16,9 @@ from db.imaging.decode import (
     png_from_mask,
     read_facts,
     read_image,
-    read_mask,
 )
 from db.imaging.files import ImageFile
+from db.imaging.masks import read_mask
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 

@@ -104,44 +104,50 @@ NEWER = proposal_record(id=6, image_id=7, run_id=2)
 
 
 def test_a_new_proposal_for_a_finished_task_gets_a_task_of_its_own():
-    links = {7: TaskLink(7, 3, 5)}
-    (again,) = plan_push([IMAGE], {7: NEWER}, links, [done(3, IMAGE, "run-1")], pulled={3: 1}).create
+    links = {7: TaskLink(7, 3, 5, annotations=1)}
+    (again,) = plan_push([IMAGE], {7: NEWER}, links, [done(3, IMAGE, "run-1")]).create
     assert (again.round, again.proposal, again.control, again.task_id) == (2, NEWER, False, None)
     assert again.link(4) == TaskLink(7, 4, 6, round=2)
     assert again.to_step().round == 2
     # And that one is the image's from then on.
     there = [done(3, IMAGE, "run-1"), task(4, IMAGE, "run-2")]
     there[1]["data"]["partly_round"] = 2
-    plan = plan_push([IMAGE], {7: NEWER}, {7: again.link(4)}, there, pulled={3: 1})
+    plan = plan_push([IMAGE], {7: NEWER}, {7: again.link(4)}, there)
     assert (plan.create, plan.update, plan.adopt, plan.conflicts, plan.unchanged) == ([], [], [], [], 1)
     third = proposal_record(id=8, image_id=7, run_id=3)
-    (updated,) = plan_push([IMAGE], {7: third}, {7: again.link(4)}, there, pulled={3: 1}).update
+    (updated,) = plan_push([IMAGE], {7: third}, {7: again.link(4)}, there).update
     assert (updated.task_id, updated.round) == (4, 2)
 
 
 def test_what_was_held_back_is_shown_once_its_task_is_finished():
-    links = {7: TaskLink(7, 3, None, control=True)}
+    links = {7: TaskLink(7, 3, None, control=True, annotations=1)}
     proposal = proposal_record(image_id=7)
-    (again,) = plan_push([IMAGE], {7: proposal}, links, [done(3, IMAGE)], pulled={3: 1}).create
+    (again,) = plan_push([IMAGE], {7: proposal}, links, [done(3, IMAGE)]).create
     assert (again.round, again.shown) == (2, proposal)
 
 
 def test_a_finished_task_that_is_not_pulled_or_not_settled_gets_no_second():
-    links = {7: TaskLink(7, 3, 5)}
     for there, pulled, reason in [
-        (done(3, IMAGE, "run-1", said=2), {3: 1}, "partly pull"),
-        (done(3, IMAGE, "run-1"), {3: None}, "partly pull"),
-        (done(3, IMAGE, "run-1", partly_note="Please check: it"), {3: 1}, "settled"),
+        (done(3, IMAGE, "run-1", said=2), 1, "partly pull"),
+        (done(3, IMAGE, "run-1"), None, "partly pull"),
+        (done(3, IMAGE, "run-1", partly_note="Please check: it"), 1, "settled"),
     ]:
-        plan = plan_push([IMAGE], {7: NEWER}, links, [there], pulled=pulled)
+        plan = plan_push([IMAGE], {7: NEWER}, {7: TaskLink(7, 3, 5, annotations=pulled)}, [there])
         assert (plan.create, plan.update, plan.unchanged) == ([], [], 1)
         assert reason in plan.skipped[0].reason
 
 
 def test_a_later_task_that_was_deleted_is_not_replaced_by_the_first():
     links = {7: TaskLink(7, 4, 6, round=2)}
-    plan = plan_push([IMAGE], {7: NEWER}, links, [done(3, IMAGE, "run-1")], pulled={3: 1})
+    plan = plan_push([IMAGE], {7: NEWER}, links, [done(3, IMAGE, "run-1")])
     assert (plan.create, plan.gone) == ([], [IMAGE])
     request = PushRequest(recreate=True)
-    (again,) = plan_push([IMAGE], {7: NEWER}, links, [done(3, IMAGE, "run-1")], request, pulled={3: 1}).create
+    (again,) = plan_push([IMAGE], {7: NEWER}, links, [done(3, IMAGE, "run-1")], request).create
     assert again.round == 2
+
+
+def test_the_control_of_a_cut_push_stays_one_though_nothing_on_the_task_tells():
+    proposal = proposal_record(image_id=7)
+    step = SyncStep(StepAction.CREATE, image_id=7, control=True, proposal_id=proposal.id)
+    plan = plan_push([IMAGE], {7: proposal}, {}, [task(3, IMAGE)], begun=[step])
+    assert (plan.update, plan.adopt) == ([], [TaskLink(7, 3, None, control=True)])
