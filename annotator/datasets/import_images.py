@@ -91,6 +91,8 @@ class ImportRequest:
     """Regular expression on an image's name; its first group (or the whole match) is the image's group."""
     change_test: bool = False
     """Allow changes of what is known of images that are in test already."""
+    first_pixel: int | None = None
+    """Number of an image's first pixel in `voc`, 0 or 1; None to find out."""
     mask_background: int | None = None
     """The value of masks (a grey level or a palette's index) that means "outside"; None for black or transparent."""
     force: bool = False
@@ -123,7 +125,7 @@ def import_images(
         InvalidArgument: the layout is unknown, or the group's expression is not one.
         DataUnreadable: the listing cannot be read at all; DataSuspicious: the layout seems to be the wrong one.
     """
-    listing = read_layout(request.layout, request.path, images=request.images)
+    listing = read_layout(request.layout, request.path, images=request.images, first_pixel=request.first_pixel)
     return import_listing(registry, listing, request, dry_run=dry_run, progress=progress)
 
 

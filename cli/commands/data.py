@@ -72,6 +72,12 @@ def import_(
             metavar="REGEX", help="Regular expression that extracts an image's group (patient, video) from its name."
         ),
     ] = None,
+    origin: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=1, help="With voc: number of the first pixel (default: found out from who wrote the files)."
+        ),
+    ] = None,
     mask_background: Annotated[
         int | None,
         typer.Option(metavar="N", help="Value of masks that means background (default: black or transparent pixels)."),
@@ -96,6 +102,7 @@ def import_(
         seed=seed,
         group_by=group_by,
         change_test=change_test,
+        first_pixel=origin,
         mask_background=mask_background,
         force=force,
         author=work.user,

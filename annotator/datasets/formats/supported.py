@@ -30,18 +30,25 @@ WRITERS: MappingProxyType[str, Callable[[ExportSet, Path], list[Path]]] = Mappin
 )
 
 
-def read_layout(layout: str, path: str | Path, *, images: str | Path | None = None) -> Listing:
+def read_layout(
+    layout: str, path: str | Path, *, images: str | Path | None = None, first_pixel: int | None = None
+) -> Listing:
     """List a data set.
 
     Args:
         layout: the name of a reader.
         path: the data set; where the layout allows it, an fsspec URI.
         images: folder or URI that the names of images are relative to, where that is not the data file's own folder.
+        first_pixel: number of an image's first pixel, 0 or 1, in layouts where programs differ; None to find out.
 
     Raises:
-        InvalidArgument: there is no such layout.
+        InvalidArgument: there is no such layout, or it leaves no doubt about its pixels.
         DataUnreadable: the listing cannot be read at all.
     """
     if layout not in READERS:
         raise InvalidArgument(f"unknown layout {layout!r}; expected one of: {', '.join(READERS)}")
+    if first_pixel is not None:
+        if layout != InputFormat.VOC:
+            raise InvalidArgument(f"--origin is for the voc layout; {layout} leaves no doubt where pixels begin")
+        return voc.read(path, Folder(images) if images is not None else None, origin=first_pixel)
     return READERS[layout](path, Folder(images) if images is not None else None)

@@ -9,13 +9,16 @@ Source: https://docs.ultralytics.com/datasets/detect/ (labels lie where `images`
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import yaml
 
+from annotator.datasets.formats.companions import read_text
 from annotator.datasets.formats.entries import BadEntry, Drawing, Entry, Folder, Listing, Refusal
 from annotator.datasets.formats.export_set import SIDECAR, ExportImage, ExportSet, read_sidecar, write_sidecar
 from annotator.datasets.formats.folders import OUTSIDE
@@ -28,63 +31,163 @@ DATA_FILES = ("data.yaml", "data.yml", "dataset.yaml")
 NAME_FILES = ("classes.txt", "obj.names")
 SPLITS = {"train": Split.TRAIN, "val": Split.VAL, "valid": Split.VAL, "validation": Split.VAL, "test": Split.TEST}
 NO_CLASS = "class not known"
+NO_LABELS = frozenset(
+    {"classes.txt", "train.txt", "val.txt", "valid.txt", "validation.txt", "test.txt", "readme.txt"}
+    | {"readme.roboflow.txt", "readme.dataset.txt", "requirements.txt"}
+)
+"""Text files that lie among label files and are none."""
 
 
 def read(path: str | Path, images: Folder | None = None) -> Listing:
     """List the images of a YOLO data set.
 
     Args:
-        path: its folder, or the data.yaml in it.
+        path: its folder, or the YAML file in it that describes it.
         images: not used: labels are found by the place of the images.
 
     Raises:
-        DataUnreadable: the folder is missing or holds no image.
+        DataUnreadable: the folder is missing or holds no image, or a file that names classes or splits cannot be read.
     """
-    root = Path(path).parent if Path(path).suffix in {".yaml", ".yml"} else Path(path)
+    named = Path(path) if Path(path).suffix in {".yaml", ".yml"} else None
+    root = named.parent if named is not None else Path(path)
     folder = Folder(root)
     if folder.is_remote or images is not None:
         raise DataUnreadable("the yolo layout is read from a local folder with images and labels in it")
     names = folder.names()
-    classes = _class_names(root)
-    facts = read_sidecar(root)
-    labels = {name for name in names if name.endswith(".txt")}
     listing = Listing()
-    for name in names:
-        if PurePosixPath(name).suffix.lower() not in SUFFIXES:
-            continue
+    described = _describe(root, named, listing)
+    facts = read_sidecar(root)
+    labels = {name for name in names if PurePosixPath(name).suffix.lower() == ".txt"}
+    wanted = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    splits = _listed_splits(root, described, wanted)
+    used: set[str] = set()
+    for name in wanted:
         file = folder.file(name)
         if file is None:
             listing.refusals.append(Refusal(name, OUTSIDE))
             continue
-        own = facts.get(name, {})
         label = _label_name(name)
+        used.add(label)
         try:
-            lines = _lines(root / label, label) if label in labels else None
-            listing.entries.append(_entry(name, file, lines, classes, own))
+            lines = _lines(root / label, label, described) if label in labels else None
+            lines = _without_twins(lines, label, listing) if lines else lines
+            split = splits.get(name) or _split_of_folder(name, described)
+            listing.entries.append(_entry(name, file, lines, described.classes, facts.get(name, {}), split))
         except BadEntry as exc:
             listing.refusals.append(Refusal(name, str(exc)))
     if not listing.entries and not listing.refusals:
         raise DataUnreadable(f"{root}: no images found; expected images/NAME.jpg and labels/NAME.txt")
-    if not classes:
+    if not described.classes:
         listing.warnings.append(f"no {DATA_FILES[0]} names the classes; they are called by their numbers")
+    folders = {str(PurePosixPath(name).parent) for name in used}
+    listing.warnings += [
+        f"{name}: no image belongs to this label file; it was not used"
+        for name in sorted(labels - used)
+        if str(PurePosixPath(name).parent) in folders and PurePosixPath(name).name.lower() not in NO_LABELS
+    ]
     return listing
 
 
-def _class_names(root: Path) -> dict[int, str]:
-    for name in DATA_FILES:
-        if (root / name).is_file():
-            try:
-                document = yaml.safe_load((root / name).read_text(encoding="utf-8"))
-                found = document["names"]
-                pairs = found.items() if isinstance(found, dict) else enumerate(found)
-                return {int(key): str(value) for key, value in pairs}
-            except (yaml.YAMLError, OSError, ValueError, KeyError, TypeError) as exc:
-                raise DataUnreadable(f"{root / name}: expected `names`, a list of classes ({exc})") from exc
-    for name in NAME_FILES:
-        if (root / name).is_file():
-            lines = (root / name).read_text(encoding="utf-8").splitlines()
-            return dict(enumerate(line.strip() for line in lines if line.strip()))
-    return {}
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a data set says of itself."""
+
+    classes: Mapping[int, str]
+    places: Mapping[Split, tuple[str, ...]] = field(default_factory=dict)
+    """Folders or lists of images, by split, relative to the data set."""
+    keypoint_values: int = 0
+    """Numbers that follow a box for its key points; 0 where lines are boxes or polygons."""
+
+
+def _describe(root: Path, named: Path | None, listing: Listing) -> Described:
+    """Read the YAML file, or what other programs write in its place."""
+    file = named or next((root / name for name in DATA_FILES if (root / name).is_file()), None)
+    if file is None:
+        others = [path for path in sorted([*root.glob("*.yaml"), *root.glob("*.yml")]) if path.is_file()]
+        if len(others) == 1:
+            file = others[0]
+            listing.warnings.append(f"{file.name} is taken for the description of the data set")
+    if file is not None:
+        return _from_yaml(file, root)
+    darknet = _darknet(root)
+    names_file = next((root / name for name in NAME_FILES if (root / name).is_file()), None)
+    classes = _numbered(read_text(names_file).splitlines()) if names_file is not None else {}
+    return Described(classes, {split: (place,) for split, place in darknet.items()})
+
+
+def _from_yaml(file: Path, root: Path) -> Described:
+    try:
+        document = yaml.safe_load(read_text(file))
+        found = document["names"]
+        if isinstance(found, str):
+            listed = next((place for place in (file.parent / found, root / found) if place.is_file()), None)
+            if listed is None:
+                raise DataUnreadable(f"{file}: `names` is {found!r}, and there is no such file beside it")
+            classes = _numbered(read_text(listed).splitlines())
+        else:
+            pairs = found.items() if isinstance(found, dict) else enumerate(found)
+            classes = {int(key): str(value).strip() for key, value in pairs}
+        shape = document.get("kpt_shape") or (0, 0)
+        values = int(shape[0]) * int(shape[1])
+        base = str(document.get("path") or "")
+        places: dict[Split, tuple[str, ...]] = {}
+        for key, split in (("train", Split.TRAIN), ("val", Split.VAL), ("valid", Split.VAL), ("test", Split.TEST)):
+            said = document.get(key)
+            listed_places = said if isinstance(said, list) else [said]
+            places[split] = places.get(split, ()) + tuple(
+                str(PurePosixPath(base if not PurePosixPath(base).is_absolute() else "") / place)
+                for place in listed_places
+                if isinstance(place, str)
+            )
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, IndexError, AttributeError) as exc:
+        raise DataUnreadable(f"{file}: expected `names`, a list of classes ({exc})") from exc
+    return Described(classes, places, values)
+
+
+def _numbered(lines: Sequence[str]) -> dict[int, str]:
+    """Number lines from 0; a blank one keeps its number, which then has no name."""
+    return {number: line.strip() for number, line in enumerate(lines) if line.strip()}
+
+
+def _darknet(root: Path) -> dict[Split, str]:
+    """Return the lists that darknet and CVAT write beside obj.data."""
+    if not (root / "obj.data").is_file():
+        return {}
+    lists = {Split.TRAIN: ("train.txt", "Train.txt"), Split.VAL: ("valid.txt", "Validation.txt", "val.txt"),
+             Split.TEST: ("test.txt", "Test.txt")}  # fmt: skip
+    return {split: name for split, names in lists.items() for name in names if (root / name).is_file()}
+
+
+def _listed_splits(root: Path, described: Described, wanted: Sequence[str]) -> dict[str, Split]:
+    """Return the splits of images that lists name, one path a line."""
+    by_tail: dict[str, list[str]] = defaultdict(list)
+    for name in wanted:
+        parts = PurePosixPath(name).parts
+        for start in range(len(parts)):
+            by_tail["/".join(parts[start:])].append(name)
+    found: dict[str, Split] = {}
+    for split, places in described.places.items():
+        for file in (root / place for place in places if place.endswith(".txt")):
+            if not file.is_file():
+                continue
+            for line in read_text(file).splitlines():
+                pieces = [part for part in line.strip().replace("\\", "/").split("/") if part not in ("", ".", "..")]
+                # A list may name images from where it was written: the longest end that is known counts.
+                tails = ("/".join(pieces[start:]) for start in range(len(pieces)))
+                known = next((by_tail[tail] for tail in tails if tail in by_tail), [])
+                if len(known) == 1:
+                    found[known[0]] = split
+    return found
+
+
+def _split_of_folder(name: str, described: Described) -> Split | None:
+    pure = PurePosixPath(name)
+    for split, places in described.places.items():
+        folders = (place.strip("/").removeprefix("./").removeprefix("../") for place in places if ".txt" not in place)
+        if any(folder and str(pure).startswith(f"{folder}/") for folder in folders):
+            return split
+    parts = (part.lower().removeprefix("obj_").removesuffix("_data") for part in pure.parts[:-1])
+    return next((SPLITS[part] for part in parts if part in SPLITS), None)
 
 
 def _label_name(name: str) -> str:
@@ -97,29 +200,50 @@ def _label_name(name: str) -> str:
     return "/".join(parts)
 
 
-def _lines(file: Path, name: str) -> list[list[float]]:
+def _lines(file: Path, name: str, described: Described) -> list[list[float]]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
         rows = [[float(value) for value in line.split()] for line in text.splitlines() if line.strip()]
     except (OSError, ValueError) as exc:
         raise BadEntry(f"its label file {name} cannot be read ({exc})") from exc
     for row in rows:
         if not all(map(math.isfinite, row)):
             raise BadEntry(f"its label file {name} has a value that is not finite")
+        if described.keypoint_values:
+            if len(row) not in (5, 5 + described.keypoint_values):
+                raise BadEntry(
+                    f"its label file {name} has a line of {len(row)} numbers, expected a box and "
+                    f"{described.keypoint_values} numbers of key points"
+                )
+            del row[5:]
         if len(row) != 5 and (len(row) < 7 or len(row) % 2 == 0):
             raise BadEntry(f"its label file {name} has a line of {len(row)} numbers, expected 5 or a polygon")
         if row[0] != int(row[0]) or row[0] < 0:
             raise BadEntry(f"its label file {name} has {row[0]:g} for a class, expected its number")
+        if described.classes and int(row[0]) not in described.classes:
+            raise BadEntry(f"its label file {name} has class {row[0]:g}, which the data set does not name")
     return rows
 
 
+def _without_twins(lines: list[list[float]], name: str, listing: Listing) -> list[list[float]]:
+    """Drop lines that repeat an earlier one, and say so."""
+    kept = list(dict.fromkeys(map(tuple, lines)))
+    if len(kept) < len(lines):
+        listing.warnings.append(f"{name}: {len(lines) - len(kept)} lines repeat an earlier one; each box counts once")
+    return [list(line) for line in kept]
+
+
 def _entry(
-    name: str, file: Any, lines: list[list[float]] | None, classes: Mapping[int, str], facts: Mapping[str, str]
+    name: str,
+    file: Any,
+    lines: list[list[float]] | None,
+    classes: Mapping[int, str],
+    facts: Mapping[str, str],
+    split: Split | None,
 ) -> Entry:
     found = {classes.get(int(line[0]), str(int(line[0]))) for line in lines or []} - {NO_CLASS}
     if len(found) > 1:
         raise BadEntry(f"its boxes name several classes ({', '.join(sorted(found))}); an image has one class")
-    split = next((SPLITS[part] for part in PurePosixPath(name).parts[:-1] if part in SPLITS), None)
 
     def draw(width: int, height: int) -> Drawing:
         boxes = tuple(_box(line[1:], width, height) for line in lines or [])

@@ -1,0 +1,256 @@
+"""Data sets as programs and people write them: each rebuilt small after a report; nothing silently wrong or lost."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from annotator.datasets.decode import open_entries
+from annotator.datasets.formats.entries import Refusal
+from annotator.datasets.formats.supported import read_layout
+from annotator.errors import DataUnreadable
+from db.records import Split
+
+FIRST, SECOND = (8.0, 6.0, 16.0, 12.0), (30.0, 20.0, 20.0, 20.0)
+
+
+def picture(root, name, seed=0):
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (48, 64), dtype=np.uint8)).save(path)
+
+
+def text(root, name, content, encoding="utf-8"):
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode(encoding))
+
+
+def voc(box=FIRST, cls="benign", filename="", size=("64", "48"), origin=1, owner="", boxes=1):
+    x, y, w, h = box
+    edges = (x + 1, y + 1, x + w, y + h) if origin else (x, y, x + w, y + h)
+    tags = "".join(
+        f"<{tag}>{edge:g}</{tag}>" for tag, edge in zip(("xmin", "ymin", "xmax", "ymax"), edges, strict=True)
+    )
+    return (
+        f"<annotation><filename>{filename}</filename><owner><name>{owner}</name></owner>"
+        f"<size><width>{size[0]}</width><height>{size[1]}</height></size>"
+        f"<object><name>{cls}</name>{f'<bndbox>{tags}</bndbox>' * boxes}</object></annotation>"
+    )
+
+
+def yolo(box=FIRST, cls=0):
+    x, y, w, h = box
+    return f"{cls} {(x + w / 2) / 64} {(y + h / 2) / 48} {w / 64} {h / 48}\n"
+
+
+def found(root, layout, path=None, **options):
+    """The images by name with class, split and boxes; the refusals by name; the warnings."""
+    listing = read_layout(layout, path or root, **options)
+    opened = {}
+    refused = {refusal.file: refusal.reason for refusal in listing.refusals}
+    for entry, images in zip(listing.entries, open_entries(listing.entries), strict=True):
+        if isinstance(images, Refusal):
+            refused[entry.name] = images.reason
+            continue
+        location = images[0].location
+        boxes = (
+            [tuple(round(v, 3) for v in (b.x, b.y, b.width, b.height)) for b in location.boxes] if location else None
+        )
+        opened[entry.name] = (entry.class_name, entry.split, boxes)
+    return opened, refused, listing.warnings
+
+
+def test_voc_files_belong_together_by_folder_not_by_their_bare_name(tmp_path):
+    for n, patient in enumerate(("p1", "p2", "p3")):
+        picture(tmp_path, f"{patient}/1.png", n)
+    text(tmp_path, "p1/1.xml", voc(FIRST, "benign"))
+    text(tmp_path, "p2/1.xml", voc(SECOND, "malignant"))
+    opened, refused, _ = found(tmp_path, "voc")
+    assert opened == {
+        "p1/1.png": ("benign", None, [FIRST]),
+        "p2/1.png": ("malignant", None, [SECOND]),
+        "p3/1.png": (None, None, None),
+    }
+    assert refused == {}
+
+
+def test_voc_with_the_same_folders_below_images_and_annotations_and_their_splits(tmp_path):
+    for n, (part, box) in enumerate((("s1", FIRST), ("s2", SECOND))):
+        picture(tmp_path, f"JPEGImages/{part}/1.png", n)
+        text(tmp_path, f"Annotations/{part}/1.xml", voc(box, filename=f"{part}/1.png"))
+    text(tmp_path, "ImageSets/Main/train.txt", "s1/1\n")
+    text(tmp_path, "ImageSets/Main/test.txt", "s2/1\nnobody\n")
+    opened, _, warnings = found(tmp_path, "voc")
+    assert opened["JPEGImages/s1/1.png"] == ("benign", Split.TRAIN, [FIRST])
+    assert opened["JPEGImages/s2/1.png"] == ("benign", Split.TEST, [SECOND])
+    assert any("nobody" in warning for warning in warnings)
+
+
+def test_voc_two_annotations_of_one_image_are_refused_with_both_names(tmp_path):
+    picture(tmp_path, "JPEGImages/a.png")
+    text(tmp_path, "Annotations/a.xml", voc(FIRST))
+    text(tmp_path, "xml/a.xml", voc(SECOND))
+    _, refused, _ = found(tmp_path, "voc")
+    assert "Annotations/a.xml, xml/a.xml" in refused["JPEGImages/a.png"]
+
+
+def test_voc_an_annotation_that_names_another_image_is_refused(tmp_path):
+    for n, name in enumerate("ab"):
+        picture(tmp_path, f"{name}.png", n)
+    text(tmp_path, "b.xml", voc(FIRST, filename="a.png"))
+    opened, refused, _ = found(tmp_path, "voc")
+    assert "says that it belongs to a.png" in refused["b.png"]
+    assert opened == {"a.png": (None, None, None)}
+    # Files that were copied keep the name of the first: with an annotation each, their own names count.
+    text(tmp_path, "a.xml", voc(SECOND, filename="a.png"))
+    opened, refused, warnings = found(tmp_path, "voc")
+    assert (opened["b.png"][2], refused, len(warnings)) == ([FIRST], {}, 1)
+
+
+def test_voc_what_was_not_used_is_named(tmp_path):
+    picture(tmp_path, "JPEGImages/a.png")
+    picture(tmp_path, "JPEGImages/upper.JPG", 1)
+    picture(tmp_path, "AnnotationsVisualization/a.png", 2)
+    picture(tmp_path, "elsewhere/b.png", 3)
+    text(tmp_path, "Annotations/nobody.xml", voc())
+    text(tmp_path, "Annotations/upper.XML", voc())
+    opened, _, warnings = found(tmp_path, "voc")
+    assert opened == {"JPEGImages/a.png": (None, None, None), "JPEGImages/upper.JPG": ("benign", None, [FIRST])}
+    for name in ("Annotations/nobody.xml", "AnnotationsVisualization/a.png", "elsewhere/b.png"):
+        assert any(name in warning for warning in warnings), name
+
+
+@pytest.mark.parametrize("size", [("64.0", "48.0"), ("\n 64", " 48 "), ("0", "0")])
+def test_voc_sizes_are_numbers(tmp_path, size):
+    picture(tmp_path, "a.png")
+    text(tmp_path, "a.xml", voc(size=size))
+    assert found(tmp_path, "voc")[0]["a.png"][2] == [FIRST]
+
+
+def test_voc_that_counts_from_zero_is_read_so_and_said_aloud(tmp_path):
+    picture(tmp_path, "a.png")
+    text(tmp_path, "a.xml", voc(FIRST, origin=0, owner="Label Studio"))
+    opened, _, warnings = found(tmp_path, "voc")
+    assert (opened["a.png"][2], "Label Studio" in warnings[0]) == ([FIRST], True)
+    text(tmp_path, "a.xml", voc((0.0, 6.0, 24.0, 12.0), origin=0))
+    opened, _, warnings = found(tmp_path, "voc")
+    assert (opened["a.png"][2], "--origin 1" in warnings[0]) == ([(0.0, 6.0, 24.0, 12.0)], True)
+    text(tmp_path, "a.xml", voc(FIRST, origin=0))
+    assert found(tmp_path, "voc", first_pixel=0)[0]["a.png"][2] == [FIRST]
+    assert found(tmp_path, "voc")[0]["a.png"][2] != [FIRST]
+
+
+def test_voc_an_object_with_two_boxes_is_refused(tmp_path):
+    picture(tmp_path, "a.png")
+    text(tmp_path, "a.xml", voc(boxes=2))
+    assert "several bndbox" in found(tmp_path, "voc")[1]["a.png"]
+
+
+@pytest.fixture
+def set_of_two(tmp_path):
+    for n, (name, box) in enumerate((("a", FIRST), ("b", SECOND))):
+        picture(tmp_path, f"images/{name}.png", n)
+        text(tmp_path, f"labels/{name}.txt", yolo(box, n))
+    return tmp_path
+
+
+NAMED = {"images/a.png": ("benign", None, [FIRST]), "images/b.png": ("malignant", None, [SECOND])}
+
+
+def test_yolo_the_yaml_that_is_named_counts(set_of_two):
+    text(set_of_two, "breast.yaml", "names: [benign, malignant]\n")
+    text(set_of_two, "data.yaml", "names: [cat, dog]\n")
+    assert found(set_of_two, "yolo", set_of_two / "breast.yaml")[0] == NAMED
+
+
+@pytest.mark.parametrize(
+    ("files", "encoding"),
+    [
+        ({"data.yaml": "names: lesions.names\n", "lesions.names": "benign\nmalignant\n"}, "utf-8"),
+        ({"classes.txt": "benign\nmalignant\n\n"}, "utf-8-sig"),
+        ({"data.yaml": "names: {0: benign, 1: malignant}\n"}, "utf-8-sig"),
+        ({"breast.yaml": "names: [benign, malignant]\n"}, "utf-8"),
+    ],
+)
+def test_yolo_names_as_programs_write_them(set_of_two, files, encoding):
+    for name, content in files.items():
+        text(set_of_two, name, content, encoding)
+    assert found(set_of_two, "yolo")[0] == NAMED
+
+
+def test_yolo_a_gap_among_the_names_shifts_none_of_them(set_of_two):
+    text(set_of_two, "classes.txt", "benign\n\nmalignant\n")
+    opened, refused, _ = found(set_of_two, "yolo")
+    assert list(opened) == ["images/a.png"]
+    assert "class 1" in refused["images/b.png"]
+
+
+def test_yolo_a_class_without_a_name_is_refused_with_its_image(set_of_two):
+    text(set_of_two, "data.yaml", "nc: 1\nnames: [benign]\n")
+    opened, refused, _ = found(set_of_two, "yolo")
+    assert list(opened) == ["images/a.png"]
+    assert "class 1, which the data set does not name" in refused["images/b.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "encoding", "message"),
+    [
+        ("classes.txt", "bösartig\n", "latin-1", "not UTF-8"),
+        ("data.yaml", "names: bösartig\n", "latin-1", "not UTF-8"),
+        ("data.yaml", "names: nowhere.names\n", "utf-8", "no such file"),
+        ("data.yaml", "nc: 2\n", "utf-8", "expected `names`"),
+    ],
+)
+def test_yolo_names_that_cannot_be_read_end_with_the_file_and_the_reason(set_of_two, name, content, encoding, message):
+    text(set_of_two, name, content, encoding)
+    with pytest.raises(DataUnreadable, match=message) as caught:
+        found(set_of_two, "yolo")
+    assert name in str(caught.value)
+
+
+def test_yolo_key_points_are_no_polygon(tmp_path):
+    picture(tmp_path, "images/a.png")
+    text(tmp_path, "data.yaml", "kpt_shape: [2, 2]\nnames: [benign]\n")
+    text(tmp_path, "labels/a.txt", yolo().strip() + " .1 .2 .3 .4\n")
+    assert found(tmp_path, "yolo")[0]["images/a.png"][2] == [FIRST]
+    text(tmp_path, "labels/a.txt", yolo().strip() + " .1 .2 .3 .4 .5 .6\n")
+    assert "key points" in found(tmp_path, "yolo")[1]["images/a.png"]
+
+
+def test_yolo_lines_that_repeat_count_once_and_marks_of_windows_are_skipped(set_of_two):
+    text(set_of_two, "labels/a.txt", yolo() * 3 + yolo(SECOND), "utf-8-sig")
+    opened, _, warnings = found(set_of_two, "yolo")
+    assert opened["images/a.png"][2] == [FIRST, SECOND]
+    assert any("2 lines repeat" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("files", "splits"),
+    [
+        ({"data.yaml": "train: train.txt\nval: val.txt\nnames: [x, y]\n", "train.txt": "./images/a.png\n",
+          "val.txt": "/home/me/set/images/b.png\n"}, (Split.TRAIN, Split.VAL)),
+        ({"obj.data": "classes = 2\n", "obj.names": "x\ny\n", "train.txt": "data/images/b.png\n",
+          "test.txt": "data/images/a.png\n"}, (Split.TEST, Split.TRAIN)),
+    ],
+)  # fmt: skip
+def test_yolo_splits_in_lists_are_read(set_of_two, files, splits):
+    for name, content in files.items():
+        text(set_of_two, name, content)
+    opened, _, _ = found(set_of_two, "yolo")
+    assert (opened["images/a.png"][1], opened["images/b.png"][1]) == splits
+
+
+def test_yolo_splits_in_the_names_of_folders_are_read(tmp_path):
+    for n, folder in enumerate(("obj_Train_data", "obj_valid_data")):
+        picture(tmp_path, f"{folder}/{n}.png", n)
+    opened, _, _ = found(tmp_path, "yolo")
+    assert [split for _, split, _ in opened.values()] == [Split.TRAIN, Split.VAL]
+
+
+def test_yolo_label_files_that_no_image_belongs_to_are_named(set_of_two):
+    text(set_of_two, "labels/1f2e3d4c-a.txt", yolo())
+    text(set_of_two, "labels/classes.txt", "x\n")
+    _, _, warnings = found(set_of_two, "yolo")
+    assert [warning for warning in warnings if "no image" in warning] == [
+        "labels/1f2e3d4c-a.txt: no image belongs to this label file; it was not used"
+    ]
