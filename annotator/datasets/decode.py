@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.datasets.formats.entries import BadEntry, Drawing, Entry, Refusal
+from annotator.datasets.formats.entries import BadEntry, Drawing, Entry, Refusal, unexpected
 from annotator.datasets.formats.supported import read_layout
 from db.errors import ImageUnreadable
 from db.imaging.decode import ImageFacts, png_from_mask, read_facts
@@ -52,6 +52,8 @@ def open_entry(
         facts = read_facts(file, fresh=True)
     except ImageUnreadable as exc:
         return Refusal(entry.name, exc.reason)
+    except Exception as exc:
+        return Refusal(entry.name, unexpected(exc))
     if len(facts) > 1 and entry.has_location:
         return Refusal(entry.name, f"it has {len(facts)} frames; say which one a box belongs to: {entry.name}#frame=0")
     try:
@@ -59,6 +61,9 @@ def open_entry(
         return [_new_image(entry, file, one, read, origin) for one in facts]
     except BadEntry as exc:
         return Refusal(entry.name, str(exc))
+    except Exception as exc:
+        # Decoders raise what they like; whatever one file holds, the others are read.
+        return Refusal(entry.name, unexpected(exc))
 
 
 def _unstorable(entry: Entry) -> str | None:

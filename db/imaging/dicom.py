@@ -47,8 +47,11 @@ def read_header(data: bytes) -> DicomHeader:
     if "PixelData" not in dataset:
         raise DicomUnusable("the DICOM file contains no image (no PixelData)")
     patient = str(dataset.get("PatientID") or "").strip()
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    return DicomHeader(frames, int(dataset.Columns), int(dataset.Rows), patient or None)
+    try:
+        frames = int(dataset.get("NumberOfFrames") or 1)
+        return DicomHeader(frames, int(dataset.Columns), int(dataset.Rows), patient or None)
+    except (AttributeError, TypeError, ValueError) as exc:
+        raise DicomUnusable(f"the DICOM file does not say how large its image is ({exc})") from exc
 
 
 def read_frame(data: bytes, frame: int = 0) -> NDArray[np.uint8]:
@@ -72,12 +75,16 @@ def read_frames(data: bytes, frames: Iterable[int]) -> Iterator[NDArray[np.uint8
 
 
 def _show(dataset: Any, frame: int) -> NDArray[np.uint8]:
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
+    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pixels: NDArray[Any] = pixel_array(dataset, index=frame)
+            if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
+                # The numbers are places in a table of colours, whatever their size.
+                pixels = apply_color_lut(pixels, dataset)
+                return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)
             if pixels.ndim == 3:
                 return stretched(pixels) if pixels.dtype != np.uint8 else pixels[:, :, :3]
             grey_HW = apply_voi_lut(apply_modality_lut(pixels, dataset), dataset)

@@ -165,7 +165,7 @@ def test_a_box_drawn_with_the_mouse_comes_back_within_two_pixels(
         image = turned[orientation]
         task = tasks_of(client, connection.project_id)[image.id]
         open_task(page, url, connection.project_id, task["id"])
-        choose(page, "lesion")
+        # The label is chosen already.
         drag(page, first, last)
         press(page, "Submit")
         report = wait_for(lambda: (found := pull_reviews(registry, client)).created and found)

@@ -44,7 +44,9 @@ def read(path: str | Path, images: Folder | None = None) -> Listing:
     for name, file in pictures.items():
         own = sorted(masks.pop(str(PurePosixPath(name).with_suffix("")), []))
         mask_paths = tuple(mask for _, _, mask in own)
-        listing.entries.append(Entry(name=name, path=file, class_name=name.partition("/")[0], mask_paths=mask_paths))
+        listing.entries.append(
+            Entry(name=name, path=file, class_name=PurePosixPath(name).parent.name, mask_paths=mask_paths)
+        )
     for orphans in masks.values():
         listing.warnings.extend(f"{name}: a mask without an image, ignored" for _, name, _ in orphans)
     if not listing.entries and not listing.refusals:

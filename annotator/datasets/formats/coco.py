@@ -10,7 +10,7 @@ Source: the COCO data format, https://cocodataset.org/#format-data.
 
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,17 @@ from annotator.datasets.formats.entries import (
     Refusal,
     parent_of,
     read_data_file,
+    unexpected,
 )
 from annotator.datasets.formats.export_set import ExportImage, ExportSet, facts_of, masks_by_box, number, write_json
 from annotator.errors import DataUnreadable
+from db.imaging.geometry import boxes_from_mask
 from db.records import Box, LocationStatus, Split
 
 FILE_NAME = "annotations.json"
 IMAGES = "images"
+SAMPLE = 1000
+"""Images that are looked for to find out which folder their names count from."""
 
 
 def read(path: str | Path, images: Folder | None = None) -> Listing:
@@ -49,20 +53,39 @@ def read(path: str | Path, images: Folder | None = None) -> Listing:
     file = _listing_file(path)
     document = _parse(file)
     folder = images or _image_folder(parent_of(file), document)
-    categories = {item["id"]: str(item["name"]) for item in document["categories"] if "id" in item and "name" in item}
+    categories = {
+        _id(item.get("id")): str(item["name"]) for item in document["categories"] if "id" in item and "name" in item
+    }
+    listing = Listing()
     annotations: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for annotation in document["annotations"]:
-        annotations[annotation.get("image_id")].append(annotation)
-    listing = Listing()
+        annotations[_id(annotation.get("image_id"))].append(annotation)
+    claimed = Counter(_id(item.get("id")) for item in document["images"])
     silent = 0
     for item in document["images"]:
         name = str(item.get("file_name") or "")
-        own = annotations.pop(item.get("id"), [])
+        number = _id(item.get("id"))
+        own = annotations.pop(number, []) if claimed[number] == 1 else []
         try:
-            entry = _entry(item, own, categories, folder)
+            if claimed[number] > 1:
+                raise BadEntry(
+                    f"{claimed[number]} images have the id {number!r}; nobody can say whose the annotations are"
+                )
+            own = _without_twins(own, name, listing)
+            entry = _entry(item, own, categories, folder, by_name=images is not None)
         except BadEntry as exc:
             listing.refusals.append(Refusal(name or f"image {item.get('id')}", str(exc)))
             continue
+        except Exception as exc:
+            # Whatever one item holds, the others are read.
+            listing.refusals.append(Refusal(name or f"image {item.get('id')}", unexpected(exc)))
+            continue
+        outlined = sum(bool(annotation.get("segmentation")) for annotation in own)
+        if 0 < outlined < len(own):
+            listing.warnings.append(
+                f"{name}: {len(own) - outlined} of its {len(own)} annotations have no segmentation, so its mask is not "
+                "used; the boxes are"
+            )
         listing.entries.append(entry)
         silent += not entry.has_location and "partly" not in item
     if silent:
@@ -71,8 +94,27 @@ def read(path: str | Path, images: Folder | None = None) -> Listing:
             "as unknown"
         )
     for image_id, orphans in annotations.items():
+        if claimed[image_id] > 1:
+            continue
         listing.warnings.append(f"{len(orphans)} annotations of image {image_id}, which is not listed, are ignored")
     return listing
+
+
+def _id(value: Any) -> Any:
+    """Return an id as something that can be looked up."""
+    return value if isinstance(value, str | int | float | None) else json.dumps(value, sort_keys=True)
+
+
+def _without_twins(annotations: Sequence[Mapping[str, Any]], name: str, listing: Listing) -> list[Mapping[str, Any]]:
+    """Drop annotations that repeat an earlier one of the image, and say so."""
+    kept: dict[str, Mapping[str, Any]] = {}
+    for annotation in annotations:
+        said = [annotation.get(key) for key in ("category_id", "bbox", "segmentation")]
+        kept.setdefault(json.dumps(said, sort_keys=True), annotation)
+    if len(kept) < len(annotations):
+        repeated = len(annotations) - len(kept)
+        listing.warnings.append(f"{name}: {repeated} annotations repeat an earlier one; each counts once")
+    return list(kept.values())
 
 
 def _listing_file(path: str | Path) -> str | Path:
@@ -103,7 +145,9 @@ def _parse(file: str | Path) -> dict[str, Any]:
 
 def _image_folder(folder: str | Path, document: Mapping[str, Any]) -> Folder:
     beside = Folder(folder)
-    names = [str(item.get("file_name") or "") for item in document["images"][:20]]
+    listed = document["images"]
+    # Evenly over the list, since the first ones may well be missing.
+    names = [str(item.get("file_name") or "") for item in listed[:: max(1, len(listed) // SAMPLE)]]
     if isinstance(folder, Path):
         for candidate in (IMAGES, f"../{IMAGES}", "."):
             inner = Folder(folder / candidate)
@@ -113,32 +157,54 @@ def _image_folder(folder: str | Path, document: Mapping[str, Any]) -> Folder:
 
 
 def _entry(
-    item: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]], categories: Mapping[Any, str], folder: Folder
+    item: Mapping[str, Any],
+    annotations: Sequence[Mapping[str, Any]],
+    categories: Mapping[Any, str],
+    folder: Folder,
+    *,
+    by_name: bool,
 ) -> Entry:
+    """Describe an image.
+
+    Args:
+        item: the image.
+        annotations: its annotations.
+        categories: names by id.
+        folder: what file names count from.
+        by_name: the folder was named by a person, so an image may lie in it under the end of its file_name alone.
+    """
     name = str(item.get("file_name") or "")
     file = folder.file(name)
+    if by_name and (file is None or not file.exists()):
+        last = folder.file(name.replace("\\", "/").rpartition("/")[2])
+        file = last if last is not None and last.exists() else file
     if file is None:
-        raise BadEntry("its file_name points outside the data set's folder" if name else "it has no file_name")
+        raise BadEntry(
+            f"its file_name {name!r} points outside the data set's folder; name the folder of the images: --images DIR"
+            if name
+            else "it has no file_name"
+        )
     said = item.get("partly")
     facts: Mapping[str, Any] = said if isinstance(said, dict) else {}
-    unknown = {annotation.get("category_id") for annotation in annotations} - set(categories)
-    if unknown:
+    named = {_id(annotation.get("category_id")) for annotation in annotations}
+    if unknown := named - set(categories):
         raise BadEntry(f"an annotation has category_id {unknown.pop()!r}, which is not in the list of categories")
-    classes = {categories[annotation["category_id"]] for annotation in annotations}
+    classes = {categories[number] for number in named}
     if len(classes) > 1:
         raise BadEntry(f"its annotations name several classes ({', '.join(sorted(classes))}); an image has one class")
     shapes = [_shape(annotation) for annotation in annotations]
-    size = (item.get("width"), item.get("height"))
+    size = [_number(item.get(side)) for side in ("width", "height")]
 
     def draw(width: int, height: int) -> Drawing:
-        if None not in size and size != (width, height):
+        # 0 x 0 is how some programs say that they do not know.
+        if None not in size and size != [0, 0] and size != [width, height]:
             raise BadEntry(
-                f"the COCO file says {size[0]}x{size[1]}, the upright image is {width}x{height}; its boxes may belong "
-                "to another file or to the image before it was rotated"
+                f"the COCO file says {size[0]:g}x{size[1]:g}, the upright image is {width}x{height}; its boxes may "
+                "belong to another file or to the image before it was rotated"
             )
         masks = [mask for _, segmentation in shapes if (mask := _mask(segmentation, width, height)) is not None]
         whole = np.logical_or.reduce(masks) if len(masks) == len(shapes) else None
-        return Drawing(tuple(box for box, _ in shapes), whole)
+        return Drawing(tuple(box or _extent(segmentation, width, height) for box, segmentation in shapes), whole)
 
     return Entry(
         name=name,
@@ -159,15 +225,41 @@ def _split(value: str | None) -> Split | None:
     return Split(value) if value in set(Split) else None
 
 
-def _shape(annotation: Mapping[str, Any]) -> tuple[Box, Any]:
-    values = annotation.get("bbox")
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _extent(segmentation: Any, width: int, height: int) -> Box:
+    """Return the box around a segmentation that came without one."""
+    mask_HW = _mask(segmentation, width, height)
+    boxes = boxes_from_mask(mask_HW) if mask_HW is not None else ()
+    if not boxes:
+        raise BadEntry("an annotation has neither a bbox nor anything inside its segmentation")
+    left, top = min(box.x for box in boxes), min(box.y for box in boxes)
+    right, bottom = max(box.x + box.width for box in boxes), max(box.y + box.height for box in boxes)
+    return Box(left, top, right - left, bottom - top)
+
+
+def _shape(annotation: Mapping[str, Any]) -> tuple[Box | None, Any]:
+    values, segmentation = annotation.get("bbox"), annotation.get("segmentation")
+    if (
+        isinstance(segmentation, list)
+        and segmentation
+        and all(isinstance(value, int | float) for value in segmentation)
+    ):
+        # One polygon that is not in a list of polygons.
+        segmentation = [segmentation]
+    if not values and segmentation:
+        return None, segmentation
     try:
         x, y, width, height = (float(value) for value in values or ())
     except (TypeError, ValueError):
         raise BadEntry(f"annotation {annotation.get('id')}: bbox is {values!r}, expected four numbers") from None
     if not all(map(math.isfinite, (x, y, width, height))):
         raise BadEntry(f"annotation {annotation.get('id')}: bbox has a value that is not finite")
-    segmentation = annotation.get("segmentation")
     return Box(x, y, width, height), None if _is_the_box(segmentation, x, y, width, height) else segmentation
 
 
@@ -179,6 +271,19 @@ def _is_the_box(segmentation: Any, x: float, y: float, width: float, height: flo
     return len(values) in (8, 10) and set(zip(values[::2], values[1::2], strict=False)) == corners
 
 
+def _check_run_lengths(segmentation: Mapping[str, Any], width: int, height: int) -> None:
+    """Refuse run lengths that do not fill the image: the decoder would read past their end.
+
+    Raises:
+        BadEntry: they do not, or they are of an image of another size.
+    """
+    if list(segmentation["size"]) != [height, width]:
+        raise BadEntry(f"a mask is {segmentation['size'][1]}x{segmentation['size'][0]}, the image {width}x{height}")
+    total = sum(int(count) for count in segmentation["counts"])
+    if total != width * height:
+        raise BadEntry(f"the run lengths of a mask add up to {total}, not to {width}x{height} = {width * height}")
+
+
 def _mask(segmentation: Any, width: int, height: int) -> NDArray[np.bool_] | None:
     from pycocotools import mask as codec
 
@@ -188,6 +293,7 @@ def _mask(segmentation: Any, width: int, height: int) -> NDArray[np.bool_] | Non
         if isinstance(segmentation, list):
             encoded = codec.merge(codec.frPyObjects(segmentation, height, width))
         elif isinstance(segmentation.get("counts"), list):
+            _check_run_lengths(segmentation, width, height)
             encoded = codec.frPyObjects(segmentation, height, width)
         else:
             encoded = {"size": segmentation["size"], "counts": str(segmentation["counts"]).encode()}

@@ -8,8 +8,9 @@ none of these: unknown. Exports add `source,reviewer,run`: where a label comes f
 import csv
 import io
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,6 +24,8 @@ FILE_NAME = "labels.csv"
 BOX_COLUMNS = ("x", "y", "width", "height")
 COLUMNS = ("image", "class", "mask", *BOX_COLUMNS, "group", "split", "location", "source", "reviewer", "run")
 IMAGES, MASKS = "images", "masks"
+NOT_GIVEN = frozenset({"nan", "none", "null", "n/a", "na", "<na>", "nat"})
+"""What spreadsheets and pandas write where there is nothing."""
 
 Row = Mapping[str, Any]
 
@@ -42,18 +45,30 @@ def read(path: str | Path, images: Folder | None = None) -> Listing:
     folder = images or Folder(parent_of(place))
     rows, listing = _read_rows(place)
     by_image: dict[str, list[tuple[int, Row]]] = defaultdict(list)
+    spelled: dict[str, str] = {}
     for line, row in rows:
         if row.get("image"):
-            by_image[row["image"]].append((line, row))
-        else:
+            by_image[_one_spelling(folder, row["image"], spelled)].append((line, row))
+        elif any(row.values()):
             listing.refusals.append(Refusal(f"{file.name} line {line}", "the image column is empty"))
     for name, group in by_image.items():
         line = group[0][0]
         try:
-            listing.entries.append(_entry_from_rows(folder, name, [row for _, row in group]))
+            entry = _entry_from_rows(folder, name, [row for _, row in group])
+            twins = len(entry.boxes) - len(dict.fromkeys(entry.boxes))
+            if twins:
+                listing.warnings.append(f"{name}: {twins} of its boxes repeat an earlier one; each counts once")
+                entry = replace(entry, boxes=tuple(dict.fromkeys(entry.boxes)))
+            listing.entries.append(entry)
         except BadEntry as exc:
             listing.refusals.append(Refusal(name, f"{exc} ({file.name} line {line})"))
     return listing
+
+
+def _one_spelling(folder: Folder, name: str, spelled: dict[str, str]) -> str:
+    """Return the first spelling of a file that rows name in several ways, with ./ or with backward slashes."""
+    file = _file(folder, name)
+    return spelled.setdefault(file.location, name) if file is not None and "#frame=" not in name else name
 
 
 def _listing_file(path: str | Path) -> str | Path:
@@ -76,7 +91,7 @@ def _read_rows(place: str | Path) -> tuple[list[tuple[int, Row]], Listing]:
             found = ", ".join(names) or "nothing"
             raise DataUnreadable(f"{place}: expected columns {', '.join(COLUMNS)}; found {found}")
         reader.fieldnames = names
-        unknown = [title for title in names if title not in COLUMNS]
+        unknown = [title for title in names if title and title not in COLUMNS]
         if unknown:
             listing.warnings.append(f"{name}: unknown column ignored: {', '.join(unknown)}")
         rows: list[tuple[int, Row]] = [
@@ -84,7 +99,21 @@ def _read_rows(place: str | Path) -> tuple[list[tuple[int, Row]], Listing]:
         ]
     except (UnicodeDecodeError, csv.Error) as exc:
         raise DataUnreadable(f"{place}: cannot be read as a UTF-8 CSV file ({exc})") from exc
-    return rows, listing
+    return _without_placeholders(rows, name, listing), listing
+
+
+def _without_placeholders(rows: list[tuple[int, Row]], name: str, listing: Listing) -> list[tuple[int, Row]]:
+    """Empty the cells in which programs write that there is nothing, and say so."""
+    found: Counter[str] = Counter()
+    kept: list[tuple[int, Row]] = []
+    for line, row in rows:
+        nothing = {title for title, cell in row.items() if title != "image" and cell.strip().lower() in NOT_GIVEN}
+        found.update(row[title] for title in nothing)
+        kept.append((line, {title: "" if title in nothing else cell for title, cell in row.items()}))
+    if found:
+        said = ", ".join(f"{cell!r} ({count})" for cell, count in sorted(found.items()))
+        listing.warnings.append(f"{name}: cells that say {said} count as not given")
+    return kept
 
 
 def _cell(row: Row, title: str) -> str:

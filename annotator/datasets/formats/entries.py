@@ -159,3 +159,8 @@ def parent_of(place: str | Path) -> str | Path:
     """Return the folder that a data file lies in."""
     text = str(place)
     return text.rpartition("/")[0] if is_uri(text) else Path(text).parent
+
+
+def unexpected(exc: Exception) -> str:
+    """Say that an item cannot be read, where nobody foresaw why: one item never takes the others with it."""
+    return f"it cannot be read ({type(exc).__name__}: {str(exc)[:200]})"

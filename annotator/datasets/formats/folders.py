@@ -8,7 +8,9 @@ from pathlib import Path, PurePosixPath
 from annotator.datasets.formats.entries import Entry, Folder, Listing, Refusal
 from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
+from db.records import Split
 
+SPLITS = {"train": Split.TRAIN, "val": Split.VAL, "valid": Split.VAL, "validation": Split.VAL, "test": Split.TEST}
 OUTSIDE = "the link points outside the data set's folder"
 
 
@@ -20,15 +22,25 @@ def read(path: str | Path, images: Folder | None = None) -> Listing:
     """
     folder = images or Folder(path)
     listing = Listing()
-    for name in folder.names():
-        if "/" not in name:
-            continue
+    names = [name for name in folder.names() if "/" in name]
+    divided = _is_divided(names)
+    if divided:
+        listing.warnings.append("the folders train, val and test are taken for splits, and those in them for classes")
+    for name in names:
         if PurePosixPath(name).suffix.lower() not in SUFFIXES:
             listing.warnings.append(f"{name}: not an image by its name, ignored")
         elif (file := folder.file(name)) is None:
             listing.refusals.append(Refusal(name, OUTSIDE))
         else:
-            listing.entries.append(Entry(name=name, path=file, class_name=name.partition("/")[0]))
+            parts = PurePosixPath(name).parts
+            split = SPLITS[parts[0].lower()] if divided else None
+            listing.entries.append(Entry(name=name, path=file, class_name=parts[1 if divided else 0], split=split))
     if not listing.entries and not listing.refusals:
         raise DataUnreadable(f"{folder}: no images found; expected {folder}/CLASS/IMAGE, one folder per class")
     return listing
+
+
+def _is_divided(names: list[str]) -> bool:
+    """Say whether the outer folders are splits, with one folder a class in each."""
+    paths = [PurePosixPath(name).parts for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    return bool(paths) and all(parts[0].lower() in SPLITS and len(parts) > 2 for parts in paths)

@@ -1,5 +1,7 @@
 """Data sets as programs and people write them: each rebuilt small after a report; nothing silently wrong or lost."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -254,3 +256,152 @@ def test_yolo_label_files_that_no_image_belongs_to_are_named(set_of_two):
     assert [warning for warning in warnings if "no image" in warning] == [
         "labels/1f2e3d4c-a.txt: no image belongs to this label file; it was not used"
     ]
+
+
+def coco(annotations, images=None, categories=None):
+    images = images or [{"id": 1, "file_name": "a.png", "width": 64, "height": 48}]
+    categories = categories or [{"id": 1, "name": "benign"}, {"id": 2, "name": "malignant"}]
+    return json.dumps({"images": images, "annotations": annotations, "categories": categories})
+
+
+def annotation(**fields):
+    return {"id": 1, "image_id": 1, "category_id": 1, "bbox": list(FIRST), **fields}
+
+
+POLYGON = [8, 6, 24, 6, 24, 18, 8, 18]
+
+
+@pytest.mark.parametrize(
+    ("annotations", "boxes", "warning"),
+    [
+        ([annotation()] * 3, [FIRST], "2 annotations repeat"),
+        ([annotation(bbox=None, segmentation=[POLYGON])], [FIRST], None),
+        ([annotation(bbox=[], segmentation=POLYGON)], [FIRST], None),
+        ([annotation(segmentation=POLYGON)], [FIRST], None),
+        (
+            [annotation(segmentation=[[9, 6, 24, 6, 24, 18]]), annotation(bbox=list(SECOND))],
+            [FIRST, SECOND],
+            "its mask",
+        ),
+    ],
+)
+def test_coco_shapes_as_programs_write_them(tmp_path, annotations, boxes, warning):
+    picture(tmp_path, "a.png")
+    text(tmp_path, "annotations.json", coco(annotations))
+    opened, refused, warnings = found(tmp_path, "coco")
+    assert (opened["a.png"], refused) == (("benign", None, boxes), {})
+    assert warning is None or any(warning in said for said in warnings)
+
+
+@pytest.mark.parametrize("size", [(0, 0), ("64", "48"), (64.0, 48.0), (None, None)])
+def test_coco_sizes_are_numbers_or_not_given(tmp_path, size):
+    picture(tmp_path, "a.png")
+    images = [{"id": 1, "file_name": "a.png", "width": size[0], "height": size[1]}]
+    text(tmp_path, "annotations.json", coco([annotation()], images))
+    assert found(tmp_path, "coco")[0]["a.png"][2] == [FIRST]
+
+
+def test_coco_one_bad_item_never_takes_the_others_with_it(tmp_path):
+    for n, name in enumerate("abcd"):
+        picture(tmp_path, f"{name}.png", n)
+    images = [{"id": n, "file_name": f"{name}.png"} for n, name in enumerate("abcd", start=1)]
+    images[1]["id"] = 1
+    bad = [
+        annotation(),
+        annotation(image_id=3, category_id=[1]),
+        annotation(image_id=4, category_id=2, bbox=list(SECOND)),
+        annotation(image_id={"x": 1}),
+    ]
+    text(tmp_path, "annotations.json", coco(bad, images))
+    opened, refused, warnings = found(tmp_path, "coco")
+    assert opened == {"d.png": ("malignant", None, [SECOND])}
+    assert "2 images have the id 1" in refused["a.png"] == refused["b.png"]
+    assert "category_id" in refused["c.png"]
+    assert any("not listed" in warning for warning in warnings)
+
+
+def test_coco_run_lengths_that_do_not_fill_the_image_are_refused(tmp_path):
+    picture(tmp_path, "a.png")
+    short = {"size": [48, 64], "counts": [300, 20, 38]}
+    text(tmp_path, "annotations.json", coco([annotation(segmentation=short)]))
+    assert "add up to 358" in found(tmp_path, "coco")[1]["a.png"]
+
+
+def test_coco_images_are_found_though_the_first_of_them_are_missing(tmp_path):
+    picture(tmp_path, "images/40.png")
+    images = [{"id": n, "file_name": f"{n}.png"} for n in range(1, 41)]
+    text(tmp_path, "annotations.json", coco([annotation(image_id=40)], images))
+    opened, refused, _ = found(tmp_path, "coco")
+    assert (opened["40.png"][2], len(refused)) == ([FIRST], 39)
+
+
+def test_coco_names_of_another_machine_are_found_by_their_end_in_a_folder_that_is_named(tmp_path):
+    picture(tmp_path, "pictures/1f2e-a.png")
+    images = [{"id": 1, "file_name": "/data/upload/1/1f2e-a.png"}]
+    text(tmp_path, "result.json", coco([annotation()], images))
+    assert "--images DIR" in next(iter(found(tmp_path, "coco", tmp_path / "result.json")[1].values()))
+    opened, refused, _ = found(tmp_path, "coco", tmp_path / "result.json", images=tmp_path / "pictures")
+    assert ([boxes for _, _, boxes in opened.values()], refused) == ([[FIRST]], {})
+
+
+def test_csv_cells_that_say_nothing_are_not_given(tmp_path):
+    for n, name in enumerate("abc"):
+        picture(tmp_path, f"{name}.png", n)
+    rows = "image,class,mask,x,y,width,height,group\na.png,benign,NaN,8,6,16,12,None\nb.png,nan,,,,,,N/A\n"
+    text(tmp_path, "labels.csv", rows + "c.png,malignant,,nan,nan,nan,nan,NULL\n")
+    opened, refused, warnings = found(tmp_path, "csv")
+    assert opened == {
+        "a.png": ("benign", None, [FIRST]),
+        "b.png": (None, None, None),
+        "c.png": ("malignant", None, None),
+    }
+    assert (refused, "'nan' (5)" in warnings[0]) == ({}, True)
+
+
+def test_csv_spellings_of_one_file_are_one_image_and_twins_one_box(tmp_path):
+    picture(tmp_path, "img/a.png")
+    rows = "image,class,x,y,width,height\nimg/a.png,benign,8,6,16,12\nimg\\a.png,benign,8,6,16,12\n"
+    text(tmp_path, "labels.csv", rows)
+    opened, _, warnings = found(tmp_path, "csv")
+    assert opened == {"img/a.png": ("benign", None, [FIRST])}
+    assert "1 of its boxes repeat" in warnings[0]
+    text(tmp_path, "labels.csv", rows + "./img/a.png,malignant,1,1,5,5\n")
+    assert "differ in class" in found(tmp_path, "csv")[1]["img/a.png"]
+
+
+def test_csv_rows_of_commas_and_a_column_without_a_name_are_nothing(tmp_path):
+    picture(tmp_path, "a.png")
+    text(tmp_path, "labels.csv", "image,class,\na.png,benign,\n,,\n,,\n", "utf-8-sig")
+    assert found(tmp_path, "csv") == ({"a.png": ("benign", None, None)}, {}, [])
+
+
+def test_the_class_of_busi_is_the_folder_that_an_image_lies_in(tmp_path):
+    for n, name in enumerate(("benign", "malignant")):
+        picture(tmp_path, f"Dataset_BUSI_with_GT/{name}/{name} (1).png", n)
+    opened, _, _ = found(tmp_path, "busi")
+    assert [cls for cls, _, _ in opened.values()] == ["benign", "malignant"]
+
+
+def test_folders_of_splits_are_splits(tmp_path):
+    for n, name in enumerate(("train/NORMAL/0.png", "Val/PNEUMONIA/1.png", "test/PNEUMONIA/2.png")):
+        picture(tmp_path, name, n)
+    opened, _, warnings = found(tmp_path, "folders")
+    facts = {name: facts[:2] for name, facts in opened.items()}
+    assert facts["train/NORMAL/0.png"] == ("NORMAL", Split.TRAIN)
+    assert facts["Val/PNEUMONIA/1.png"] == ("PNEUMONIA", Split.VAL)
+    assert facts["test/PNEUMONIA/2.png"] == ("PNEUMONIA", Split.TEST)
+    assert "splits" in warnings[0]
+
+
+def test_a_dicom_file_without_a_size_is_refused_and_the_good_one_stays(tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    from pydicom.data import get_testdata_file
+
+    data = pydicom.dcmread(get_testdata_file("MR_small.dcm"))
+    (tmp_path / "c").mkdir()
+    data.save_as(tmp_path / "c" / "good.dcm")
+    del data.Columns
+    data.save_as(tmp_path / "c" / "bad.dcm")
+    opened, refused, _ = found(tmp_path, "folders")
+    assert list(opened) == ["c/good.dcm"]
+    assert "how large" in refused["c/bad.dcm"]
