@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from annotator.datasets.formats.export_set import ExportImage, ExportSet, write_json
-from annotator.datasets.formats.names import ImagesIn
+from annotator.datasets.formats.names import ImagesIn, OutputFormat
 from annotator.datasets.formats.supported import WRITERS
 from annotator.datasets.formats.voc import IMAGES as VOC_IMAGES
 from annotator.datasets.formats.yolo import split_folder
@@ -45,7 +45,7 @@ class ExportReport:
     """What an export wrote."""
 
     snapshot: str | None
-    """Hash by which the same export can be written again; None for a dry run of what is known now."""
+    """Hash by which the same export can be written again."""
     images: int = 0
     present: int = 0
     empty: int = 0
@@ -54,6 +54,8 @@ class ExportReport:
     proposed: int = 0
     """Images whose boxes are proposals that nobody has reviewed."""
     skipped: list[SkippedImage] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What the format has no place for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def export_images(
     skipped: list[SkippedImage] = []
     if copied:
         entries = _copy_images(entries, None, request.layout, skipped, progress or SilentProgress())
-    return _report(digest, [entry for _, entry in entries], skipped)
+    return _report(digest, request.layout, [entry for _, entry in entries], skipped)
 
 
 def _write(
@@ -133,7 +135,7 @@ def _write(
         manifest = {"format": request.layout, "snapshot": digest, "images": len(written)}
         write_json(draft / MANIFEST, manifest)
         _put_in_place(draft, out)
-        return _report(digest, written, skipped)
+        return _report(digest, request.layout, written, skipped)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -269,7 +271,20 @@ def _copy_image(record: ImageRecord, entry: ExportImage, folder: Path | None, la
     return replace(entry, name=name)
 
 
-def _report(digest: str | None, entries: Sequence[ExportImage], skipped: list[SkippedImage]) -> ExportReport:
+def _lost(layout: str, entries: Sequence[ExportImage]) -> list[str]:
+    """Say what a format has no place for."""
+    masked = sum(entry.mask_png is not None for entry in entries)
+    if layout == OutputFormat.YOLO and masked:
+        return [
+            f"{masked} images have a mask, of which a yolo label file has the boxes alone; to keep masks, export to coco, "
+            "csv or voc"
+        ]
+    return []
+
+
+def _report(
+    digest: str | None, layout: str, entries: Sequence[ExportImage], skipped: list[SkippedImage]
+) -> ExportReport:
     statuses = Counter(entry.status for entry in entries)
     return ExportReport(
         snapshot=digest,
@@ -280,4 +295,5 @@ def _report(digest: str | None, entries: Sequence[ExportImage], skipped: list[Sk
         boxes=sum(len(entry.boxes) for entry in entries),
         proposed=sum(entry.source == "proposed" for entry in entries),
         skipped=skipped,
+        warnings=_lost(layout, entries),
     )

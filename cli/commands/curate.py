@@ -161,6 +161,8 @@ def export(
     document = document_of(report) | {"out": str(out), "format": layout.value, "dry_run": dry_run}
     counts = [(name, getattr(report, name)) for name in ("images", "present", "empty", "unknown", "boxes", "proposed")]
     skipped = [(item.image, item.path, item.reason) for item in report.skipped]
+    for warning in report.warnings:
+        work.output.remark(f"warning: {warning}")
     work.output.document(
         document,
         (("", "count"), counts),

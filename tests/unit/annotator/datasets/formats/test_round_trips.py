@@ -227,6 +227,14 @@ def test_supervision_reads_our_coco_yolo_and_voc(filled, tmp_path):
     assert set(coco.classes) >= {"benign", "malignant", "normal"}
 
 
+def test_yolo_says_that_it_has_no_place_for_masks(filled, tmp_path):
+    for layout, said in (("yolo", True), ("coco", False), ("csv", False), ("voc", False)):
+        report = export_images(filled, ExportRequest(tmp_path / layout, layout))
+        assert bool(report.warnings) is said, layout
+    planned = export_images(filled, ExportRequest(tmp_path / "yolo", "yolo"), dry_run=True)
+    assert "have a mask" in planned.warnings[0]
+
+
 def test_yolo_tells_empty_by_an_empty_file_and_unknown_by_none(filled, tmp_path):
     export_images(filled, ExportRequest(tmp_path / "out", "yolo", unlabeled=True))
     assert (tmp_path / "out/labels/val/empty.txt").read_text() == ""
