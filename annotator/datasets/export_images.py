@@ -276,8 +276,8 @@ def _lost(layout: str, entries: Sequence[ExportImage]) -> list[str]:
     masked = sum(entry.mask_png is not None for entry in entries)
     if layout == OutputFormat.YOLO and masked:
         return [
-            f"{masked} images have a mask, of which a yolo label file has the boxes alone; to keep the masks, export to "
-            "coco, csv or voc"
+            f"{masked} images have a mask, of which a yolo label file has the boxes alone; export to "
+            "coco, csv or voc to keep them"
         ]
     return []
 
