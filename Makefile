@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check fix test test-fast demo bench docs clean
+.PHONY: help setup check fix test test-fast demo fuzz bench docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/'
@@ -38,6 +38,9 @@ test-fast: $(STAMP)  ## what can be known in under a minute: units, contracts of
 
 demo: $(STAMP)  ## the main job, from nothing to a retrained model
 	$(BIN)/partly demo
+
+fuzz: $(STAMP)  ## thousands of damaged data sets: no traceback, no hang, no good image lost
+	PARTLY_FUZZ=3400 $(BIN)/python -m pytest -q -rP tests/unit/annotator/datasets/formats/test_mutations.py
 
 bench: $(STAMP)  ## speed, as ratios against stated limits
 	$(BIN)/python benchmarks/run.py

@@ -15,6 +15,7 @@ Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html.
 import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -184,10 +185,11 @@ def _splits(root: Path, wanted: Sequence[str], listing: Listing) -> dict[str, Sp
         if not file.is_file():
             continue
         lines = [line.split()[0] for line in read_text(file).splitlines() if line.strip()]
-        listed = Companions(wanted, [f"{line}.txt" for line in lines])
+        listed = Companions(wanted, list(dict.fromkeys(f"{line}.txt" for line in lines)))
         for name in wanted:
-            if listed.of(name) is not None:
-                found[name] = split
+            with suppress(BadEntry):
+                if listed.of(name) is not None:
+                    found[name] = split
         missing = listed.unused()
         if missing:
             listing.warnings.append(

@@ -1,0 +1,160 @@
+"""Valid data sets with one file damaged: never a traceback, never a hang, never a good image lost.
+
+A short run is a part of the tests; `make fuzz` makes thousands of trials (PARTLY_FUZZ is the number per format).
+"""
+
+import os
+import resource
+import shutil
+import sys
+import time
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from annotator.datasets.decode import open_entries
+from annotator.datasets.formats.entries import Refusal
+from annotator.datasets.formats.supported import read_layout
+from annotator.errors import DataUnreadable
+from db.errors import InvalidArgument
+from tests.unit.annotator.datasets.formats.test_as_people_write_them import (
+    SECOND,
+    annotation,
+    coco,
+    text,
+    voc,
+    yolo,
+)
+
+TRIALS = int(os.environ.get("PARTLY_FUZZ", "60"))
+SEED = int(os.environ.get("PARTLY_FUZZ_SEED", "1"))
+ALONE = "PARTLY_FUZZ" in os.environ
+SLOW_S = 10
+MEMORY_KIB = 2**20
+NAMES = ("a", "b", "c")
+TOKENS = [
+    *(b"nan", b"-1", b"1e999", b"99999999999999999999", b"null", b"[]", b"{}", b'"', b",", b"\n", b"\x00", b"%s"),
+    *(b"\xff\xfe", b"\xef\xbb\xbf", b"&x;", b"<a>", b"../../etc/passwd", b"#frame=7", "ü\u202e".encode()),
+]
+
+
+def image(path, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (48, 64), dtype=np.uint8)).save(path)
+
+
+def mask(path):
+    inside = np.zeros((48, 64), dtype=np.uint8)
+    inside[6:18, 8:24] = 255
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(inside).save(path)
+
+
+def make(root, layout):
+    """Write a valid data set of three images; returns the files that are of one image alone, by that image."""
+    own = {}
+    folder = {"busi": "benign/", "folders": "benign/", "voc": "JPEGImages/", "yolo": "images/"}.get(layout, "")
+    for n, name in enumerate(NAMES):
+        image(root / f"{folder}{name}.png", n)
+        own[f"{folder}{name}.png"] = name
+    if layout == "csv":
+        rows = "".join(f"{name}.png,benign,m/{name}.png,8,6,16,12,p{name},train\n" for name in NAMES)
+        text(root, "labels.csv", "image,class,mask,x,y,width,height,group,split\n" + rows)
+    if layout in ("csv", "busi"):
+        for name in NAMES:
+            place = f"m/{name}.png" if layout == "csv" else f"benign/{name}_mask.png"
+            mask(root / place)
+            own[place] = name
+    if layout == "coco":
+        items = [{"id": n, "file_name": f"{name}.png", "width": 64, "height": 48} for n, name in enumerate(NAMES)]
+        notes = [annotation(id=n, image_id=n, segmentation=[[8, 6, 24, 6, 24, 18]]) for n in range(3)]
+        text(root, "annotations.json", coco(notes, items))
+    if layout == "voc":
+        text(root, "ImageSets/Main/train.txt", "a\nb\n")
+        for name in NAMES:
+            text(root, f"Annotations/{name}.xml", voc(filename=f"{name}.png"))
+            own[f"Annotations/{name}.xml"] = name
+    if layout == "yolo":
+        text(root, "data.yaml", "train: images\nnames: [benign, malignant]\n")
+        for name in NAMES:
+            text(root, f"labels/{name}.txt", yolo() + yolo(SECOND))
+            own[f"labels/{name}.txt"] = name
+    return own
+
+
+def damaged(data, rng):
+    """Damage bytes in one of the ways that disks, editors and programs do."""
+    kind = rng.integers(7)
+    at, end = sorted(int(value) for value in rng.integers(0, len(data) + 1, 2))
+    if kind == 0:
+        return data[:at]
+    if kind == 1:
+        return data[:at] + data[end:]
+    if kind == 2:
+        return data[:end] + data[at:end] + data[end:]
+    if kind == 3:
+        return data[:at] + TOKENS[rng.integers(len(TOKENS))] + data[at:]
+    if kind == 4:
+        return data[:at] + TOKENS[rng.integers(len(TOKENS))] + data[min(at + 3, len(data)) :]
+    if kind == 5:
+        return data[:at] + rng.bytes(int(rng.integers(1, 9))) + data[at:]
+    changed = bytearray(data)
+    for place in rng.integers(0, max(len(changed), 1), int(rng.integers(1, 6))):
+        if changed:
+            changed[place] ^= 1 << int(rng.integers(8))
+    return bytes(changed)
+
+
+def read(root, layout):
+    """The location of every good image by its letter; raises only what is meant to be raised."""
+    listing = read_layout(layout, root)
+    found = {}
+    for entry, opened in zip(listing.entries, open_entries(listing.entries), strict=True):
+        if not isinstance(opened, Refusal):
+            assert opened
+            location = opened[0].location
+            found[Path(entry.name).stem] = (entry.class_name, location.boxes if location else None)
+        else:
+            assert opened.reason
+    return found
+
+
+@pytest.mark.parametrize("layout", ["busi", "coco", "csv", "folders", "voc", "yolo"])
+def test_one_damaged_file_loses_nothing_else(tmp_path, layout):
+    pristine = tmp_path / "pristine"
+    own = make(pristine, layout)
+    good = read(pristine, layout)
+    assert set(good) == set(NAMES)
+    files = sorted(str(path.relative_to(pristine)) for path in pristine.rglob("*") if path.is_file())
+    rng = np.random.default_rng([SEED, len(layout), sum(layout.encode())])
+    ends: Counter[str] = Counter()
+    root = tmp_path / "damaged"
+    shutil.copytree(pristine, root)
+    for trial in range(TRIALS):
+        name = files[rng.integers(len(files))]
+        before = (pristine / name).read_bytes()
+        (root / name).write_bytes(damaged(before, rng))
+        started = time.monotonic()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = read(root, layout)
+        except (DataUnreadable, InvalidArgument) as exc:
+            assert name not in own, f"trial {trial}: {name} is of one image, and all are lost: {exc}"
+            assert str(root) in str(exc), "the message names the file"
+            ends["refused as a whole"] += 1
+        else:
+            for other in set(NAMES) - {own.get(name)} if name in own else ():
+                assert found.get(other) == good[other], f"trial {trial}: {name} was damaged, {other} was changed"
+            ends["all good" if set(found) == set(NAMES) else "some refused"] += 1
+        assert time.monotonic() - started < SLOW_S, f"trial {trial}: {name}"
+        (root / name).write_bytes(before)
+    if ALONE:
+        # Among other tests the process has held what those needed.
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < MEMORY_KIB
+    assert sum(ends.values()) == TRIALS
+    sys.stdout.write(f"{layout}: {dict(ends)}\n")
