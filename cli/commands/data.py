@@ -156,7 +156,12 @@ def split(
     dry_run: DryRun = False,
 ) -> None:
     """Split the images by group, stratified by class. A test image never leaves the test split."""
-    from db.curation.splitting import split_images
+    from db.curation.splitting import explain_sizes, split_images
 
     counts = split_images(work.registry, val=val, test=test, seed=seed, author=work.user, dry_run=dry_run)
-    work.output.document({"splits": counts, "dry_run": dry_run}, (("split", "images"), list(counts.items())))
+    notes = explain_sizes(work.registry, counts, val=val, test=test)
+    for note in notes:
+        work.output.remark(f"warning: {note}")
+    work.output.document(
+        {"splits": counts, "notes": notes, "dry_run": dry_run}, (("split", "images"), list(counts.items()))
+    )

@@ -57,6 +57,33 @@ def assign_splits(
     return {str(split): counts[split] for split in Split}
 
 
+def explain_sizes(registry: Registry, counts: Mapping[str, int], *, val: float, test: float) -> list[str]:
+    """Say where a split is not of the size that was asked for, and why.
+
+    Args:
+        registry: which was split, or would be.
+        counts: the sizes of the splits.
+        val: share that was asked for.
+        test: share that was asked for.
+
+    Returns:
+        One sentence for each split whose size differs by more than a tenth and more than one image.
+    """
+    with registry.read() as tx:
+        near = [(first, second) for first, second, _ in tx.duplicates.pairs()]
+        groups = distinct_groups(group_images(tx.images.group_facts(), near))
+    total, largest = sum(counts.values()), max(map(len, groups), default=0)
+    found = []
+    for split, share in ((Split.VAL, val), (Split.TEST, test)):
+        wanted, got = share * total, counts.get(str(split), 0)
+        if abs(got - wanted) > max(1.0, 0.1 * wanted):
+            found.append(
+                f"{split}: {got} of {total} images instead of about {wanted:.0f}; {len(groups)} groups (patients, "
+                f"videos, look-alikes) stay whole, and the largest has {largest} images"
+            )
+    return found
+
+
 def plan_splits(
     images: Sequence[ImageRecord],
     near: Iterable[tuple[int, int]] = (),

@@ -17,6 +17,12 @@ from db.imaging.pixels import stretched
 MAGIC_AT, MAGIC = 128, b"DICM"
 SUFFIXES = frozenset({".dcm", ".dicom"})
 
+PLACEHOLDERS = frozenset(
+    {"", "anonymous", "anonymized", "anonymised", "anon", "anonym", "deidentified", "de-identified", "removed"}
+    | {"none", "null", "nan", "n/a", "na", "unknown", "patient", "patientid", "id", "test", "no name", "noname"}
+)
+"""What programs write in place of a patient's id: images that share it have nothing in common."""
+
 
 class DicomUnusable(Exception):
     """The file cannot be shown; the message says why and what to do."""
@@ -49,7 +55,8 @@ def read_header(data: bytes) -> DicomHeader:
     patient = str(dataset.get("PatientID") or "").strip()
     try:
         frames = int(dataset.get("NumberOfFrames") or 1)
-        return DicomHeader(frames, int(dataset.Columns), int(dataset.Rows), patient or None)
+        known = None if patient.lower().strip(" ^_-.0x") in PLACEHOLDERS else patient
+        return DicomHeader(frames, int(dataset.Columns), int(dataset.Rows), known)
     except (AttributeError, TypeError, ValueError) as exc:
         raise DicomUnusable(f"the DICOM file does not say how large its image is ({exc})") from exc
 

@@ -91,3 +91,22 @@ def test_shares_that_leave_nothing_to_train_on_are_refused(registry):
     fill(registry, 10)
     with pytest.raises(InvalidArgument, match="whose sum is below 1"):
         split_images(registry, val=0.5, test=0.5)
+
+
+def test_a_split_says_what_it_got_instead_of_what_it_was_to_be_and_why(registry):
+    from db.curation.splitting import explain_sizes
+
+    add_images(registry, *(new_image(f"{n}.png", group="one") for n in range(12)))
+    counts = split_images(registry, val=0.25, test=0.25)
+    assert counts == {"train": 12, "val": 0, "test": 0}
+    notes = explain_sizes(registry, counts, val=0.25, test=0.25)
+    assert [note.partition(":")[0] for note in notes] == ["val", "test"]
+    assert "0 of 12 images instead of about 3" in notes[0]
+    assert "the largest has 12 images" in notes[0]
+
+
+def test_a_split_as_asked_for_says_nothing(registry):
+    from db.curation.splitting import explain_sizes
+
+    add_images(registry, *(new_image(f"{n}.png") for n in range(40)))
+    assert explain_sizes(registry, split_images(registry, val=0.25, test=0.25), val=0.25, test=0.25) == []

@@ -405,3 +405,19 @@ def test_a_dicom_file_without_a_size_is_refused_and_the_good_one_stays(tmp_path)
     opened, refused, _ = found(tmp_path, "folders")
     assert list(opened) == ["c/good.dcm"]
     assert "how large" in refused["c/bad.dcm"]
+
+
+@pytest.mark.parametrize(
+    ("patient", "group"),
+    [("ANONYMOUS", None), ("anon^", None), ("000000", None), ("", None), ("Anonymized", None), ("4MR1", "4MR1")],
+)
+def test_a_placeholder_is_no_patient(tmp_path, patient, group):
+    pydicom = pytest.importorskip("pydicom")
+    from pydicom.data import get_testdata_file
+
+    data = pydicom.dcmread(get_testdata_file("MR_small.dcm"))
+    data.PatientID = patient
+    (tmp_path / "c").mkdir()
+    data.save_as(tmp_path / "c" / "a.dcm")
+    (opened,) = open_entries(read_layout("folders", tmp_path).entries)
+    assert opened[0].group == group
