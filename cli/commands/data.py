@@ -85,6 +85,9 @@ def import_(
     force: Annotated[
         bool, typer.Option("--force", help="Import even if the data set seems to be read in the wrong layout.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with code 4 after any warning too: something was not used.")
+    ] = False,
     change_test: ChangeTest = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -136,7 +139,7 @@ def import_(
     )
     if report.operation is not None:
         work.output.line(f"to undo this import: partly undo {report.operation}")
-    if refused:
+    if refused or (strict and report.warnings):
         raise typer.Exit(REGISTRY)
 
 

@@ -123,3 +123,15 @@ def test_json_is_alone_on_stdout(tmp_path, phantoms):
     done = run("import", phantoms, "--layout", "csv", "--json")
     assert json.loads(done.stdout)["registered"] == 48
     assert "importing" in done.stderr
+
+
+def test_a_strict_import_ends_with_4_where_something_was_not_used(partly, tmp_path, phantoms):
+    partly("init")
+    image = next((phantoms / "images").iterdir())
+    (tmp_path / "set" / "JPEGImages").mkdir(parents=True)
+    (tmp_path / "set" / "JPEGImages" / "a.png").write_bytes(image.read_bytes())
+    (tmp_path / "set" / "JPEGImages" / "nobody.xml").write_text("<annotation><object/></annotation>")
+    (tmp_path / "set" / "JPEGImages" / "a.xml").write_text("<annotation></annotation>")
+    assert "nobody.xml" in partly("import", "set", "--layout", "voc").stderr
+    assert "nobody.xml" in partly("import", "set", "--layout", "voc", "--strict", expect=4).stderr
+    assert partly("status", "--json")["images"]["total"] == 1
