@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.datasets.formats.entries import BadEntry, Drawing, Entry, Refusal, unexpected
+from annotator.datasets.formats.names import InputFormat
+from annotator.datasets.formats.recognise import recognise
 from annotator.datasets.formats.supported import read_layout
 from db.errors import ImageUnreadable
 from db.imaging.decode import ImageFacts, png_from_mask, read_facts
@@ -180,6 +182,8 @@ def open_data_set(
     Raises:
         InvalidArgument: the layout is unknown; DataUnreadable: the listing cannot be read at all.
     """
+    if layout == InputFormat.AUTO:
+        layout = recognise(path)[0]
     listing = read_layout(layout, path, images=images)
     good: list[NewImage] = []
     refused = list(listing.refusals)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from annotator.datasets.decode import open_entries
 from annotator.datasets.formats.entries import Entry, Listing, Refusal
+from annotator.datasets.formats.names import InputFormat
+from annotator.datasets.formats.recognise import recognise
 from annotator.datasets.formats.supported import read_layout
 from annotator.datasets.plausibility import suspicions
 from annotator.errors import DataSuspicious
@@ -39,6 +41,8 @@ class ImportReport:
     unchanged: int = 0
     operation: int | None = None
     """Its number, for undoing it; None if nothing changed or on a dry run."""
+    recognised: str | None = None
+    """The layout that was found out, and why; None where it was named."""
     near_duplicates: int = 0
     """Pairs of images that show the same, at least one of them new."""
     refused: list[Refusal] = field(default_factory=list)
@@ -79,7 +83,7 @@ class ImportRequest:
     path: str | Path
     """The data set; where the layout allows it, an fsspec URI."""
     layout: str
-    """`busi`, `coco`, `csv`, `folders`, `voc` or `yolo`."""
+    """`busi`, `coco`, `csv`, `folders`, `voc` or `yolo`; `auto` to find out."""
     images: str | Path | None = None
     """Folder or URI that the names of images are relative to, where that is not the data set's own."""
     keep_locations: float = 1.0
@@ -125,8 +129,14 @@ def import_images(
         InvalidArgument: the layout is unknown, or the group's expression is not one.
         DataUnreadable: the listing cannot be read at all; DataSuspicious: the layout seems to be the wrong one.
     """
+    recognised = None
+    if request.layout == InputFormat.AUTO:
+        layout, why = recognise(request.path)
+        recognised = f"read as {layout}: {why}"
+        request = replace(request, layout=layout.value)
     listing = read_layout(request.layout, request.path, images=request.images, first_pixel=request.first_pixel)
-    return import_listing(registry, listing, request, dry_run=dry_run, progress=progress)
+    report = import_listing(registry, listing, request, dry_run=dry_run, progress=progress)
+    return replace(report, recognised=recognised)
 
 
 def import_listing(

@@ -53,7 +53,9 @@ def init(
 def import_(
     work: Workspace,
     path: Annotated[str, typer.Argument(help="Data set: a folder, a labels.csv, a COCO file, or a URI (s3://).")],
-    layout: Annotated[InputFormat, typer.Option(help="Layout of the data set.")],
+    layout: Annotated[
+        InputFormat, typer.Option(help="Layout of the data set (default: found out from its files).")
+    ] = InputFormat.AUTO,
     images: Annotated[
         str | None,
         typer.Option(metavar="DIR|URI", help="Folder that image names are relative to (default: the data set's own)."),
@@ -117,6 +119,8 @@ def import_(
             raise
         request = replace(request, force=True)
         report = import_images(work.registry, request, dry_run=dry_run, progress=work.progress)
+    if report.recognised is not None:
+        work.output.remark(report.recognised)
     for warning in report.warnings:
         work.output.remark(f"warning: {warning}")
     counts = {name: getattr(report, name) for name in ("registered", "updated", "moved", "unchanged")}
@@ -132,6 +136,7 @@ def import_(
             "refused": refused,
             "warnings": report.warnings,
             "operation": report.operation,
+            "recognised": report.recognised,
             "dry_run": dry_run,
         },
         (("images", "count"), [*counts.items(), ("refused", len(refused))]),

@@ -6,6 +6,8 @@ from enum import StrEnum
 class InputFormat(StrEnum):
     """Formats that can be imported."""
 
+    AUTO = "auto"
+    """Found out from the files that lie in the data set."""
     BUSI = "busi"
     COCO = "coco"
     CSV = "csv"

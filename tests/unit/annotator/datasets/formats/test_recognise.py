@@ -1,0 +1,53 @@
+import pytest
+
+from annotator.datasets.formats.recognise import recognise
+from annotator.errors import DataUnreadable
+from tests.unit.annotator.datasets.formats.test_as_people_write_them import coco, picture, text, voc, yolo
+
+
+@pytest.mark.parametrize(
+    ("files", "pictures", "layout", "why"),
+    [
+        ({"labels.csv": "image,class\n"}, ["images/a.png"], "csv", "labels.csv"),
+        ({"annotations.json": coco([])}, ["images/a.png"], "coco", "annotations.json"),
+        ({"annotations/x.json": coco([])}, ["a.png"], "coco", "annotations/x.json"),
+        ({"data.yaml": "names: [a]\n"}, ["images/a.png"], "yolo", "data.yaml"),
+        ({"labels/a.txt": yolo()}, ["images/a.png"], "yolo", "labels/a.txt"),
+        ({"a.txt": yolo()}, ["a.png"], "yolo", "a.txt"),
+        ({"Annotations/a.xml": voc()}, ["JPEGImages/a.png"], "voc", "Annotations/a.xml"),
+        ({}, ["benign/a (1).png", "benign/a (1)_mask.png"], "busi", "a (1)_mask.png"),
+        ({"notes.json": "{}", "readme.txt": "hello"}, ["benign/a.png"], "folders", "benign/a.png"),
+    ],
+)
+def test_a_layout_is_recognised_by_what_lies_there(tmp_path, files, pictures, layout, why):
+    for n, name in enumerate(pictures):
+        picture(tmp_path, name, n)
+    for name, content in files.items():
+        text(tmp_path, name, content)
+    found = recognise(tmp_path)
+    assert found[0] == layout
+    assert why in found[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"), [("x.csv", "csv"), ("x.json", "coco"), ("x.yaml", "yolo"), ("x.yml", "yolo")]
+)
+def test_a_file_that_is_named_says_it_by_its_ending(tmp_path, name, layout):
+    text(tmp_path, name, "")
+    assert recognise(tmp_path / name)[0] == layout
+
+
+def test_what_could_be_several_layouts_is_refused_with_all_of_them(tmp_path):
+    picture(tmp_path, "images/a.png")
+    text(tmp_path, "labels/a.txt", yolo())
+    text(tmp_path, "Annotations/a.xml", voc())
+    with pytest.raises(DataUnreadable, match=r"voc, since .*yolo, since .*--layout"):
+        recognise(tmp_path)
+
+
+def test_what_is_nothing_is_refused_with_what_was_expected(tmp_path):
+    picture(tmp_path, "a.png")
+    with pytest.raises(DataUnreadable, match=r"labels.csv.*--layout"):
+        recognise(tmp_path)
+    with pytest.raises(DataUnreadable, match="expected a folder"):
+        recognise(tmp_path / "nowhere")
