@@ -8,6 +8,7 @@ from annotator.datasets.formats.busi import MASK
 from annotator.datasets.formats.csv_table import FILE_NAME as CSV_FILE
 from annotator.datasets.formats.entries import Folder
 from annotator.datasets.formats.names import InputFormat
+from annotator.datasets.formats.voc import IMAGES as VOC_IMAGES
 from annotator.datasets.formats.yolo import DATA_FILES
 from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
@@ -63,17 +64,22 @@ def _labels(path: str | Path, names: Sequence[str]) -> list[tuple[InputFormat, s
     pictures = {
         str(PurePosixPath(name).with_suffix("")) for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES
     }
-    stems = {PurePosixPath(name).name for name in pictures}
     yaml_file = next((name for name in DATA_FILES if name in names), "obj.data" if "obj.data" in names else None)
-    texts = [name for name in names if name.endswith(".txt") and PurePosixPath(name).stem in stems]
-    beside = next((name for name in texts if "labels" in PurePosixPath(name).parts or name[:-4] in pictures), None)
+    texts = [PurePosixPath(name) for name in names if name.endswith(".txt")]
+    beside = next(
+        (text for text in texts if "labels" in text.parts[:-1] or str(text.with_suffix("")) in pictures), None
+    )
     yolo = f"{yaml_file} is there" if yaml_file else f"{beside} lies where a label file would" if beside else None
     documents = [name for name in names if name.endswith(".json")][:LOOKED_AT]
     coco = next((name for name in documents if not is_uri(str(path)) and _is_coco(Path(path) / name)), None)
     xml = next((name for name in names if name.lower().endswith(".xml")), None)
+    jpeg = next((image for image in images if VOC_IMAGES in image.parts), None)
+    voc = (
+        f"{xml} is an XML file beside images" if xml and pictures else f"{jpeg} lies in {VOC_IMAGES}" if jpeg else None
+    )
     return [
         (InputFormat.COCO, f"{coco} has images, annotations and categories" if coco else None),
-        (InputFormat.VOC, f"{xml} is an XML file beside images" if xml and pictures else None),
+        (InputFormat.VOC, voc),
         (InputFormat.YOLO, yolo),
     ]
 
