@@ -61,9 +61,8 @@ def recognise(path: str | Path) -> tuple[InputFormat, str]:
 
 def _labels(path: str | Path, names: Sequence[str]) -> list[tuple[InputFormat, str | None]]:
     """Return the layouts whose label files are there, with the reason."""
-    pictures = {
-        str(PurePosixPath(name).with_suffix("")) for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES
-    }
+    images = [PurePosixPath(name) for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    pictures = {str(image.with_suffix("")) for image in images}
     yaml_file = next((name for name in DATA_FILES if name in names), "obj.data" if "obj.data" in names else None)
     texts = [PurePosixPath(name) for name in names if name.endswith(".txt")]
     beside = next(
@@ -74,9 +73,8 @@ def _labels(path: str | Path, names: Sequence[str]) -> list[tuple[InputFormat, s
     coco = next((name for name in documents if not is_uri(str(path)) and _is_coco(Path(path) / name)), None)
     xml = next((name for name in names if name.lower().endswith(".xml")), None)
     jpeg = next((image for image in images if VOC_IMAGES in image.parts), None)
-    voc = (
-        f"{xml} is an XML file beside images" if xml and pictures else f"{jpeg} lies in {VOC_IMAGES}" if jpeg else None
-    )
+    voc = f"{xml} is an XML file beside images" if xml and pictures else None
+    voc = voc or (f"{jpeg} lies in {VOC_IMAGES}" if jpeg else None)
     return [
         (InputFormat.COCO, f"{coco} has images, annotations and categories" if coco else None),
         (InputFormat.VOC, voc),
