@@ -1,7 +1,7 @@
 """init, import, status, split: what is registered."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from cli.documents import document_of
 from cli.exits import REGISTRY
 from cli.options import ChangeTest, DryRun
 from cli.settings import find_project, settings_of, write_project_file
+
+if TYPE_CHECKING:
+    from annotator.datasets.import_images import ImportReport
 
 
 def register(app: typer.Typer) -> None:
@@ -119,6 +122,12 @@ def import_(
             raise
         request = replace(request, force=True)
         report = import_images(work.registry, request, dry_run=dry_run, progress=work.progress)
+    _print_import(work, report, dry_run=dry_run)
+    if report.refused or (strict and report.warnings):
+        raise typer.Exit(REGISTRY)
+
+
+def _print_import(work: Workspace, report: "ImportReport", *, dry_run: bool) -> None:
     if report.recognised is not None:
         work.output.remark(report.recognised)
     for warning in report.warnings:
@@ -144,8 +153,6 @@ def import_(
     )
     if report.operation is not None:
         work.output.line(f"to undo this import: partly undo {report.operation}")
-    if refused or (strict and report.warnings):
-        raise typer.Exit(REGISTRY)
 
 
 def status(work: Workspace) -> None:
