@@ -7,7 +7,13 @@ from annotator.errors import ProjectUnusable
 from annotator.label_studio.client import LabelStudioClient, Project
 from annotator.label_studio.ownership import adopt_project, own_project
 from annotator.label_studio.page import set_up_page, show_score
-from annotator.label_studio.payload.labeling_config import MASK_TOOLS, config_problem, has_mask_tools, interface
+from annotator.label_studio.payload.labeling_config import (
+    MASK_TOOLS,
+    config_problem,
+    has_mask_tools,
+    interface,
+    is_generated,
+)
 from db.progress import Progress
 from db.records import ConnectionRecord
 from db.registry import Registry
@@ -131,7 +137,9 @@ def connect_project(
     adopted = 0 if created or not request.adopt else adopt_project(registry, client, project.id, progress=progress)
     if media_folder is not None:
         client.ensure_local_storage(project.id, media_folder)
-    set_up_page(client, project.id)
+    if is_generated(project.config):
+        # Another team's project keeps its own tabs and instructions.
+        set_up_page(client, project.id)
     with registry.begin() as tx:
         connection = tx.connections.use(url=client.url, project_id=project.id, media=media)
     return ConnectResult(connection, project, user, media, adopted)

@@ -117,6 +117,28 @@ def test_an_existing_project_is_never_overwritten(registry, studio, url):
             connect_project(registry, client, ConnectRequest(title="x", project_id=plain["id"], masks=True))
         connection = connect_project(registry, client, ConnectRequest(title="x", project_id=plain["id"])).connection
         assert connection.project_id == plain["id"]
+        # Another team's own interface keeps its page; only the description says whose the tasks are.
+        green = CONFIG.replace("#ff8c00", "#00ff00")
+        theirs = client.http.post("/api/projects/", {"title": "green", "label_config": green, "description": "Ours"})
+        with pytest.raises(ProjectUnusable, match="changed by hand"):
+            connect_project(registry, client, ConnectRequest(title="x", project_id=theirs["id"], show_score=True))
+        connect_project(registry, client, ConnectRequest(title="x", project_id=theirs["id"]))
+        found = client.http.get(f"/api/projects/{theirs['id']}/")
+        assert (found["label_config"], found["expert_instruction"] or "") == (green, "")
+        assert found["description"].startswith("Ours (registry ")
+        assert client.http.get("/api/dm/views/", project=theirs["id"]) == []
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_the_score_is_shown_and_hidden_again(registry, studio, url, masks):
+    with LabelStudioClient(url, read_account(studio).token) as client:
+
+        def header(**options):
+            wanted = ConnectRequest(title=f"score {masks}", masks=masks, **options)
+            project_id = connect_project(registry, client, wanted).project_id
+            return "$partly_score" in client.get_project(project_id).config
+
+        assert [header(), header(show_score=True), header(), header(show_score=False)] == [False, True, True, False]
 
 
 def test_images_on_the_web_are_seen_where_they_lie(registry, data, studio, url):
