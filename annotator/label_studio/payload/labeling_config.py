@@ -46,9 +46,9 @@ INTERFACE = """<View className="partly">
   <Style>
     .partly .partly-controls {{ display: flex; flex-wrap: wrap; align-items: center; gap: 0 14px; margin-top: -12px; }}
     .partly .partly-controls label {{ font-size: 13px; }}
-    .partly .partly-note h4 {{ color: #c0392b; margin-bottom: 12px !important; }}
-    .partly .partly-note h4:empty {{ display: none; }}
-    .partly h4 {{ margin: 0 !important; font-size: 15px !important; }}
+    .partly :is(h1, h2, h3, h4, h5) {{ margin: 0 !important; font-size: 15px !important; }}
+    .partly .partly-note :is(h1, h2, h3, h4, h5) {{ color: #c0392b !important; margin-bottom: 14px !important; }}
+    .partly .partly-note :is(h1, h2, h3, h4, h5):empty {{ display: none; }}
   </Style>
   <View className="partly-note"><Header value="$partly_note" size="4"/></View>
   <View className="partly-controls">
