@@ -46,10 +46,10 @@ class Output:
         if not self.as_json and not self._muted:
             print(text)
 
-    def confirm(self, question: str) -> bool:
-        """Ask a person; no where there is nobody to ask, and with --json."""
+    def confirm(self, question: str) -> bool | None:
+        """Ask a person; None where there is nobody to ask, and with --json."""
         if self.as_json or self._muted or not sys.stdin.isatty():
-            return False
+            return None
         import typer
 
         return typer.confirm(question, default=False, err=True)

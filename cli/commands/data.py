@@ -118,8 +118,11 @@ def import_(
     try:
         report = import_images(work.registry, request, dry_run=dry_run, progress=work.progress)
     except DataSuspicious as exc:
-        if not work.output.confirm(f"partly: {exc}\nImport it all the same?"):
+        answer = work.output.confirm(f"partly: {exc}\nImport it all the same?")
+        if answer is None:
             raise
+        if not answer:
+            raise typer.Exit(REGISTRY) from None
         request = replace(request, force=True)
         report = import_images(work.registry, request, dry_run=dry_run, progress=work.progress)
     _print_import(work, report, dry_run=dry_run)
