@@ -32,6 +32,23 @@ class CommonOptions:
     as_json: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ReviewPage:
+    """Where people review, and how they log in."""
+
+    address: str
+    username: str | None = None
+    """Of the local server's account; None where everybody has an account of their own."""
+    account_file: str | None = None
+    """Where the password is."""
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        if self.username is None:
+            return f"review at {self.address} (log in with your own account)"
+        return f"review at {self.address} (log in as {self.username}; the password is in {self.account_file})"
+
+
 class Workspace:
     """What a command works with."""
 
@@ -158,15 +175,15 @@ class Workspace:
 
         check_reachable(url, ca_file=self.settings.ca_file)
 
-    def review_address(self, client_url: str, project_id: int) -> str:
-        """Say where a project is reviewed, and how to log in; no password is ever printed."""
+    def review_page(self, url: str, project_id: int) -> ReviewPage:
+        """Say where a project is reviewed, and how to log in; no password is ever read out."""
         from annotator.label_studio.local_server import read_account
 
-        address = f"{client_url}/projects/{project_id}/data"
-        account = read_account(self.studio) if is_local_studio(client_url, self.studio) else None
+        account = read_account(self.studio) if is_local_studio(url, self.studio) else None
+        address = f"{url}/projects/{project_id}/data"
         if account is None:
-            return f"review at {address} (log in with your own account)"
-        return f"review at {address} (log in as {account.username}; the password is in {self.studio.account_file})"
+            return ReviewPage(address)
+        return ReviewPage(address, account.username, str(self.studio.account_file))
 
     def media_folder(self, url: str) -> "Path | None":
         """Return the folder that the server can serve files from, None where it is not the local one."""

@@ -308,23 +308,20 @@ def _free_port(first: int) -> int:
 
 
 def _is_healthy(url: str) -> bool:
-    # A proxy of the environment is for the world outside, not for this machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"{url}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+    return _answers(urllib.request.Request(f"{url}/health"), timeout_s=5)
 
 
 def _knows(url: str, account: Account) -> bool:
     """Say whether the server that answers is the one with this account."""
+    token = {"Authorization": f"Token {account.token}"}
+    return _answers(urllib.request.Request(f"{url}/api/current-user/whoami", headers=token), timeout_s=30)
+
+
+def _answers(request: urllib.request.Request, *, timeout_s: float) -> bool:
+    # A proxy of the environment is for the world outside, not for this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    wanted = urllib.request.Request(
-        f"{url}/api/current-user/whoami", headers={"Authorization": f"Token {account.token}"}
-    )
     try:
-        with opener.open(wanted, timeout=30) as answer:
+        with opener.open(request, timeout=timeout_s) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

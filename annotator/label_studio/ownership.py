@@ -13,7 +13,15 @@ from uuid import UUID
 
 from annotator.errors import AuthRejected, ProjectUnusable, RequestRefused
 from annotator.label_studio.client import LabelStudioClient
-from annotator.label_studio.payload.tasks import KEY, as_own, full_key, image_ids_of, key_of
+from annotator.label_studio.payload.tasks import (
+    KEY,
+    as_own,
+    full_key,
+    image_ids_of,
+    image_key_of,
+    key_of,
+    registry_suffix,
+)
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord
 from db.registry import Registry
@@ -87,14 +95,15 @@ def adopt_project(
     with registry.read() as tx:
         images = tx.images.select()
     waiting: dict[str, list[ImageRecord]] = defaultdict(list)
-    own = {key_of(as_own(task, identity)) for task in tasks if (key_of(task) or "").endswith(_suffix(identity))}
+    suffix = registry_suffix(identity)
+    own = {image_key_of(task) for task in tasks if (key_of(task) or "").endswith(suffix)}
     for image in reversed(images):
         if image.key not in own:
             waiting[_content(image.key)].append(image)
     taken = []
     for task in tasks:
         key = key_of(task)
-        if key is None or key.endswith(_suffix(identity)) or not waiting.get(_content(key)):
+        if key is None or key.endswith(suffix) or not waiting.get(_content(key)):
             continue
         taken.append((task, waiting[_content(key)].pop()))
     if dry_run:
@@ -140,10 +149,6 @@ def _keys(registry: Registry, tasks: Iterable[Mapping[str, Any]]) -> set[str]:
     ids = image_ids_of(tasks)
     with registry.read() as tx:
         return {image.key for removed in (False, True) for image in tx.images.select(ids=ids, removed=removed)}
-
-
-def _suffix(identity: str) -> str:
-    return f"-{identity[:8]}"
 
 
 def _content(key: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from annotator.errors import AuthRejected, RequestRefused
 from annotator.label_studio.client import LabelStudioClient
-from annotator.label_studio.payload.labeling_config import INSTRUCTIONS, interface, is_generated
+from annotator.label_studio.payload.labeling_config import INSTRUCTIONS, interface, is_generated, is_same
 from annotator.label_studio.payload.tasks import NOTE, READING, SECOND_READING
 
 REFUSED = (AuthRejected, RequestRefused)
@@ -108,7 +108,7 @@ def show_score(client: LabelStudioClient, project_id: int, config: str, *, masks
     if not is_generated(config):
         return False
     wanted = interface(masks=masks, show_score=score)
-    if " ".join(wanted.split()) != " ".join(config.split()):
+    if not is_same(wanted, config):
         client.http.patch(f"/api/projects/{project_id}/", {"label_config": wanted})
     return True
 

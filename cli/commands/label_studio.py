@@ -147,25 +147,15 @@ def open_(
     """Open the connected Label Studio project, and say how to log in."""
     import webbrowser
 
-    from annotator.label_studio.local_server import read_account
-
     with work.registry.read() as tx:
         connection = tx.connections.current()
     work.check_running(connection.url)
-    account = read_account(work.studio) if work.media_folder(connection.url) is not None else None
-    address = f"{connection.url}/projects/{connection.project_id}/data"
+    page = work.review_page(connection.url, connection.project_id)
     # A terminal without a screen has none to open it in.
-    opened = browser and not work.output.as_json and webbrowser.open(address)
-    document = {
-        "url": connection.url,
-        "project": connection.project_id,
-        "address": address,
-        "username": account.username if account is not None else None,
-        "account_file": str(work.studio.account_file) if account is not None else None,
-        "opened": opened,
-    }
-    work.output.document(document)
-    work.output.line(work.review_address(connection.url, connection.project_id))
+    opened = browser and not work.output.as_json and webbrowser.open(page.address)
+    where = {"url": connection.url, "project": connection.project_id}
+    work.output.document(where | document_of(page) | {"opened": opened})
+    work.output.line(str(page))
 
 
 def push(
@@ -232,7 +222,7 @@ def push(
         url = client.url
     _print_sync(work, report, dry_run=dry_run)
     with work.registry.read() as tx:
-        work.output.line(work.review_address(url, tx.connections.current().project_id))
+        work.output.line(str(work.review_page(url, tx.connections.current().project_id)))
 
 
 def pull(

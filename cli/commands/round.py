@@ -79,7 +79,7 @@ def one_round(
     work.output.document(document, (("step", "did"), [(step, _words(value)) for step, value in document.items()]))
     if not dry_run:
         with work.registry.read() as tx:
-            work.output.line(work.review_address(url, tx.connections.current().project_id))
+            work.output.line(str(work.review_page(url, tx.connections.current().project_id)))
 
 
 def _counts(report: "PullReport | PushReport") -> dict[str, Any]:

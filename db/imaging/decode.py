@@ -59,7 +59,12 @@ class ImageFacts:
     """What somebody should know about how it was read."""
 
 
-def _decode(file: ImageFile | Path, data: bytes) -> Image.Image:
+def decode_upright(file: ImageFile | Path, data: bytes) -> Image.Image:
+    """Decode a file as it is stored, upright: its own mode, palette and depth.
+
+    Raises:
+        ImageUnreadable: it is missing, empty, not an image, or cut short.
+    """
     return _decode_sized(file, data)[0]
 
 
@@ -211,19 +216,10 @@ def read_image(file: ImageFile | Path) -> NDArray[np.uint8]:
         except dicom.DicomUnusable as exc:
             raise ImageUnreadable(where, str(exc)) from exc
         return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
-    image = _decode(where, data)
+    image = decode_upright(where, data)
     if image.mode in DEEP:
         return np.repeat(stretched(np.asarray(image))[:, :, None], 3, axis=2)
     return np.asarray(image.convert("RGB"), dtype=np.uint8)
-
-
-def decode_upright(file: ImageFile | Path, data: bytes) -> Image.Image:
-    """Decode a file as it is stored, upright: its own mode, palette and depth.
-
-    Raises:
-        ImageUnreadable: it is missing, empty, not an image, or cut short.
-    """
-    return _decode(file, data)
 
 
 def png_from_mask(mask_HW: NDArray[np.bool_]) -> bytes:

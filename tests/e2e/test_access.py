@@ -203,3 +203,18 @@ def test_objects_in_a_bucket_are_signed_by_the_server_or_copied(registry, data, 
     server.stop()
     with registry.read() as tx:
         assert len(tx.images.select(supervision=Supervision.PARTLY)) == 6
+
+
+def test_open_says_where_to_review_and_how_to_log_in(partly, studio, monkeypatch):
+    monkeypatch.setenv("PARTLY_STUDIO_HOME", str(studio.home))
+    partly("init")
+    assert "not connected" in partly("open", "--no-browser", expect=4).stderr
+    project = partly("connect", "--title", "to be opened", "--json")["project"]
+    found = partly("open", "--json")
+    account = read_account(studio)
+    assert (found["project"], found["username"], found["opened"]) == (project, account.username, False)
+    assert found["address"] == f"{studio_status(studio).url}/projects/{project}/data"
+    said = partly("open", "--no-browser").stdout
+    assert found["address"] in said
+    assert str(studio.account_file) in said
+    assert account.password not in said

@@ -11,6 +11,7 @@ from db.imaging.decode import SUFFIXES
 from db.records import Split
 
 SPLITS = {"train": Split.TRAIN, "val": Split.VAL, "valid": Split.VAL, "validation": Split.VAL, "test": Split.TEST}
+"""What folders of splits are called."""
 OUTSIDE = "the link points outside the data set's folder"
 
 

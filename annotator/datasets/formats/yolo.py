@@ -21,7 +21,7 @@ import yaml
 from annotator.datasets.formats.companions import read_text
 from annotator.datasets.formats.entries import BadEntry, Drawing, Entry, Folder, Listing, Refusal
 from annotator.datasets.formats.export_set import SIDECAR, ExportImage, ExportSet, read_sidecar, write_sidecar
-from annotator.datasets.formats.folders import OUTSIDE
+from annotator.datasets.formats.folders import OUTSIDE, SPLITS
 from annotator.errors import DataUnreadable
 from db.errors import InvalidArgument
 from db.imaging.decode import SUFFIXES
@@ -29,7 +29,6 @@ from db.records import Box, LocationStatus, Split
 
 DATA_FILES = ("data.yaml", "data.yml", "dataset.yaml")
 NAME_FILES = ("classes.txt", "obj.names")
-SPLITS = {"train": Split.TRAIN, "val": Split.VAL, "valid": Split.VAL, "validation": Split.VAL, "test": Split.TEST}
 NO_CLASS = "class not known"
 NO_LABELS = frozenset(
     {"classes.txt", "train.txt", "val.txt", "valid.txt", "validation.txt", "test.txt", "readme.txt"}

@@ -38,9 +38,14 @@ def image_key_of(task: Mapping[str, Any]) -> str:
     return "-".join((key_of(task) or "").split("-")[:2])
 
 
+def registry_suffix(registry_id: str) -> str:
+    """Return how the keys of a registry's tasks end."""
+    return f"-{registry_id[:8]}"
+
+
 def full_key(image: ImageRecord, registry_id: str) -> str:
     """Write the key of an image's task: its number, its content, and the registry that the number is from."""
-    return f"{image.key}-{registry_id[:8]}"
+    return image.key + registry_suffix(registry_id)
 
 
 def as_own(task: Mapping[str, Any], registry_id: str | None) -> dict[str, Any]:
@@ -49,10 +54,9 @@ def as_own(task: Mapping[str, Any], registry_id: str | None) -> dict[str, Any]:
     A key without a registry is from an older version.
     """
     key = key_of(task)
-    suffix = f"-{(registry_id or '')[:8]}"
-    if key is None or not registry_id or key.count("-") != 2 or not key.endswith(suffix):
+    if key is None or not registry_id or key.count("-") != 2 or not key.endswith(registry_suffix(registry_id)):
         return dict(task)
-    return {**task, "data": {**task["data"], KEY: key.removesuffix(suffix)}}
+    return {**task, "data": {**task["data"], KEY: image_key_of(task)}}
 
 
 def score_text(score: float | None) -> str | None:
@@ -76,7 +80,7 @@ def with_registry(task: Mapping[str, Any], registry_id: str | None) -> dict[str,
     key = key_of(task)
     if key is None or not registry_id or key.count("-") != 1:
         return dict(task)
-    return {**task, "data": {**task["data"], KEY: f"{key}-{registry_id[:8]}"}}
+    return {**task, "data": {**task["data"], KEY: key + registry_suffix(registry_id)}}
 
 
 def is_of_another(task: Mapping[str, Any]) -> bool:

@@ -158,7 +158,7 @@ def _mark(
 
 def _siblings(registry: Registry, connection: ConnectionRecord, changed: ChangedTasks) -> list[int]:
     """List the other tasks of images that have several: what was said of an image is looked at together."""
-    if changed.complete:
+    if changed.complete or not changed.tasks:
         return []
     listed = {int(task["id"]) for task in changed.tasks}
     with registry.read() as tx:
