@@ -30,7 +30,8 @@ import psycopg
 from limits import Row, print_limits
 from PIL import Image
 
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from db.imaging.files import ImageFile
 from db.records import (
     Box,

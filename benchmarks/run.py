@@ -19,7 +19,8 @@ import torch
 from limits import print_limits
 from PIL import Image
 
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from annotator.datasets.phantoms import write_phantoms
 from db.progress import SilentProgress
 from db.registry import create_registry

@@ -19,7 +19,7 @@ import numpy as np
 from limits import print_limits
 from PIL import Image
 
-from annotator.datasets.import_images import ImportRequest
+from annotator.datasets.import_request import ImportRequest
 from annotator.label_studio.pull.plan import PullRequest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))

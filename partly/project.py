@@ -8,7 +8,7 @@ from cli.context import CommonOptions, Workspace
 
 if TYPE_CHECKING:
     from annotator.datasets.export_images import ExportReport
-    from annotator.datasets.import_images import ImportReport
+    from annotator.datasets.import_report import ImportReport
     from annotator.label_studio.pull.plan import PullReport
     from annotator.label_studio.push.push_images import PushReport
     from cli.workflows.round import RoundResult
@@ -133,7 +133,8 @@ class Project:
             dry_run: read and check everything, write nothing.
             options: further fields of `annotator.datasets.import_images.ImportRequest`.
         """
-        from annotator.datasets.import_images import ImportRequest, import_images
+        from annotator.datasets.import_images import import_images
+        from annotator.datasets.import_request import ImportRequest
 
         request = ImportRequest(path, layout, **{"author": self._work.user, **options})
         return import_images(self._work.registry, request, dry_run=dry_run, progress=self._work.progress)

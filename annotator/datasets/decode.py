@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.datasets.formats.entries import BadEntry, Drawing, Entry, Refusal, unexpected
 from annotator.datasets.formats.names import InputFormat
 from annotator.datasets.formats.recognise import recognise
 from annotator.datasets.formats.supported import read_layout
+from annotator.datasets.listing.entries import BadEntry, Drawing, Entry, Refusal, unexpected
 from db.errors import ImageUnreadable
 from db.imaging.decode import ImageFacts, png_from_mask, read_facts
 from db.imaging.files import ImageFile
@@ -49,23 +49,24 @@ def open_entry(
     """
     file = ImageFile.at(entry.path, cache=cache)
     if (problem := _unstorable(entry)) is not None:
-        return Refusal(entry.name.encode("utf-8", "backslashreplace").decode(), problem)
+        return Refusal(entry.name.encode("utf-8", "backslashreplace").decode(), problem, entry.counts)
     try:
         facts = read_facts(file, fresh=True)
     except ImageUnreadable as exc:
-        return Refusal(entry.name, exc.reason)
+        return Refusal(entry.name, exc.reason, entry.counts)
     except Exception as exc:
-        return Refusal(entry.name, unexpected(exc))
+        return Refusal(entry.name, unexpected(exc), entry.counts)
     if len(facts) > 1 and entry.has_location:
-        return Refusal(entry.name, f"it has {len(facts)} frames; say which one a box belongs to: {entry.name}#frame=0")
+        reason = f"it has {len(facts)} frames; say which one a box belongs to: {entry.name}#frame=0"
+        return Refusal(entry.name, reason, entry.counts)
     try:
         read = functools.partial(_mask_of, cache=cache, background=mask_background)
         return [_new_image(entry, file, one, read, origin) for one in facts]
     except BadEntry as exc:
-        return Refusal(entry.name, str(exc))
+        return Refusal(entry.name, str(exc), entry.counts)
     except Exception as exc:
         # Decoders raise what they like; whatever one file holds, the others are read.
-        return Refusal(entry.name, unexpected(exc))
+        return Refusal(entry.name, unexpected(exc), entry.counts)
 
 
 def _unstorable(entry: Entry) -> str | None:
@@ -110,6 +111,8 @@ def _new_image(entry: Entry, file: ImageFile, facts: ImageFacts, read: MaskReade
 
 def _location(entry: Entry, width: int, height: int, read: MaskReader) -> Location | None:
     if entry.is_empty:
+        if entry.mask_paths and _united(entry.mask_paths, width, height, read).any():
+            raise BadEntry("it is said to be empty, but its mask shows something")
         return Location(LocationStatus.EMPTY)
     drawing = entry.draw(width, height) if entry.draw is not None else Drawing(entry.boxes)
     for box in drawing.boxes:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from annotator.datasets.formats.export_set import ExportImage, ExportSet, write_json
+from annotator.datasets.export_set import ExportImage, ExportSet, write_json
 from annotator.datasets.formats.names import ImagesIn, OutputFormat
 from annotator.datasets.formats.supported import WRITERS
 from annotator.datasets.formats.voc import IMAGES as VOC_IMAGES

@@ -5,14 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from annotator.datasets.formats.entries import Entry
+from annotator.datasets.listing.entries import Entry
+from annotator.datasets.listing.image_class import NOT_CLASSES
 
-NOT_CLASSES = frozenset(
-    {"image", "images", "img", "imgs", "jpegimages", "mask", "masks", "label", "labels", "annotation", "annotations"}
-    | {"segmentation", "segmentations", "segmentationclass", "ground_truth", "groundtruth", "gt", "data", "dataset"}
-    | {"train", "training", "val", "valid", "validation", "test", "testing"}
-)
-"""What folders of data sets are called, and hardly any class."""
 MASK_WORD = re.compile(r"[_\- .](mask|seg|segmentation|gt|groundtruth|ground_truth|label)s?[_\- .]?\d*$", re.IGNORECASE)
 """How the name of a mask file goes on after the name of its image."""
 MASK_FOLDERS = frozenset(

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.payload.labeling_config import NO_LESION, regions_in, result_from_boxes, result_from_verdict
-from annotator.label_studio.payload.percent import box_from_percent
 from annotator.label_studio.payload.tasks import image_key_of
+from annotator.shapes.percent import box_from_percent
 from db.imaging.geometry import boxes_iou
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, Location

@@ -13,9 +13,10 @@ from random import Random
 from typing import Any
 
 from annotator.datasets.decode import open_entry
-from annotator.datasets.formats.entries import Entry, Listing, Refusal
 from annotator.datasets.formats.supported import read_layout
-from annotator.datasets.import_images import ImportRequest, import_listing
+from annotator.datasets.import_images import import_listing
+from annotator.datasets.import_request import ImportRequest
+from annotator.datasets.listing.entries import Entry, Listing, Refusal
 from annotator.datasets.phantoms import write_phantoms
 from annotator.errors import LabelStudioError
 from annotator.label_studio.client import LabelStudioClient
@@ -145,7 +146,7 @@ def _narrator(progress: Progress) -> Callable[[str], None]:
 def register(registry: Registry, listing: Listing, *, seed: int, progress: Progress) -> dict[str, Truth]:
     """Register the data with a quarter of its locations, and return what the simulated person knows of the rest."""
     entries = hold_back(listing.entries, share=HELD_BACK, seed=seed)
-    held = Listing(entries, listing.refusals, listing.warnings)
+    held = Listing(entries, listing.refusals, warnings=listing.warnings)
     request = ImportRequest("demo", "csv", keep_locations=KEPT_LOCATIONS, seed=seed)
     import_listing(registry, held, request, progress=progress)
     split_images(registry, val=0.15 * (1 - HELD_BACK), seed=seed)

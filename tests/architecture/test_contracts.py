@@ -14,7 +14,7 @@ PACKAGES = ("annotator", "cli", "db", "learner", "partly")
 PLANTED = {
     "annotator/datasets/planted.py": (
         "import sqlalchemy\nimport httpx\nimport db.tables\nimport starlette\nimport typer\n"
-        "import annotator.label_studio.payload.percent\n"
+        "import annotator.label_studio.payload.tasks\n"
     ),
     "annotator/label_studio/payload/planted.py": "import annotator.label_studio.client\n",
     "learner/inference/planted.py": (

@@ -10,7 +10,8 @@ import httpx
 import pytest
 import trustme
 
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from annotator.datasets.phantoms import write_phantoms
 from annotator.errors import AuthRejected, ConnectionFailed, ProjectUnusable
 from annotator.label_studio.client import LabelStudioClient

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from annotator.datasets.phantoms import write_phantoms
 from annotator.errors import LabelStudioError
 from annotator.label_studio.client import LabelStudioClient

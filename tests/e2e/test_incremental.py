@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from annotator.datasets.phantoms import write_phantoms
 from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.payload.labeling_config import NO_LESION, result_from_boxes, result_from_verdict

@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from annotator.datasets.decode import open_data_set
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from annotator.errors import AuthRejected, ConnectionFailed, ProjectUnusable, StudioFailed
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import ConnectRequest, connect_project

@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from annotator.errors import ProjectUnusable
 from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.ownership import adopt_project, identity_of

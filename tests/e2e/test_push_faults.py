@@ -7,7 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from annotator.datasets.phantoms import write_phantoms
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import ConnectRequest, connect_project

@@ -12,7 +12,8 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.pool import StaticPool
 from typer.testing import CliRunner
 
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from annotator.datasets.phantoms import write_phantoms
 from cli.main import app
 from db.engine import _begin_sqlite

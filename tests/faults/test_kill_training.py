@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from db.curation.splitting import split_images
 from db.registry import create_registry
 from learner.checkpoint import load_checkpoint

@@ -11,7 +11,8 @@ from typing import Any
 
 from PIL import Image
 
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from annotator.label_studio.client import ProjectTotals
 from annotator.label_studio.push.plan import PushRequest
 from db.history.retraction import retract_labels

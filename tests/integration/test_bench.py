@@ -3,7 +3,8 @@
 import pytest
 
 import learner.training.train
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from db.curation.splitting import split_images
 from db.errors import InvalidArgument
 from db.records import RunStatus

@@ -4,7 +4,8 @@ import pytest
 import torch
 from PIL import Image
 
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from db.curation.splitting import split_images
 from db.errors import InvalidArgument
 from learner.errors import DataInvalid

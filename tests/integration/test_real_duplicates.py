@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from db.curation.doctor import find_problems
 from db.imaging.fingerprints import (
     NEAR_CORRELATION,

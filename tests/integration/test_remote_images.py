@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from annotator.datasets.export_images import ExportRequest
-from annotator.datasets.import_images import ImportRequest
+from annotator.datasets.import_request import ImportRequest
 
 pytest.importorskip("s3fs")
 moto_server = pytest.importorskip("moto.server")

@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from db.curation.splitting import split_images
 from db.records import Split
 from learner.config import make_config

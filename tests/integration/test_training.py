@@ -10,7 +10,8 @@ import torch
 
 import learner.training.train
 from annotator.datasets.decode import open_data_set
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from db.records import LocationSource, NewLabel, RunStatus, Split, Supervision
 from db.registry import create_registry
 from learner.checkpoint import load_checkpoint

@@ -8,8 +8,10 @@ import re
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
-from annotator.datasets.formats.entries import Entry, Folder, Listing, Refusal
-from annotator.datasets.formats.folders import OUTSIDE
+from annotator.datasets.formats.folders import NO_FOLDER, OUTSIDE, ignored
+from annotator.datasets.listing.entries import Counts, Entry, Listing, Part
+from annotator.datasets.listing.folder import Folder
+from annotator.datasets.listing.options import PLAIN, ReadOptions
 from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
 from db.imaging.files import ImageFile
@@ -17,38 +19,44 @@ from db.imaging.files import ImageFile
 MASK = re.compile(r"(?P<image>.+)_mask(?:_(?P<number>\d+))?")
 
 
-def read(path: str | Path, images: Folder | None = None) -> Listing:
+def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     """List the images of class folders with their masks.
 
     Raises:
         DataUnreadable: the folder is missing or holds no folder with images.
     """
-    folder = images or Folder(path)
+    folder = options.images or Folder(path)
     listing = Listing()
-    pictures: dict[str, ImageFile] = {}
+    images: dict[str, ImageFile] = {}
     masks: dict[str, list[tuple[int, str, ImageFile]]] = defaultdict(list)
-    for name in folder.names():
+    names = folder.names()
+    for name in names:
         pure = PurePosixPath(name)
-        if len(pure.parts) < 2:
-            continue
         if pure.suffix.lower() not in SUFFIXES:
-            listing.warnings.append(f"{name}: not an image by its name, ignored")
             continue
-        file = folder.file(name)
-        if file is None:
-            listing.refusals.append(Refusal(name, OUTSIDE))
-        elif match := MASK.fullmatch(pure.stem):
+        match = MASK.fullmatch(pure.stem)
+        counts = Counts(masks=1) if match else Counts(images=1)
+        listing.found(counts)
+        if len(pure.parts) < 2:
+            listing.leave(Part.MASKS if match else Part.IMAGES, name, NO_FOLDER)
+        elif (file := folder.file(name)) is None:
+            listing.refuse(name, OUTSIDE, counts)
+        elif match:
             masks[str(pure.with_name(match["image"]))].append((int(match["number"] or 0), name, file))
         else:
-            pictures[name] = file
-    for name, file in pictures.items():
+            images[name] = file
+    for name, file in images.items():
         own = sorted(masks.pop(str(PurePosixPath(name).with_suffix("")), []))
         mask_paths = tuple(mask for _, _, mask in own)
-        listing.entries.append(
-            Entry(name=name, path=file, class_name=PurePosixPath(name).parent.name, mask_paths=mask_paths)
-        )
+        class_name = PurePosixPath(name).parent.name
+        entry = Entry(name=name, path=file, class_name=class_name, mask_paths=mask_paths, masks=len(mask_paths))
+        listing.entries.append(entry)
     for orphans in masks.values():
-        listing.warnings.extend(f"{name}: a mask without an image, ignored" for _, name, _ in orphans)
+        for _, name, _ in orphans:
+            listing.leave(Part.MASKS, name, "no image belongs to this mask; it was not used")
+    listing.warnings += ignored(
+        [name for name in names if "/" in name and PurePosixPath(name).suffix.lower() not in SUFFIXES]
+    )
     if not listing.entries and not listing.refusals:
         raise DataUnreadable(f"{folder}: no images found; expected {folder}/CLASS/IMAGE.png and IMAGE_mask.png")
     return listing

@@ -12,47 +12,44 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.datasets.formats.entries import (
-    BadEntry,
-    Drawing,
-    Entry,
-    Folder,
-    Listing,
-    Refusal,
-    parent_of,
-    read_data_file,
-    unexpected,
-)
-from annotator.datasets.formats.export_set import ExportImage, ExportSet, facts_of, masks_by_box, number, write_json
+from annotator.datasets.export_set import ExportImage, ExportSet, facts_of, masks_by_box, number, write_json
+from annotator.datasets.listing.drawing import check_size, read_number, used_outlines
+from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part, unexpected
+from annotator.datasets.listing.folder import Folder, images_beside, parent_of, read_data_file
+from annotator.datasets.listing.image_class import image_class
+from annotator.datasets.listing.options import PLAIN, ReadOptions
 from annotator.errors import DataUnreadable
 from db.imaging.geometry import boxes_from_mask
 from db.records import Box, LocationStatus, Split
 
 FILE_NAME = "annotations.json"
 IMAGES = "images"
+NO_CLASS = "class not known"
 SAMPLE = 1000
 """Images that are looked for to find out which folder their names count from."""
 
 
-def read(path: str | Path, images: Folder | None = None) -> Listing:
+def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     """List the images of a COCO JSON file.
 
     Args:
         path: the file, or a folder that holds annotations.json or a single JSON file.
-        images: what file names are relative to; by default the file's folder, or `images` in it where that is.
+        options: what file names are relative to (by default the file's folder, or `images` in it where that is), and
+            what categories mean.
 
     Raises:
         DataUnreadable: no such file, or it is not COCO.
     """
     file = _listing_file(path)
     document = _parse(file)
-    folder = images or _image_folder(parent_of(file), document)
+    folder = options.images or _image_folder(parent_of(file), document)
     categories = {
         _id(item.get("id")): str(item["name"]) for item in document["categories"] if "id" in item and "name" in item
     }
@@ -61,43 +58,81 @@ def read(path: str | Path, images: Folder | None = None) -> Listing:
     for annotation in document["annotations"]:
         annotations[_id(annotation.get("image_id"))].append(annotation)
     claimed = Counter(_id(item.get("id")) for item in document["images"])
+    splits = sum(_split(_facts(item)) is not None for item in document["images"])
+    outlined = sum(_is_outlined(annotation) for annotation in document["annotations"])
+    listing.found(Counts(len(document["images"]), len(document["annotations"]), outlined, splits))
     silent = 0
+    listed: set[Any] = set()
     for item in document["images"]:
-        name = str(item.get("file_name") or "")
         number = _id(item.get("id"))
-        own = annotations.pop(number, []) if claimed[number] == 1 else []
-        try:
-            if claimed[number] > 1:
-                raise BadEntry(
-                    f"{claimed[number]} images have the id {number!r}; nobody can say whose the annotations are"
-                )
-            own = _without_twins(own, name, listing)
-            entry = _entry(item, own, categories, folder, by_name=images is not None)
-        except BadEntry as exc:
-            listing.refusals.append(Refusal(name or f"image {item.get('id')}", str(exc)))
-            continue
-        except Exception as exc:
-            # Whatever one item holds, the others are read.
-            listing.refusals.append(Refusal(name or f"image {item.get('id')}", unexpected(exc)))
-            continue
-        outlined = sum(bool(annotation.get("segmentation")) for annotation in own)
-        if 0 < outlined < len(own):
-            listing.warnings.append(
-                f"{name}: {len(own) - outlined} of its {len(own)} annotations have no segmentation, so its mask is not "
-                "used; the boxes are"
-            )
-        listing.entries.append(entry)
-        silent += not entry.has_location and "partly" not in item
+        # Of several images with one id, the first takes the annotations into its refusal.
+        own = annotations.get(number, []) if number not in listed else []
+        listed.add(number)
+        entry = _read_image(item, own, claimed[number], categories, folder, options, listing)
+        silent += entry is not None and not entry.has_location and "partly" not in item
     if silent:
         listing.warnings.append(
             f"{silent} images have no annotation; COCO does not say whether somebody looked, so their location counts "
             "as unknown"
         )
     for image_id, orphans in annotations.items():
-        if claimed[image_id] > 1:
-            continue
-        listing.warnings.append(f"{len(orphans)} annotations of image {image_id}, which is not listed, are ignored")
+        if image_id not in claimed:
+            reason = "it belongs to an image that is not listed"
+            for annotation in orphans:
+                listing.leave(Part.LABELS, f"annotation {annotation.get('id')} of image {image_id}", reason)
+            listing.leave(Part.MASKS, f"image {image_id}", reason, sum(map(_is_outlined, orphans)))
+    unlisted = images_beside(folder, [entry.path for entry in listing.entries])
+    listing.found(Counts(images=len(unlisted)))
+    for name in unlisted:
+        listing.leave(Part.IMAGES, name, f"not listed in {PurePosixPath(str(file)).name}")
     return listing
+
+
+def _read_image(
+    item: Mapping[str, Any],
+    annotations: Sequence[Mapping[str, Any]],
+    same_id: int,
+    categories: Mapping[Any, str],
+    folder: Folder,
+    options: ReadOptions,
+    listing: Listing,
+) -> Entry | None:
+    """Read one image into the listing; returns its entry, None if it is refused."""
+    name = str(item.get("file_name") or "")
+    said = int(_split(_facts(item)) is not None)
+    counts = Counts(1, len(annotations), sum(map(_is_outlined, annotations)), said)
+    try:
+        if same_id > 1:
+            raise BadEntry(f"{same_id} images have the id {item.get('id')!r}; nobody can say whose the annotations are")
+        kept = _without_twins(annotations, name, listing)
+        entry = _entry(item, kept, categories, folder, options)
+    except BadEntry as exc:
+        listing.refuse(name or f"image {item.get('id')}", exc, counts)
+        return None
+    except Exception as exc:
+        # Whatever one item holds, the others are read.
+        listing.refuse(name or f"image {item.get('id')}", unexpected(exc), counts)
+        return None
+    outlined = sum(map(_is_outlined, kept))
+    used = used_outlines(outlined, len(kept), name, listing)
+    twins = len(annotations) - len(kept)
+    listing.leave(Part.MASKS, name, "it repeats an earlier outline", counts.masks - outlined)
+    entry = replace(entry, labels=counts.labels - twins, masks=used)
+    listing.entries.append(entry)
+    return entry
+
+
+def _is_outlined(annotation: Mapping[str, Any]) -> bool:
+    """Say whether an annotation has a segmentation that says more than its box."""
+    try:
+        return bool(_shape(annotation)[1])
+    except (BadEntry, TypeError):
+        return bool(annotation.get("segmentation"))
+
+
+def _facts(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    said = item.get("partly")
+    return said if isinstance(said, dict) else {}
 
 
 def _id(value: Any) -> Any:
@@ -113,7 +148,7 @@ def _without_twins(annotations: Sequence[Mapping[str, Any]], name: str, listing:
         kept.setdefault(json.dumps(said, sort_keys=True), annotation)
     if len(kept) < len(annotations):
         repeated = len(annotations) - len(kept)
-        listing.warnings.append(f"{name}: {repeated} annotations repeat an earlier one; each counts once")
+        listing.leave(Part.LABELS, name, "an annotation repeats an earlier one; each counts once", repeated)
     return list(kept.values())
 
 
@@ -161,21 +196,12 @@ def _entry(
     annotations: Sequence[Mapping[str, Any]],
     categories: Mapping[Any, str],
     folder: Folder,
-    *,
-    by_name: bool,
+    options: ReadOptions,
 ) -> Entry:
-    """Describe an image.
-
-    Args:
-        item: the image.
-        annotations: its annotations.
-        categories: names by id.
-        folder: what file names count from.
-        by_name: the folder was named by a person, so an image may lie in it under the end of its file_name alone.
-    """
     name = str(item.get("file_name") or "")
     file = folder.file(name)
-    if by_name and (file is None or not file.exists()):
+    # A person named the folder, so an image may lie in it under the end of its file_name alone.
+    if options.images is not None and (file is None or not file.exists()):
         last = folder.file(name.replace("\\", "/").rpartition("/")[2])
         file = last if last is not None and last.exists() else file
     if file is None:
@@ -184,24 +210,18 @@ def _entry(
             if name
             else "it has no file_name"
         )
-    said = item.get("partly")
-    facts: Mapping[str, Any] = said if isinstance(said, dict) else {}
+    facts = _facts(item)
     named = {_id(annotation.get("category_id")) for annotation in annotations}
     if unknown := named - set(categories):
         raise BadEntry(f"an annotation has category_id {unknown.pop()!r}, which is not in the list of categories")
-    classes = {categories[number] for number in named}
-    if len(classes) > 1:
-        raise BadEntry(f"its annotations name several classes ({', '.join(sorted(classes))}); an image has one class")
+    classes = {categories[number] for number in named} - {NO_CLASS}
+    class_name = image_class(classes, name=name, options=options, said=_text(facts, "class"), what="annotations")
     shapes = [_shape(annotation) for annotation in annotations]
-    size = [_number(item.get(side)) for side in ("width", "height")]
+    size = [read_number(item.get(side)) for side in ("width", "height")]
 
     def draw(width: int, height: int) -> Drawing:
         # 0 x 0 is how some programs say that they do not know.
-        if None not in size and size != [0, 0] and size != [width, height]:
-            raise BadEntry(
-                f"the COCO file says {size[0]:g}x{size[1]:g}, the upright image is {width}x{height}; its boxes may "
-                "belong to another file or to the image before it was rotated"
-            )
+        check_size(size, width, height, by="the COCO file")
         masks = [mask for _, segmentation in shapes if (mask := _mask(segmentation, width, height)) is not None]
         whole = np.logical_or.reduce(masks) if len(masks) == len(shapes) else None
         return Drawing(tuple(box or _extent(segmentation, width, height) for box, segmentation in shapes), whole)
@@ -209,9 +229,9 @@ def _entry(
     return Entry(
         name=name,
         path=file,
-        class_name=classes.pop() if classes else _text(facts, "class"),
+        class_name=class_name,
         group=_text(facts, "group"),
-        split=_split(_text(facts, "split")),
+        split=_split(facts),
         is_empty=not annotations and facts.get("location") == LocationStatus.EMPTY,
         draw=draw if annotations else None,
     )
@@ -221,15 +241,9 @@ def _text(facts: Mapping[str, Any], key: str) -> str | None:
     return str(facts[key]) if facts.get(key) else None
 
 
-def _split(value: str | None) -> Split | None:
+def _split(facts: Mapping[str, Any]) -> Split | None:
+    value = _text(facts, "split")
     return Split(value) if value in set(Split) else None
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
 
 
 def _extent(segmentation: Any, width: int, height: int) -> Box:
@@ -334,7 +348,7 @@ def write(export: ExportSet, folder: Path) -> list[Path]:
             )
     listed = [{"id": n, "name": name, "supercategory": ""} for name, n in categories.items()]
     if any(annotation["category_id"] == 0 for annotation in annotations):
-        listed.insert(0, {"id": 0, "name": "class not known", "supercategory": ""})
+        listed.insert(0, {"id": 0, "name": NO_CLASS, "supercategory": ""})
     write_json(folder / FILE_NAME, {"images": images, "annotations": annotations, "categories": listed})
     return [folder / FILE_NAME]
 

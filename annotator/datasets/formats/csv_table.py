@@ -14,8 +14,12 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from annotator.datasets.formats.entries import BadEntry, Entry, Folder, Listing, Refusal, parent_of, read_data_file
-from annotator.datasets.formats.export_set import ExportSet, facts_of, number
+from annotator.datasets.export_set import ExportSet, facts_of, number
+from annotator.datasets.formats.names import BoxesAs
+from annotator.datasets.listing.entries import BadEntry, Counts, Entry, Listing, Part
+from annotator.datasets.listing.folder import Folder, images_beside, parent_of, read_data_file
+from annotator.datasets.listing.image_class import image_class
+from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
 from annotator.errors import DataUnreadable
 from db.imaging.files import ImageFile, is_uri
 from db.records import Box, Split
@@ -30,39 +34,54 @@ NOT_GIVEN = frozenset({"nan", "none", "null", "n/a", "na", "<na>", "nat"})
 Row = Mapping[str, Any]
 
 
-def read(path: str | Path, images: Folder | None = None) -> Listing:
+def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     """List the images of a labels.csv.
 
     Args:
         path: the file, or the folder that holds labels.csv; a URI works too.
-        images: what the names are relative to, by default the file's own folder.
+        options: what the names are relative to (by default the file's own folder), and where classes come from.
 
     Raises:
-        DataUnreadable: no such file, it is not text, or it has no `image` column.
+        DataUnreadable: no such file, it is not text, or it lacks a column.
     """
     place = _listing_file(path)
     file = PurePosixPath(str(place))
-    folder = images or Folder(parent_of(place))
-    rows, listing = _read_rows(place)
+    folder = options.images or Folder(parent_of(place))
+    rows, listing = _read_rows(place, options)
     by_image: dict[str, list[tuple[int, Row]]] = defaultdict(list)
     spelled: dict[str, str] = {}
     for line, row in rows:
         if row.get("image"):
             by_image[_one_spelling(folder, row["image"], spelled)].append((line, row))
         elif any(row.values()):
-            listing.refusals.append(Refusal(f"{file.name} line {line}", "the image column is empty"))
+            counts = replace(_counts([row]), images=0)
+            listing.found(counts)
+            listing.refuse(f"{file.name} line {line}", "the image column is empty", counts)
     for name, group in by_image.items():
-        line = group[0][0]
+        line, own = group[0][0], [row for _, row in group]
+        counts = _counts(own)
+        listing.found(counts)
         try:
-            entry = _entry_from_rows(folder, name, [row for _, row in group])
-            twins = len(entry.boxes) - len(dict.fromkeys(entry.boxes))
-            if twins:
-                listing.warnings.append(f"{name}: {twins} of its boxes repeat an earlier one; each counts once")
-                entry = replace(entry, boxes=tuple(dict.fromkeys(entry.boxes)))
-            listing.entries.append(entry)
+            entry = _entry_from_rows(folder, name, own, options)
         except BadEntry as exc:
-            listing.refusals.append(Refusal(name, f"{exc} ({file.name} line {line})"))
+            listing.refuse(name, f"{exc} ({file.name} line {line})", counts)
+            continue
+        twins = len(entry.boxes) - len(dict.fromkeys(entry.boxes))
+        listing.leave(Part.LABELS, name, "a box repeats an earlier one; each counts once", twins)
+        entry = replace(entry, boxes=tuple(dict.fromkeys(entry.boxes)), labels=counts.labels - twins)
+        listing.entries.append(replace(entry, masks=counts.masks, splits=counts.splits))
+    used = [file for entry in listing.entries for file in (entry.path, *entry.mask_paths)]
+    unlisted = images_beside(folder, used)
+    listing.found(Counts(images=len(unlisted)))
+    for name in unlisted:
+        listing.leave(Part.IMAGES, name, f"not listed in {file.name}")
     return listing
+
+
+def _counts(rows: list[Row]) -> Counts:
+    """Count what the rows of an image say."""
+    masks, splits = (sum(bool(row.get(column)) for row in rows) for column in ("mask", "split"))
+    return Counts(1, len(rows), masks, splits)
 
 
 def _one_spelling(folder: Folder, name: str, spelled: dict[str, str]) -> str:
@@ -77,7 +96,7 @@ def _listing_file(path: str | Path) -> str | Path:
     return Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
 
 
-def _read_rows(place: str | Path) -> tuple[list[tuple[int, Row]], Listing]:
+def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[tuple[int, Row]], Listing]:
     listing = Listing()
     name = PurePosixPath(str(place)).name
     if not is_uri(str(place)) and not Path(place).is_file():
@@ -91,11 +110,16 @@ def _read_rows(place: str | Path) -> tuple[list[tuple[int, Row]], Listing]:
             found = ", ".join(names) or "nothing"
             raise DataUnreadable(f"{place}: expected columns {', '.join(COLUMNS)}; found {found}")
         reader.fieldnames = names
-        unknown = [title for title in names if title and title not in COLUMNS]
+        columns: tuple[str, ...] = COLUMNS
+        if options.class_from not in (None, FROM_FOLDER):
+            columns = (*COLUMNS, str(options.class_from))
+            if options.class_from not in names:
+                raise DataUnreadable(f"{place}: there is no column {options.class_from!r}; found {', '.join(names)}")
+        unknown = [title for title in names if title and title not in columns]
         if unknown:
             listing.warnings.append(f"{name}: unknown column ignored: {', '.join(unknown)}")
         rows: list[tuple[int, Row]] = [
-            (reader.line_num, {title: _cell(row, title) for title in COLUMNS if title in names}) for row in reader
+            (reader.line_num, {title: _cell(row, title) for title in columns if title in names}) for row in reader
         ]
     except (UnicodeDecodeError, csv.Error) as exc:
         raise DataUnreadable(f"{place}: cannot be read as a UTF-8 CSV file ({exc})") from exc
@@ -122,7 +146,7 @@ def _cell(row: Row, title: str) -> str:
     return value if title in {"image", "mask"} and value.strip() else value.strip()
 
 
-def _entry_from_rows(folder: Folder, name: str, rows: list[Row]) -> Entry:
+def _entry_from_rows(folder: Folder, name: str, rows: list[Row], options: ReadOptions) -> Entry:
     path = _file(folder, name)
     if path is None:
         raise BadEntry("the path points outside the data set's folder")
@@ -136,13 +160,23 @@ def _entry_from_rows(folder: Folder, name: str, rows: list[Row]) -> Entry:
     return Entry(
         name=name,
         path=path,
-        class_name=_agreed(rows, "class"),
+        class_name=_class_from_rows(rows, name, options),
         group=_agreed(rows, "group"),
         split=_split_from_rows(rows),
         mask_paths=(mask_path,) if mask_path is not None else (),
         boxes=boxes,
         is_empty=_is_empty(rows, has_location=bool(boxes) or mask_path is not None),
     )
+
+
+def _class_from_rows(rows: list[Row], name: str, options: ReadOptions) -> str | None:
+    """Return an image's class: with boxes that carry names, only rows without a box speak of the image."""
+    if options.class_from not in (None, FROM_FOLDER):
+        return _agreed(rows, str(options.class_from))
+    if options.class_from is None and options.boxes_as is BoxesAs.CLASS:
+        return _agreed(rows, "class", hint="; to take every box as a location: --boxes-as lesion")
+    alone = [row for row in rows if not any(row.get(side) for side in BOX_COLUMNS)]
+    return image_class((), name=name, options=options, said=_agreed(alone, "class"))
 
 
 def _file(folder: Folder, name: str) -> ImageFile | None:
@@ -155,10 +189,10 @@ def _file(folder: Folder, name: str) -> ImageFile | None:
     return exact
 
 
-def _agreed(rows: list[Row], column: str) -> str | None:
+def _agreed(rows: list[Row], column: str, hint: str = "") -> str | None:
     values = {row[column] for row in rows if row.get(column)}
     if len(values) > 1:
-        raise BadEntry(f"rows of one image differ in {column}: {', '.join(sorted(values))}")
+        raise BadEntry(f"rows of one image differ in {column}: {', '.join(sorted(values))}{hint}")
     return values.pop() if values else None
 
 

@@ -5,7 +5,9 @@ Source: the layout of torchvision's ImageFolder and of most image sets that carr
 
 from pathlib import Path, PurePosixPath
 
-from annotator.datasets.formats.entries import Entry, Folder, Listing, Refusal
+from annotator.datasets.listing.entries import Counts, Entry, Listing, Part
+from annotator.datasets.listing.folder import Folder
+from annotator.datasets.listing.options import PLAIN, ReadOptions
 from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
 from db.records import Split
@@ -13,35 +15,47 @@ from db.records import Split
 SPLITS = {"train": Split.TRAIN, "val": Split.VAL, "valid": Split.VAL, "validation": Split.VAL, "test": Split.TEST}
 """What folders of splits are called."""
 OUTSIDE = "the link points outside the data set's folder"
+NO_FOLDER = "it lies in no folder of a class; it was not used"
 
 
-def read(path: str | Path, images: Folder | None = None) -> Listing:
+def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     """List the images of a folder (or URI) that holds one folder per class.
 
     Raises:
         DataUnreadable: the folder is missing or holds no folder with images.
     """
-    folder = images or Folder(path)
+    folder = options.images or Folder(path)
     listing = Listing()
-    names = [name for name in folder.names() if "/" in name]
-    divided = _is_divided(names)
+    names = folder.names()
+    pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    divided = _is_divided([name for name in pictures if "/" in name])
     if divided:
         listing.warnings.append("the folders train, val and test are taken for splits, and those in them for classes")
-    for name in names:
-        if PurePosixPath(name).suffix.lower() not in SUFFIXES:
-            listing.warnings.append(f"{name}: not an image by its name, ignored")
+    listing.found(Counts(images=len(pictures), splits=sum(divided and "/" in name for name in pictures)))
+    for name in pictures:
+        if "/" not in name:
+            listing.leave(Part.IMAGES, name, NO_FOLDER)
         elif (file := folder.file(name)) is None:
-            listing.refusals.append(Refusal(name, OUTSIDE))
+            listing.refuse(name, OUTSIDE, Counts(images=1, splits=int(divided)))
         else:
             parts = PurePosixPath(name).parts
             split = SPLITS[parts[0].lower()] if divided else None
             listing.entries.append(Entry(name=name, path=file, class_name=parts[1 if divided else 0], split=split))
+    others = [name for name in names if "/" in name and PurePosixPath(name).suffix.lower() not in SUFFIXES]
+    listing.warnings += ignored(others)
     if not listing.entries and not listing.refusals:
         raise DataUnreadable(f"{folder}: no images found; expected {folder}/CLASS/IMAGE, one folder per class")
     return listing
 
 
-def _is_divided(names: list[str]) -> bool:
+def ignored(others: list[str]) -> list[str]:
+    """Say that files which are no images by their names were not looked at."""
+    if len(others) <= 1:
+        return [f"{name}: not an image by its name, ignored" for name in others]
+    return [f"{len(others)} files, such as {', '.join(others[:3])}: not images by their names, ignored"]
+
+
+def _is_divided(pictures: list[str]) -> bool:
     """Say whether the outer folders are splits, with one folder a class in each."""
-    paths = [PurePosixPath(name).parts for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    paths = [PurePosixPath(name).parts for name in pictures]
     return bool(paths) and all(parts[0].lower() in SPLITS and len(parts) > 2 for parts in paths)

@@ -11,9 +11,22 @@ class InputFormat(StrEnum):
     BUSI = "busi"
     COCO = "coco"
     CSV = "csv"
+    CVAT = "cvat"
     FOLDERS = "folders"
+    LABELME = "labelme"
+    LABEL_STUDIO = "labelstudio"
+    VIA = "via"
     VOC = "voc"
     YOLO = "yolo"
+
+
+class BoxesAs(StrEnum):
+    """What the names beside boxes mean."""
+
+    CLASS = "class"
+    """The class of the image, which all its boxes must share."""
+    LESION = "lesion"
+    """Nothing: every box is a location, and the image has its class from elsewhere."""
 
 
 class OutputFormat(StrEnum):

@@ -3,17 +3,24 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from annotator.datasets.formats.busi import MASK
 from annotator.datasets.formats.csv_table import FILE_NAME as CSV_FILE
-from annotator.datasets.formats.entries import Folder
+from annotator.datasets.formats.label_studio_tasks import looks_like_label_studio
 from annotator.datasets.formats.names import InputFormat
+from annotator.datasets.formats.via import CSV_COLUMNS as VIA_COLUMNS
+from annotator.datasets.formats.via import looks_like_via
 from annotator.datasets.formats.voc import IMAGES as VOC_IMAGES
 from annotator.datasets.formats.yolo import DATA_FILES
+from annotator.datasets.listing.folder import Folder, read_data_file
 from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
 from db.imaging.files import is_uri
 
+NAMED = frozenset({".csv", ".json", ".xml", ".yaml", ".yml"})
+"""Ends of files that are named themselves, rather than their folder."""
+BY_CONTENT = (InputFormat.COCO, InputFormat.CVAT, InputFormat.LABELME, InputFormat.LABEL_STUDIO, InputFormat.VIA)
 LOOKED_AT = 20
 """Files that are opened to see what they are."""
 
@@ -31,15 +38,8 @@ def recognise(path: str | Path) -> tuple[InputFormat, str]:
         DataUnreadable: nothing, or several layouts, can be recognised; the message says what was found.
     """
     name = str(path)
-    by_suffix = {
-        ".csv": InputFormat.CSV,
-        ".json": InputFormat.COCO,
-        ".yaml": InputFormat.YOLO,
-        ".yml": InputFormat.YOLO,
-    }
-    suffix = PurePosixPath(name).suffix.lower()
-    if suffix in by_suffix and (is_uri(name) or not Path(path).is_dir()):
-        return by_suffix[suffix], f"{PurePosixPath(name).name} is named"
+    if PurePosixPath(name).suffix.lower() in NAMED and (is_uri(name) or not Path(path).is_dir()):
+        return _of_file(path)
     names = Folder(path).names()
     if CSV_FILE in names:
         return InputFormat.CSV, f"{CSV_FILE} is there"
@@ -55,8 +55,10 @@ def recognise(path: str | Path) -> tuple[InputFormat, str]:
         return InputFormat.BUSI, f"{masks[0]} is named like the mask of an image"
     if pictures and all("/" in name for name in pictures):
         return InputFormat.FOLDERS, f"images lie in folders, such as {pictures[0]}, and nothing says where lesions are"
-    expected = f"{CSV_FILE}, a COCO file, data.yaml, XML files, or a folder for each class"
-    raise DataUnreadable(f"{path}: its layout cannot be recognised; expected {expected}; choose with --layout")
+    raise DataUnreadable(
+        f"{path}: its layout cannot be recognised; expected {CSV_FILE}, a file of COCO, CVAT, Label Studio or VIA, "
+        "data.yaml, XML or labelme files, or a folder for each class; choose with --layout"
+    )
 
 
 def _labels(path: str | Path, names: Sequence[str]) -> list[tuple[InputFormat, str | None]]:
@@ -69,22 +71,60 @@ def _labels(path: str | Path, names: Sequence[str]) -> list[tuple[InputFormat, s
         (text for text in texts if "labels" in text.parts[:-1] or str(text.with_suffix("")) in pictures), None
     )
     yolo = f"{yaml_file} is there" if yaml_file else f"{beside} lies where a label file would" if beside else None
-    documents = [name for name in names if name.endswith(".json")][:LOOKED_AT]
-    coco = next((name for name in documents if not is_uri(str(path)) and _is_coco(Path(path) / name)), None)
+    found: dict[InputFormat, str] = {}
+    for name in [name for name in names if PurePosixPath(name).suffix.lower() in (".json", ".xml", ".csv")][:LOOKED_AT]:
+        layout, why = (None, "") if is_uri(str(path)) else _by_content(Path(path) / name)
+        if layout is not None:
+            found.setdefault(layout, f"{name} {why}")
     xml = next((name for name in names if name.lower().endswith(".xml")), None)
     jpeg = next((image for image in images if VOC_IMAGES in image.parts), None)
     voc = f"{xml} is an XML file beside images" if xml and pictures else None
     voc = voc or (f"{jpeg} lies in {VOC_IMAGES}" if jpeg else None)
     return [
-        (InputFormat.COCO, f"{coco} has images, annotations and categories" if coco else None),
-        (InputFormat.VOC, voc),
+        *((layout, found.get(layout)) for layout in BY_CONTENT),
+        (InputFormat.VOC, voc if InputFormat.CVAT not in found else None),
         (InputFormat.YOLO, yolo),
     ]
 
 
-def _is_coco(file: Path) -> bool:
+def _of_file(path: str | Path) -> tuple[InputFormat, str]:
+    """Recognise a file that a person names."""
+    name = PurePosixPath(str(path)).name
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in (".yaml", ".yml"):
+        return InputFormat.YOLO, f"{name} is named"
+    layout, why = _by_content(path)
+    if layout is not None:
+        return layout, f"{name} {why}"
+    if suffix == ".xml":
+        raise DataUnreadable(f"{path}: its layout cannot be recognised; for voc name the folder, not one of its files")
+    # What is wrong with it, the reader can say best.
+    return (InputFormat.CSV if suffix == ".csv" else InputFormat.COCO), f"{name} is named"
+
+
+def _by_content(file: str | Path) -> tuple[InputFormat | None, str]:
+    """Recognise a file by what is in it; returns the layout, None if it is nobody's, and what the file has."""
+    suffix = PurePosixPath(str(file)).suffix.lower()
     try:
-        document = json.loads(file.read_bytes())
-    except (ValueError, RecursionError, OSError):
-        return False
-    return isinstance(document, dict) and {"images", "annotations", "categories"} <= set(document)
+        data = read_data_file(file)
+        if suffix == ".csv":
+            head = data[:4096].decode("utf-8-sig", "replace").partition("\n")[0]
+            is_via = all(column in head for column in VIA_COLUMNS)
+            return (InputFormat.VIA, "has the columns of VIA") if is_via else (None, "")
+        if suffix == ".xml":
+            is_cvat = b"<annotations" in data[:4096]
+            return (InputFormat.CVAT, "is an <annotations> of CVAT") if is_cvat else (None, "")
+        document = json.loads(data.removeprefix(b"\xef\xbb\xbf"))
+    except (ValueError, RecursionError, DataUnreadable):
+        return None, ""
+    return _of_document(document)
+
+
+def _of_document(document: Any) -> tuple[InputFormat | None, str]:
+    if isinstance(document, dict) and {"images", "annotations", "categories"} <= set(document):
+        return InputFormat.COCO, "has images, annotations and categories"
+    if isinstance(document, dict) and isinstance(document.get("shapes"), list) and "imagePath" in document:
+        return InputFormat.LABELME, "has shapes and an imagePath"
+    if looks_like_label_studio(document):
+        return InputFormat.LABEL_STUDIO, "is a list of tasks"
+    return (InputFormat.VIA, "has filenames and regions") if looks_like_via(document) else (None, "")

@@ -14,19 +14,25 @@ Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html.
 
 import math
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from annotator.datasets.formats.companions import Companions, read_text
-from annotator.datasets.formats.entries import BadEntry, Drawing, Entry, Folder, Listing, Refusal
-from annotator.datasets.formats.export_set import ExportImage, ExportSet, number, read_sidecar, write_sidecar
+from annotator.datasets.export_set import ExportImage, ExportSet, number, read_sidecar, write_sidecar
 from annotator.datasets.formats.folders import OUTSIDE
+from annotator.datasets.listing.companions import Companions, read_text
+from annotator.datasets.listing.drawing import check_size, read_number
+from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part
+from annotator.datasets.listing.folder import Folder
+from annotator.datasets.listing.image_class import image_class
+from annotator.datasets.listing.options import PLAIN, ReadOptions
+from annotator.datasets.listing.splits import SplitLists
 from annotator.errors import DataUnreadable
 from db.errors import InvalidArgument
 from db.imaging.decode import SUFFIXES
@@ -41,48 +47,55 @@ SET_NAMES = {Split.TRAIN: ("train", "Train"), Split.VAL: ("val", "Validation"), 
 """Image sets by split, as the challenge and CVAT call them."""
 
 
-def read(path: str | Path, images: Folder | None = None, *, origin: int | None = None) -> Listing:
+def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     """List the images of a VOC data set.
 
     Args:
         path: the folder that holds JPEGImages and Annotations (or images beside their XML files).
-        images: not used: images are found by their place.
-        origin: number of the first pixel, 0 or 1; None to find out.
+        options: number of the first pixel, and what names of objects mean; another folder of images is refused, since
+            images are found by their place.
 
     Raises:
         DataUnreadable: the folder is missing or holds no image.
     """
     root = Path(path)
     folder = Folder(root)
-    if folder.is_remote or images is not None:
+    if folder.is_remote or options.images is not None:
         raise DataUnreadable("the voc layout is read from a local folder with JPEGImages and Annotations in it")
     names = folder.names()
     listing = Listing()
     wanted = _images_among(names, listing)
     annotations = Companions(wanted, [name for name in names if PurePosixPath(name).suffix.lower() == ".xml"])
     masks = Companions(wanted, [name for name in names if _is_mask(name)])
+    listing.found(Counts(len(wanted), len(annotations.names), len(masks.names)))
     parsed = {name: _parsed(root / name) for name in annotations.names}
-    origin = _origin(parsed, listing) if origin is None else origin
-    splits = _splits(root, wanted, listing)
+    listing.warnings += annotations.assign_by_content({name: _filename(root) for name, root in parsed.items()})
+    if options.origin is None:
+        options = replace(options, origin=_origin(parsed, listing))
+    lists = _splits(root, wanted, listing)
     facts = read_sidecar(root)
     for name in wanted:
-        file = folder.file(name)
-        if file is None:
-            listing.refusals.append(Refusal(name, OUTSIDE))
-            continue
+        by_facts = facts.get(name, {}).get("split") in set(Split)
+        said = lists.lines(name) or int(by_facts)
+        listing.found(Counts(splits=int(by_facts and not lists.lines(name))))
         try:
-            annotation, mask = annotations.of(name), masks.of(name)
-            described = parsed[annotation] if annotation is not None else None
-            if isinstance(described, BadEntry):
-                raise described
-            if described is not None and (remark := _check_filename(described, name, str(annotation), annotations)):
+            found, file = _described(name, folder, annotations, masks, parsed)
+            if file is not None and (remark := annotations.check(name, file, _filename(found.annotation))):
                 listing.warnings.append(remark)
-            found = Described(described, folder.file(mask) if mask is not None else None, origin)
-            listing.entries.append(_entry(name, file, found, facts.get(name, {}), splits.get(name)))
+            entry = _entry(name, found, facts.get(name, {}), lists.split_of(name), options)
         except BadEntry as exc:
-            listing.refusals.append(Refusal(name, str(exc)))
-    listing.warnings += [f"{name}: no image belongs to it; it was not used" for name in annotations.unused()]
-    listing.warnings += [f"{name}: no image belongs to this mask; it was not used" for name in masks.unused()]
+            listing.refuse(name, exc, Counts(1, len(annotations.claimed_for(name)), len(masks.claimed_for(name)), said))
+            continue
+        labels, own_masks = len(annotations.claimed_for(name)), len(masks.claimed_for(name))
+        listing.entries.append(replace(entry, labels=labels, masks=own_masks, splits=said))
+    for name in annotations.unused():
+        listing.leave(Part.LABELS, name, "no image belongs to it; it was not used")
+    others = [name for name in names if _is_beside_masks(name)]
+    listing.found(Counts(masks=len(others)))
+    for name in others:
+        listing.leave(Part.MASKS, name, f"only masks in {MASKS} are used")
+    for name in masks.unused():
+        listing.leave(Part.MASKS, name, "no image belongs to this mask; it was not used")
     if not listing.entries and not listing.refusals:
         raise DataUnreadable(f"{root}: no images found; expected {IMAGES}/NAME.jpg and {ANNOTATIONS}/NAME.xml")
     return listing
@@ -92,10 +105,27 @@ def read(path: str | Path, images: Folder | None = None, *, origin: int | None =
 class Described:
     """What belongs to an image."""
 
+    file: ImageFile
     annotation: Any
     """The root of its XML; None without one."""
     mask: ImageFile | None
-    origin: int
+
+
+def _described(
+    name: str, folder: Folder, annotations: Companions, masks: Companions, parsed: Mapping[str, Any]
+) -> tuple[Described, str | None]:
+    """Gather what belongs to an image, and return the name of its annotation file.
+
+    Raises:
+        BadEntry: its annotation cannot be read, or nobody can say which is its own.
+    """
+    annotation, mask = annotations.of(name), masks.of(name)
+    root = parsed[annotation] if annotation is not None else None
+    if isinstance(root, BadEntry):
+        raise root
+    if (file := folder.file(name)) is None:
+        raise BadEntry(OUTSIDE)
+    return Described(file, root, folder.file(mask) if mask is not None else None), annotation
 
 
 def _images_among(names: Sequence[str], listing: Listing) -> list[str]:
@@ -105,12 +135,13 @@ def _images_among(names: Sequence[str], listing: Listing) -> list[str]:
     if any(IMAGES in PurePosixPath(name).parts for name in own):
         left = [name for name in own if IMAGES not in PurePosixPath(name).parts]
         own = [name for name in own if IMAGES in PurePosixPath(name).parts]
-        listing.warnings += [f"{name}: not in {IMAGES}, ignored" for name in left]
+        listing.found(Counts(images=len(left)))
+        for name in left:
+            listing.leave(Part.IMAGES, name, f"not in {IMAGES}, ignored")
     previews = [name for name in pictures if any(part.endswith(PREVIEWS) for part in PurePosixPath(name).parts[:-1])]
-    if previews:
-        listing.warnings.append(
-            f"{len(previews)} pictures that only show the labels were ignored, such as {previews[0]}"
-        )
+    listing.found(Counts(images=len(previews)))
+    for name in previews:
+        listing.leave(Part.IMAGES, name, "it only shows the labels; ignored")
     return own
 
 
@@ -122,6 +153,17 @@ def _is_mask(name: str) -> bool:
     pure = PurePosixPath(name)
     return pure.suffix.lower() in SUFFIXES and any(
         part.startswith(MASKS) and not part.endswith(PREVIEWS) for part in pure.parts[:-1]
+    )
+
+
+def _is_beside_masks(name: str) -> bool:
+    pure = PurePosixPath(name)
+    parts = pure.parts[:-1]
+    return (
+        pure.suffix.lower() in SUFFIXES
+        and any(part.startswith("Segmentation") for part in parts)
+        and not any(part.endswith(PREVIEWS) for part in parts)
+        and not _is_mask(name)
     )
 
 
@@ -143,7 +185,7 @@ def _origin(parsed: Mapping[str, Any], listing: Listing) -> int:
             return 0
     for name, root in roots.items():
         lowest = [item.findtext(f"bndbox/{edge}") or "" for item in root.findall("object") for edge in ("xmin", "ymin")]
-        if any(_number(text) == 0 for text in lowest):
+        if any(read_number(text) == 0 for text in lowest):
             listing.warnings.append(
                 f"{name} has a box at pixel 0, so pixels are counted from 0; --origin 1 reads it otherwise"
             )
@@ -151,51 +193,33 @@ def _origin(parsed: Mapping[str, Any], listing: Listing) -> int:
     return 1
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+def _filename(root: Any) -> str:
+    """Return the image that an annotation names, nothing if it names none."""
+    return "" if root is None or isinstance(root, BadEntry) else (root.findtext("filename") or "").strip()
 
 
-def _check_filename(root: Any, name: str, annotation: str, annotations: Companions) -> str | None:
-    """Compare the image that an annotation names with the one that it lies beside.
-
-    Returns:
-        What somebody should know; None where both are the same, or the named one is not in the set.
-
-    Raises:
-        BadEntry: it names another image of the set, which has no annotation of its own.
-    """
-    said = PurePosixPath((root.findtext("filename") or "").strip().replace("\\", "/"))
-    if not said.name or said.stem == PurePosixPath(name).stem:
-        return None
-    others = [other for other in annotations.images if PurePosixPath(other).name == said.name]
-    if not others:
-        return None
-    if not all(annotations.has_own(other) for other in others):
-        raise BadEntry(f"its annotation file {annotation} says that it belongs to {said.name}")
-    return f"{annotation} says that it belongs to {said.name}; by its own name it was taken for {name}"
-
-
-def _splits(root: Path, wanted: Sequence[str], listing: Listing) -> dict[str, Split]:
-    found: dict[str, Split] = {}
+def _splits(root: Path, wanted: Sequence[str], listing: Listing) -> SplitLists:
+    lists = SplitLists()
     for split, file_name in ((wanted_split, name) for wanted_split in Split for name in SET_NAMES[wanted_split]):
         file = root / SETS / f"{file_name}.txt"
         if not file.is_file():
             continue
-        lines = [line.split()[0] for line in read_text(file).splitlines() if line.strip()]
-        listed = Companions(wanted, list(dict.fromkeys(f"{line}.txt" for line in lines)))
+        lines = Counter(line.split()[0] for line in read_text(file).splitlines() if line.strip())
+        listing.found(Counts(splits=lines.total()))
+        listed = Companions(wanted, [f"{line}.txt" for line in lines])
         for name in wanted:
             with suppress(BadEntry):
-                if listed.of(name) is not None:
-                    found[name] = split
-        missing = listed.unused()
-        if missing:
-            listing.warnings.append(
-                f"{SETS}/{file.name}: {len(missing)} of its lines name no image, such as {missing[0][:-4]}"
+                line = listed.of(name)
+                for _ in range(lines[line.removesuffix(".txt")] if line is not None else 0):
+                    lists.add(name, split)
+        for line in listed.unused():
+            listing.leave(
+                Part.SPLITS,
+                line.removesuffix(".txt"),
+                f"{SETS}/{file.name} lists it, and no image has this name",
+                lines[line.removesuffix(".txt")],
             )
-    return found
+    return lists
 
 
 def _parse(file: Path) -> Any:
@@ -208,43 +232,33 @@ def _parse(file: Path) -> Any:
         raise BadEntry(f"its annotation file {file.name} cannot be read ({exc})") from exc
 
 
-def _entry(name: str, file: ImageFile, found: Described, own: Mapping[str, str], split: Split | None) -> Entry:
+def _entry(name: str, found: Described, own: Mapping[str, str], split: Split | None, options: ReadOptions) -> Entry:
     if split is None and own.get("split") in set(Split):
         split = Split(own["split"])
-    class_name, group = own.get("class") or None, own.get("group") or None
     described = found.annotation
-    mask_paths = (found.mask,) if found.mask is not None else ()
+    objects = described.findall("object") if described is not None else []
+    named = {(item.findtext("name") or "").strip() for item in objects} - {"", NO_CLASS}
+    class_name = image_class(named, name=name, options=options, said=own.get("class") or None, what="objects")
+    group, mask_paths = own.get("group") or None, (found.mask,) if found.mask is not None else ()
     if described is None:
-        return Entry(name=name, path=file, class_name=class_name, group=group, split=split, mask_paths=mask_paths)
-    objects = described.findall("object")
-    classes = {(item.findtext("name") or "").strip() for item in objects} - {"", NO_CLASS}
-    if len(classes) > 1:
-        raise BadEntry(f"its objects name several classes ({', '.join(sorted(classes))}); an image has one class")
-    boxes = tuple(_box(item, found.origin) for item in objects)
-    size = [_number((described.findtext(f"size/{side}") or "0").strip()) for side in ("width", "height")]
+        return Entry(name, found.file, class_name=class_name, group=group, split=split, mask_paths=mask_paths)
+    boxes = tuple(_box(item, options.origin or 0) for item in objects)
+    size = [read_number(described.findtext(f"size/{side}") or 0) for side in ("width", "height")]
 
     def draw(width: int, height: int) -> Drawing:
-        if size != [0.0, 0.0] and size != [float(width), float(height)]:
-            raise BadEntry(
-                f"its annotation says {_plain(size[0])}x{_plain(size[1])}, the upright image is {width}x{height}; its "
-                "boxes may belong to another file or to the image before it was rotated"
-            )
+        check_size(size, width, height, by="its annotation")
         return Drawing(boxes)
 
     return Entry(
         name=name,
-        path=file,
-        class_name=classes.pop() if classes else class_name,
+        path=found.file,
+        class_name=class_name,
         group=group,
         split=split,
-        mask_paths=mask_paths if boxes else (),
+        mask_paths=mask_paths,
         is_empty=not boxes and own.get("location", "empty") == LocationStatus.EMPTY,
         draw=draw if boxes else None,
     )
-
-
-def _plain(value: float | None) -> str:
-    return "?" if value is None else f"{value:g}"
 
 
 def _box(item: Any, origin: int) -> Box:

@@ -11,20 +11,27 @@ Source: https://docs.ultralytics.com/datasets/detect/ (labels lie where `images`
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import yaml
 
-from annotator.datasets.formats.companions import read_text
-from annotator.datasets.formats.entries import BadEntry, Drawing, Entry, Folder, Listing, Refusal
-from annotator.datasets.formats.export_set import SIDECAR, ExportImage, ExportSet, read_sidecar, write_sidecar
+from annotator.datasets.export_set import SIDECAR, ExportImage, ExportSet, read_sidecar, write_sidecar
 from annotator.datasets.formats.folders import OUTSIDE, SPLITS
+from annotator.datasets.listing.companions import NameIndex, read_text
+from annotator.datasets.listing.drawing import used_outlines
+from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part
+from annotator.datasets.listing.folder import Folder
+from annotator.datasets.listing.image_class import image_class
+from annotator.datasets.listing.options import PLAIN, ReadOptions
+from annotator.datasets.listing.splits import SplitLists
 from annotator.errors import DataUnreadable
+from annotator.shapes.polygons import mask_from_polygon
 from db.errors import InvalidArgument
 from db.imaging.decode import SUFFIXES
+from db.imaging.files import ImageFile
 from db.records import Box, LocationStatus, Split
 
 DATA_FILES = ("data.yaml", "data.yml", "dataset.yaml")
@@ -37,12 +44,13 @@ NO_LABELS = frozenset(
 """Text files that lie among label files and are none."""
 
 
-def read(path: str | Path, images: Folder | None = None) -> Listing:
+def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     """List the images of a YOLO data set.
 
     Args:
         path: its folder, or the YAML file in it that describes it.
-        images: not used: labels are found by the place of the images.
+        options: what names beside boxes mean; another folder of images is refused, since labels are found by their
+            place.
 
     Raises:
         DataUnreadable: the folder is missing or holds no image, or a file that names classes or splits cannot be read.
@@ -50,41 +58,98 @@ def read(path: str | Path, images: Folder | None = None) -> Listing:
     named = Path(path) if Path(path).suffix in {".yaml", ".yml"} else None
     root = named.parent if named is not None else Path(path)
     folder = Folder(root)
-    if folder.is_remote or images is not None:
+    if folder.is_remote or options.images is not None:
         raise DataUnreadable("the yolo layout is read from a local folder with images and labels in it")
     names = folder.names()
     listing = Listing()
     described = _describe(root, named, listing)
     facts = read_sidecar(root)
-    labels = {name for name in names if PurePosixPath(name).suffix.lower() == ".txt"}
     wanted = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
-    splits = _listed_splits(root, described, wanted)
-    used: set[str] = set()
+    labels = _LabelFiles(root, names, wanted, described)
+    listing.found(Counts(images=len(wanted), labels=len(labels.there)))
+    lists = _listed_splits(root, described, wanted, listing)
     for name in wanted:
-        file = folder.file(name)
-        if file is None:
-            listing.refusals.append(Refusal(name, OUTSIDE))
-            continue
-        label = _label_name(name)
-        used.add(label)
+        own_label, by_folder = labels.of(name), _split_of_folder(name, described)
+        said = lists.lines(name) or int(by_folder is not None)
+        listing.found(Counts(splits=said if not lists.lines(name) else 0))
+        counts = Counts(1, int(labels.is_first(name)), 0, said)
+        lines: list[list[float]] | None = None
         try:
-            lines = _lines(root / label, label, described) if label in labels else None
-            lines = _without_twins(lines, label, listing) if lines else lines
-            split = splits.get(name) or _split_of_folder(name, described)
-            listing.entries.append(_entry(name, file, lines, described.classes, facts.get(name, {}), split))
+            split = lists.split_of(name) or by_folder
+            if (file := folder.file(name)) is None:
+                raise BadEntry(OUTSIDE)
+            if own_label is not None:
+                labels.check_owner(name)
+                lines = _without_twins(_lines(root / own_label, own_label, described), own_label, listing)
+            outlines = sum(len(line) != 5 for line in lines or ())
+            counts += Counts(masks=outlines)
+            listing.found(Counts(masks=outlines))
+            entry = _entry(name, file, lines, described.classes, facts.get(name, {}), options)
         except BadEntry as exc:
-            listing.refusals.append(Refusal(name, str(exc)))
+            listing.refuse(name, exc, counts)
+            continue
+        drawn = used_outlines(outlines, len(lines or ()), name, listing)
+        listing.entries.append(replace(entry, split=split, labels=counts.labels, masks=drawn, splits=said))
     if not listing.entries and not listing.refusals:
         raise DataUnreadable(f"{root}: no images found; expected images/NAME.jpg and labels/NAME.txt")
     if not described.classes:
         listing.warnings.append(f"no {DATA_FILES[0]} names the classes; they are called by their numbers")
-    folders = {str(PurePosixPath(name).parent) for name in used}
-    listing.warnings += [
-        f"{name}: no image belongs to this label file; it was not used"
-        for name in sorted(labels - used)
-        if str(PurePosixPath(name).parent) in folders and PurePosixPath(name).name.lower() not in NO_LABELS
-    ]
+    for name in labels.unused():
+        listing.leave(Part.LABELS, name, "no image belongs to this label file; it was not used")
     return listing
+
+
+class _LabelFiles:
+    """The label files of a data set, and whose they are."""
+
+    def __init__(self, root: Path, names: Sequence[str], wanted: Sequence[str], described: "Described") -> None:
+        self._owners: dict[str, list[str]] = defaultdict(list)
+        for name in wanted:
+            self._owners[_label_name(name)].append(name)
+        folders = {str(PurePosixPath(label).parent) for label in self._owners}
+        lists = {str(PurePosixPath(place)) for places in described.places.values() for place in places}
+        self.there = {
+            name
+            for name in names
+            if PurePosixPath(name).suffix.lower() == ".txt"
+            and (name in self._owners or PurePosixPath(name).name.lower() not in NO_LABELS)
+            and name not in lists
+            and (str(PurePosixPath(name).parent) in folders or _looks_like_labels(root / name))
+        }
+
+    def of(self, image: str) -> str | None:
+        """Return the label file of an image, None where there is none."""
+        label = _label_name(image)
+        return label if label in self.there else None
+
+    def is_first(self, image: str) -> bool:
+        """Say whether an image is the first, or only, one that a label file may belong to."""
+        label = _label_name(image)
+        return label in self.there and self._owners[label][0] == image
+
+    def check_owner(self, image: str) -> None:
+        """Refuse a label file that may belong to several images.
+
+        Raises:
+            BadEntry: it does.
+        """
+        owners = self._owners[_label_name(image)]
+        if len(owners) > 1:
+            raise BadEntry(f"{_label_name(image)} may belong to {' or '.join(owners)}; nobody can say which")
+
+    def unused(self) -> list[str]:
+        """Return the label files of no image, in order."""
+        return sorted(self.there - set(self._owners))
+
+
+def _looks_like_labels(file: Path) -> bool:
+    """Say whether a text file begins like a label file: a class and at least four numbers."""
+    try:
+        with file.open("rb") as stream:
+            first = stream.read(4096).removeprefix(b"\xef\xbb\xbf").split(b"\n")[0].split()
+        return len(first) >= 5 and all(math.isfinite(float(value)) for value in first)
+    except (OSError, ValueError):
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,26 +222,25 @@ def _darknet(root: Path) -> dict[Split, str]:
     return {split: name for split, names in lists.items() for name in names if (root / name).is_file()}
 
 
-def _listed_splits(root: Path, described: Described, wanted: Sequence[str]) -> dict[str, Split]:
-    """Return the splits of images that lists name, one path a line."""
-    by_tail: dict[str, list[str]] = defaultdict(list)
-    for name in wanted:
-        parts = PurePosixPath(name).parts
-        for start in range(len(parts)):
-            by_tail["/".join(parts[start:])].append(name)
-    found: dict[str, Split] = {}
+def _listed_splits(root: Path, described: Described, wanted: Sequence[str], listing: Listing) -> SplitLists:
+    """Read lists of images, one path a line."""
+    index = NameIndex(wanted)
+    lists = SplitLists()
     for split, places in described.places.items():
-        for file in (root / place for place in places if place.endswith(".txt")):
-            if not file.is_file():
-                continue
-            for line in read_text(file).splitlines():
-                pieces = [part for part in line.strip().replace("\\", "/").split("/") if part not in ("", ".", "..")]
-                # A list may name images from where it was written: the longest end that is known counts.
-                tails = ("/".join(pieces[start:]) for start in range(len(pieces)))
-                known = next((by_tail[tail] for tail in tails if tail in by_tail), [])
-                if len(known) == 1:
-                    found[known[0]] = split
-    return found
+        for place in (place for place in places if place.endswith(".txt") and (root / place).is_file()):
+            lines = [line.strip() for line in read_text(root / place).splitlines() if line.strip()]
+            listing.found(Counts(splits=len(lines)))
+            for line in lines:
+                try:
+                    known = index.find(line)
+                    reason = f"{place} lists it, and no image has this name"
+                except BadEntry as exc:
+                    known, reason = None, f"{place} lists it: {exc}"
+                if known is None:
+                    listing.leave(Part.SPLITS, line, reason)
+                else:
+                    lists.add(known, split)
+    return lists
 
 
 def _split_of_folder(name: str, described: Described) -> Split | None:
@@ -234,15 +298,14 @@ def _without_twins(lines: list[list[float]], name: str, listing: Listing) -> lis
 
 def _entry(
     name: str,
-    file: Any,
+    file: ImageFile,
     lines: list[list[float]] | None,
     classes: Mapping[int, str],
     facts: Mapping[str, str],
-    split: Split | None,
+    options: ReadOptions,
 ) -> Entry:
-    found = {classes.get(int(line[0]), str(int(line[0]))) for line in lines or []} - {NO_CLASS}
-    if len(found) > 1:
-        raise BadEntry(f"its boxes name several classes ({', '.join(sorted(found))}); an image has one class")
+    named = {classes.get(int(line[0]), str(int(line[0]))) for line in lines or []} - {NO_CLASS}
+    class_name = image_class(named, name=name, options=options, said=facts.get("class") or None)
 
     def draw(width: int, height: int) -> Drawing:
         boxes = tuple(_box(line[1:], width, height) for line in lines or [])
@@ -254,9 +317,8 @@ def _entry(
     return Entry(
         name=name,
         path=file,
-        class_name=found.pop() if found else facts.get("class") or None,
+        class_name=class_name,
         group=facts.get("group") or None,
-        split=split,
         is_empty=lines == [] and facts.get("location", "empty") == LocationStatus.EMPTY,
         draw=draw if lines else None,
     )
@@ -271,11 +333,8 @@ def _box(values: Sequence[float], width: int, height: int) -> Box:
 
 
 def _filled(polygon: Sequence[float], width: int, height: int) -> Any:
-    from skimage.draw import polygon2mask
-
-    # The corners of a pixel's square are whole numbers, its centre is where polygon2mask looks.
-    corners = [(y * height - 0.5, x * width - 0.5) for x, y in zip(polygon[::2], polygon[1::2], strict=True)]
-    return polygon2mask((height, width), np.array(corners))
+    corners = [(x * width, y * height) for x, y in zip(polygon[::2], polygon[1::2], strict=True)]
+    return mask_from_polygon(corners, height, width)
 
 
 def write(export: ExportSet, folder: Path) -> list[Path]:

@@ -13,9 +13,9 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from numpy.typing import NDArray
 
-from annotator.label_studio.payload.brush import encode_brush
-from annotator.label_studio.payload.percent import percent_from_box
-from annotator.label_studio.payload.polygons import has_holes, percent_from_polygon, polygons_from_mask
+from annotator.shapes.brush import encode_brush
+from annotator.shapes.percent import percent_from_box
+from annotator.shapes.polygons import has_holes, percent_from_polygon, polygons_from_mask
 from db.records import Box
 from db.records.reviews import WRONG_CLASS
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.label_studio.payload.brush import decode_brush
 from annotator.label_studio.payload.labeling_config import (
     ACCEPT,
     NO_LESION,
@@ -20,9 +19,10 @@ from annotator.label_studio.payload.labeling_config import (
     regions_in,
     verdict_in,
 )
-from annotator.label_studio.payload.percent import MIN_SIDE_PX, box_from_percent
-from annotator.label_studio.payload.polygons import box_of_polygon, mask_from_polygon, polygon_from_percent
 from annotator.label_studio.payload.tasks import is_known_location
+from annotator.shapes.brush import decode_brush
+from annotator.shapes.percent import MIN_SIDE_PX, box_from_percent
+from annotator.shapes.polygons import box_of_polygon, mask_from_polygon, polygon_from_percent
 from db.imaging.decode import png_from_mask
 from db.imaging.geometry import boxes_from_mask, boxes_iou
 from db.records import (

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from annotator.datasets.decode import open_data_set
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from annotator.errors import DataUnreadable
 from db.errors import InvalidArgument
 from db.imaging.files import ImageFile
@@ -281,7 +282,9 @@ def test_what_a_person_said_is_never_replaced_by_an_import(registry, data):
     report = import_images(
         registry, ImportRequest(write(data, "image,class,x,y,width,height\na.png,benign,1,2,3,4\n"), "csv")
     )
-    assert "person" in report.warnings[0]
+    assert any("a.png: a person has located it" in warning for warning in report.warnings)
+    # Its class was known, and its box is not used.
+    assert (report.used.images, report.used.labels, report.unused.labels) == (1, 0, 1)
     assert images_of(registry)["a.png"].boxes == (Box(5, 5, 9, 9),)
 
 

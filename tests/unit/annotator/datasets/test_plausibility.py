@@ -1,6 +1,6 @@
 import pytest
 
-from annotator.datasets.formats.entries import Entry
+from annotator.datasets.listing.entries import Entry
 from annotator.datasets.plausibility import suspicions
 from db.imaging.files import ImageFile
 from db.records import Box

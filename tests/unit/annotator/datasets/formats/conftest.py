@@ -4,7 +4,8 @@ import csv
 
 import pytest
 
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from tests.picture_files import H, W, mask_file, picture
 
 

@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 
 from annotator.datasets.decode import open_entries
-from annotator.datasets.formats.entries import Refusal
 from annotator.datasets.formats.supported import read_layout
+from annotator.datasets.listing.entries import Refusal
 from annotator.errors import DataUnreadable
 from db.records import Split
+from tests.accounts import assert_adds_up
 
 FIRST, SECOND = (8.0, 6.0, 16.0, 12.0), (30.0, 20.0, 20.0, 20.0)
 
@@ -48,6 +49,7 @@ def yolo(box=FIRST, cls=0):
 def found(root, layout, path=None, **options):
     """The images by name with class, split and boxes; the refusals by name; the warnings."""
     listing = read_layout(layout, path or root, **options)
+    assert_adds_up(listing)
     opened = {}
     refused = {refusal.file: refusal.reason for refusal in listing.refusals}
     for entry, images in zip(listing.entries, open_entries(listing.entries), strict=True):
@@ -59,7 +61,7 @@ def found(root, layout, path=None, **options):
             [tuple(round(v, 3) for v in (b.x, b.y, b.width, b.height)) for b in location.boxes] if location else None
         )
         opened[entry.name] = (entry.class_name, entry.split, boxes)
-    return opened, refused, listing.warnings
+    return opened, refused, listing.remarks()
 
 
 def test_voc_files_belong_together_by_folder_not_by_their_bare_name(tmp_path):
@@ -274,14 +276,14 @@ POLYGON = [8, 6, 24, 6, 24, 18, 8, 18]
 @pytest.mark.parametrize(
     ("annotations", "boxes", "warning"),
     [
-        ([annotation()] * 3, [FIRST], "2 annotations repeat"),
+        ([annotation()] * 3, [FIRST], "repeats an earlier one; each counts once (2 labels)"),
         ([annotation(bbox=None, segmentation=[POLYGON])], [FIRST], None),
         ([annotation(bbox=[], segmentation=POLYGON)], [FIRST], None),
         ([annotation(segmentation=POLYGON)], [FIRST], None),
         (
             [annotation(segmentation=[[9, 6, 24, 6, 24, 18]]), annotation(bbox=list(SECOND))],
             [FIRST, SECOND],
-            "its mask",
+            "only the boxes are used",
         ),
     ],
 )
@@ -364,7 +366,7 @@ def test_csv_spellings_of_one_file_are_one_image_and_twins_one_box(tmp_path):
     text(tmp_path, "labels.csv", rows)
     opened, _, warnings = found(tmp_path, "csv")
     assert opened == {"img/a.png": ("benign", None, [FIRST])}
-    assert "1 of its boxes repeat" in warnings[0]
+    assert "a box repeats" in warnings[0]
     text(tmp_path, "labels.csv", rows + "./img/a.png,malignant,1,1,5,5\n")
     assert "differ in class" in found(tmp_path, "csv")[1]["img/a.png"]
 
@@ -421,3 +423,99 @@ def test_a_placeholder_is_no_patient(tmp_path, patient, group):
     data.save_as(tmp_path / "c" / "a.dcm")
     (opened,) = open_entries(read_layout("folders", tmp_path).entries)
     assert opened[0].group == group
+
+
+# --- nothing is left unsaid
+
+
+def test_voc_annotations_called_otherwise_are_matched_by_the_image_that_they_name(tmp_path):
+    for n, name in enumerate(("JPEGImages/a.png", "JPEGImages/b.png")):
+        picture(tmp_path, name, n)
+    text(tmp_path, "Annotations/task_1.xml", voc(filename="a.png"))
+    text(tmp_path, "Annotations/b.xml", voc(SECOND, filename="b.png"))
+    text(tmp_path, "Annotations/task_2.xml", voc(SECOND, filename="b.png"))
+    opened, refused, warnings = found(tmp_path, "voc")
+    assert {name: boxes for name, (_, _, boxes) in opened.items()} == {
+        "JPEGImages/a.png": [FIRST],
+        "JPEGImages/b.png": [SECOND],
+    }
+    assert refused == {}
+    assert any("task_1.xml is used for JPEGImages/a.png" in warning for warning in warnings)
+    assert any("task_2.xml: no image belongs to it" in warning for warning in warnings)
+
+
+def test_voc_a_mask_that_shows_something_contradicts_an_annotation_without_objects(tmp_path):
+    picture(tmp_path, "JPEGImages/a.png")
+    text(tmp_path, "Annotations/a.xml", "<annotation><filename>a.png</filename></annotation>")
+    inside = np.zeros((48, 64), dtype=np.uint8)
+    inside[6:18, 8:24] = 255
+    (tmp_path / "SegmentationClass").mkdir()
+    Image.fromarray(inside).save(tmp_path / "SegmentationClass/a.png")
+    assert "its mask shows something" in found(tmp_path, "voc")[1]["JPEGImages/a.png"]
+    Image.fromarray(inside * 0).save(tmp_path / "SegmentationClass/a.png")
+    assert found(tmp_path, "voc")[0]["JPEGImages/a.png"] == (None, None, [])
+
+
+@pytest.mark.parametrize("layout", ["voc", "yolo"])
+def test_an_image_listed_for_two_splits_is_refused(tmp_path, layout):
+    folder = {"voc": "JPEGImages", "yolo": "images"}[layout]
+    for n, name in enumerate("ab"):
+        picture(tmp_path, f"{folder}/{name}.png", n)
+    if layout == "voc":
+        text(tmp_path, "ImageSets/Main/train.txt", "a\nb\n")
+        text(tmp_path, "ImageSets/Main/test.txt", "a\nb2\n")
+    else:
+        text(tmp_path, "data.yaml", "train: train.txt\ntest: test.txt\nnames: [x]\n")
+        text(tmp_path, "train.txt", "images/a.png\nimages/b.png\n")
+        text(tmp_path, "test.txt", "images/a.png\nimages/b2.png\n")
+    opened, refused, warnings = found(tmp_path, layout)
+    assert opened[f"{folder}/b.png"][1] is Split.TRAIN
+    assert "listed for train and for test" in refused[f"{folder}/a.png"]
+    assert any("b2" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("layout", "label"), [("voc", "Annotations/a.xml"), ("yolo", "labels/a.txt"), ("labelme", "images/a.json")]
+)
+def test_a_label_file_of_two_images_is_nobodys(tmp_path, layout, label):
+    folder = "JPEGImages" if layout == "voc" else "images"
+    for n, name in enumerate(("a.png", "a.jpg", "b.png")):
+        picture(tmp_path, f"{folder}/{name}", n)
+    content = {"voc": voc(), "yolo": yolo(), "labelme": json.dumps({"shapes": [], "imagePath": "a.jpg"})}[layout]
+    text(tmp_path, label, content)
+    opened, refused, _ = found(tmp_path, layout)
+    assert list(opened) == [f"{folder}/b.png"]
+    assert all("nobody can say which" in reason for reason in refused.values())
+    assert set(refused) == {f"{folder}/a.png", f"{folder}/a.jpg"}
+
+
+def test_yolo_label_files_in_folders_where_none_are_expected_are_named(set_of_two):
+    text(set_of_two, "annotations/old/a.txt", yolo())
+    text(set_of_two, "notes.txt", "ask the radiologist about image 7\n")
+    text(set_of_two, "labels/more.txt", "0 .5 .5 .1 .1\n")
+    _, _, warnings = found(set_of_two, "yolo")
+    assert [warning.partition(":")[0] for warning in warnings if "no image belongs" in warning] == [
+        "annotations/old/a.txt",
+        "labels/more.txt",
+    ]
+
+
+@pytest.mark.parametrize("layout", ["coco", "csv"])
+def test_images_that_the_file_does_not_list_are_named(tmp_path, layout):
+    for n, name in enumerate("abcdef"):
+        picture(tmp_path, f"{name}.png", n)
+    if layout == "coco":
+        text(tmp_path, "annotations.json", coco([annotation()]))
+    else:
+        text(tmp_path, "labels.csv", "image,class\na.png,benign\n")
+    _, _, warnings = found(tmp_path, layout)
+    assert any("5 images, such as b.png, c.png, d.png: not listed in" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize("layout", ["busi", "folders"])
+def test_images_in_no_folder_of_a_class_are_named(tmp_path, layout):
+    for n, name in enumerate(("benign/a.png", "stray.png")):
+        picture(tmp_path, name, n)
+    opened, _, warnings = found(tmp_path, layout)
+    assert list(opened) == ["benign/a.png"]
+    assert warnings == ["stray.png: it lies in no folder of a class; it was not used"]

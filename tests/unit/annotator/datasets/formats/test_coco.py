@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from annotator.errors import DataUnreadable
 from db.imaging.decode import mask_from_png
 from db.records import LocationStatus

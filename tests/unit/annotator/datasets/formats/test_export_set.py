@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotator.datasets.formats.export_set import masks_by_box
+from annotator.datasets.export_set import masks_by_box
 from db.records import Box
 
 

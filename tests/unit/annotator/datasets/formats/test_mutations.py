@@ -3,24 +3,29 @@
 A short run is a part of the tests; `make fuzz` makes thousands of trials (PARTLY_FUZZ is the number per format).
 """
 
+import copy
+import json
 import os
 import resource
 import shutil
 import sys
 import time
 import warnings
+import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from annotator.datasets.decode import open_entries
-from annotator.datasets.formats.entries import Refusal
 from annotator.datasets.formats.supported import read_layout
+from annotator.datasets.listing.entries import Refusal
 from annotator.errors import DataUnreadable
 from db.errors import InvalidArgument
+from tests.accounts import assert_adds_up
 from tests.unit.annotator.datasets.formats.test_as_people_write_them import (
     SECOND,
     annotation,
@@ -29,6 +34,21 @@ from tests.unit.annotator.datasets.formats.test_as_people_write_them import (
     voc,
     yolo,
 )
+from tests.unit.annotator.datasets.formats.test_labeling_programs import (
+    RECT,
+    choice,
+    cvat,
+    cvat_box,
+    drawn,
+    export,
+    labelme,
+    rectangle,
+    task,
+    via,
+    via_regions,
+)
+from tests.unit.annotator.datasets.formats.test_labeling_programs import annotation as submitted
+from tests.unit.annotator.datasets.formats.test_labeling_programs import image as cvat_image
 
 TRIALS = int(os.environ.get("PARTLY_FUZZ", "60"))
 SEED = int(os.environ.get("PARTLY_FUZZ_SEED", "1"))
@@ -78,6 +98,17 @@ def make(root, layout):
         for name in NAMES:
             text(root, f"Annotations/{name}.xml", voc(filename=f"{name}.png"))
             own[f"Annotations/{name}.xml"] = name
+    if layout == "cvat":
+        cvat(root, *(cvat_image(f"{name}.png", cvat_box(), subset="Train") for name in NAMES))
+    if layout == "labelme":
+        for name in NAMES:
+            shape = drawn("polygon", [[8, 6], [24, 6], [24, 18]])
+            text(root, f"{name}.json", labelme(shape, path=f"{name}.png"))
+            own[f"{name}.json"] = name
+    if layout == "labelstudio":
+        export(root, *(task(f"{name}.png", submitted(rectangle(), choice("benign"))) for name in NAMES))
+    if layout == "via":
+        via(root, {f"{name}.png": (via_regions((RECT, {"type": "benign"})), {}) for name in NAMES})
     if layout == "yolo":
         text(root, "data.yaml", "train: images\nnames: [benign, malignant]\n")
         for name in NAMES:
@@ -109,9 +140,65 @@ def damaged(data, rng):
     return bytes(changed)
 
 
+VALUES = [None, True, [], {}, "", "x", -1, 0, 1e308, 10**400, float("nan"), [[]], {"id": {}}, "a.png", ["a.png"]]
+
+
+def restructured(name, data, rng):
+    """Change what a file says rather than how it is written: values, cells and elements lost, doubled or swapped."""
+    if name.endswith((".json", ".yaml")):
+        document = yaml.safe_load(data) if name.endswith(".yaml") else json.loads(data)
+        places = list(_places(document))
+        at, key = places[rng.integers(len(places))]
+        kind = rng.integers(3)
+        if kind == 0:
+            at[key] = VALUES[rng.integers(len(VALUES))]
+        elif kind == 1:
+            del at[key]
+        else:
+            other, there = places[rng.integers(len(places))]
+            at[key] = copy.deepcopy(other[there])
+        return (yaml.safe_dump(document) if name.endswith(".yaml") else json.dumps(document)).encode()
+    if name.endswith(".xml"):
+        root = ElementTree.fromstring(data)
+        parents = [element for element in root.iter() if len(element)]
+        parent = parents[rng.integers(len(parents))]
+        child = parent[rng.integers(len(parent))]
+        kind = rng.integers(4)
+        if kind == 0:
+            parent.remove(child)
+        elif kind == 1:
+            parents[rng.integers(len(parents))].append(copy.deepcopy(child))
+        elif child.attrib and kind == 2:
+            child.set(list(child.attrib)[rng.integers(len(child.attrib))], str(VALUES[rng.integers(len(VALUES) - 6)]))
+        else:
+            child.text = str(VALUES[rng.integers(len(VALUES) - 6)])
+        return ElementTree.tostring(root)
+    lines = data.split(b"\n")
+    cells = lines[row := int(rng.integers(len(lines)))].replace(b",", b" ").split(b" ")
+    kind = rng.integers(3)
+    if kind == 0:
+        lines.insert(int(rng.integers(len(lines) + 1)), lines[row])
+    elif kind == 1:
+        del lines[row]
+    else:
+        cells[rng.integers(len(cells))] = str(VALUES[rng.integers(len(VALUES))]).encode()
+        lines[row] = (b"," if b"," in lines[row] else b" ").join(cells)
+    return b"\n".join(lines)
+
+
+def _places(document):
+    """Every place of a document, as the container and the key or index in it."""
+    keys = document.keys() if isinstance(document, dict) else range(len(document))
+    for key in list(keys):
+        yield document, key
+        if isinstance(document[key], dict | list):
+            yield from _places(document[key])
+
+
 def read(root, layout):
     """The location of every good image by its letter; raises only what is meant to be raised."""
     listing = read_layout(layout, root)
+    assert_adds_up(listing)
     found = {}
     for entry, opened in zip(listing.entries, open_entries(listing.entries), strict=True):
         if not isinstance(opened, Refusal):
@@ -123,7 +210,9 @@ def read(root, layout):
     return found
 
 
-@pytest.mark.parametrize("layout", ["busi", "coco", "csv", "folders", "voc", "yolo"])
+@pytest.mark.parametrize(
+    "layout", ["busi", "coco", "csv", "cvat", "folders", "labelme", "labelstudio", "via", "voc", "yolo"]
+)
 def test_one_damaged_file_loses_nothing_else(tmp_path, layout):
     pristine = tmp_path / "pristine"
     own = make(pristine, layout)
@@ -137,7 +226,8 @@ def test_one_damaged_file_loses_nothing_else(tmp_path, layout):
     for trial in range(TRIALS):
         name = files[rng.integers(len(files))]
         before = (pristine / name).read_bytes()
-        (root / name).write_bytes(damaged(before, rng))
+        is_text = name.endswith((".json", ".yaml", ".xml", ".csv", ".txt"))
+        (root / name).write_bytes(restructured(name, before, rng) if is_text and trial % 2 else damaged(before, rng))
         started = time.monotonic()
         try:
             with warnings.catch_warnings():

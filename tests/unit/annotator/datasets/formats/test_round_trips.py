@@ -8,7 +8,8 @@ import yaml
 from PIL import Image
 
 from annotator.datasets.export_images import ExportRequest, export_images
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from db.errors import Conflict, InvalidArgument
 from db.imaging.decode import mask_from_png
 from db.records import Box, LocationSource, LocationStatus, NewLabel, Split

@@ -2,7 +2,8 @@
 
 import pytest
 
-from annotator.datasets.import_images import ImportRequest, import_images
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from db.imaging.decode import mask_from_png
 from db.records import Box, Split
 from tests.picture_files import picture

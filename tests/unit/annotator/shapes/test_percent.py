@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotator.label_studio.payload.percent import box_from_percent, percent_from_box
+from annotator.shapes.percent import box_from_percent, percent_from_box
 from db.records import Box
 
 sizes = st.integers(20, 4000)

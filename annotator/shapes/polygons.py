@@ -1,6 +1,6 @@
 """Masks as polygons and back, in Label Studio's percent; pure.
 
-A polygon has no holes, so a mask that has one is better sent as paint (`payload.brush`), which loses nothing.
+A polygon has no holes, so a mask that has one is better sent as paint (`brush`), which loses nothing.
 """
 
 import math

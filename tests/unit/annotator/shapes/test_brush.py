@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from annotator.label_studio.payload.brush import decode_brush, encode_brush
+from annotator.shapes.brush import decode_brush, encode_brush
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=40))
 

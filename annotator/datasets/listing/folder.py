@@ -1,72 +1,15 @@
-"""What every reader of a layout returns: entries to register, files refused with the reason, and warnings."""
+"""Folders that names in data files are relative to, local or remote, and the files that lie in them."""
 
 import functools
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
-import numpy as np
-from numpy.typing import NDArray
-
 from annotator.errors import DataUnreadable
 from db.errors import ImageUnreadable
+from db.imaging.decode import SUFFIXES
 from db.imaging.files import ImageFile, is_uri, list_remote
-from db.records import Box, Split
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """Where something is in an image of known size, as a data set draws it."""
-
-    boxes: tuple[Box, ...] = ()
-    mask_HW: NDArray[np.bool_] | None = None
-
-
-class BadEntry(Exception):
-    """An image whose description cannot be used; the message is the reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One image as a data set names it, not yet opened."""
-
-    name: str
-    """The image as the data set names it, relative to its folder."""
-    path: ImageFile
-    class_name: str | None = None
-    group: str | None = None
-    split: Split | None = None
-    mask_paths: tuple[ImageFile, ...] = ()
-    """Mask files; several are united."""
-    boxes: tuple[Box, ...] = ()
-    is_empty: bool = False
-    """The data set says that there is nothing to find."""
-    draw: Callable[[int, int], Drawing] | None = None
-    """For data sets that draw relative to the image or as polygons: (width, height) -> drawing, or BadEntry."""
-
-    @property
-    def has_location(self) -> bool:
-        """Say whether the data set claims to know the location; a mask may still turn out to be empty."""
-        return self.is_empty or bool(self.mask_paths) or bool(self.boxes) or self.draw is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A file or row that cannot be registered, and why."""
-
-    file: str
-    reason: str
-
-
-@dataclass(slots=True)
-class Listing:
-    """What a data set holds."""
-
-    entries: list[Entry] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
 
 
 class Folder:
@@ -143,6 +86,35 @@ class Folder:
         return sorted(found)
 
 
+def images_beside(folder: Folder, files: Iterable[ImageFile]) -> list[str]:
+    """List the image files that lie in the same folders as some of a data set and are not among them.
+
+    Args:
+        folder: the data set's; only what lies in it or below is looked at, and nothing that is not on this machine.
+        files: all files that the data set uses.
+
+    Returns:
+        Names relative to the folder, in order.
+    """
+    if folder.is_remote:
+        return []
+    used: dict[str, set[str]] = {}
+    for file in files:
+        place, _, name = file.location.rpartition("/")
+        used.setdefault(place, set()).add(name)
+    found = []
+    for place, names in used.items():
+        if not f"{place}/".startswith(f"{str(folder).rstrip('/')}/") or not Path(place).is_dir():
+            continue
+        prefix = os.path.relpath(place, str(folder))
+        with os.scandir(place) as entries:
+            for entry in entries:
+                suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - it is quick
+                if suffix in SUFFIXES and entry.name not in names and not entry.name.startswith("."):
+                    found.append(entry.name if prefix == "." else f"{prefix}/{entry.name}")
+    return sorted(found)
+
+
 def read_data_file(place: str | Path) -> bytes:
     """Read a listing, local or remote.
 
@@ -159,8 +131,3 @@ def parent_of(place: str | Path) -> str | Path:
     """Return the folder that a data file lies in."""
     text = str(place)
     return text.rpartition("/")[0] if is_uri(text) else Path(text).parent
-
-
-def unexpected(exc: Exception) -> str:
-    """Say that an item cannot be read, where nobody foresaw why: one item never takes the others with it."""
-    return f"it cannot be read ({type(exc).__name__}: {str(exc)[:200]})"

@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.ndimage import binary_fill_holes, distance_transform_edt, gaussian_filter
 
-from annotator.label_studio.payload.polygons import (
+from annotator.shapes.polygons import (
     box_of_polygon,
     has_holes,
     mask_from_polygon,

@@ -1,0 +1,237 @@
+"""Tasks and annotations in an export of Label Studio, JSON or JSON-MIN.
+
+JSON holds tasks with all that was said about them; JSON-MIN has a row an annotation, without skipped ones, drafts and
+predictions, and does not say which of its texts were choices.
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from annotator.datasets.listing.folder import read_data_file
+from annotator.errors import DataUnreadable
+from db.imaging.decode import SUFFIXES
+
+UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
+"""What Label Studio puts before the name of an uploaded file."""
+MIN_KEYS = frozenset({"annotation_id", "annotator"})
+LABELS = ("rectanglelabels", "polygonlabels", "brushlabels", "ellipselabels", "labels")
+VERDICT = "verdict"
+"""The choices of a project that partly made; they speak of its proposals, not of classes."""
+EMPTY_VERDICTS = frozenset({"no lesion", "nothing there"})
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Something drawn in an annotation."""
+
+    value: Mapping[str, Any]
+    size: tuple[Any, Any]
+    """Width and height of the image that it was drawn on, None where that is not said."""
+    rotation: float
+    name: str | None
+
+    @property
+    def kind(self) -> str:
+        """What it is: rectangle, polygon, ellipse, brush, or another."""
+        if "rle" in self.value:
+            return "brush"
+        if "points" in self.value:
+            return "polygon"
+        if "radiusX" in self.value:
+            return "ellipse"
+        return "rectangle" if {"x", "y", "width", "height"} <= set(self.value) else "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What one person has submitted."""
+
+    who: str
+    when: str
+    regions: tuple[Region, ...]
+    choices: Mapping[str, tuple[str, ...]]
+    """What was chosen about the image, by control."""
+    is_truth: bool
+    is_empty: bool
+    """It was submitted with nothing in it, or with partly's own verdict that nothing is there."""
+
+    @property
+    def outlines(self) -> int:
+        """Count the regions that are outlines."""
+        return sum(region.kind in ("brush", "polygon", "ellipse") for region in self.regions)
+
+    @property
+    def drawn(self) -> list[Region]:
+        """The regions that are boxes or outlines."""
+        return [region for region in self.regions if region.kind != "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One image with what people have said about it."""
+
+    names: tuple[str, ...]
+    """What the image may be called, the best first."""
+    data: Mapping[str, Any]
+    annotations: tuple[Annotation, ...]
+    skipped: int
+    predictions: int
+
+
+def read_tasks(place: str | Path) -> list[Task]:
+    """Read an export.
+
+    Raises:
+        DataUnreadable: it is missing, or not an export of Label Studio.
+    """
+    try:
+        document = json.loads(read_data_file(place).removeprefix(b"\xef\xbb\xbf"))
+    except (ValueError, RecursionError) as exc:
+        raise DataUnreadable(f"{place}: is not JSON ({exc})") from exc
+    if not looks_like_label_studio(document):
+        raise DataUnreadable(f"{place}: expected a JSON or JSON-MIN export of Label Studio, a list of tasks")
+    if "data" in document[0]:
+        return [_task(item) for item in document]
+    by_task: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
+    for number, row in enumerate(document):
+        by_task[json.dumps(row.get("id", f"row {number}"))].append(row)
+    return [_task_of_rows(rows) for rows in by_task.values()]
+
+
+def looks_like_label_studio(document: Any) -> bool:
+    """Say whether a JSON document is an export of tasks."""
+    return (
+        isinstance(document, list)
+        and bool(document)
+        and all(isinstance(item, dict) for item in document)
+        and (
+            all(isinstance(item.get("data"), dict) for item in document)
+            or all(set(item) >= MIN_KEYS for item in document)
+        )
+    )
+
+
+def _task(item: Mapping[str, Any]) -> Task:
+    listed = item.get("annotations", item.get("completions"))
+    annotations = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    submitted = [one for one in annotations if not one.get("was_cancelled") and not one.get("skipped")]
+    drafts, predictions = (
+        len(found) if isinstance(found := item.get(key), list) else 0 for key in ("drafts", "predictions")
+    )
+    return Task(
+        tuple(_image_names(item["data"], item.get("file_upload"))),
+        item["data"],
+        tuple(_annotation(one) for one in submitted),
+        len(annotations) - len(submitted) + drafts,
+        predictions,
+    )
+
+
+def _annotation(item: Mapping[str, Any]) -> Annotation:
+    result = [one for one in item.get("result") or [] if isinstance(one, dict) and isinstance(one.get("value"), dict)]
+    regions: dict[Any, Region] = {}
+    choices: dict[str, tuple[str, ...]] = {}
+    for number, one in enumerate(result):
+        value = one["value"]
+        size = one.get("original_width"), one.get("original_height")
+        region = Region(value, size, _rotation(one.get("image_rotation")), _label_of(value))
+        if "choices" in value and region.kind == "other":
+            choices[str(one.get("from_name"))] = tuple(map(str, value["choices"]))
+            continue
+        # A label and the rectangle that it belongs to may be two results with one id.
+        key = str(one.get("id") or f"result {number}")
+        known = regions.get(key)
+        if known is None:
+            regions[key] = region
+        else:
+            better = known if known.kind != "other" else region
+            regions[key] = replace(better, name=known.name or region.name)
+    verdicts = {verdict.lower() for verdict in choices.pop(VERDICT, ())}
+    return Annotation(
+        who=_person(item.get("completed_by")),
+        when=str(item.get("updated_at") or item.get("created_at") or ""),
+        regions=tuple(regions.values()),
+        choices=choices,
+        is_truth=item.get("ground_truth") is True,
+        is_empty=not regions and (bool(verdicts & EMPTY_VERDICTS) or not result),
+    )
+
+
+def _rotation(value: Any) -> float:
+    try:
+        return float(value or 0) % 360
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _person(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("email") or value.get("id"))
+    return str(value)
+
+
+def _label_of(value: Mapping[str, Any]) -> str | None:
+    for key in LABELS:
+        names = value.get(key)
+        if isinstance(names, list) and names:
+            return str(names[0])
+    return None
+
+
+def _task_of_rows(rows: Sequence[Mapping[str, Any]]) -> Task:
+    """Gather the rows of JSON-MIN that are about one task, one row an annotation."""
+    data = {key: value for key, value in rows[0].items() if isinstance(value, str)}
+    annotations = [
+        _annotation(
+            {
+                "completed_by": row.get("annotator"),
+                "updated_at": row.get("updated_at"),
+                "result": list(_results_of_row(row)),
+            }
+        )
+        for row in rows
+        if row.get("annotation_id") is not None
+    ]
+    return Task(tuple(_image_names(data, None)), data, tuple(annotations), 0, 0)
+
+
+def _results_of_row(row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for key, values in row.items():
+        if isinstance(values, dict) and isinstance(values.get("choices"), list):
+            yield {"from_name": key, "value": values}
+        for value in values if isinstance(values, list) else ():
+            if isinstance(value, dict):
+                size = {side: value.get(side) for side in ("original_width", "original_height")}
+                yield {"from_name": key, "value": value, **size}
+
+
+def _image_names(data: Mapping[str, Any], uploaded: Any) -> Iterator[str]:
+    """Return what a task's image may be called in a folder, the best first."""
+    texts = [
+        value for key, value in sorted(data.items(), key=lambda pair: pair[0] != "image") if isinstance(value, str)
+    ]
+    place = next((name for text in texts if (name := _path_in(text)) is not None), None)
+    if place is None:
+        return
+    last = PurePosixPath(place).name
+    if place in (last, uploaded) or "/data/upload/" in f"/{place.lstrip('/')}":
+        # The folder of an upload is the server's own, and so is what stands before the name.
+        yield from dict.fromkeys((last, UPLOADED.sub("", last)))
+    else:
+        yield place
+
+
+def _path_in(text: str) -> str | None:
+    """Return the path of an image that a text names, None where it names none."""
+    if text.startswith("data:") or "\n" in text:
+        return None
+    parts = urlsplit(text) if "://" in text or text.startswith("/data/") else None
+    local = parse_qs(parts.query).get("d") if parts is not None else None
+    path = local[0] if local else unquote(parts.path) if parts is not None else text
+    return path if PurePosixPath(path).suffix.lower() in SUFFIXES else None

@@ -1,0 +1,205 @@
+"""The `labelme` layout: a JSON file beside each image, as labelme and X-AnyLabeling write it.
+
+Rectangles are boxes; polygons, circles and masks are outlines too. A flag that is set is the image's class, and
+without one the label of the shapes is. A file without a shape and without a flag says that there is nothing to find,
+no file that nobody has said anything.
+
+Source: https://github.com/wkentaro/labelme, labelme/_label_file.py.
+"""
+
+import base64
+import binascii
+import io
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from annotator.datasets.formats.folders import OUTSIDE
+from annotator.datasets.listing.companions import Companions
+from annotator.datasets.listing.drawing import check_size, drawing_of, read_number, used_outlines
+from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part, unexpected
+from annotator.datasets.listing.folder import Folder
+from annotator.datasets.listing.image_class import class_beside
+from annotator.datasets.listing.options import PLAIN, ReadOptions
+from annotator.errors import DataUnreadable
+from annotator.shapes.drawn import Ellipse, Painted, Polygon, Rectangle, Shape
+from db.imaging.decode import MAX_PIXELS, SUFFIXES
+from db.imaging.files import ImageFile
+from db.records import Box
+
+OUTLINES = frozenset({"polygon", "circle", "mask"})
+DRAWN = OUTLINES | {"rectangle"}
+
+Labels = Mapping[str, Any]
+"""A label file, without the image that labelme may have stored in it."""
+
+
+def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
+    """List the images of a folder with a labelme file beside them.
+
+    Args:
+        path: the folder.
+        options: what labels mean; another folder of images is refused, since images are found by their place.
+
+    Raises:
+        DataUnreadable: the folder is missing or holds no image.
+    """
+    root = Path(path)
+    folder = Folder(root)
+    if folder.is_remote or options.images is not None:
+        raise DataUnreadable("the labelme layout is read from a local folder with images and JSON files in it")
+    names = folder.names()
+    wanted = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    parsed = {name: _parsed(root / name) for name in names if PurePosixPath(name).suffix.lower() == ".json"}
+    labels = Companions(wanted, [name for name, found in parsed.items() if not _is_of_others(found)])
+    listing = Listing()
+    listing.found(Counts(len(wanted), len(labels.names), sum(_outlines(parsed[name]) for name in labels.names)))
+    said = {name: _image_path(parsed[name]) for name in labels.names}
+    listing.warnings += labels.assign_by_content(said)
+    vocabulary = {flag for found in parsed.values() for flag in _flags(found)}
+    silent, others = 0, Counter[str]()
+    for name in wanted:
+        try:
+            own = labels.of(name)
+            if (file := folder.file(name)) is None:
+                raise BadEntry(OUTSIDE)
+            if own is not None and (remark := labels.check(name, own, said[own])):
+                listing.warnings.append(remark)
+            entry = _entry(name, file, parsed[own] if own is not None else None, vocabulary, options)
+        except BadEntry as exc:
+            taken = labels.claimed_for(name)
+            counts = Counts(1, len(taken), sum(_outlines(parsed[label]) for label in taken))
+            listing.refuse(name, exc, counts)
+            continue
+        silent += own is not None and not entry.has_location
+        shapes = _shapes_in(parsed[own]) if own is not None else []
+        others.update(kind for shape in shapes if (kind := _kind(shape)) not in DRAWN)
+        drawn = sum(_kind(shape) in DRAWN for shape in shapes)
+        masks = used_outlines(sum(_kind(shape) in OUTLINES for shape in shapes), drawn, name, listing)
+        listing.entries.append(replace(entry, labels=int(own is not None), masks=masks))
+    for kind, count in others.items():
+        listing.warnings.append(f"{count} shapes of type {kind} are neither boxes nor areas; they were not used")
+    _remarks(listing, labels, parsed, silent)
+    if not listing.entries and not listing.refusals:
+        raise DataUnreadable(f"{root}: no images found; expected NAME.jpg with NAME.json beside it")
+    return listing
+
+
+def _parsed(file: Path) -> Labels | BadEntry:
+    try:
+        document = json.loads(file.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+    except (ValueError, RecursionError, OSError) as exc:
+        return BadEntry(f"its label file {file.name} cannot be read ({exc})")
+    if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
+        return BadEntry(f"its label file {file.name} is not labelme's: it has no list of shapes")
+    document.pop("imageData", None)
+    return document
+
+
+def _is_of_others(found: Labels | BadEntry) -> bool:
+    """Say whether a JSON file is somebody else's, such as a COCO file among the images."""
+    return isinstance(found, BadEntry) and "is not labelme's" in str(found)
+
+
+def _image_path(found: Labels | BadEntry) -> str:
+    return "" if isinstance(found, BadEntry) else str(found.get("imagePath") or "")
+
+
+def _flags(found: Labels | BadEntry) -> list[str]:
+    """Return the flags that are set for the image."""
+    flags = {} if isinstance(found, BadEntry) else found.get("flags")
+    return [str(name) for name, value in flags.items() if value is True] if isinstance(flags, dict) else []
+
+
+def _shapes_in(found: Labels | BadEntry) -> list[Labels]:
+    return [] if isinstance(found, BadEntry) else [shape for shape in found["shapes"] if isinstance(shape, dict)]
+
+
+def _kind(shape: Labels) -> str:
+    return str(shape.get("shape_type") or "polygon")
+
+
+def _outlines(found: Labels | BadEntry) -> int:
+    return sum(_kind(shape) in OUTLINES for shape in _shapes_in(found))
+
+
+def _entry(
+    name: str, file: ImageFile, found: Labels | BadEntry | None, vocabulary: set[str], options: ReadOptions
+) -> Entry:
+    if isinstance(found, BadEntry):
+        raise found
+    if found is None:
+        return Entry(name=name, path=file)
+    if not all(isinstance(shape, dict) for shape in found["shapes"]):
+        raise BadEntry("its label file has a shape that is none")
+    flags = set(_flags(found))
+    drawn = [shape for shape in found["shapes"] if _kind(shape) in DRAWN]
+    size = [read_number(found.get(side)) for side in ("imageWidth", "imageHeight")]
+    named = [str(shape["label"]) if shape.get("label") else None for shape in drawn]
+
+    def draw(width: int, height: int) -> Drawing:
+        check_size(size, width, height, by="its label file")
+        return drawing_of([_shape(shape) for shape in drawn], width, height)
+
+    return Entry(
+        name=name,
+        path=file,
+        class_name=class_beside(flags, named, name=name, options=options, vocabulary=vocabulary),
+        is_empty=not found["shapes"] and not flags,
+        draw=draw if drawn else None,
+    )
+
+
+def _shape(shape: Labels) -> Shape:
+    kind = _kind(shape)
+    try:
+        points = [(float(x), float(y)) for x, y in shape["points"]]
+        if not all(math.isfinite(number) for point in points for number in point):
+            raise ValueError("a point is not finite")
+        if kind == "polygon":
+            return Polygon(points)
+        if kind == "circle":
+            (x, y), (edge_x, edge_y) = points
+            radius = math.hypot(edge_x - x, edge_y - y)
+            return Ellipse(x, y, radius, radius)
+        if kind == "mask":
+            (left, top), _ = points
+            return Painted(_mask(str(shape.get("mask") or "")), round(left), round(top))
+        xs, ys = [x for x, _ in points], [y for _, y in points]
+        return Rectangle(Box(min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)))
+    except (KeyError, TypeError, ValueError) as exc:
+        raise BadEntry(f"a {kind} cannot be read ({exc})") from None
+    except Exception as exc:
+        raise BadEntry(f"a {kind} cannot be read: {unexpected(exc)}") from None
+
+
+def _mask(encoded: str) -> Any:
+    """Decode a mask of a part of the image, a PNG in base64."""
+    try:
+        picture = Image.open(io.BytesIO(base64.b64decode(encoded, validate=True)), formats=("PNG",))
+        if picture.width * picture.height > MAX_PIXELS:
+            raise ValueError("its mask is too large")
+        return np.asarray(picture.convert("L")) > 0
+    except (binascii.Error, OSError, SyntaxError) as exc:
+        raise ValueError(f"its mask is not a PNG in base64: {exc}") from exc
+
+
+def _remarks(listing: Listing, labels: Companions, parsed: Mapping[str, Labels | BadEntry], silent: int) -> None:
+    for name in labels.unused():
+        listing.leave(Part.LABELS, name, "no image belongs to it; it was not used")
+        listing.leave(Part.MASKS, name, "no image belongs to these outlines", _outlines(parsed[name]))
+    others = [name for name in parsed if name not in labels.names]
+    if others:
+        listing.warnings.append(f"{', '.join(others[:3])}: not labelme's, ignored ({len(others)} files)")
+    if silent:
+        listing.warnings.append(
+            f"{silent} images have a class and no shape; whether somebody looked for one is not said, so their "
+            "location counts as unknown"
+        )

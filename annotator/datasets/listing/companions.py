@@ -1,0 +1,187 @@
+"""Which files of a data set belong to which image: labels, masks, lines of image sets.
+
+A file belongs to the image of the same name in the same folder, where folders that only say what is in them
+(JPEGImages, Annotations, images, labels, masks) do not count. Where no such image is there, the name alone decides, if
+it occurs once among the images and once among the files.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from annotator.datasets.listing.entries import BadEntry
+from annotator.errors import DataUnreadable
+
+KINDS = frozenset(
+    {"jpegimages", "annotations", "segmentationclass", "segmentationclasspng", "segmentationobject"}
+    | {"images", "image", "labels", "label", "masks", "mask", "xml", "xmls"}
+)
+"""Folders that say what is in them, not which part of the data it is."""
+
+
+def place_of(name: str) -> str:
+    """Return where a file belongs: its folders but for those of `KINDS`, and its name without the ending."""
+    pure = PurePosixPath(name)
+    return "/".join([*(part for part in pure.parts[:-1] if part.lower() not in KINDS), pure.stem])
+
+
+class Companions:
+    """Files that belong to images."""
+
+    def __init__(self, images: Sequence[str], names: Sequence[str]) -> None:
+        """Match files with images.
+
+        Args:
+            images: names of all images, relative to the data set.
+            names: names of the files.
+        """
+        self.names = list(names)
+        self.images = list(images)
+        self._used: set[str] = set()
+        self._claims: dict[str, list[str]] = {}
+        self._assigned: dict[str, str] = {}
+        self._by_place: dict[str, list[str]] = defaultdict(list)
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        for name in names:
+            self._by_place[place_of(name)].append(name)
+            self._by_stem[PurePosixPath(name).stem].append(name)
+        self._image_places: dict[str, list[str]] = defaultdict(list)
+        for image in images:
+            self._image_places[place_of(image)].append(image)
+        self._image_stems: dict[str, int] = defaultdict(int)
+        for image in images:
+            self._image_stems[PurePosixPath(image).stem] += 1
+
+    def of(self, image: str) -> str | None:
+        """Return the file that belongs to an image, None where there is none.
+
+        Raises:
+            BadEntry: several do, or it may belong to another image as well.
+        """
+        found = self._by_place.get(place_of(image), [])
+        owners = self._image_places[place_of(image)] if found else []
+        if len(owners) > 1:
+            self._claim(image, found)
+            raise BadEntry(f"{', '.join(found)} may belong to {' or '.join(owners)}; nobody can say which")
+        if not found and image in self._assigned:
+            found = [self._assigned[image]]
+        if not found:
+            stem = PurePosixPath(image).stem
+            alone = self._by_stem.get(stem, [])
+            lonely = [name for name in alone if place_of(name) not in self._image_places]
+            if len(alone) == 1 and len(lonely) == 1 and self._image_stems[stem] == 1:
+                found = lonely
+        if len(found) > 1:
+            self._claim(image, found)
+            raise BadEntry(f"several files belong to it: {', '.join(found)}; keep one")
+        self._claim(image, found)
+        return found[0] if found else None
+
+    def assign_by_content(self, said: Mapping[str, str]) -> list[str]:
+        """Give files that are called like no image to the images that they name; an image's own file goes first.
+
+        Args:
+            said: the image that each file names, "" for none.
+
+        Returns:
+            A sentence for each that was given away.
+        """
+        index = NameIndex(self.images)
+        remarks = []
+        for name in self.names:
+            if place_of(name) in self._image_places or self._image_stems.get(PurePosixPath(name).stem):
+                continue
+            with suppress(BadEntry):
+                image = index.find(said.get(name, ""))
+                if image is not None and place_of(image) not in self._by_place and image not in self._assigned:
+                    self._assigned[image] = name
+                    remarks.append(f"{name} is used for {image}, which it names")
+        return remarks
+
+    def check(self, image: str, file: str, said: str) -> str | None:
+        """Compare the image that a file names with the one that it was taken for.
+
+        Args:
+            image: what it was taken for.
+            file: its name.
+            said: the image that it names itself, "" for none.
+
+        Returns:
+            What somebody should know; None where both are the same, or the named one is not in the set.
+
+        Raises:
+            BadEntry: it names another image of the set, which has no file of its own.
+        """
+        named = PurePosixPath(said.replace("\\", "/"))
+        if not named.name or named.stem == PurePosixPath(image).stem:
+            return None
+        others = [other for other in self.images if PurePosixPath(other).name == named.name]
+        if not others or image in others:
+            return None
+        if not all(place_of(other) in self._by_place for other in others):
+            raise BadEntry(f"its annotation file {file} says that it belongs to {named.name}")
+        return f"{file} says that it belongs to {named.name}; by its own name it was taken for {image}"
+
+    def claimed_for(self, image: str) -> list[str]:
+        """Return the files that an image was the first to be asked for."""
+        return self._claims.get(image, [])
+
+    def _claim(self, image: str, files: Iterable[str]) -> None:
+        new = [name for name in files if name not in self._used]
+        self._used.update(new)
+        if new:
+            self._claims[image] = new
+
+    def unused(self) -> list[str]:
+        """Return the files that no image was asked for, in their order."""
+        return [name for name in self.names if name not in self._used]
+
+
+class NameIndex:
+    """Finds the images that a file names, wherever the names in it count from."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """Index names that are relative to a data set."""
+        self._by_last: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+        for name in names:
+            parts = PurePosixPath(name).parts
+            self._by_last[parts[-1]].append(parts)
+
+    def find(self, name: str) -> str | None:
+        """Return the image that is meant by a name, which may have fewer folders before it, or more.
+
+        `/home/me/set/images/a.png` is images/a.png, and so is `a.png` if no other folder has one; `other/a.png` is not
+        (but if the set has an a.png that lies in no folder, it is that one).
+
+        Raises:
+            BadEntry: several images may be meant.
+        """
+        pieces = name.strip().replace("\\", "/").split("/")
+        wanted = tuple(part for part in pieces if part not in ("", ".", ".."))
+        if not wanted:
+            return None
+        candidates = self._by_last.get(wanted[-1], [])
+        if wanted in candidates:
+            return "/".join(wanted)
+        shorter = ["/".join(parts) for parts in candidates if wanted[-len(parts) :] == parts]
+        if shorter:
+            return max(shorter, key=len)
+        longer = ["/".join(parts) for parts in candidates if parts[-len(wanted) :] == wanted]
+        if len(longer) > 1:
+            raise BadEntry(f"{name} may be {' or '.join(longer[:5])}; nobody can say which")
+        return longer[0] if longer else None
+
+
+def read_text(file: Path) -> str:
+    """Read a file of names, without the mark that Windows programs put before it.
+
+    Raises:
+        DataUnreadable: it is not UTF-8, or cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise DataUnreadable(f"{file}: it is not UTF-8 ({exc.reason} at byte {exc.start}); save it as UTF-8") from exc
+    except OSError as exc:
+        raise DataUnreadable(f"{file}: it cannot be read ({exc.strerror or exc})") from exc

@@ -1,0 +1,81 @@
+"""Which class an image has, where names stand beside boxes."""
+
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from annotator.datasets.formats.names import BoxesAs
+from annotator.datasets.listing.entries import BadEntry
+from annotator.datasets.listing.options import FROM_FOLDER, ReadOptions
+
+NOT_CLASSES = frozenset(
+    {"image", "images", "img", "imgs", "jpegimages", "mask", "masks", "label", "labels", "annotation", "annotations"}
+    | {"segmentation", "segmentations", "segmentationclass", "ground_truth", "groundtruth", "gt", "data", "dataset"}
+    | {"train", "training", "val", "valid", "validation", "test", "testing"}
+)
+"""What folders of data sets are called, and hardly any class."""
+
+
+def class_of_folder(name: str) -> str | None:
+    """Return the innermost folder of an image that can be a class."""
+    parts = reversed(PurePosixPath(name.replace("\\", "/")).parts[:-1])
+    return next((part for part in parts if part.lower() not in NOT_CLASSES and part not in ("..", ".", "/")), None)
+
+
+def image_class(
+    named: Iterable[str | None], *, name: str, options: ReadOptions, said: str | None = None, what: str = "boxes"
+) -> str | None:
+    """Decide on an image's class.
+
+    Args:
+        named: what stands beside its boxes.
+        name: of the image, relative to the data set.
+        options: how boxes are read, and where classes come from.
+        said: its class where the boxes do not say.
+        what: what carries the names, for the message.
+
+    Returns:
+        The class, None where nothing says.
+
+    Raises:
+        BadEntry: the boxes name several.
+    """
+    if options.class_from == FROM_FOLDER:
+        said = class_of_folder(name)
+    if options.boxes_as is BoxesAs.LESION:
+        return said
+    classes = {text for text in named if text}
+    if options.class_from is not None:
+        return said
+    if len(classes) > 1:
+        raise BadEntry(
+            f"its {what} name several classes ({', '.join(sorted(classes))}); an image has one class. To take every "
+            "box as a location, whatever it is called: --boxes-as lesion"
+        )
+    return classes.pop() if classes else said
+
+
+def class_beside(
+    said: set[str], named: Iterable[str | None], *, name: str, options: ReadOptions, vocabulary: Iterable[str]
+) -> str | None:
+    """Decide on the class of an image that may be called something as a whole, beside what its boxes are called.
+
+    Args:
+        said: what the image is called.
+        named: what stands beside its boxes.
+        name: of the image, relative to the data set.
+        options: how boxes are read, and where classes come from.
+        vocabulary: what images of this data set are called.
+
+    Raises:
+        BadEntry: it is called several things, or is called otherwise than one of its boxes.
+    """
+    if len(said) > 1:
+        raise BadEntry(f"the image itself has several classes ({', '.join(sorted(said))}); it can have one")
+    if not said:
+        return image_class(named, name=name, options=options)
+    (whole,) = said
+    if options.boxes_as is BoxesAs.CLASS:
+        other = (set(named) & set(vocabulary)) - {whole}
+        if other:
+            raise BadEntry(f"the image is called {whole!r}, and one of its boxes {other.pop()!r}")
+    return image_class((), name=name, options=options, said=whole)

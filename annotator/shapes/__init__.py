@@ -1,0 +1,1 @@
+"""Shapes as labeling programs write them, and what they are in pixels: percent, polygons, paint. Pure."""
