@@ -160,7 +160,7 @@ def _dicom_facts(file: ImageFile, data: bytes, digest: "hashlib._Hash") -> list[
         # A frame that is asked for by number is one, even where it is the only one.
         numbered = header.frames > 1 or file.frame is not None
         frames = range(header.frames) if file.frame is None else [file.frame]
-        facts = []
+        facts: list[ImageFacts] = []
         for frame, pixels in zip(frames, dicom.read_frames(data, frames), strict=True):
             facts.append(
                 ImageFacts(
@@ -170,6 +170,8 @@ def _dicom_facts(file: ImageFile, data: bytes, digest: "hashlib._Hash") -> list[
                     _thumbnail(Image.fromarray(pixels)),
                     frame=frame if numbered else None,
                     patient=header.patient_id,
+                    # Said once a file, not once a frame.
+                    remark=None if facts else header.remark,
                 )
             )
     except dicom.DicomUnusable as exc:

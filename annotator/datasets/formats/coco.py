@@ -270,7 +270,7 @@ def _shape(annotation: Mapping[str, Any]) -> tuple[Box | None, Any]:
         return None, segmentation
     try:
         x, y, width, height = (float(value) for value in values or ())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise BadEntry(f"annotation {annotation.get('id')}: bbox is {values!r}, expected four numbers") from None
     if not all(map(math.isfinite, (x, y, width, height))):
         raise BadEntry(f"annotation {annotation.get('id')}: bbox has a value that is not finite")
