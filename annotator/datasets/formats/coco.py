@@ -298,6 +298,18 @@ def _check_run_lengths(segmentation: Mapping[str, Any], width: int, height: int)
         raise BadEntry(f"the run lengths of a mask add up to {total}, not to {width}x{height} = {width * height}")
 
 
+def _check_corners(polygons: Sequence[Sequence[float]], width: int, height: int) -> None:
+    """Refuse corners far from the image: the decoder needs memory by the length of an outline.
+
+    Raises:
+        BadEntry: a corner is further away than the image is large, or not finite.
+    """
+    for polygon in polygons:
+        for side, values in ((width, polygon[::2]), (height, polygon[1::2])):
+            if not all(-side <= float(value) <= 2 * side for value in values):
+                raise BadEntry(f"a corner of a segmentation lies far beyond the {width}x{height} image")
+
+
 def _mask(segmentation: Any, width: int, height: int) -> NDArray[np.bool_] | None:
     from pycocotools import mask as codec
 
@@ -305,6 +317,7 @@ def _mask(segmentation: Any, width: int, height: int) -> NDArray[np.bool_] | Non
         return None
     try:
         if isinstance(segmentation, list):
+            _check_corners(segmentation, width, height)
             encoded = codec.merge(codec.frPyObjects(segmentation, height, width))
         elif isinstance(segmentation.get("counts"), list):
             _check_run_lengths(segmentation, width, height)

@@ -59,7 +59,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         listing.found(everything)
         try:
             if not task.names:
-                raise BadEntry("its data names no image")
+                raise BadEntry(task.problem or "its data names no image")
             standing = _standing(task.annotations)
             entry = _entry(task, found.of(at), standing, classes)
         except BadEntry as exc:

@@ -7,12 +7,13 @@ predictions, and does not say which of its texts were choices.
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from annotator.datasets.listing.entries import unexpected
 from annotator.datasets.listing.folder import read_data_file
 from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
@@ -82,6 +83,8 @@ class Task:
     annotations: tuple[Annotation, ...]
     skipped: int
     predictions: int
+    problem: str | None = None
+    """Why it cannot be read."""
 
 
 def read_tasks(place: str | Path) -> list[Task]:
@@ -97,11 +100,11 @@ def read_tasks(place: str | Path) -> list[Task]:
     if not looks_like_label_studio(document):
         raise DataUnreadable(f"{place}: expected a JSON or JSON-MIN export of Label Studio, a list of tasks")
     if "data" in document[0]:
-        return [_task(item) for item in document]
+        return [_guarded(_task, item) for item in document]
     by_task: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for number, row in enumerate(document):
         by_task[json.dumps(row.get("id", f"row {number}"))].append(row)
-    return [_task_of_rows(rows) for rows in by_task.values()]
+    return [_guarded(_task_of_rows, rows) for rows in by_task.values()]
 
 
 def looks_like_label_studio(document: Any) -> bool:
@@ -115,6 +118,14 @@ def looks_like_label_studio(document: Any) -> bool:
             or all(set(item) >= MIN_KEYS for item in document)
         )
     )
+
+
+def _guarded(read: Callable[[Any], Task], item: Any) -> Task:
+    """Read a task; whatever it holds, the others are read."""
+    try:
+        return read(item)
+    except Exception as exc:
+        return Task((), {}, (), 0, 0, problem=unexpected(exc))
 
 
 def _task(item: Mapping[str, Any]) -> Task:

@@ -519,3 +519,10 @@ def test_images_in_no_folder_of_a_class_are_named(tmp_path, layout):
     opened, _, warnings = found(tmp_path, layout)
     assert list(opened) == ["benign/a.png"]
     assert warnings == ["stray.png: it lies in no folder of a class; it was not used"]
+
+
+@pytest.mark.parametrize("far", [1e12, -1e12, 10**400, float("nan")])
+def test_coco_a_corner_far_beyond_the_image_takes_no_memory(tmp_path, far):
+    picture(tmp_path, "a.png")
+    text(tmp_path, "annotations.json", coco([annotation(segmentation=[[8, 6, far, 6, 24, 18]])]))
+    assert "segmentation" in found(tmp_path, "coco")[1]["a.png"]
