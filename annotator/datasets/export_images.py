@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from PIL import Image
 
@@ -22,13 +22,15 @@ from annotator.datasets.formats.supported import WRITERS
 from annotator.datasets.formats.voc import IMAGES as VOC_IMAGES
 from annotator.datasets.formats.yolo import split_folder
 from db.errors import Conflict, ImageUnreadable, InvalidArgument
-from db.imaging.decode import hash_content, is_stored_upright, read_image
+from db.imaging.decode import SUFFIXES, hash_content, is_stored_upright, read_image, suffix_of
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, LocationStatus, ProposalRecord, Split, run_name
 from db.registry import Registry, Transaction
 
 MANIFEST = "partly-export.json"
 CHUNK = 256
+LONGEST_STEM = 150
+"""Characters of an original's name that a copy keeps; file systems limit names to 255 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,13 +219,24 @@ def _original(registry: Registry, record: ImageRecord) -> str:
 
 def _names(records: Sequence[ImageRecord]) -> dict[int, str]:
     """Name the copies: the original's name without odd characters, with the image's number where two would collide."""
-    plain = {record.id: re.sub(r"[^\w.()-]+", "_", record.path.stem).strip(".") or "image" for record in records}
+    plain: dict[int, str] = {}
+    for record in records:
+        known = record.path.suffix.lower() in SUFFIXES
+        stem = record.path.stem if known else record.path.name
+        plain[record.id] = re.sub(r"[^\w.()-]+", "_", stem).strip(".")[:LONGEST_STEM] or "image"
     counts = Counter(stem.lower() for stem in plain.values())
-    return {
-        record.id: (stem if counts[(stem := plain[record.id]).lower()] == 1 else f"{stem}-{record.id}")
-        + record.path.suffix.lower()
-        for record in records
-    }
+    taken = {stem for stem, count in counts.items() if count == 1}
+    names: dict[int, str] = {}
+    for record in records:
+        stem = plain[record.id]
+        if counts[stem.lower()] > 1:
+            stem = f"{stem}-{record.id}"
+            while stem.lower() in taken:
+                stem += "-"
+            taken.add(stem.lower())
+        # The end of a name that says nothing is put right when the content is read.
+        names[record.id] = stem + (suffix if (suffix := record.path.suffix.lower()) in SUFFIXES else "")
+    return names
 
 
 def _copy_images(
@@ -255,11 +268,13 @@ def _copy_image(record: ImageRecord, entry: ExportImage, folder: Path | None, la
         if hash_content(record.path, data) != record.content_hash:
             return "the file's content has changed since it was registered"
         name = entry.name
+        if PurePath(name).suffix.lower() not in SUFFIXES:
+            name += suffix_of(record.path, data)
         if not is_stored_upright(record.path, data):
             # Other programs do not all turn images as their EXIF data say, and boxes belong to the upright one.
             buffer = io.BytesIO()
             Image.fromarray(read_image(record.path)).save(buffer, "PNG")
-            data, name = buffer.getvalue(), f"{entry.name}.png"
+            data, name = buffer.getvalue(), f"{PurePath(name).stem}.png"
     except ImageUnreadable as exc:
         return exc.reason
     if folder is None:

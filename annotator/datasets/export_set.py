@@ -93,22 +93,28 @@ def read_sidecar(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def masks_by_box(mask_HW: NDArray[np.bool_], boxes: Sequence[Box]) -> list[NDArray[np.bool_]]:
-    """Divide a mask among its boxes: every pixel belongs to the first box it lies in, strays to the first box.
+    """Divide a mask among its boxes: every pixel belongs to the smallest box it lies in, strays to the first box.
+
+    A box whose pixels all lie in smaller ones has them too, so that none is empty but where the mask is.
 
     Returns:
         One bool HW a box; together they are the mask.
     """
-    left_HW = mask_HW.copy()
-    parts: list[NDArray[np.bool_]] = []
+    inside: list[NDArray[np.bool_]] = []
     for box in boxes:
         part_HW = np.zeros_like(mask_HW)
         rows = slice(int(np.floor(box.y)), int(np.ceil(box.y + box.height)))
         columns = slice(int(np.floor(box.x)), int(np.ceil(box.x + box.width)))
-        part_HW[rows, columns] = left_HW[rows, columns]
-        left_HW &= ~part_HW
-        parts.append(part_HW)
+        part_HW[rows, columns] = mask_HW[rows, columns]
+        inside.append(part_HW)
+    left_HW = mask_HW.copy()
+    parts = list(inside)
+    for place in sorted(range(len(boxes)), key=lambda place: boxes[place].area):
+        own_HW = inside[place] & left_HW
+        left_HW &= ~own_HW
+        parts[place] = own_HW if own_HW.any() else inside[place]
     if parts:
-        parts[0] |= left_HW
+        parts[0] = parts[0] | left_HW
     return parts
 
 

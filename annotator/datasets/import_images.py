@@ -73,7 +73,7 @@ def import_listing(
 ) -> ImportReport:
     """Register what a reader listed; arguments as in `import_images`."""
     origin = request.origin
-    if not request.force and (doubts := suspicions(listing.entries, request.layout)):
+    if not request.force and (doubts := suspicions(listing.entries, request.layout, listing.unused)):
         raise DataSuspicious(
             f"{request.path}: {'; '.join(doubts)}. Nothing was registered. Choose another --layout, or import it as it "
             "is with --force"

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from annotator.datasets.listing.entries import Entry
+from annotator.datasets.listing.entries import Entry, Part, Unused
 from annotator.datasets.listing.image_class import NOT_CLASSES
 
 MASK_WORD = re.compile(r"[_\- .](mask|seg|segmentation|gt|groundtruth|ground_truth|label)s?[_\- .]?\d*$", re.IGNORECASE)
@@ -14,18 +14,19 @@ MASK_FOLDERS = frozenset(
     {"mask", "masks", "gt", "groundtruth", "ground_truth", "annotations", "segmentation", "segmentations"}
     | {"segmentationclass", "segmentationobject"}
 )
-NEED_LABELS = frozenset({"yolo", "voc"})
+NEED_LABELS = frozenset({"labelme", "yolo", "voc"})
 """Layouts in which every image that shows something has a label file of its own."""
 FEW_MASKS = 3
 MASK_SHARE = 0.2
 
 
-def suspicions(entries: Sequence[Entry], layout: str) -> list[str]:
+def suspicions(entries: Sequence[Entry], layout: str, unused: Sequence[Unused] = ()) -> list[str]:
     """Say what speaks for another layout than the one that the data set was read in.
 
     Args:
         entries: what the reader found.
         layout: the layout it was read in.
+        unused: what it did not use.
 
     Returns:
         One sentence each; none for a data set that looks as it should.
@@ -43,7 +44,9 @@ def suspicions(entries: Sequence[Entry], layout: str) -> list[str]:
             "registered as images"
         )
     if layout in NEED_LABELS and entries and not any(entry.has_location for entry in entries):
-        found.append(f"read as {layout}, not one of its {len(entries)} images has a label file")
+        others = [item.name for item in unused if item.part is Part.LABELS]
+        lost = f"; {len(others)} label files belong to no image, such as {others[0]}" if others else ""
+        found.append(f"read as {layout}, not one of its {len(entries)} images has a label file{lost}")
     return found
 
 

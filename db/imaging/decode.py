@@ -22,7 +22,11 @@ from db.imaging.files import ImageFile
 from db.imaging.fingerprints import THUMBNAIL_SIDE
 from db.imaging.pixels import stretched
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}) | dicom.SUFFIXES
+SUFFIXES = (
+    frozenset({".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm"})
+    | {".tif", ".tiff", ".webp"}
+    | dicom.SUFFIXES
+)
 """File names that importers of folders take for images; what a file is, its content decides."""
 
 HASH_PREFIX = "sha256:"
@@ -37,6 +41,7 @@ DRAFT = (4 * THUMBNAIL_SIDE, 4 * THUMBNAIL_SIDE)
 """A JPEG's smallest version that is decoded for its thumbnail."""
 
 FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+USUAL_SUFFIX = {"DIB": ".bmp", "JPEG": ".jpg", "JPEG2000": ".jp2", "TIFF": ".tif"}
 DEEP = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 
 _warning_lock = threading.Lock()
@@ -199,6 +204,21 @@ def is_stored_upright(file: ImageFile, data: bytes) -> bool:
         return _orientation(Image.open(io.BytesIO(data), formats=FORMATS)) == 1
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
         raise ImageUnreadable(file, _unreadable(exc)) from exc
+
+
+def suffix_of(file: ImageFile, data: bytes) -> str:
+    """Return the usual end of names of files like this one, such as `.png`, by its content.
+
+    Raises:
+        ImageUnreadable: it is not an image.
+    """
+    if dicom.is_dicom(data):
+        return ".dcm"
+    try:
+        name = str(Image.open(io.BytesIO(data), formats=FORMATS).format)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
+        raise ImageUnreadable(file, _unreadable(exc)) from exc
+    return USUAL_SUFFIX.get(name, f".{name.lower()}")
 
 
 def read_image(file: ImageFile | Path) -> NDArray[np.uint8]:

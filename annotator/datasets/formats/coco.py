@@ -81,7 +81,9 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             for annotation in orphans:
                 listing.leave(Part.LABELS, f"annotation {annotation.get('id')} of image {image_id}", reason)
             listing.leave(Part.MASKS, f"image {image_id}", reason, sum(map(_is_outlined, orphans)))
-    unlisted = images_beside(folder, [entry.path for entry in listing.entries])
+    named = [folder.file(str(item.get("file_name") or "")) for item in document["images"]]
+    files = [entry.path for entry in listing.entries] + [file for file in named if file is not None]
+    unlisted = images_beside(folder, files)
     listing.found(Counts(images=len(unlisted)))
     for name in unlisted:
         listing.leave(Part.IMAGES, name, f"not listed in {PurePosixPath(str(file)).name}")
@@ -114,7 +116,7 @@ def _read_image(
         listing.refuse(name or f"image {item.get('id')}", unexpected(exc), counts)
         return None
     outlined = sum(map(_is_outlined, kept))
-    used = used_outlines(outlined, len(kept), name, listing)
+    used = outlined if _facts(item) else used_outlines(outlined, len(kept), name, listing)
     twins = len(annotations) - len(kept)
     listing.leave(Part.MASKS, name, "it repeats an earlier outline", counts.masks - outlined)
     entry = replace(entry, labels=counts.labels - twins, masks=used)
@@ -223,7 +225,8 @@ def _entry(
         # 0 x 0 is how some programs say that they do not know.
         check_size(size, width, height, by="the COCO file")
         masks = [mask for _, segmentation in shapes if (mask := _mask(segmentation, width, height)) is not None]
-        whole = np.logical_or.reduce(masks) if len(masks) == len(shapes) else None
+        # In a set that partly wrote, a box without an outline has nothing of the mask in it.
+        whole = np.logical_or.reduce(masks) if masks and (facts or len(masks) == len(shapes)) else None
         return Drawing(tuple(box or _extent(segmentation, width, height) for box, segmentation in shapes), whole)
 
     return Entry(
@@ -376,7 +379,7 @@ def _shapes_of(image: ExportImage) -> list[dict[str, Any]]:
         x, y, width, height = (number(value) for value in (box.x, box.y, box.width, box.height))
         segmentation: Any = [[x, y, x + width, y, x + width, y + height, x, y + height]]
         area = number(box.area)
-        if part_HW is not None:
+        if part_HW is not None and part_HW.any():
             encoded = codec.encode(np.asfortranarray(part_HW, dtype=np.uint8))
             segmentation = {"size": [image.height, image.width], "counts": encoded["counts"].decode()}
             area = int(part_HW.sum())

@@ -27,6 +27,8 @@ from db.records import Box, Split
 FILE_NAME = "labels.csv"
 BOX_COLUMNS = ("x", "y", "width", "height")
 COLUMNS = ("image", "class", "mask", *BOX_COLUMNS, "group", "split", "location", "source", "reviewer", "run")
+OWN_COLUMNS = frozenset({"location", "source", "reviewer", "run"})
+"""Columns of sets that partly wrote."""
 IMAGES, MASKS = "images", "masks"
 NOT_GIVEN = frozenset({"nan", "none", "null", "n/a", "na", "<na>", "nat"})
 """What spreadsheets and pandas write where there is nothing."""
@@ -71,7 +73,8 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         entry = replace(entry, boxes=tuple(dict.fromkeys(entry.boxes)), labels=counts.labels - twins)
         listing.entries.append(replace(entry, masks=counts.masks, splits=counts.splits))
     used = [file for entry in listing.entries for file in (entry.path, *entry.mask_paths)]
-    unlisted = images_beside(folder, used)
+    named = (_file(folder, name) for name in by_image)
+    unlisted = images_beside(folder, [*used, *(file for file in named if file is not None)])
     listing.found(Counts(images=len(unlisted)))
     for name in unlisted:
         listing.leave(Part.IMAGES, name, f"not listed in {file.name}")
@@ -118,12 +121,15 @@ def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[tuple[int,
         unknown = [title for title in names if title and title not in columns]
         if unknown:
             listing.warnings.append(f"{name}: unknown column ignored: {', '.join(unknown)}")
+        # What partly wrote holds nothing but what it says: a class may well be called "None".
+        is_own = set(names) >= OWN_COLUMNS
         rows: list[tuple[int, Row]] = [
-            (reader.line_num, {title: _cell(row, title) for title in columns if title in names}) for row in reader
+            (reader.line_num, {title: _cell(row, title, is_own) for title in columns if title in names})
+            for row in reader
         ]
     except (UnicodeDecodeError, csv.Error) as exc:
         raise DataUnreadable(f"{place}: cannot be read as a UTF-8 CSV file ({exc})") from exc
-    return _without_placeholders(rows, name, listing), listing
+    return rows if is_own else _without_placeholders(rows, name, listing), listing
 
 
 def _without_placeholders(rows: list[tuple[int, Row]], name: str, listing: Listing) -> list[tuple[int, Row]]:
@@ -140,10 +146,10 @@ def _without_placeholders(rows: list[tuple[int, Row]], name: str, listing: Listi
     return kept
 
 
-def _cell(row: Row, title: str) -> str:
+def _cell(row: Row, title: str, as_it_is: bool) -> str:
     # A file's name may begin or end with blanks, other values do not.
     value = str(row.get(title) or "")
-    return value if title in {"image", "mask"} and value.strip() else value.strip()
+    return value if (as_it_is or title in {"image", "mask"}) and value.strip() else value.strip()
 
 
 def _entry_from_rows(folder: Folder, name: str, rows: list[Row], options: ReadOptions) -> Entry:

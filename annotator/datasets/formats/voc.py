@@ -30,7 +30,7 @@ from annotator.datasets.listing.companions import Companions, read_text
 from annotator.datasets.listing.drawing import check_size, read_number
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part
 from annotator.datasets.listing.folder import Folder
-from annotator.datasets.listing.image_class import image_class
+from annotator.datasets.listing.image_class import image_class, plain
 from annotator.datasets.listing.options import PLAIN, ReadOptions
 from annotator.datasets.listing.splits import SplitLists
 from annotator.errors import DataUnreadable
@@ -312,7 +312,7 @@ def _write_annotation(image: ExportImage, folder: Path) -> Path:
     _add(root, "segmented", int(image.mask_png is not None))
     for box in image.boxes:
         item = ElementTree.SubElement(root, "object")
-        _add(item, "name", image.class_name or NO_CLASS)
+        _add(item, "name", plain(image.class_name or NO_CLASS))
         for tag, value in (("pose", "Unspecified"), ("truncated", 0), ("difficult", 0)):
             _add(item, tag, value)
         edges = ElementTree.SubElement(item, "bndbox")

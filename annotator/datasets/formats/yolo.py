@@ -69,7 +69,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     listing.found(Counts(images=len(wanted), labels=len(labels.there)))
     lists = _listed_splits(root, described, wanted, listing)
     for name in wanted:
-        own_label, by_folder = labels.of(name), _split_of_folder(name, described)
+        own_label, by_folder = labels.of(name), _split_beside_lists(name, described, facts)
         said = lists.lines(name) or int(by_folder is not None)
         listing.found(Counts(splits=said if not lists.lines(name) else 0))
         counts = Counts(1, int(labels.is_first(name)), 0, said)
@@ -241,6 +241,13 @@ def _listed_splits(root: Path, described: Described, wanted: Sequence[str], list
                 else:
                     lists.add(known, split)
     return lists
+
+
+def _split_beside_lists(name: str, described: Described, facts: Mapping[str, Mapping[str, str]]) -> Split | None:
+    """Return the split of an image that no list names: as partly noted it in a set of its own, or by its folder."""
+    if name in facts:
+        return Split(said) if (said := facts[name].get("split")) in set(Split) else None
+    return _split_of_folder(name, described)
 
 
 def _split_of_folder(name: str, described: Described) -> Split | None:

@@ -51,7 +51,16 @@ def image_class(
             f"its {what} name several classes ({', '.join(sorted(classes))}); an image has one class. To take every "
             "box as a location, whatever it is called: --boxes-as lesion"
         )
-    return classes.pop() if classes else said
+    if not classes:
+        return said
+    (named_class,) = classes
+    # Formats spoil blanks and odd characters in names; a place that does not has them as they were.
+    return said if said is not None and plain(said) == plain(named_class) else named_class
+
+
+def plain(name: str) -> str:
+    """Return a name as formats can write it: one line of printable characters, no blanks at its ends."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())
 
 
 def class_beside(
