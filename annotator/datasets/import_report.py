@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from annotator.datasets.listing.entries import NOTHING, Counts, Refusal, Unused, unused_in_words
+from annotator.datasets.listing.entries import NOTHING, Counts, Refusal, Unused, total, unused_in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,8 @@ class ImportReport:
     updated: int = 0
     moved: int = 0
     unchanged: int = 0
+    not_opened: int = 0
+    """Images of which a dry run of a large data set only looked for the file; they count as if nothing was wrong."""
     operation: int | None = None
     """Its number, for undoing it; None if nothing changed or on a dry run."""
     recognised: str | None = None
@@ -67,18 +69,20 @@ class Tally:
     updated: int = 0
     moved: int = 0
     unchanged: int = 0
+    not_opened: int = 0
     operation: int | None = None
     thumbnails: list[bytes] = field(default_factory=list)
     """Of new images, in a dry run."""
 
     def report(self, *, near_duplicates: int) -> ImportReport:
         """Sum up."""
-        unused = sum((item.counts for item in self.unused), sum((item.counts for item in self.refused), NOTHING))
+        unused = total(item.counts for item in self.unused) + total(item.counts for item in self.refused)
         return ImportReport(
             registered=self.registered,
             updated=self.updated,
             moved=self.moved,
             unchanged=self.unchanged,
+            not_opened=self.not_opened,
             operation=self.operation,
             near_duplicates=near_duplicates,
             there=self.there,

@@ -3,13 +3,14 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from annotator.datasets.listing.entries import Entry, Part, Unused
 from annotator.datasets.listing.image_class import NOT_CLASSES
 
 MASK_WORD = re.compile(r"[_\- .](mask|seg|segmentation|gt|groundtruth|ground_truth|label)s?[_\- .]?\d*$", re.IGNORECASE)
 """How the name of a mask file goes on after the name of its image."""
+MASK_HINT = re.compile(r"mask|seg|gt|truth|label", re.IGNORECASE)
+"""What such a name has somewhere: quicker to look for."""
 MASK_FOLDERS = frozenset(
     {"mask", "masks", "gt", "groundtruth", "ground_truth", "annotations", "segmentation", "segmentations"}
     | {"segmentationclass", "segmentationobject"}
@@ -51,12 +52,21 @@ def suspicions(entries: Sequence[Entry], layout: str, unused: Sequence[Unused] =
 
 
 def _masks_among(entries: Sequence[Entry]) -> list[str]:
-    stems = {PurePosixPath(entry.name).with_suffix("").as_posix() for entry in entries}
-    found = []
-    for entry in entries:
-        stem = PurePosixPath(entry.name).with_suffix("").as_posix()
-        base = MASK_WORD.sub("", stem)
-        in_masks = any(part.lower() in MASK_FOLDERS for part in PurePosixPath(entry.name).parts[:-1])
-        if in_masks or (base != stem and base in stems):
-            found.append(entry.name)
-    return found
+    stems = {_stem(entry.name) for entry in entries}
+    return [entry.name for entry in entries if _is_mask_of(entry.name, stems)]
+
+
+def _stem(name: str) -> str:
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}{last.rpartition('.')[0] or last}"
+
+
+def _is_mask_of(name: str, stems: set[str]) -> bool:
+    *folders, last = name.split("/")
+    if any(part.lower() in MASK_FOLDERS for part in folders):
+        return True
+    if not MASK_HINT.search(last):
+        return False
+    stem = _stem(name)
+    base = MASK_WORD.sub("", stem)
+    return base != stem and base in stems

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from annotator.datasets.import_report import Tally
 from annotator.datasets.import_request import ImportRequest
-from annotator.datasets.listing.entries import NOTHING, Counts, Entry, Part, Refusal, Unused
+from annotator.datasets.listing.entries import NOTHING, Counts, Entry, Part, Refusal, Unused, total
+from annotator.datasets.listing.folder import missing_files
 from db.imaging.files import ImageFile
 from db.records import ImageRecord, Location, LocationSource, NewImage, NewLabel, OperationKind, Split
 from db.registry import Registry, Transaction
@@ -37,6 +38,28 @@ class ImageWriter:
         self._origin = request.origin
         self._change_test = request.change_test
         self._dry_run = dry_run
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Note an image that cannot be registered."""
+        self._tally.refused.append(refusal)
+
+    def assume(self, entries: Sequence[Entry]) -> None:
+        """Count images that nobody has opened, as far as their names tell; for dry runs."""
+        if not entries:
+            return
+        missing = missing_files([entry.path for entry in entries])
+        there: list[Entry] = []
+        for entry in entries:
+            if entry.path.location in missing:
+                self.refuse(Refusal(entry.name, "no such file", entry.counts))
+            else:
+                there.append(entry)
+        with self._registry.read() as tx:
+            known = tx.images.count_at([entry.path for entry in there])
+        self._tally.used += total(entry.counts for entry in there)
+        self._tally.registered += len(there) - known
+        self._tally.unchanged += known
+        self._tally.not_opened += len(there)
 
     def write(self, opened: Sequence[Opened]) -> None:
         """Register new images, and what is new about known ones."""

@@ -129,6 +129,11 @@ def _print_import(work: Workspace, report: "ImportReport", *, dry_run: bool) -> 
             f"{report.near_duplicates} pairs of near-duplicates; splits keep them together. List them: partly doctor"
         )
     counts["near_duplicates"] = report.near_duplicates
+    if report.not_opened:
+        work.output.remark(
+            f"{report.not_opened:,} of the images were not opened, only looked for: a dry run opens a sample of a "
+            "large data set"
+        )
     parts = [
         (part, *(getattr(counted, part) for counted in (report.there, report.used, report.unused))) for part in Part
     ]
@@ -140,6 +145,7 @@ def _print_import(work: Workspace, report: "ImportReport", *, dry_run: bool) -> 
             "not_used": document_of(report.not_used),
             "refused": refused,
             "warnings": report.warnings,
+            "not_opened": report.not_opened,
             "operation": report.operation,
             "recognised": report.recognised,
             "dry_run": dry_run,

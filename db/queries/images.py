@@ -170,6 +170,11 @@ class ImageQueries:
             found += self._select(Image.removed.is_(False), Image.uri.in_(uris))
         return found
 
+    def count_at(self, files: Sequence[ImageFile]) -> int:
+        """Count the files that are registered, removed ones among them."""
+        known = set(self._session.scalars(select(Image.uri)))
+        return sum(self._paths.uri_from_file(file) in known for file in files) if known else 0
+
     def select(
         self,
         *,

@@ -7,12 +7,14 @@ none of these: unknown. Exports add `source,reviewer,run`: where a label comes f
 
 import csv
 import io
+import itertools
 import math
-from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from annotator.datasets.export_set import ExportSet, facts_of, number
 from annotator.datasets.formats.names import BoxesAs
@@ -32,8 +34,36 @@ OWN_COLUMNS = frozenset({"location", "source", "reviewer", "run"})
 IMAGES, MASKS = "images", "masks"
 NOT_GIVEN = frozenset({"nan", "none", "null", "n/a", "na", "<na>", "nat"})
 """What spreadsheets and pandas write where there is nothing."""
+NOT_GIVEN_SPELLED = frozenset(
+    "".join(letters)
+    for word in NOT_GIVEN
+    for letters in itertools.product(*({letter.lower(), letter.upper()} for letter in word))
+)
+"""The same with every mixture of small and capital letters."""
+ROW_COLUMNS = ("image", "class", "mask", *BOX_COLUMNS, "group", "split", "location")
 
-Row = Mapping[str, Any]
+
+class Row(NamedTuple):
+    """A row of the file; cells that are not there are empty."""
+
+    line: int
+    image: str
+    class_name: str
+    mask: str
+    x: str
+    y: str
+    width: str
+    height: str
+    group: str
+    split: str
+    location: str
+    named: str
+    """The column that was named to hold the class."""
+
+    @property
+    def has_box(self) -> bool:
+        """Say whether it gives any part of a box."""
+        return self.x != "" or self.y != "" or self.width != "" or self.height != ""
 
 
 def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
@@ -50,47 +80,49 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     file = PurePosixPath(str(place))
     folder = options.images or Folder(parent_of(place))
     rows, listing = _read_rows(place, options)
-    by_image: dict[str, list[tuple[int, Row]]] = defaultdict(list)
+    by_image: dict[str, list[Row]] = {}
+    files: dict[str, ImageFile | None] = {}
     spelled: dict[str, str] = {}
-    for line, row in rows:
-        if row.get("image"):
-            by_image[_one_spelling(folder, row["image"], spelled)].append((line, row))
-        elif any(row.values()):
+    for row in rows:
+        if row.image:
+            by_image.setdefault(_one_spelling(folder, row.image, spelled, files), []).append(row)
+        elif any(row[2:]):
             counts = replace(_counts([row]), images=0)
             listing.found(counts)
-            listing.refuse(f"{file.name} line {line}", "the image column is empty", counts)
+            listing.refuse(f"{file.name} line {row.line}", "the image column is empty", counts)
     for name, group in by_image.items():
-        line, own = group[0][0], [row for _, row in group]
-        counts = _counts(own)
-        listing.found(counts)
+        counts = _counts(group)
         try:
-            entry = _entry_from_rows(folder, name, own, options)
+            listing.entries.append(_entry(folder, name, files[name], group, counts, options))
         except BadEntry as exc:
-            listing.refuse(name, f"{exc} ({file.name} line {line})", counts)
+            listing.refuse(name, f"{exc} ({file.name} line {group[0].line})", counts)
             continue
-        twins = len(entry.boxes) - len(dict.fromkeys(entry.boxes))
-        listing.leave(Part.LABELS, name, "a box repeats an earlier one; each counts once", twins)
-        entry = replace(entry, boxes=tuple(dict.fromkeys(entry.boxes)), labels=counts.labels - twins)
-        listing.entries.append(replace(entry, masks=counts.masks, splits=counts.splits))
-    used = [file for entry in listing.entries for file in (entry.path, *entry.mask_paths)]
-    named = (_file(folder, name) for name in by_image)
-    unlisted = images_beside(folder, [*used, *(file for file in named if file is not None)])
+        if twins := counts.labels - listing.entries[-1].labels:
+            listing.leave(Part.LABELS, name, "a box repeats an earlier one; each counts once", twins)
+    listing.found(_counts([row for rows in by_image.values() for row in rows], images=len(by_image)))
+    used = [mask for entry in listing.entries for mask in entry.mask_paths]
+    unlisted = images_beside(folder, [*used, *(image for image in files.values() if image is not None)])
     listing.found(Counts(images=len(unlisted)))
     for name in unlisted:
         listing.leave(Part.IMAGES, name, f"not listed in {file.name}")
     return listing
 
 
-def _counts(rows: list[Row]) -> Counts:
+def _counts(rows: Sequence[Row], images: int = 1) -> Counts:
     """Count what the rows of an image say."""
-    masks, splits = (sum(bool(row.get(column)) for row in rows) for column in ("mask", "split"))
-    return Counts(1, len(rows), masks, splits)
+    if len(rows) == 1:
+        return Counts(images, 1, int(rows[0].mask != ""), int(rows[0].split != ""))
+    return Counts(images, len(rows), sum(row.mask != "" for row in rows), sum(row.split != "" for row in rows))
 
 
-def _one_spelling(folder: Folder, name: str, spelled: dict[str, str]) -> str:
-    """Return the first spelling of a file that rows name in several ways, with ./ or with backward slashes."""
+def _one_spelling(folder: Folder, name: str, spelled: dict[str, str], files: dict[str, ImageFile | None]) -> str:
+    """Find an image, and return the first spelling of it where rows name it in several ways, as with ./ before it."""
+    if name in files:
+        return name
     file = _file(folder, name)
-    return spelled.setdefault(file.location, name) if file is not None and "#frame=" not in name else name
+    first = name if file is None or "#frame=" in name else spelled.setdefault(file.location, name)
+    files[first] = file
+    return first
 
 
 def _listing_file(path: str | Path) -> str | Path:
@@ -99,120 +131,130 @@ def _listing_file(path: str | Path) -> str | Path:
     return Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
 
 
-def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[tuple[int, Row]], Listing]:
+def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[Row], Listing]:
     listing = Listing()
     name = PurePosixPath(str(place)).name
     if not is_uri(str(place)) and not Path(place).is_file():
         raise DataUnreadable(f"{place}: no such file; the csv layout needs {FILE_NAME}")
     try:
-        reader = csv.DictReader(
-            io.StringIO(read_data_file(place).decode("utf-8-sig"), newline=""), restkey="", restval="", strict=True
-        )
-        names = [(title or "").strip() for title in reader.fieldnames or ()]
-        if "image" not in names:
-            found = ", ".join(names) or "nothing"
+        reader = csv.reader(io.StringIO(read_data_file(place).decode("utf-8-sig"), newline=""), strict=True)
+        titles = [title.strip() for title in next(reader, ())]
+        if "image" not in titles:
+            found = ", ".join(titles) or "nothing"
             raise DataUnreadable(f"{place}: expected columns {', '.join(COLUMNS)}; found {found}")
-        reader.fieldnames = names
-        columns: tuple[str, ...] = COLUMNS
-        if options.class_from not in (None, FROM_FOLDER):
-            columns = (*COLUMNS, str(options.class_from))
-            if options.class_from not in names:
-                raise DataUnreadable(f"{place}: there is no column {options.class_from!r}; found {', '.join(names)}")
-        unknown = [title for title in names if title and title not in columns]
+        named = options.class_from if options.class_from != FROM_FOLDER else None
+        if named is not None and named not in titles:
+            raise DataUnreadable(f"{place}: there is no column {named!r}; found {', '.join(titles)}")
+        unknown = [title for title in titles if title and title not in COLUMNS and title != named]
         if unknown:
             listing.warnings.append(f"{name}: unknown column ignored: {', '.join(unknown)}")
-        # What partly wrote holds nothing but what it says: a class may well be called "None".
-        is_own = set(names) >= OWN_COLUMNS
-        rows: list[tuple[int, Row]] = [
-            (reader.line_num, {title: _cell(row, title, is_own) for title in columns if title in names})
-            for row in reader
-        ]
+        nothing: Counter[str] = Counter()
+        rows = list(_rows(reader, titles, named, nothing))
     except (UnicodeDecodeError, csv.Error) as exc:
         raise DataUnreadable(f"{place}: cannot be read as a UTF-8 CSV file ({exc})") from exc
-    return rows if is_own else _without_placeholders(rows, name, listing), listing
-
-
-def _without_placeholders(rows: list[tuple[int, Row]], name: str, listing: Listing) -> list[tuple[int, Row]]:
-    """Empty the cells in which programs write that there is nothing, and say so."""
-    found: Counter[str] = Counter()
-    kept: list[tuple[int, Row]] = []
-    for line, row in rows:
-        nothing = {title for title, cell in row.items() if title != "image" and cell.strip().lower() in NOT_GIVEN}
-        found.update(row[title] for title in nothing)
-        kept.append((line, {title: "" if title in nothing else cell for title, cell in row.items()}))
-    if found:
-        said = ", ".join(f"{cell!r} ({count})" for cell, count in sorted(found.items()))
+    if nothing:
+        said = ", ".join(f"{cell!r} ({count})" for cell, count in sorted(nothing.items()))
         listing.warnings.append(f"{name}: cells that say {said} count as not given")
-    return kept
+    return rows, listing
 
 
-def _cell(row: Row, title: str, as_it_is: bool) -> str:
-    # A file's name may begin or end with blanks, other values do not.
-    value = str(row.get(title) or "")
-    return value if (as_it_is or title in {"image", "mask"}) and value.strip() else value.strip()
+def _rows(reader: Any, titles: Sequence[str], named: str | None, nothing: Counter[str]) -> Iterator[Row]:
+    """Read rows, and count the cells in which programs write that there is nothing; written to be quick."""
+    places = {title: place for place, title in enumerate(titles)}
+    # Columns that are not there are taken from one more cell, which is empty.
+    getter = itemgetter(*(places.get(title, len(titles)) for title in (*ROW_COLUMNS, named or "")))
+    plain = [places[title] for title in ("image", "mask") if title in places]
+    known = {places[title] for title in (*COLUMNS, named) if title in places} - {places["image"]}
+    # What partly wrote holds nothing but what it says: a class may well be called "None".
+    is_own = set(titles) >= OWN_COLUMNS
+    for cells in reader:
+        values = [cell.strip() for cell in cells[: len(titles)]]
+        values += [""] * (len(titles) + 1 - len(values))
+        if is_own:
+            values = [cell if value else "" for cell, value in zip([*cells, *values], values, strict=False)]
+        else:
+            for place in plain:
+                # A file's name may begin or end with blanks, other values do not.
+                values[place] = cells[place] if values[place] else ""
+            if not NOT_GIVEN_SPELLED.isdisjoint(values):
+                for place in known:
+                    if values[place] in NOT_GIVEN_SPELLED:
+                        nothing[values[place]] += 1
+                        values[place] = ""
+        yield Row._make((reader.line_num, *getter(values)))
 
 
-def _entry_from_rows(folder: Folder, name: str, rows: list[Row], options: ReadOptions) -> Entry:
-    path = _file(folder, name)
+def _entry(
+    folder: Folder, name: str, path: ImageFile | None, rows: Sequence[Row], counts: Counts, options: ReadOptions
+) -> Entry:
     if path is None:
         raise BadEntry("the path points outside the data set's folder")
-    masks = {row["mask"] for row in rows if row.get("mask")}
-    if len(masks) > 1:
-        raise BadEntry("rows of one image name different masks")
-    mask_path = folder.file(masks.pop()) if masks else None
-    if mask_path is None and any(row.get("mask") for row in rows):
-        raise BadEntry("the mask's path points outside the data set's folder")
-    boxes = tuple(box for row in rows if (box := _box_from_row(row)) is not None)
+    mask_path = None
+    if counts.masks:
+        masks = {row.mask for row in rows if row.mask}
+        if len(masks) > 1:
+            raise BadEntry("rows of one image name different masks")
+        mask_path = folder.file(masks.pop())
+        if mask_path is None:
+            raise BadEntry("the mask's path points outside the data set's folder")
+    boxes = tuple(box for row in rows if (box := _box(row)) is not None)
+    apart = boxes if len(boxes) < 2 else tuple(dict.fromkeys(boxes))
     return Entry(
         name=name,
         path=path,
-        class_name=_class_from_rows(rows, name, options),
+        class_name=_class(rows, name, options),
         group=_agreed(rows, "group"),
-        split=_split_from_rows(rows),
+        split=_split(rows) if counts.splits else None,
         mask_paths=(mask_path,) if mask_path is not None else (),
-        boxes=boxes,
+        boxes=apart,
         is_empty=_is_empty(rows, has_location=bool(boxes) or mask_path is not None),
+        labels=counts.labels - len(boxes) + len(apart),
+        masks=counts.masks,
+        splits=counts.splits,
     )
 
 
-def _class_from_rows(rows: list[Row], name: str, options: ReadOptions) -> str | None:
+def _class(rows: Sequence[Row], name: str, options: ReadOptions) -> str | None:
     """Return an image's class: with boxes that carry names, only rows without a box speak of the image."""
     if options.class_from not in (None, FROM_FOLDER):
-        return _agreed(rows, str(options.class_from))
+        return _agreed(rows, "named")
     if options.class_from is None and options.boxes_as is BoxesAs.CLASS:
-        return _agreed(rows, "class", hint="; to take every box as a location: --boxes-as lesion")
-    alone = [row for row in rows if not any(row.get(side) for side in BOX_COLUMNS)]
-    return image_class((), name=name, options=options, said=_agreed(alone, "class"))
+        return _agreed(rows, "class_name", hint="; to take every box as a location: --boxes-as lesion")
+    alone = [row for row in rows if not row.has_box]
+    return image_class((), name=name, options=options, said=_agreed(alone, "class_name"))
 
 
 def _file(folder: Folder, name: str) -> ImageFile | None:
     """Find an image; the name may end with the number of a frame, as in scan.dcm#frame=3."""
-    plain, _, frame = name.rpartition("#frame=")
     exact = folder.file(name)
+    if "#frame=" not in name:
+        return exact
+    plain, _, frame = name.rpartition("#frame=")
     if plain and frame.isdigit() and len(frame) < 7 and (exact is None or exact.is_remote or not exact.exists()):
         file = folder.file(plain)
         return file.with_frame(int(frame)) if file is not None else None
     return exact
 
 
-def _agreed(rows: list[Row], column: str, hint: str = "") -> str | None:
-    values = {row[column] for row in rows if row.get(column)}
+def _agreed(rows: Sequence[Row], field: str, hint: str = "") -> str | None:
+    if len(rows) == 1:
+        return getattr(rows[0], field) or None
+    values = {value for row in rows if (value := getattr(row, field))}
     if len(values) > 1:
-        raise BadEntry(f"rows of one image differ in {column}: {', '.join(sorted(values))}{hint}")
+        said = {"class_name": "class", "named": "class"}.get(field, field)
+        raise BadEntry(f"rows of one image differ in {said}: {', '.join(sorted(values))}{hint}")
     return values.pop() if values else None
 
 
-def _split_from_rows(rows: list[Row]) -> Split | None:
-    value = _agreed(rows, "split")
-    if value is None:
-        return None
+def _split(rows: Sequence[Row]) -> Split:
+    value = str(_agreed(rows, "split"))
     try:
         return Split(value.lower())
     except ValueError:
         raise BadEntry(f"split is {value!r}, expected train, val or test") from None
 
 
-def _is_empty(rows: list[Row], *, has_location: bool) -> bool:
+def _is_empty(rows: Sequence[Row], *, has_location: bool) -> bool:
     value = (_agreed(rows, "location") or "").lower()
     if value not in {"", "present", "empty", "unknown"}:
         raise BadEntry(f"location is {value!r}, expected present, empty or unknown")
@@ -223,17 +265,17 @@ def _is_empty(rows: list[Row], *, has_location: bool) -> bool:
     return value == "empty"
 
 
-def _box_from_row(row: Row) -> Box | None:
-    values = [row.get(column, "") for column in BOX_COLUMNS]
-    if not any(values):
+def _box(row: Row) -> Box | None:
+    if not row.has_box:
         return None
     try:
-        x, y, width, height = (float(value) for value in values)
+        box = Box(float(row.x), float(row.y), float(row.width), float(row.height))
     except ValueError:
-        raise BadEntry(f"a box needs four numbers x,y,width,height, found {','.join(values)}") from None
-    if not all(map(math.isfinite, (x, y, width, height))):
+        cells = ",".join((row.x, row.y, row.width, row.height))
+        raise BadEntry(f"a box needs four numbers x,y,width,height, found {cells}") from None
+    if not math.isfinite(box.x + box.y + box.width + box.height):
         raise BadEntry("a box has a value that is not finite")
-    return Box(x, y, width, height)
+    return box
 
 
 def write(export: ExportSet, folder: Path) -> list[Path]:

@@ -1,6 +1,8 @@
 """Readers and writers by the name of their format; to add one, name it in `names` and here."""
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -74,4 +76,17 @@ def read_layout(
     if boxes_as is BoxesAs.LESION and layout in WITHOUT_NAMES:
         raise InvalidArgument(f"--boxes-as is for layouts whose boxes have names; {layout} has none")
     folder = Folder(images) if images is not None else None
-    return READERS[layout](path, ReadOptions(folder, first_pixel, boxes_as, class_from))
+    with _without_collector():
+        return READERS[layout](path, ReadOptions(folder, first_pixel, boxes_as, class_from))
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep the cycle collector from walking, again and again, over a million records that all stay."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -66,6 +66,15 @@ class Counts:
 NOTHING = Counts()
 
 
+def total(counted: Iterable[Counts]) -> Counts:
+    """Add many up."""
+    images = labels = masks = splits = 0
+    for item in counted:
+        images, labels = images + item.images, labels + item.labels
+        masks, splits = masks + item.masks, splits + item.splits
+    return Counts(images, labels, masks, splits)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One image as a data set names it, not yet opened."""

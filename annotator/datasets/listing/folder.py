@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
@@ -10,6 +11,9 @@ from annotator.errors import DataUnreadable
 from db.errors import ImageUnreadable
 from db.imaging.decode import SUFFIXES
 from db.imaging.files import ImageFile, is_uri, list_remote
+
+ODD_PARTS = re.compile(r"//|/\.{1,2}(/|$)|/$")
+"""Parts of a path that say nothing or lead back; without them it is as short as it can be."""
 
 
 class Folder:
@@ -34,18 +38,21 @@ class Folder:
         Args:
             name: relative, with forward or backward slashes.
         """
-        posix = name.replace("\\", "/")
-        if not name or "\0" in name or posix.startswith("/") or posix[1:2] == ":" or is_uri(posix):
+        posix = name.replace("\\", "/") if "\\" in name else name
+        if not name or "\0" in name or posix[0] == "/" or posix[1:2] == ":" or (":" in posix and is_uri(posix)):
             return None
         if self._uri is not None:
             return self._remote_file(posix)
-        path = os.path.normpath(f"{self._base}/{posix}")
-        if not path.startswith(self._prefix):
-            return None
+        path = self._prefix + posix
+        if ODD_PARTS.search(path) is not None:
+            path = os.path.normpath(path)
+            if not path.startswith(self._prefix):
+                return None
         # A link inside the folder may not lead out of it either.
-        if not self._is_inside(path.rpartition("/")[0]):
+        parent, _, last = path.rpartition("/")
+        if not self._is_inside(parent):
             return None
-        if os.path.islink(path) and not Path(path).resolve().is_relative_to(self._real_base()):  # noqa: PTH114 - it is quick
+        if last in self._links_in(parent) and not Path(path).resolve().is_relative_to(self._real_base()):
             return None
         return ImageFile(path)
 
@@ -63,6 +70,14 @@ class Folder:
     @functools.cache  # noqa: B019
     def _is_inside(self, parent: str) -> bool:
         return Path(parent).resolve().is_relative_to(self._real_base())
+
+    @functools.cache  # noqa: B019
+    def _links_in(self, parent: str) -> frozenset[str]:
+        try:
+            with os.scandir(parent) as entries:
+                return frozenset(entry.name for entry in entries if entry.is_symlink())
+        except OSError:
+            return frozenset()
 
     def names(self) -> list[str]:
         """List all files in the folder and below it, linked folders and hidden files left out, in order.
@@ -98,21 +113,40 @@ def images_beside(folder: Folder, files: Iterable[ImageFile]) -> list[str]:
     """
     if folder.is_remote:
         return []
-    used: dict[str, set[str]] = {}
-    for file in files:
-        place, _, name = file.location.rpartition("/")
-        used.setdefault(place, set()).add(name)
     found = []
-    for place, names in used.items():
-        if not f"{place}/".startswith(f"{str(folder).rstrip('/')}/") or not Path(place).is_dir():
+    for place, names in _by_folder(files).items():
+        if not f"{place}/".startswith(f"{str(folder).rstrip('/')}/"):
             continue
         prefix = os.path.relpath(place, str(folder))
-        with os.scandir(place) as entries:
-            for entry in entries:
-                suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - it is quick
-                if suffix in SUFFIXES and entry.name not in names and not entry.name.startswith("."):
-                    found.append(entry.name if prefix == "." else f"{prefix}/{entry.name}")
+        for name in _files_in(place) - names:
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - it is quick
+            if suffix in SUFFIXES and not name.startswith("."):
+                found.append(name if prefix == "." else f"{prefix}/{name}")
     return sorted(found)
+
+
+def missing_files(files: Iterable[ImageFile]) -> set[str]:
+    """Return the locations of files that are not there, of those on this machine; a folder is read once for all."""
+    return {
+        f"{place}/{name}"
+        for place, names in _by_folder(file for file in files if not file.is_remote).items()
+        for name in names - _files_in(place)
+    }
+
+
+def _by_folder(files: Iterable[ImageFile]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for file in files:
+        place, _, name = file.location.rpartition("/")
+        found.setdefault(place, set()).add(name)
+    return found
+
+
+def _files_in(place: str) -> set[str]:
+    try:
+        return set(os.listdir(place))  # noqa: PTH208 - it is quick
+    except OSError:
+        return set()
 
 
 def read_data_file(place: str | Path) -> bytes:

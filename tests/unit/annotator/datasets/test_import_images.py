@@ -7,12 +7,15 @@ from PIL import Image
 
 from annotator.datasets.decode import open_data_set
 from annotator.datasets.import_images import import_images
+from annotator.datasets.import_report import shown_refusals
 from annotator.datasets.import_request import ImportRequest
+from annotator.datasets.listing.entries import Refusal
 from annotator.errors import DataUnreadable
 from db.errors import InvalidArgument
 from db.imaging.files import ImageFile
 from db.records import Box, LocationSource, LocationStatus, NewLabel, NewReview, ReviewOutcome, Split
 from tests.builders import present
+from tests.picture_files import picture
 
 
 @pytest.fixture
@@ -303,3 +306,30 @@ def test_real_images(registry, busi):
     assert (report.registered, report.refused) == (670, [])
     with registry.read() as tx:
         assert tx.status.count().classes == {"benign": 397, "malignant": 170, "normal": 103}
+
+
+def test_a_dry_run_of_a_large_data_set_opens_a_sample_and_looks_for_the_rest(registry, phantoms, monkeypatch):
+    import_images(registry, ImportRequest(phantoms, "csv"))
+    monkeypatch.setattr("annotator.datasets.import_images.LOOKED_INTO", 4)
+    rows = (phantoms / "labels.csv").read_text().splitlines()
+    (phantoms / rows[2].split(",")[0]).unlink()
+    # One image more than are registered.
+    picture(phantoms / "more.png", 99)
+    (phantoms / "labels.csv").write_text("\n".join([*rows, "more.png" + "," * rows[0].count(",")]) + "\n")
+    report = import_images(registry, ImportRequest(phantoms, "csv"), dry_run=True)
+    assert (report.registered, report.unchanged, report.not_opened) == (1, 47, 44)
+    assert [refusal.reason for refusal in report.refused] == ["no such file"]
+    assert report.used + report.unused == report.there
+    assert import_images(registry, ImportRequest(phantoms, "csv")).registered == 1
+
+
+def test_people_are_shown_the_first_of_every_kind_of_refusal():
+    refused = [Refusal(f"{n}.png", f"its mask m{n}.png is {n}x4, the image 64x48") for n in range(9)]
+    refused.append(Refusal("x.png", "no such file"))
+    assert shown_refusals(refused) == [
+        ("0.png", "its mask m0.png is 0x4, the image 64x48"),
+        ("1.png", "its mask m1.png is 1x4, the image 64x48"),
+        ("2.png", "its mask m2.png is 2x4, the image 64x48"),
+        ("and 6 more", "of the same kind; --json lists all"),
+        ("x.png", "no such file"),
+    ]

@@ -50,7 +50,7 @@ from tests.unit.annotator.datasets.formats.test_labeling_programs import (
 from tests.unit.annotator.datasets.formats.test_labeling_programs import annotation as submitted
 from tests.unit.annotator.datasets.formats.test_labeling_programs import image as cvat_image
 
-TRIALS = int(os.environ.get("PARTLY_FUZZ", "60"))
+TRIALS = int(os.environ.get("PARTLY_FUZZ", "40"))
 SEED = int(os.environ.get("PARTLY_FUZZ_SEED", "1"))
 ALONE = "PARTLY_FUZZ" in os.environ
 SLOW_S = 10

@@ -49,8 +49,8 @@ def assert_same(found, expected, layout):
     for key, (class_name, group, split, status, boxes, mask) in found.items():
         want = expected[key]
         if layout == "yolo":
-            # YOLO's images lie in a split's folder; one without a split is for training. It has boxes, not masks.
-            want = (*want[:2], want[2] or Split.TRAIN, *want[3:5], None)
+            # A label file has boxes, not masks.
+            want = (*want[:5], None)
         assert (class_name, group, split, status, mask) == (*want[:4], want[5])
         assert len(boxes) == len(want[4])
         for box, expected_box in zip(boxes, want[4], strict=True):
