@@ -144,7 +144,13 @@ def _task(item: Mapping[str, Any]) -> Task:
     )
 
 
-def _annotation(item: Mapping[str, Any]) -> Annotation:
+def _annotation(item: Mapping[str, Any], *, shows_all: bool = True) -> Annotation:
+    """Read an annotation.
+
+    Args:
+        item: as it is exported.
+        shows_all: its result has everything that was said, so that an empty one was submitted as such.
+    """
     result = [one for one in item.get("result") or [] if isinstance(one, dict) and isinstance(one.get("value"), dict)]
     regions: dict[Any, Region] = {}
     choices: dict[str, tuple[str, ...]] = {}
@@ -170,7 +176,7 @@ def _annotation(item: Mapping[str, Any]) -> Annotation:
         regions=tuple(regions.values()),
         choices=choices,
         is_truth=item.get("ground_truth") is True,
-        is_empty=not regions and (bool(verdicts & EMPTY_VERDICTS) or not result),
+        is_empty=not regions and (bool(verdicts & EMPTY_VERDICTS) or (shows_all and not result)),
     )
 
 
@@ -204,7 +210,9 @@ def _task_of_rows(rows: Sequence[Mapping[str, Any]]) -> Task:
                 "completed_by": row.get("annotator"),
                 "updated_at": row.get("updated_at"),
                 "result": list(_results_of_row(row)),
-            }
+            },
+            # A row without a region may be a choice, which looks like any text of the task's data.
+            shows_all=False,
         )
         for row in rows
         if row.get("annotation_id") is not None
@@ -216,6 +224,8 @@ def _results_of_row(row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for key, values in row.items():
         if isinstance(values, dict) and isinstance(values.get("choices"), list):
             yield {"from_name": key, "value": values}
+        if key == VERDICT and isinstance(values, str):
+            yield {"from_name": key, "value": {"choices": [values]}}
         for value in values if isinstance(values, list) else ():
             if isinstance(value, dict):
                 size = {side: value.get(side) for side in ("original_width", "original_height")}

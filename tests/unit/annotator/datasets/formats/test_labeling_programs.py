@@ -440,6 +440,18 @@ def test_label_studio_json_min(two):
     assert found(two, "labelstudio", class_from="finding")[0]["0a1b2c3d-b.png"] == ("malignant", None, None)
 
 
+def test_label_studio_json_min_without_a_region_is_not_known_to_be_empty(two):
+    rest = {"annotator": 1, "annotation_id": 5, "updated_at": "2026-01-01"}
+    rows = [
+        {"image": "a.png", "finding": "benign", "id": 1, **rest},
+        {"image": "b.png", "verdict": "no lesion", "id": 2, **rest},
+    ]
+    text(two, "min.json", json.dumps(rows))
+    opened, _, warnings = found(two, "labelstudio")
+    assert opened == {"a.png": (None, None, None), "b.png": (None, None, [])}
+    assert any("1 images were annotated without a region" in warning for warning in warnings)
+
+
 def test_label_studio_the_same_image_twice_is_refused(two):
     export(two, task("a.png", annotation(rectangle())), task("images/a.png", annotation(rectangle(SECOND))))
     listing = read_layout("labelstudio", two)
