@@ -131,7 +131,7 @@ class Project:
             path: the data set.
             layout: `busi`, `coco`, `csv`, `folders`, `voc` or `yolo`.
             dry_run: read and check everything, write nothing.
-            options: further fields of `annotator.datasets.import_images.ImportRequest`.
+            options: further fields of `annotator.datasets.import_request.ImportRequest`.
         """
         from annotator.datasets.import_images import import_images
         from annotator.datasets.import_request import ImportRequest

@@ -5,6 +5,7 @@ here elements are found (it knows no functional groups) and handed over so that 
 """
 
 import io
+import logging
 import math
 import warnings
 from collections.abc import Iterable, Iterator
@@ -291,6 +292,9 @@ def _read(data: bytes) -> Any:
         import pydicom
     except ImportError as exc:
         raise DicomUnusable("DICOM files need: pip install 'partly[dicom]'") from exc
+    if not (log := logging.getLogger("pydicom")).handlers:
+        # It logs what it thinks of damaged values, which Python would print among the progress bars.
+        log.addHandler(logging.NullHandler())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

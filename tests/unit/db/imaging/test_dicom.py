@@ -1,6 +1,8 @@
 """DICOM files: written by pydicom here, read as images with frames and patients."""
 
 import io
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -489,3 +491,14 @@ def test_a_missing_decoder_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(get_decoder(JPEGLSLossless), "_available", {})
     with pytest.raises(dicom.DicomUnusable, match=r"JPEG-LS.*pip install 'pylibjpeg\[all\]'"):
         grey(tmp_path, GREY, syntax=JPEGLSLossless)
+
+
+def test_what_pydicom_thinks_of_damaged_values_is_not_printed(tmp_path):
+    code = (
+        "import sys, logging; from pathlib import Path; from db.imaging.decode import read_facts\n"
+        "read_facts(Path(sys.argv[1]))\nlogging.getLogger('pydicom').warning('SAID BY PYDICOM')\n"
+    )
+    file = tmp_path / "a.dcm"
+    write_dicom(file, np.full((4, 4), 7, dtype=np.uint8))
+    done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from annotator.datasets.decode import open_entries
 from annotator.datasets.formats.supported import read_layout
@@ -64,7 +66,27 @@ TOKENS = [
 
 def image(path, seed):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (48, 64), dtype=np.uint8)).save(path)
+    pixels = np.random.default_rng(seed).integers(0, 255, (48, 64), dtype=np.uint8)
+    if path.suffix == ".dcm":
+        write_dicom(path, pixels)
+    else:
+        Image.fromarray(pixels).save(path)
+
+
+def write_dicom(path, pixels):
+    header = FileMetaDataset()
+    header.TransferSyntaxUID = ExplicitVRLittleEndian
+    header.MediaStorageSOPClassUID = header.MediaStorageSOPInstanceUID = "1.2.3"
+    dataset = Dataset()
+    dataset.file_meta = header
+    dataset.PatientID = "p1"
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit, dataset.PixelRepresentation, dataset.SamplesPerPixel = 7, 0, 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.WindowCenter, dataset.WindowWidth, dataset.RescaleSlope, dataset.RescaleIntercept = 128, 256, 1, 0
+    dataset.PixelData = pixels.tobytes()
+    dataset.save_as(path, enforce_file_format=True)
 
 
 def mask(path):
@@ -78,9 +100,11 @@ def make(root, layout):
     """Write a valid data set of three images; returns the files that are of one image alone, by that image."""
     own = {}
     folder = {"busi": "benign/", "folders": "benign/", "voc": "JPEGImages/", "yolo": "images/"}.get(layout, "")
-    for n, name in enumerate(NAMES):
-        image(root / f"{folder}{name}.png", n)
-        own[f"{folder}{name}.png"] = name
+    # Pictures of other formats than PNG are damaged where nothing else is.
+    ends = (".jpg", ".tif", ".dcm") if layout == "folders" else (".png",) * 3
+    for n, (name, end) in enumerate(zip(NAMES, ends, strict=True)):
+        image(root / f"{folder}{name}{end}", n)
+        own[f"{folder}{name}{end}"] = name
     if layout == "csv":
         rows = "".join(f"{name}.png,benign,m/{name}.png,8,6,16,12,p{name},train\n" for name in NAMES)
         text(root, "labels.csv", "image,class,mask,x,y,width,height,group,split\n" + rows)
