@@ -150,6 +150,8 @@ class TrainConfig:
         for name in ("batch_size", "head_channels", "stage2_epochs", "accumulate"):
             if getattr(self, name) < 1:
                 yield f"{name} must be at least 1, got {getattr(self, name)}"
+        if not 0 <= self.seed < 2**63:
+            yield f"seed lies between 0 and 2^63, got {self.seed}"
         if self.size < 32:
             yield f"size must be at least 32 px, got {self.size}"
         if self.folds and (self.folds < 2 or not 0 <= self.fold < self.folds):

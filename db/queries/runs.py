@@ -57,6 +57,12 @@ class RunQueries:
         run.metrics = dict(metrics)
         run.finished_at = now()
 
+    def reopen(self, run_id: int) -> RunRecord:
+        """Note that a training that failed goes on."""
+        run = self._row(run_id)
+        run.status, run.finished_at, run.metrics = RunStatus.RUNNING, None, {}
+        return self._record(run)
+
     def add_metrics(self, run_id: int, metrics: Mapping[str, Any]) -> None:
         """Add metrics to those already stored for a training."""
         run = self._row(run_id)

@@ -26,10 +26,13 @@ from learner.training.stages import StageConfig
 from learner.training.state import Learner, set_rates, update_teacher
 from learner.training.step import make_views, view_losses
 
+LARGEST_SEED = 2**62
+
 
 def epoch_generator(config: TrainConfig, stage: StageConfig, epoch: int, process: int = 0) -> Generator:
     """Seed everything random in an epoch: what is drawn for whole batches is the same in every process."""
-    seed = (config.seed * 1_000_003 + stage.number) * 1_000_003 + epoch
+    # Within what a generator takes; seeds of up to six digits are as they are.
+    seed = ((config.seed * 1_000_003 + stage.number) * 1_000_003 + epoch) % LARGEST_SEED
     torch.manual_seed(seed + process)
     return torch.Generator().manual_seed(seed)
 

@@ -70,7 +70,7 @@ def plan_training(
     run: RunRecord | None = None
     with registry.begin(rehearsal=dry_run) as tx:
         if resume:
-            run = tx.runs.latest(RunStatus.RUNNING)
+            run = _interrupted(tx, registry)
             config = config_from_dict(run.config)
         data = _choose_data(tx, registry, config, run, progress)
     if data.left_out:
@@ -81,6 +81,20 @@ def plan_training(
     return Plan(config, data, run, goes_on=run is not None and has_epochs(registry, run))
 
 
+def _interrupted(tx: Transaction, registry: Registry) -> RunRecord:
+    """Return the newest run that can go on: one that was cut, or one that failed after its first epoch.
+
+    Raises:
+        NotFound: there is none.
+    """
+    for run in reversed(tx.runs.all()):
+        if run.status is RunStatus.FAILED and has_epochs(registry, run):
+            return tx.runs.reopen(run.id)
+        if run.status is RunStatus.RUNNING:
+            return run
+    return tx.runs.latest(RunStatus.RUNNING)
+
+
 def _start_run(registry: Registry, config: TrainConfig, data: TrainingData) -> RunRecord:
     with registry.begin() as tx:
         return tx.runs.start(
@@ -89,6 +103,16 @@ def _start_run(registry: Registry, config: TrainConfig, data: TrainingData) -> R
             snapshot=data.snapshot.hash,
             image_ids=[image.id for image in (*data.train, *data.val)],
         )
+
+
+def mark_failed(registry: Registry, run: RunRecord, error: Exception) -> None:
+    """Note that a run has ended without a result, so that it does not say that it is running for ever.
+
+    A run that is interrupted from outside (Ctrl+C, a lost machine) stays as it is: it can be resumed.
+    """
+    with registry.begin() as tx:
+        if tx.runs.get(run.id).status is RunStatus.RUNNING:
+            tx.runs.finish(run.id, RunStatus.FAILED, {"error": str(error) or type(error).__name__})
 
 
 def _choose_data(
@@ -134,20 +158,26 @@ def prepare_training(registry: Registry, plan: Plan, processes: Processes, progr
     val = _load(registry, data.val, data.classes, config, progress, "decoding validation")
     for framed in (train, val):
         framed.move_to(device)
+    learner = make_learner(model, config, device, processes)
     run = plan.run or processes.first(lambda: _start_run(registry, config, data))
     folder = registry.root / RUNS_FOLDER / run.name
+    try:
+        tracker = open_tracker(config if processes.is_first else None, folder, run.name)
+    except Exception as exc:
+        mark_failed(registry, run, exc)
+        raise
     job = Job(
         registry=registry,
         run=run,
         folder=folder,
         config=config,
         data=data,
-        learner=make_learner(model, config, device, processes),
+        learner=learner,
         train=train,
         val=val,
         progress=progress,
         processes=processes,
-        tracker=open_tracker(config if processes.is_first else None, folder, run.name),
+        tracker=tracker,
     )
     if config.class_weights == "balanced":
         job.learner.class_weight_K = balanced_weights(job.train.class_N, len(data.classes)).to(device)

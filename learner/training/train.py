@@ -22,7 +22,6 @@ from learner.config import TrainConfig
 from learner.distributed import Processes
 from learner.errors import (
     CompilationFailed,
-    LearnerError,
     OutOfMemory,
     TrainingDiverged,
 )
@@ -30,7 +29,14 @@ from learner.evaluation.aggregate import Summary, summarize_results
 from learner.evaluation.per_image import score_rows
 from learner.training.job import BestEpoch, Job, save_best, save_last
 from learner.training.loop import epoch_batches, epoch_generator, selection_score, train_epoch, validate
-from learner.training.prepare import Plan, PlannedTraining, describe_plan, plan_training, prepare_training
+from learner.training.prepare import (
+    Plan,
+    PlannedTraining,
+    describe_plan,
+    mark_failed,
+    plan_training,
+    prepare_training,
+)
 from learner.training.stages import StageConfig, make_stages
 from learner.training.state import make_optimizer
 
@@ -78,23 +84,25 @@ def train_model(
     job = prepare_training(registry, plan, processes, progress)
     try:
         _fit(job)
-    except (LearnerError, torch.cuda.OutOfMemoryError, torch._dynamo.exc.TorchDynamoException) as exc:
+        return _finish(job, plan)
+    except Exception as exc:
         if isinstance(exc, TrainingDiverged) and not processes.is_first:
             # It did so in all of them; the first one says it.
             raise SystemExit(0) from exc
         error = _translated(exc, plan.config)
-        with registry.begin() as tx:
-            tx.runs.finish(job.run.id, RunStatus.FAILED, {"error": str(error)})
+        mark_failed(registry, job.run, error)
+        if error is exc:
+            raise
         raise error from exc
-    return _finish(job, plan)
 
 
-def _translated(exc: Exception, config: TrainConfig) -> LearnerError:
-    if isinstance(exc, LearnerError):
-        return exc
-    if not isinstance(exc, torch.cuda.OutOfMemoryError):
+def _translated(exc: Exception, config: TrainConfig) -> Exception:
+    """Say what to do where that is known; other errors stay as they are."""
+    if isinstance(exc, torch._dynamo.exc.TorchDynamoException):
         reason = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
         return CompilationFailed(f"torch.compile does not work here ({reason}); train with: --set compile=false")
+    if not isinstance(exc, torch.cuda.OutOfMemoryError):
+        return exc
     smaller = max(1, config.batch_size // 2)
     return OutOfMemory(
         f"the device's memory does not hold {config.batch_size} images of {config.size} px a step; try "

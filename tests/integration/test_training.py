@@ -17,7 +17,14 @@ from db.registry import create_registry
 from learner.checkpoint import load_checkpoint
 from learner.config import make_config
 from learner.data.selection import select_training_data
-from learner.errors import CheckpointIncompatible, DataInvalid, LearnerError, OutOfMemory, TrainingDiverged
+from learner.errors import (
+    CheckpointIncompatible,
+    ConfigInvalid,
+    DataInvalid,
+    LearnerError,
+    OutOfMemory,
+    TrainingDiverged,
+)
 from learner.evaluation.evaluate import evaluate_run
 from learner.inference.propose import ProposeRequest, propose_locations
 from learner.reporting.drawing import draw_proposals
@@ -212,6 +219,46 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(filled, monkeypatch):
     assert not stepped
     with filled.read() as tx:
         assert tx.runs.latest(RunStatus.FAILED).metrics["error"]
+
+
+@pytest.mark.parametrize("place", ["train.train_epoch", "train.save_best", "train.summarize_results"])
+def test_a_run_that_ends_with_any_error_does_not_stay_running(filled, monkeypatch, place):
+    def fail(*_, **__):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(f"learner.training.{place}", fail)
+    with pytest.raises(OSError, match="no space left"):
+        train_model(filled, tiny())
+    with filled.read() as tx:
+        (run,) = tx.runs.all()
+    assert (run.status, run.metrics["error"]) == (RunStatus.FAILED, "no space left on device")
+
+
+def test_a_run_that_failed_after_an_epoch_goes_on_to_the_same_result(filled, monkeypatch):
+    whole = train_model(filled, tiny())
+    real = learner.training.train.save_last
+    calls = []
+
+    def full(*args):
+        calls.append(1)
+        if len(calls) == 3:
+            raise OSError("no space left on device")
+        real(*args)
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="no space"):
+        patched.setattr("learner.training.train.save_last", full)
+        train_model(filled, tiny())
+    again = train_model(filled, tiny(), resume=True)
+    assert again.run == "run-2"
+    assert (again.best, again.val) == (whole.best, whole.val)
+    with filled.read() as tx:
+        assert [run.status for run in tx.runs.all()] == [RunStatus.FINISHED] * 2
+
+
+def test_any_seed_can_be_trained_with(filled):
+    assert train_model(filled, tiny(seed=20240101, stage1_epochs=0)).epochs == 2
+    with pytest.raises(ConfigInvalid, match="seed lies between"):
+        tiny(seed=2**63)
 
 
 def test_there_must_be_something_to_learn_from(registry, phantoms):
