@@ -33,7 +33,7 @@ OPTIONAL = frozenset(
 FLAT = frozenset({("Evaluation", "summary"), ("BenchRow", "estimates"), ("TrainResult", "plan")})
 """(record, field): its keys stand among the record's own."""
 
-HIDDEN = frozenset({("Evaluation", "rows")})
+HIDDEN = frozenset({("Evaluation", "rows"), ("Evaluation", "classes")})
 """(record, field): not a part of the document."""
 
 

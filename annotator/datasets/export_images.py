@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 
 from PIL import Image
 
-from annotator.datasets.export_set import ExportImage, ExportSet, write_json
+from annotator.datasets.export_set import MANIFEST, ExportImage, ExportSet, write_json
 from annotator.datasets.formats.names import ImagesIn, OutputFormat
 from annotator.datasets.formats.supported import WRITERS
 from annotator.datasets.formats.voc import IMAGES as VOC_IMAGES
@@ -27,7 +27,6 @@ from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, LocationStatus, ProposalRecord, Split, run_name
 from db.registry import Registry, Transaction
 
-MANIFEST = "partly-export.json"
 CHUNK = 256
 LONGEST_STEM = 150
 """Characters of an original's name that a copy keeps; file systems limit names to 255 bytes."""

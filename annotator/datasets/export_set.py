@@ -68,6 +68,8 @@ def facts_of(image: ExportImage) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
+MANIFEST = "partly-export.json"
+"""Says that a folder is an export of partly."""
 SIDECAR = "images.csv"
 """Lies beside formats that have no place for some facts; other readers ignore it."""
 
@@ -88,8 +90,14 @@ def read_sidecar(folder: Path) -> dict[str, dict[str, str]]:
     file = folder / SIDECAR
     if not file.is_file():
         return {}
-    reader = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"), newline=""))
-    return {row["image"]: row for row in reader if row.get("image")}
+    try:
+        reader = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"), newline=""))
+        rows = [row for row in reader if row.get("image")]
+    except (UnicodeDecodeError, csv.Error, OSError):
+        return {}
+    # Another program's file of this name says other things.
+    is_own = {"image", "class", "location", "split", "source"} <= set(reader.fieldnames or ())
+    return {row["image"]: row for row in rows} if is_own else {}
 
 
 def masks_by_box(mask_HW: NDArray[np.bool_], boxes: Sequence[Box]) -> list[NDArray[np.bool_]]:

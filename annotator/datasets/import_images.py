@@ -9,20 +9,23 @@ stopped.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from annotator.datasets.decode import open_entries
+from annotator.datasets.export_set import MANIFEST
 from annotator.datasets.formats.names import InputFormat
 from annotator.datasets.formats.recognise import recognise
 from annotator.datasets.formats.supported import read_layout
 from annotator.datasets.import_report import ImportReport, Tally
 from annotator.datasets.import_request import ImportRequest
 from annotator.datasets.listing.entries import Entry, Listing, Part, Refusal, Unused
-from annotator.datasets.plausibility import suspicions
+from annotator.datasets.plausibility import drop_masks, suspicions
 from annotator.datasets.register import ImageWriter, Opened, opened_images
 from annotator.errors import DataSuspicious
 from db.curation.duplicates import count_near_duplicates, find_near_duplicates
 from db.curation.location_share import choose_located
 from db.errors import InvalidArgument
+from db.imaging.files import is_uri
 from db.imaging.paths import ProjectPaths
 from db.progress import Progress, SilentProgress
 from db.records import Split
@@ -74,11 +77,14 @@ def import_listing(
     progress: Progress | None = None,
 ) -> ImportReport:
     """Register what a reader listed; arguments as in `import_images`."""
-    if not request.force and (doubts := suspicions(listing.entries, request.layout, listing.unused)):
+    own = not is_uri(str(request.path)) and (Path(request.path) / MANIFEST).is_file()
+    if not (request.force or own) and (doubts := suspicions(listing.entries, request.layout, listing.unused)):
         raise DataSuspicious(
             f"{request.path}: {'; '.join(doubts)}. Nothing was registered. Choose another --layout, or import it as it "
             "is with --force"
         )
+    if not request.force:
+        drop_masks(listing, request.layout)
     entries = list(_grouped(listing.entries, request.group_by))
     entries, hidden = hide_locations(entries, keep=request.keep_locations, seed=request.seed)
     tally = Tally(list(listing.refusals), [*listing.unused, *hidden], list(listing.warnings), listing.there)

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from annotator.datasets.listing.entries import Entry, Part, Unused
+from annotator.datasets.listing.entries import Entry, Listing, Part, Unused
 from annotator.datasets.listing.image_class import NOT_CLASSES
 
 MASK_WORD = re.compile(r"[_\- .](mask|seg|segmentation|gt|groundtruth|ground_truth|label)s?[_\- .]?\d*$", re.IGNORECASE)
@@ -17,6 +17,7 @@ MASK_FOLDERS = frozenset(
 )
 NEED_LABELS = frozenset({"labelme", "yolo", "voc"})
 """Layouts in which every image that shows something has a label file of its own."""
+TAKE_EVERY_PICTURE = frozenset({"busi", "folders", "labelme", "voc", "yolo"})
 FEW_MASKS = 3
 MASK_SHARE = 0.2
 
@@ -49,6 +50,17 @@ def suspicions(entries: Sequence[Entry], layout: str, unused: Sequence[Unused] =
         lost = f"; {len(others)} label files belong to no image, such as {others[0]}" if others else ""
         found.append(f"read as {layout}, not one of its {len(entries)} images has a label file{lost}")
     return found
+
+
+def drop_masks(listing: Listing, layout: str) -> None:
+    """Take the masks of other images out of a listing, in layouts that take every picture for an image."""
+    masks = set(_masks_among(listing.entries)) if layout in TAKE_EVERY_PICTURE else set()
+    for entry in listing.entries if masks else ():
+        if entry.name in masks:
+            listing.leave(Part.IMAGES, entry.name, "it looks like the mask of another image; it was not used")
+            for part, count in ((Part.LABELS, entry.labels), (Part.SPLITS, entry.counts.splits)):
+                listing.leave(part, entry.name, "it looks like the mask of another image; it was not used", count)
+    listing.entries = [entry for entry in listing.entries if entry.name not in masks]
 
 
 def _masks_among(entries: Sequence[Entry]) -> list[str]:

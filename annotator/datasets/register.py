@@ -7,6 +7,7 @@ from annotator.datasets.import_report import Tally
 from annotator.datasets.import_request import ImportRequest
 from annotator.datasets.listing.entries import NOTHING, Counts, Entry, Part, Refusal, Unused, total
 from annotator.datasets.listing.folder import missing_files
+from db.imaging.decode import mask_from_png
 from db.imaging.files import ImageFile
 from db.records import ImageRecord, Location, LocationSource, NewImage, NewLabel, OperationKind, Split
 from db.registry import Registry, Transaction
@@ -196,7 +197,9 @@ class ImageWriter:
         class_name = image.class_name or known.class_name
         group, split = image.group or known.group, image.split or known.split
         facts_change = (class_name, group, split) != (known.class_name, known.group, known.split)
-        label_changes = image.location is not None and _location_differs(known, image.location)
+        label_changes = image.location is not None and (
+            _location_differs(known, image.location) or _mask_differs(tx, known, image.location)
+        )
         if label_changes and known.label is not None and known.label.source in KEPT_BY_PEOPLE:
             location = Counts(labels=item.counts.labels, masks=item.counts.masks)
             self._leave(item, location, "a person has located it since; the imported location is ignored")
@@ -234,3 +237,11 @@ def _location_differs(known: ImageRecord, location: Location) -> bool:
         or known.boxes != location.boxes
         or (location.mask_png is not None and known.label is not None and not known.label.has_mask)
     )
+
+
+def _mask_differs(tx: Transaction, known: ImageRecord, location: Location) -> bool:
+    """Say whether a mask of the same boxes shows something else."""
+    if location.mask_png is None or known.label is None or not known.label.has_mask:
+        return False
+    before = tx.labels.mask_pngs([known.label.id])[known.label.id]
+    return before != location.mask_png and bool((mask_from_png(before) != mask_from_png(location.mask_png)).any())

@@ -16,7 +16,7 @@ METRICS = (
     ("classification", "auc"),
     ("localization", "iou"),
     ("localization", "dice"),
-    ("localization", "ap50"),
+    ("localization", "ap50_all"),
     ("empty", "false_positive_rate"),
 )
 

@@ -145,8 +145,17 @@ def read_facts(file: ImageFile | Path, *, fresh: bool = False) -> list[ImageFact
     return [ImageFacts(_content_hash(digest, None), width, height, _thumbnail(image), remark=_remark(image))]
 
 
+def _pages(image: Image.Image) -> int:
+    return getattr(image, "n_frames", 1) if image.format in {"GIF", "PNG", "TIFF", "WEBP"} else 1
+
+
+def pages_of(data: bytes) -> int:
+    """Count the pages or frames of an image file that can be decoded."""
+    return _pages(Image.open(io.BytesIO(data), formats=FORMATS))
+
+
 def _remark(image: Image.Image) -> str | None:
-    frames = getattr(image, "n_frames", 1) if image.format in {"GIF", "PNG", "TIFF", "WEBP"} else 1
+    frames = _pages(image)
     return f"it holds {frames} frames, only the first is used" if frames > 1 else None
 
 

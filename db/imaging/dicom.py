@@ -7,6 +7,7 @@ here elements are found (it knows no functional groups) and handed over so that 
 import io
 import logging
 import math
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,10 +22,14 @@ MAGIC_AT, MAGIC = 128, b"DICM"
 SUFFIXES = frozenset({".dcm", ".dicom"})
 
 PLACEHOLDERS = frozenset(
-    {"", "anonymous", "anonymized", "anonymised", "anon", "anonym", "deidentified", "de-identified", "removed"}
-    | {"none", "null", "nan", "n/a", "na", "unknown", "patient", "patientid", "id", "test", "no name", "noname"}
+    {"anonymous", "anonymized", "anonymised", "anon", "anonym", "deidentified", "identified", "removed", "redacted"}
+    | {"none", "null", "nan", "unknown", "noname", "dummy", "hidden", "phi"}
 )
 """What programs write in place of a patient's id: images that share it have nothing in common."""
+FILLERS = frozenset(
+    {"patient", "patientid", "id", "name", "no", "test", "de", "n", "a", "na", "x", "xx", "xxx", "xxxx"}
+)
+"""Words beside those, which in a DICOM file are no id alone either."""
 
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 RLE_LOSSLESS, JPEG_BASELINE = "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.50"
@@ -32,10 +37,24 @@ ADOBE_MARKER = b"\xff\xee\x00\x0eAdobe"
 OVERLAYS = [(group, element) for group in range(0x6000, 0x6020, 2) for element in (0x0010, 0x3000)]
 """An overlay's rows and its data; one that lies in unused bits of the pixels has no data of its own."""
 OVERLAY_REMARK = "it has an overlay (drawings or text), which is not shown"
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 MEANING = ("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept")
 LOOKS = ("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction")
 WINDOWS = {"LINEAR": 1.0, "LINEAR_EXACT": math.ulp(0.0), "SIGMOID": math.ulp(0.0)}
 """How a window may bend, and its smallest width (PS3.3 C.11.2.1)."""
+
+
+def is_placeholder(patient: str, *, filler: bool = False) -> bool:
+    """Say whether this stands where a patient's id would, and is none, as ANONYMOUS, <REMOVED> or Unknown Patient.
+
+    Args:
+        patient: what stands there.
+        filler: zeros, nothing, and words such as TEST are no id either.
+    """
+    words = re.findall(r"[^\W\d_]+", patient.lower())
+    if re.search(r"[1-9]", patient) or not all(word in PLACEHOLDERS | FILLERS for word in words):
+        return False
+    return filler or any(word in PLACEHOLDERS for word in words)
 
 
 class DicomUnusable(Exception):
@@ -69,11 +88,13 @@ def read_header(data: bytes) -> DicomHeader:
     try:
         if not any(dataset.get(keyword) for keyword in PIXELS):
             raise DicomUnusable("the DICOM file contains no image (no PixelData)")
+        if str(dataset.get("SOPClassUID") or "") == SEGMENTATION:
+            raise DicomUnusable("it is a DICOM segmentation, not an image")
         patient = str(dataset.get("PatientID") or "").strip()
         frames, width, height = int(dataset.get("NumberOfFrames") or 1), int(dataset.Columns), int(dataset.Rows)
         if min(frames, width, height) < 1:
             raise ValueError(f"{frames} frames of {width} x {height} pixels")
-        known = None if patient.lower().strip(" ^_-.0x") in PLACEHOLDERS else patient
+        known = None if is_placeholder(patient, filler=True) else patient
         remark = OVERLAY_REMARK if any(tag in dataset for tag in OVERLAYS) else None
         return DicomHeader(frames, width, height, known, remark)
     except DicomUnusable:

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from db.errors import ImageUnreadable
-from db.imaging.decode import DEEP, decode_upright
+from db.imaging.decode import DEEP, decode_upright, pages_of
 from db.imaging.files import ImageFile
 
 FEW_VALUES = 16
 """Up to so many values are labels, each of its own meaning; more are shades, between outside and inside."""
 NOISE = 32
 """Values of a lossy file below this may be compression noise."""
-OPAQUE = 127
+BRIGHT = 250
+"""A peak from here on is that of a picture of 8 bits, whose values are shades."""
 NAMED = 8
 """Values that a refusal lists."""
 
@@ -40,6 +41,8 @@ def read_mask(file: ImageFile | Path, *, background: int | None = None) -> NDArr
     """
     data = ImageFile.at(file).read_bytes()
     image = decode_upright(file, data)
+    if (pages := pages_of(data)) > 1:
+        raise ImageUnreadable(file, f"it has {pages} pages; a mask is one")
     try:
         if background is not None:
             return np.asarray(_indices(image) != background)
@@ -79,7 +82,7 @@ def _inside(image: Image.Image, *, lossy: bool) -> NDArray[np.bool_]:
 def _by_palette(image: Image.Image) -> NDArray[np.bool_]:
     index_HW = np.asarray(image)
     colours_HW4 = np.asarray(image.convert("RGBA"))
-    black_HW = (colours_HW4[:, :, :3] == 0).all(axis=2) | (colours_HW4[:, :, 3] <= OPAQUE)
+    black_HW = (colours_HW4[:, :, :3] == 0).all(axis=2) | ~_opaque(colours_HW4[:, :, 3])
     if black_HW.all():
         # A palette without colours says nothing; then the numbers of the classes do.
         return np.asarray(index_HW > 0)
@@ -91,9 +94,15 @@ def _by_palette(image: Image.Image) -> NDArray[np.bool_]:
     return np.asarray(~black_HW)
 
 
+def _opaque(alpha_HW: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Say what is not transparent: anything but 0, or of shades (the edges of a drawn line) the upper half."""
+    peak = int(alpha_HW.max(initial=0))
+    return np.asarray(alpha_HW > peak / 2 if len(np.unique(alpha_HW)) > FEW_VALUES else alpha_HW > 0)
+
+
 def _by_alpha(image: Image.Image) -> NDArray[np.bool_]:
     colours_HW4 = np.asarray(image.convert("RGBA"))
-    opaque_HW = colours_HW4[:, :, 3] > OPAQUE
+    opaque_HW = _opaque(colours_HW4[:, :, 3])
     black_HW = (colours_HW4[:, :, :3] == 0).all(axis=2)
     shown = black_HW[opaque_HW]
     if opaque_HW.all():
@@ -121,7 +130,7 @@ def _by_grey(grey_HW: NDArray[Any], *, lossy: bool) -> NDArray[np.bool_]:
                 "PNG"
             )
         return np.asarray(grey_HW > peak / 2)
-    if len(values) > FEW_VALUES:
+    if len(values) > FEW_VALUES and not _are_numbers(grey_HW, values):
         return np.asarray(grey_HW > (values[0] + peak) / 2)
     if values[0] > 0 and len(values) > 1:
         raise _Ambiguous(
@@ -129,6 +138,17 @@ def _by_grey(grey_HW: NDArray[Any], *, lossy: bool) -> NDArray[np.bool_]:
             "--mask-background N"
         )
     return np.asarray(grey_HW != 0)
+
+
+def _are_numbers(grey_HW: NDArray[Any], values: NDArray[Any]) -> bool:
+    """Say whether many values number objects rather than shade edges.
+
+    Numbers have no gaps and none of them is most of what is inside; shades are few beside the full brightness.
+    """
+    peak = values[-1]
+    without_gaps = values[0] == 0 and len(values) == peak + 1
+    full = np.count_nonzero(grey_HW == peak) / np.count_nonzero(grey_HW)
+    return bool(without_gaps and full < 0.5 and not (BRIGHT <= peak <= 255))
 
 
 def _listed(values: NDArray[Any]) -> str:

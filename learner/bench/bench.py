@@ -20,7 +20,7 @@ from learner.bench.paper_tables import CLASSIFICATION, TABLES, Row, Table
 from learner.config import TrainConfig, make_config
 from learner.errors import DataInvalid
 from learner.evaluation.aggregate import mean
-from learner.evaluation.comparison import against, interval, values_by_image
+from learner.evaluation.comparison import adjust_table, against, interval, values_by_image
 from learner.evaluation.estimates import ComparedEstimate, Estimate
 from learner.evaluation.evaluate import evaluate_run
 from learner.evaluation.per_image import PER_IMAGE, read_results
@@ -162,12 +162,16 @@ def _compared(
         for method, runs in tested.items()
     }
     estimates = {row.method: dict(row.estimates) for row in rows}
-    for metric in (metric for metric in rows[-1].estimates if metric in PER_IMAGE):
-        values = {method: values_by_image(runs, metric) for method, runs in results.items()}
-        p_values = against(values, rows[-1].method, groups)
+    values = {
+        metric: {method: values_by_image(runs, metric) for method, runs in results.items()}
+        for metric in rows[-1].estimates
+        if metric in PER_IMAGE
+    }
+    tests = {metric: against(by_method, rows[-1].method, groups) for metric, by_method in values.items()}
+    for metric, p_values in adjust_table(tests).items():
         for method, of_method in estimates.items():
-            one = of_method[metric]
-            over_images = interval(values[method], groups) if values[method] else None
+            one, own = of_method[metric], values[metric][method]
+            over_images = interval(own, groups) if own else None
             of_method[metric] = ComparedEstimate(one.mean, one.ci95, one.n, one.paper, over_images, p_values[method])
     return [replace(row, estimates=estimates[row.method]) for row in rows]
 
@@ -214,7 +218,7 @@ def _summary(row: Row, runs: Sequence[RunRecord], metrics: Sequence[str]) -> Ben
     estimates: dict[str, Estimate] = {}
     for metric in metrics:
         part = "classification" if metric in CLASSIFICATION else "localization"
-        values = [run.metrics[TEST][part][metric] for run in runs]
+        values = [run.metrics[TEST][part].get(metric) for run in runs]
         known = [float(value) for value in values if value is not None]
         estimates[metric] = Estimate(
             fmean(known) if known else None, half_width(known), len(known), row.paper.get(metric)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 CLASSIFICATION = ("accuracy", "precision", "recall", "f1", "auc")
-LOCALIZATION = ("iou", "dice", "ap50", "mask_iou", "mask_dice")
+LOCALIZATION = ("iou", "dice", "ap50_all", "ap50", "mask_iou", "mask_dice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ SIZES = tuple(
     for word, factor in (("the given", 1), ("twice the", 2))
 )
 
-BOTH = ("accuracy", "f1", "auc", "iou", "dice", "ap50", "mask_iou", "mask_dice")
+BOTH = ("accuracy", "f1", "auc", "iou", "dice", "ap50_all", "ap50", "mask_iou", "mask_dice")
 OVERVIEW = (
     Row("paper", {"preset": "paper", "encoder": R18}),
     Row("R18 alone", {"method": "classifier", "encoder": R18}),

@@ -22,6 +22,8 @@ class Classification:
     recall: float | None
     f1: float | None
     auc: float | None
+    unknown_class: int = 0
+    """Images of a class that the model does not know; they count as wrong, but for AUC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,10 @@ class Localization:
     n: int
     iou: float | None
     dice: float | None
+    ap50_all: float | None
+    """Over every image with a known location: a box on one that is known to be empty is wrong."""
     ap50: float | None
+    """Over the images with a lesion alone."""
     mask_iou: float | None
     mask_dice: float | None
 
@@ -52,6 +57,7 @@ class Stratum:
     accuracy: float | None
     iou: float | None
     dice: float | None
+    ap50_all: float | None
     ap50: float | None
     mask_iou: float | None
     mask_dice: float | None
@@ -95,10 +101,12 @@ def summarize_results(rows: Sequence[ImageResult], classes: Sequence[str]) -> Su
 
 
 def _classification(rows: Sequence[ImageResult], classes: Sequence[str]) -> Classification:
-    index = {name: n for n, name in enumerate(classes)}
-    predicted = [row for row in rows if row.probability is not None and row.truth in index]
+    predicted = [row for row in rows if row.probability is not None and row.truth is not None]
+    names = [*classes, *sorted({row.truth for row in predicted if row.truth is not None} - set(classes))]
+    index = {name: n for n, name in enumerate(names)}
     truth_N = np.array([index[row.truth or ""] for row in predicted], dtype=np.int64)
-    return Classification(**classification_metrics(truth_N, np.array([row.probability for row in predicted])))
+    measured = classification_metrics(truth_N, np.array([row.probability for row in predicted]))
+    return Classification(**measured, unknown_class=int((truth_N >= len(classes)).sum()))
 
 
 def _localization(rows: Sequence[ImageResult]) -> Localization:
@@ -108,13 +116,16 @@ def _localization(rows: Sequence[ImageResult]) -> Localization:
         n=len(located),
         iou=mean(row.iou for row in answered),
         dice=mean(row.dice for row in answered),
-        ap50=average_precision(
-            [row.truth_boxes for row in answered],
-            [row.boxes or () for row in answered],
-            [row.score for row in answered],
-        ),
+        ap50_all=_ap50([row for row in rows if row.lesion is not None and row.boxes is not None]),
+        ap50=_ap50(answered),
         mask_iou=mean(row.mask_iou for row in answered),
         mask_dice=mean(row.mask_dice for row in answered),
+    )
+
+
+def _ap50(rows: Sequence[ImageResult]) -> float | None:
+    return average_precision(
+        [row.truth_boxes for row in rows], [row.boxes or () for row in rows], [row.score for row in rows]
     )
 
 

@@ -5,8 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+import numpy as np
+
 from learner.evaluation.per_image import PER_IMAGE, ImageResult
-from learner.evaluation.significance import group_bootstrap, holm, mcnemar, paired_bootstrap
+from learner.evaluation.significance import group_bootstrap, holm, paired_bootstrap, paired_test
+from learner.evaluation.weighted import statistic
+
+METRICS = (*PER_IMAGE, "f1", "auc", "ap50_all", "ap50")
 
 Results = Sequence[ImageResult]
 """The rows of one run."""
@@ -20,10 +25,8 @@ class Comparison:
     n: int
     first: float
     second: float
-    test: str
-    """Which test: McNemar's for right and wrong, the paired bootstrap over groups for the others."""
     p: float
-    """Two-sided, after Holm."""
+    """Two-sided, by drawing groups of images, after Holm."""
 
 
 def values_by_image(runs: Sequence[Results], metric: str) -> dict[int, float]:
@@ -54,7 +57,7 @@ def against(
         groups: the group that every image belongs to.
 
     Returns:
-        Two-sided p-values by method, after Holm for as many tests as there are; None where nothing can be compared.
+        Two-sided p-values by method, as they are (see `adjust_table`); None where nothing can be compared.
     """
     found: dict[str, float | None] = {}
     for name, values in methods.items():
@@ -66,35 +69,60 @@ def against(
             if name != reference and ids
             else None
         )
-    tested = [name for name, p in found.items() if p is not None]
-    adjusted = holm([p for name in tested if (p := found[name]) is not None])
-    return found | dict(zip(tested, adjusted, strict=True))
+    return found
 
 
-def compare_runs(first: Results, second: Results, groups: Mapping[int, str]) -> list[Comparison]:
+def adjust_table(p_values: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[str, float | None]]:
+    """Adjust the p-values of a whole table for being several (Holm), by metric and method."""
+    tested = [
+        (metric, name) for metric, of_metric in p_values.items() for name, p in of_metric.items() if p is not None
+    ]
+    adjusted = holm([p for metric, name in tested if (p := p_values[metric][name]) is not None])
+    found = {metric: dict(of_metric) for metric, of_metric in p_values.items()}
+    for (metric, name), p in zip(tested, adjusted, strict=True):
+        found[metric][name] = p
+    return found
+
+
+def compare_runs(
+    first: Results, second: Results, groups: Mapping[int, str], classes: tuple[Sequence[str], Sequence[str]]
+) -> list[Comparison]:
     """Compare two runs on the images that both answered for.
 
     Args:
         first: rows of one run.
         second: rows of the other.
         groups: the group that every image belongs to.
+        classes: of both runs, in the order of their probabilities.
 
     Returns:
-        A comparison for every metric that is a mean over images.
+        A comparison for every metric that both have, tested by drawing groups of images; p-values after Holm.
     """
     found: list[Comparison] = []
-    for metric in PER_IMAGE:
-        ours, theirs = values_by_image([first], metric), values_by_image([second], metric)
-        ids = sorted(set(ours) & set(theirs))
+    for metric in METRICS:
+        ours, theirs = ({row.image: row for row in rows if _answers(row, metric)} for rows in (first, second))
+        ids = sorted(key for key in ours.keys() & theirs.keys() if key is not None)
         if not ids:
             continue
-        a, b = [ours[key] for key in ids], [theirs[key] for key in ids]
-        p: float | None
-        if metric == "accuracy":
-            test, p = "McNemar", mcnemar([value > 0 for value in a], [value > 0 for value in b])
-        else:
-            test, p = "paired bootstrap", paired_bootstrap(a, b, [groups[key] for key in ids])
-        if p is not None:
-            found.append(Comparison(metric, len(ids), fmean(a), fmean(b), test, p))
+        a, b = (
+            statistic(metric, [rows[key] for key in ids], names)
+            for rows, names in zip((ours, theirs), classes, strict=True)
+        )
+        if a is None or b is None:
+            continue
+        everything = np.ones(len(ids))
+        of_first, of_second = a(everything), b(everything)
+        p = paired_test(a, b, [groups[key] for key in ids])
+        if p is not None and of_first is not None and of_second is not None:
+            found.append(Comparison(metric, len(ids), of_first, of_second, p))
     adjusted = holm([line.p for line in found])
     return [replace(line, p=p_value) for line, p_value in zip(found, adjusted, strict=True)]
+
+
+def _answers(row: ImageResult, metric: str) -> bool:
+    """Say whether a row counts for a metric."""
+    if metric in PER_IMAGE:
+        return getattr(row, PER_IMAGE[metric]) is not None
+    if metric in ("f1", "auc"):
+        return row.probability is not None and row.truth is not None
+    return row.boxes is not None and row.lesion is not None and (bool(row.lesion) or metric == "ap50_all")

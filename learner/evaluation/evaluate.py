@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from db.curation.leakage import already_seen, relatives
+from db.curation.leakage import already_seen
 from db.progress import Progress
 from db.records import NewImage, Split
 from db.registry import Registry
@@ -13,6 +13,7 @@ from learner.distributed import Processes
 from learner.errors import DataInvalid
 from learner.evaluation.aggregate import Summary, summarize_results
 from learner.evaluation.per_image import ImageResult, score_rows, write_results
+from learner.inference.judged_images import judged_images
 from learner.inference.trained_model import TrainedModel, frame_share, open_run
 
 
@@ -35,6 +36,8 @@ class Evaluation:
     """Images of the split that the run has seen."""
     summary: Summary
     rows: tuple[ImageResult, ...]
+    classes: tuple[str, ...]
+    """In the order of the rows' probabilities."""
     leaks: Leaks | None = None
     """None where there are none; they count in `summary`."""
 
@@ -54,7 +57,7 @@ def evaluate_run(
 ) -> Evaluation:
     """Score a run on a split of the registry, or on images that are not registered (and stay so).
 
-    On test, images that the run has seen (or another image of their group) are left out: they were put into test
+    Images that the run has learned from (or another image of their group) are left out: they were put into the split
     after it. What was said about every image of a split is kept beside the checkpoint.
 
     Raises:
@@ -72,8 +75,7 @@ def evaluate_run(
             records = tx.images.select(splits=[split])
             if not records:
                 raise DataInvalid(f"the {split} split is empty; fill it with: partly split --{split} 0.2")
-            seen = relatives(tx, model.seen) if split is Split.TEST else set()
-            fair = [record for record in records if record.id not in seen]
+            fair = judged_images(tx, model, records)
             examples = examples_from_records(tx, fair)
         left_out = len(records) - len(fair)
     if not examples:
@@ -88,7 +90,9 @@ def evaluate_run(
         unseen = [row for row in rows if row.position not in set(leaking)]
         named = tuple(str(images[position].path) for position in leaking)
         leaks = Leaks(len(leaking), named, summarize_results(unseen, model.classes))
-    return Evaluation(model.run.name, left_out, summarize_results(rows, model.classes), tuple(rows), leaks)
+    return Evaluation(
+        model.run.name, left_out, summarize_results(rows, model.classes), tuple(rows), tuple(model.classes), leaks
+    )
 
 
 def score_examples(

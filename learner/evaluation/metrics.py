@@ -20,7 +20,7 @@ def classification_metrics(truth_N: NDArray[np.integer], probability_NK: Floats)
     """Accuracy, macro precision, recall and F1 over the classes that occur, and AUC.
 
     Args:
-        truth_N: class indices.
+        truth_N: class indices; from K on they are classes that the model does not know, and which it gets wrong.
         probability_NK: rows sum to 1.
 
     Returns:
@@ -31,6 +31,8 @@ def classification_metrics(truth_N: NDArray[np.integer], probability_NK: Floats)
     if not len(truth_N):
         return dict.fromkeys(("accuracy", "precision", "recall", "f1", "auc"))
     predicted_N = probability_NK.argmax(axis=1)
+    # There is no probability to rank images of other classes by.
+    known_N = truth_N < probability_NK.shape[1]
     precision, recall, f1, _ = precision_recall_fscore_support(
         truth_N, predicted_N, labels=np.unique(truth_N), average="macro", zero_division=0
     )
@@ -39,7 +41,7 @@ def classification_metrics(truth_N: NDArray[np.integer], probability_NK: Floats)
         "precision": float(precision),
         "recall": float(recall),
         "f1": float(f1),
-        "auc": roc_auc(truth_N, probability_NK),
+        "auc": roc_auc(truth_N[known_N], probability_NK[known_N]),
     }
 
 

@@ -45,7 +45,7 @@ class ImageResult:
     truth_boxes: tuple[Box, ...]
     boxes: tuple[Box, ...] | None
     score: float
-    """What the gate compares with tau, 0 to 1."""
+    """What boxes are ranked by, 0 to 1: the gate's score, worked out without the known class."""
     iou: float | None
     """Of predicted and known boxes, a missed lesion counts as 0."""
     dice: float | None
@@ -129,12 +129,14 @@ def image_row(
         truth=example.class_name,
         predicted=classes[prediction.class_index] if classifies else None,
         probability=tuple(prediction.class_probability_K.tolist()) if classifies else None,
-        right=float(prediction.class_index == known_class) if classifies and known_class is not None else None,
+        # A class that the model does not know is one that it gets wrong.
+        right=float(prediction.class_index == known_class) if classifies and example.class_name is not None else None,
         lesion=None if location is None else bool(truth),
         lesion_share=union_area(truth) / (example.width * example.height) if truth else None,
         truth_boxes=truth,
         boxes=prediction.boxes if localizes else None,
-        score=prediction.score(gate, known_class),
+        # As for an image that nobody knows anything of: what is measured may not know the answer.
+        score=prediction.score(gate, None),
         iou=boxes_iou(prediction.boxes, truth) if scored else None,
         dice=boxes_dice(prediction.boxes, truth) if scored else None,
         mask_iou=mask_iou(prediction.mask_HW, truth_HW) if truth_HW is not None else None,

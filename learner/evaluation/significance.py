@@ -3,11 +3,10 @@
 Images of one patient, video or picture are not independent, so whole groups are drawn, not images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 DRAWS = 2000
 LEVEL = 0.95
@@ -75,18 +74,44 @@ def _drawn_means(
     return means_D
 
 
-def mcnemar(first_right_N: Sequence[bool], second_right_N: Sequence[bool]) -> float:
-    """Exact two-sided McNemar test of two classifiers on the same images.
+def paired_test(
+    first: Callable[[NDArray[np.float64]], float | None],
+    second: Callable[[NDArray[np.float64]], float | None],
+    groups_N: Sequence[str],
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> float | None:
+    """Two-sided p-value of the difference of any two metrics over the same images, drawing groups with replacement.
+
+    The differences of draws are moved by what was seen, and it is counted how often one is as far from 0 as that.
+
+    Args:
+        first: a metric as a function of the images' weights, None where it cannot be measured.
+        second: the other method's.
+        groups_N: the group that each image belongs to.
+        seed: of the draws.
+        draws: how many.
 
     Returns:
-        p; 1 where they are never differently right.
+        p; None where there are fewer than two groups, or nothing can be measured.
 
-    Source: McNemar 1947; exact by the binomial distribution of the images that only one of them got right.
+    Source: Davison and Hinkley 1997, Bootstrap Methods and their Application, section 4.4.
     """
-    only_first = sum(a and not b for a, b in zip(first_right_N, second_right_N, strict=True))
-    only_second = sum(b and not a for a, b in zip(first_right_N, second_right_N, strict=True))
-    differing = only_first + only_second
-    return float(binomtest(only_first, differing).pvalue) if differing else 1.0
+    names, index_N = np.unique(np.asarray(groups_N, dtype=object).astype(str), return_inverse=True)
+    one_N = np.ones(len(index_N))
+    ours, theirs = first(one_N), second(one_N)
+    if len(names) < 2 or ours is None or theirs is None:
+        return None
+    seen = ours - theirs
+    far = measured = 0
+    for chosen_G in np.random.default_rng(seed).integers(0, len(names), (draws, len(names))):
+        weights_N = np.bincount(chosen_G, minlength=len(names))[index_N].astype(float)
+        a, b = first(weights_N), second(weights_N)
+        if a is not None and b is not None:
+            measured += 1
+            far += abs(a - b - seen) >= abs(seen) - 1e-12
+    return (1 + far) / (1 + measured) if measured else None
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -8,11 +8,15 @@ Source: fixed-sequence testing, Angelopoulos et al. 2021 (Learn then Test), with
 """
 
 import math
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy.stats import binom
+
+Item = TypeVar("Item")
 
 MAX_THRESHOLDS = 40
 
@@ -35,6 +39,20 @@ class CertifiedTau:
     def is_certified(self) -> bool:
         """Say whether any threshold passed."""
         return math.isfinite(self.tau)
+
+
+def one_of_each(items: Sequence[Item], group_of: Callable[[Item], str], seed: int) -> list[Item]:
+    """Draw one item of every group, so that the items are independent of each other.
+
+    Args:
+        items: of all groups.
+        group_of: the group that an item belongs to.
+        seed: the same seed and groups give the same items.
+    """
+    members: dict[str, list[Item]] = {}
+    for item in items:
+        members.setdefault(group_of(item), []).append(item)
+    return [random.Random(f"{seed}/{name}").choice(of_group) for name, of_group in members.items()]
 
 
 def boxes_needed(precision: float, delta: float) -> int:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from db.curation.leakage import group_names
 from db.errors import InvalidArgument
 from db.imaging.geometry import boxes_iou
 from db.progress import Progress, SilentProgress
@@ -14,8 +15,9 @@ from db.records import Box, ImageRecord, NewProposal, Split, Supervision
 from db.registry import Registry
 from learner.data.dataset import examples_from_records
 from learner.distributed import Processes
-from learner.inference.certified_tau import CertifiedTau, boxes_needed, certify_tau
+from learner.inference.certified_tau import CertifiedTau, boxes_needed, certify_tau, one_of_each
 from learner.inference.gate import check_gate, check_tau
+from learner.inference.judged_images import judged_images
 from learner.inference.predict import known_classes, predict
 from learner.inference.strategies import Scored, most_confident
 from learner.inference.trained_model import TrainedModel, frame_share, open_run
@@ -216,15 +218,23 @@ def _certify(
     registry: Registry, model: TrainedModel, gate: str, processes: Processes, progress: Progress
 ) -> CertifiedTau:
     with registry.read() as tx:
-        images = tx.images.select(splits=[Split.VAL], supervision=Supervision.FULLY)
+        located = tx.images.select(splits=[Split.VAL], supervision=Supervision.FULLY)
+        images = judged_images(tx, model, located)
+        groups = group_names(tx)
     scored = score_images(registry, model, images, gate, processes, progress)
-    found = [item for item in scored if item.boxes]
+    # One image of a patient, video or picture: the others of it are no further evidence.
+    found = one_of_each([item for item in scored if item.boxes], lambda item: groups[item.image.id], model.config.seed)
     correct = [boxes_iou(item.boxes, item.image.boxes) >= CORRECT_IOU for item in found]
     certified = certify_tau([item.score for item in found], correct)
+    if len(images) < len(located):
+        progress.say(
+            f"left out of the certificate: {len(located) - len(images)} validation images that the run has seen"
+        )
     if not certified.is_certified:
         needed = boxes_needed(certified.precision, certified.delta)
         progress.say(
-            f"no tau can be certified: of {len(found)} located validation images {sum(correct)} are correct; a "
+            f"no tau can be certified: of {len(found)} located validation images, one a group, {sum(correct)} are "
+            "correct; a "
             f"precision of {certified.precision:.0%} needs at least {needed} without an error. Nothing was proposed; "
             "set a threshold with --tau, or label more validation images"
         )

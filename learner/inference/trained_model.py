@@ -29,6 +29,8 @@ class TrainedModel:
     device: torch.device
     seen: frozenset[int] = frozenset()
     """Numbers of the images that it learned from or was chosen by."""
+    learned_from: frozenset[int] = frozenset()
+    """Those that it learned from."""
 
 
 def open_run(registry: Registry, run: str | None = None, *, processes: Processes | None = None) -> TrainedModel:
@@ -67,8 +69,10 @@ def load_model(record: RunRecord, folder: Path, processes: Processes) -> Trained
         raise CheckpointIncompatible(f"{folder}: the weights do not match the configuration stored with them") from exc
     chosen = processes.device(config.device if config.device == "cpu" else "auto")
     placed = network.to(chosen).to(memory_format=torch.channels_last)
-    seen = frozenset(key for ids in checkpoint.description.get("images", {}).values() for key in ids)
-    return TrainedModel(record, placed.eval(), config, classes, chosen, seen)
+    images = checkpoint.description.get("images", {})
+    seen = frozenset(key for ids in images.values() for key in ids)
+    learned_from = frozenset(images.get("train", ()))
+    return TrainedModel(record, placed.eval(), config, classes, chosen, seen, learned_from)
 
 
 def frame_share(

@@ -28,7 +28,7 @@ from learner.reporting.figures import Figure, draw_disagreements, draw_figures
 HEAT = 4
 """Images that are shown under their heat map."""
 
-COLUMNS = ("n", "accuracy", "iou", "dice", "ap50", "mask_iou", "mask_dice")
+COLUMNS = ("n", "accuracy", "iou", "dice", "ap50_all", "ap50", "mask_iou", "mask_dice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ def write_report(
     figures += _heat(registry, out, evaluation, progress)
     comparison: list[Comparison] = []
     if against is not None:
-        others = _scored(registry, against, chosen, progress).rows
+        other = _scored(registry, against, chosen, progress)
         with registry.read() as tx:
             groups = group_names(tx)
-        comparison = compare_runs(evaluation.rows, others, groups)
-        figures += draw_disagreements(out / "disagreements.png", against, evaluation.rows, others, images)
+        comparison = compare_runs(evaluation.rows, other.rows, groups, (evaluation.classes, other.classes))
+        figures += draw_disagreements(out / "disagreements.png", against, evaluation.rows, other.rows, images)
     page = out / "index.html"
     write_text(page, _page(chosen, description, evaluation, figures, comparison, against))
     return Report(page, record.name, str(chosen), len(evaluation.rows), tuple(figure.name for figure in figures))

@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
-from annotator.datasets.formats.folders import NO_FOLDER, OUTSIDE, ignored
+from annotator.datasets.formats.folders import NO_FOLDER, OUTSIDE, SPLITS, ignored
 from annotator.datasets.listing.entries import Counts, Entry, Listing, Part
 from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.options import PLAIN, ReadOptions
@@ -16,7 +16,7 @@ from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
 from db.imaging.files import ImageFile
 
-MASK = re.compile(r"(?P<image>.+)_mask(?:_(?P<number>\d+))?")
+MASK = re.compile(r"(?P<image>.+)_mask(?:_(?P<number>\d+))?", re.IGNORECASE)
 
 
 def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
@@ -45,12 +45,23 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             masks[str(pure.with_name(match["image"]))].append((int(match["number"] or 0), name, file))
         else:
             images[name] = file
+    masked = set(masks)
+    owners: dict[str, list[str]] = defaultdict(list)
+    for name in images:
+        owners[str(PurePosixPath(name).with_suffix(""))].append(name)
     for name, file in images.items():
-        own = sorted(masks.pop(str(PurePosixPath(name).with_suffix("")), []))
+        stem, pure = str(PurePosixPath(name).with_suffix("")), PurePosixPath(name)
+        own = sorted(masks.pop(stem, []))
+        split = SPLITS.get(pure.parts[0].lower()) if len(pure.parts) > 2 else None
+        listing.found(Counts(splits=int(split is not None)))
+        if len(owners[stem]) > 1 and stem in masked:
+            reason = f"its masks may belong to {' or '.join(owners[stem])}; nobody can say which"
+            listing.refuse(name, reason, Counts(1, 0, len(own), int(split is not None)))
+            continue
         mask_paths = tuple(mask for _, _, mask in own)
-        class_name = PurePosixPath(name).parent.name
-        entry = Entry(name=name, path=file, class_name=class_name, mask_paths=mask_paths, masks=len(mask_paths))
-        listing.entries.append(entry)
+        listing.entries.append(
+            Entry(name, file, pure.parent.name, split=split, mask_paths=mask_paths, masks=len(mask_paths))
+        )
     for orphans in masks.values():
         for _, name, _ in orphans:
             listing.leave(Part.MASKS, name, "no image belongs to this mask; it was not used")

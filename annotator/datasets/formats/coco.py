@@ -17,16 +17,24 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.datasets.export_set import ExportImage, ExportSet, facts_of, masks_by_box, number, write_json
+from annotator.datasets.listing.coco_segmentation import extent_of, mask_of
 from annotator.datasets.listing.drawing import check_size, read_number, used_outlines
-from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part, unexpected
+from annotator.datasets.listing.entries import (
+    BadEntry,
+    Counts,
+    Drawing,
+    Entry,
+    Listing,
+    Part,
+    refuse_shared_files,
+    unexpected,
+)
 from annotator.datasets.listing.folder import Folder, images_beside, parent_of, read_data_file
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import PLAIN, ReadOptions
 from annotator.errors import DataUnreadable
-from db.imaging.geometry import boxes_from_mask
 from db.records import Box, LocationStatus, Split
 
 FILE_NAME = "annotations.json"
@@ -51,9 +59,17 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     document = _parse(file)
     folder = options.images or _image_folder(parent_of(file), document)
     categories = {
-        _id(item.get("id")): str(item["name"]) for item in document["categories"] if "id" in item and "name" in item
+        _id(item.get("id")): str(item["name"])
+        for item in document["categories"]
+        if isinstance(item, dict) and "id" in item and "name" in item
     }
     listing = Listing()
+    for part, kind in (("images", Part.IMAGES), ("annotations", Part.LABELS)):
+        odd = [n for n, item in enumerate(document[part]) if not isinstance(item, dict)]
+        document[part] = [item for item in document[part] if isinstance(item, dict)]
+        listing.found(Counts(**{kind.value: len(odd)}))
+        for place in odd:
+            listing.leave(kind, f"{part} {place + 1}", "it is no object")
     annotations: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for annotation in document["annotations"]:
         annotations[_id(annotation.get("image_id"))].append(annotation)
@@ -75,6 +91,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             f"{silent} images have no annotation; COCO does not say whether somebody looked, so their location counts "
             "as unknown"
         )
+    refuse_shared_files(listing)
     for image_id, orphans in annotations.items():
         if image_id not in claimed:
             reason = "it belongs to an image that is not listed"
@@ -173,7 +190,8 @@ def _parse(file: str | Path) -> dict[str, Any]:
         raise DataUnreadable(f"{file}: is not JSON ({exc})") from exc
     parts = ("images", "annotations", "categories")
     if not isinstance(document, dict) or not all(
-        isinstance(document.get(part), list) and all(isinstance(item, dict) for item in document[part])
+        isinstance(document.get(part), list)
+        and (not document[part] or any(isinstance(item, dict) for item in document[part]))
         for part in parts
     ):
         raise DataUnreadable(f"{file}: expected a COCO file, an object with the lists {', '.join(parts)}")
@@ -186,10 +204,10 @@ def _image_folder(folder: str | Path, document: Mapping[str, Any]) -> Folder:
     # Evenly over the list, since the first ones may well be missing.
     names = [str(item.get("file_name") or "") for item in listed[:: max(1, len(listed) // SAMPLE)]]
     if isinstance(folder, Path):
-        for candidate in (IMAGES, f"../{IMAGES}", "."):
-            inner = Folder(folder / candidate)
-            if any((file := inner.file(name)) is not None and file.exists() for name in names):
-                return inner
+        candidates = [Folder(folder / place) for place in (".", IMAGES, f"../{IMAGES}")]
+        hits = [sum((file := inner.file(name)) is not None and file.exists() for name in names) for inner in candidates]
+        if max(hits, default=0):
+            return candidates[hits.index(max(hits))]
     return beside
 
 
@@ -224,10 +242,10 @@ def _entry(
     def draw(width: int, height: int) -> Drawing:
         # 0 x 0 is how some programs say that they do not know.
         check_size(size, width, height, by="the COCO file")
-        masks = [mask for _, segmentation in shapes if (mask := _mask(segmentation, width, height)) is not None]
+        masks = [mask for _, segmentation in shapes if (mask := mask_of(segmentation, width, height)) is not None]
         # In a set that partly wrote, a box without an outline has nothing of the mask in it.
         whole = np.logical_or.reduce(masks) if masks and (facts or len(masks) == len(shapes)) else None
-        return Drawing(tuple(box or _extent(segmentation, width, height) for box, segmentation in shapes), whole)
+        return Drawing(tuple(box or extent_of(segmentation, width, height) for box, segmentation in shapes), whole)
 
     return Entry(
         name=name,
@@ -247,17 +265,6 @@ def _text(facts: Mapping[str, Any], key: str) -> str | None:
 def _split(facts: Mapping[str, Any]) -> Split | None:
     value = _text(facts, "split")
     return Split(value) if value in set(Split) else None
-
-
-def _extent(segmentation: Any, width: int, height: int) -> Box:
-    """Return the box around a segmentation that came without one."""
-    mask_HW = _mask(segmentation, width, height)
-    boxes = boxes_from_mask(mask_HW) if mask_HW is not None else ()
-    if not boxes:
-        raise BadEntry("an annotation has neither a bbox nor anything inside its segmentation")
-    left, top = min(box.x for box in boxes), min(box.y for box in boxes)
-    right, bottom = max(box.x + box.width for box in boxes), max(box.y + box.height for box in boxes)
-    return Box(left, top, right - left, bottom - top)
 
 
 def _shape(annotation: Mapping[str, Any]) -> tuple[Box | None, Any]:
@@ -286,56 +293,6 @@ def _is_the_box(segmentation: Any, x: float, y: float, width: float, height: flo
     corners = {(x, y), (x + width, y), (x + width, y + height), (x, y + height)}
     values = segmentation[0]
     return len(values) in (8, 10) and set(zip(values[::2], values[1::2], strict=False)) == corners
-
-
-def _check_run_lengths(segmentation: Mapping[str, Any], width: int, height: int) -> None:
-    """Refuse run lengths that do not fill the image: the decoder would read past their end.
-
-    Raises:
-        BadEntry: they do not, or they are of an image of another size.
-    """
-    if list(segmentation["size"]) != [height, width]:
-        raise BadEntry(f"a mask is {segmentation['size'][1]}x{segmentation['size'][0]}, the image {width}x{height}")
-    total = sum(int(count) for count in segmentation["counts"])
-    if total != width * height:
-        raise BadEntry(f"the run lengths of a mask add up to {total}, not to {width}x{height} = {width * height}")
-
-
-def _check_corners(polygons: Sequence[Sequence[float]], width: int, height: int) -> None:
-    """Refuse corners far from the image: the decoder needs memory by the length of an outline.
-
-    Raises:
-        BadEntry: a corner is further away than the image is large, or not finite.
-    """
-    for polygon in polygons:
-        for side, values in ((width, polygon[::2]), (height, polygon[1::2])):
-            if not all(-side <= float(value) <= 2 * side for value in values):
-                raise BadEntry(f"a corner of a segmentation lies far beyond the {width}x{height} image")
-
-
-def _mask(segmentation: Any, width: int, height: int) -> NDArray[np.bool_] | None:
-    from pycocotools import mask as codec
-
-    if not segmentation:
-        return None
-    try:
-        if isinstance(segmentation, list):
-            _check_corners(segmentation, width, height)
-            encoded = codec.merge(codec.frPyObjects(segmentation, height, width))
-        elif isinstance(segmentation.get("counts"), list):
-            _check_run_lengths(segmentation, width, height)
-            encoded = codec.frPyObjects(segmentation, height, width)
-        else:
-            encoded = {"size": segmentation["size"], "counts": str(segmentation["counts"]).encode()}
-        if list(encoded["size"]) != [height, width]:
-            raise BadEntry(f"a mask is {encoded['size'][1]}x{encoded['size'][0]}, the image {width}x{height}")
-        decoded: NDArray[np.bool_] = codec.decode(encoded).astype(bool)
-    except BadEntry:
-        raise
-    except Exception as exc:
-        # The C library raises bare exceptions of many kinds for a segmentation that makes no sense.
-        raise BadEntry(f"a segmentation cannot be read ({exc})") from exc
-    return decoded
 
 
 def write(export: ExportSet, folder: Path) -> list[Path]:

@@ -17,12 +17,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from annotator.datasets.export_set import ExportSet, facts_of, number
+from annotator.datasets.formats.folders import SPLITS
 from annotator.datasets.formats.names import BoxesAs
 from annotator.datasets.listing.entries import BadEntry, Counts, Entry, Listing, Part
 from annotator.datasets.listing.folder import Folder, images_beside, parent_of, read_data_file
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
 from annotator.errors import DataUnreadable
+from db.imaging.dicom import is_placeholder
 from db.imaging.files import ImageFile, is_uri
 from db.records import Box, Split
 
@@ -59,6 +61,8 @@ class Row(NamedTuple):
     location: str
     named: str
     """The column that was named to hold the class."""
+    surplus: bool
+    """There are more cells than columns."""
 
     @property
     def has_box(self) -> bool:
@@ -86,7 +90,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     for row in rows:
         if row.image:
             by_image.setdefault(_one_spelling(folder, row.image, spelled, files), []).append(row)
-        elif any(row[2:]):
+        elif any(row[2:-1]):
             counts = replace(_counts([row]), images=0)
             listing.found(counts)
             listing.refuse(f"{file.name} line {row.line}", "the image column is empty", counts)
@@ -142,6 +146,9 @@ def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[Row], List
         if "image" not in titles:
             found = ", ".join(titles) or "nothing"
             raise DataUnreadable(f"{place}: expected columns {', '.join(COLUMNS)}; found {found}")
+        twice = [title for title, count in Counter(titles).items() if count > 1 and title in COLUMNS]
+        if twice:
+            raise DataUnreadable(f"{place}: the column {twice[0]!r} is there twice; keep one")
         named = options.class_from if options.class_from != FROM_FOLDER else None
         if named is not None and named not in titles:
             raise DataUnreadable(f"{place}: there is no column {named!r}; found {', '.join(titles)}")
@@ -167,6 +174,7 @@ def _rows(reader: Any, titles: Sequence[str], named: str | None, nothing: Counte
     known = {places[title] for title in (*COLUMNS, named) if title in places} - {places["image"]}
     # What partly wrote holds nothing but what it says: a class may well be called "None".
     is_own = set(titles) >= OWN_COLUMNS
+    group = places.get("group")
     for cells in reader:
         values = [cell.strip() for cell in cells[: len(titles)]]
         values += [""] * (len(titles) + 1 - len(values))
@@ -181,12 +189,18 @@ def _rows(reader: Any, titles: Sequence[str], named: str | None, nothing: Counte
                     if values[place] in NOT_GIVEN_SPELLED:
                         nothing[values[place]] += 1
                         values[place] = ""
-        yield Row._make((reader.line_num, *getter(values)))
+            if group is not None and values[group] and is_placeholder(values[group]):
+                nothing[values[group]] += 1
+                values[group] = ""
+        surplus = len(cells) > len(titles) and any(cells[len(titles) :])
+        yield Row._make((reader.line_num, *getter(values), surplus))
 
 
 def _entry(
     folder: Folder, name: str, path: ImageFile | None, rows: Sequence[Row], counts: Counts, options: ReadOptions
 ) -> Entry:
+    if any(row.surplus for row in rows):
+        raise BadEntry("a row has more cells than there are columns; a comma within a cell needs quotes around it")
     if path is None:
         raise BadEntry("the path points outside the data set's folder")
     mask_path = None
@@ -249,8 +263,8 @@ def _agreed(rows: Sequence[Row], field: str, hint: str = "") -> str | None:
 def _split(rows: Sequence[Row]) -> Split:
     value = str(_agreed(rows, "split"))
     try:
-        return Split(value.lower())
-    except ValueError:
+        return SPLITS[value.lower()]
+    except KeyError:
         raise BadEntry(f"split is {value!r}, expected train, val or test") from None
 
 

@@ -32,6 +32,8 @@ OUTLINES = frozenset({"polygon", "ellipse", "mask"})
 DRAWN = OUTLINES | {"box"}
 OTHERS = frozenset({"polyline", "points", "cuboid", "skeleton"})
 """Shapes that are neither a box nor an area."""
+NO_PLACE = frozenset({"source", "z_order", "occluded", "group_id"})
+"""What of a shape says nothing about where it is."""
 BY_A_MODEL = frozenset({"auto"})
 
 
@@ -64,14 +66,17 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         except Exception as exc:
             listing.refuse(name, unexpected(exc), counts)
             continue
+        twins = _drop_twins(item)
+        listing.leave(Part.LABELS, name, "a shape repeats an earlier one; each counts once", twins.labels)
+        listing.leave(Part.MASKS, name, "it repeats an earlier outline", twins.masks)
         others = [child.tag for child in item if child.tag in OTHERS]
         for tag in others:
             listing.leave(Part.LABELS, name, f"a {tag} is neither a box nor an area; it was not used")
         made += sum(child.get("source") in BY_A_MODEL for child in item if child.tag in DRAWN)
         silent += entry.draw is None
         drawn = sum(child.tag in DRAWN for child in item)
-        masks = used_outlines(counts.masks, drawn, name, listing)
-        listing.entries.append(replace(entry, labels=counts.labels - len(others), masks=masks))
+        masks = used_outlines(counts.masks - twins.masks, drawn, name, listing)
+        listing.entries.append(replace(entry, labels=counts.labels - len(others) - twins.labels, masks=masks))
     _remarks(listing, root, made, silent)
     found.leave_unlisted(listing, PurePosixPath(str(place)).name)
     return listing
@@ -99,6 +104,19 @@ def _counts(item: Any) -> Counts:
     labels = sum(child.tag in DRAWN or child.tag in OTHERS or child.tag == "tag" for child in item)
     masks = sum(child.tag in OUTLINES for child in item)
     return Counts(1, labels, masks, int(str(item.get("subset") or "").lower() in SPLITS))
+
+
+def _drop_twins(item: Any) -> Counts:
+    """Take shapes that repeat an earlier one out of an image, and count them."""
+    seen: set[Any] = set()
+    labels = masks = 0
+    for child in list(item):
+        key = child.tag, tuple(sorted((key, value) for key, value in child.attrib.items() if key not in NO_PLACE))
+        if child.tag in DRAWN and key in seen:
+            item.remove(child)
+            labels, masks = labels + 1, masks + (child.tag in OUTLINES)
+        seen.add(key)
+    return Counts(labels=labels, masks=masks)
 
 
 def _entry(name: str, file: ImageFile, item: Any, vocabulary: set[str], options: ReadOptions) -> Entry:

@@ -12,7 +12,10 @@ from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
 from db.records import Split
 
-SPLITS = {"train": Split.TRAIN, "val": Split.VAL, "valid": Split.VAL, "validation": Split.VAL, "test": Split.TEST}
+SPLITS = {
+    **{"train": Split.TRAIN, "training": Split.TRAIN, "test": Split.TEST, "testing": Split.TEST},
+    **{"val": Split.VAL, "valid": Split.VAL, "validation": Split.VAL},
+}
 """What folders of splits are called."""
 OUTSIDE = "the link points outside the data set's folder"
 NO_FOLDER = "it lies in no folder of a class; it was not used"
@@ -28,7 +31,8 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     listing = Listing()
     names = folder.names()
     pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
-    divided = _is_divided([name for name in pictures if "/" in name])
+    outer = _outer_folder(pictures)
+    divided = outer > 0 or _is_divided([name for name in pictures if "/" in name])
     if divided:
         listing.warnings.append("the folders train, val and test are taken for splits, and those in them for classes")
     listing.found(Counts(images=len(pictures), splits=sum(divided and "/" in name for name in pictures)))
@@ -39,9 +43,10 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             listing.refuse(name, OUTSIDE, Counts(images=1, splits=int(divided)))
         else:
             parts = PurePosixPath(name).parts
-            split = SPLITS[parts[0].lower()] if divided else None
-            listing.entries.append(Entry(name=name, path=file, class_name=parts[1 if divided else 0], split=split))
-    others = [name for name in names if "/" in name and PurePosixPath(name).suffix.lower() not in SUFFIXES]
+            split = SPLITS[parts[outer].lower()] if divided else None
+            class_name = parts[outer + 1 if divided else 0]
+            listing.entries.append(Entry(name=name, path=file, class_name=class_name, split=split))
+    others = [name for name in names if PurePosixPath(name).suffix.lower() not in SUFFIXES]
     listing.warnings += ignored(others)
     if not listing.entries and not listing.refusals:
         raise DataUnreadable(f"{folder}: no images found; expected {folder}/CLASS/IMAGE, one folder per class")
@@ -53,6 +58,17 @@ def ignored(others: list[str]) -> list[str]:
     if len(others) <= 1:
         return [f"{name}: not an image by its name, ignored" for name in others]
     return [f"{len(others)} files, such as {', '.join(others[:3])}: not images by their names, ignored"]
+
+
+def _outer_folder(pictures: list[str]) -> int:
+    """Count the folders around those of splits, which all images lie in: of a set that was unpacked into its own."""
+    paths = [PurePosixPath(name).parts[:-1] for name in pictures]
+    depth = 0
+    while paths and all(len(parts) > depth + 1 for parts in paths) and len({parts[depth] for parts in paths}) == 1:
+        depth += 1
+        if all(len(parts) > depth + 1 and parts[depth].lower() in SPLITS for parts in paths):
+            return depth
+    return 0
 
 
 def _is_divided(pictures: list[str]) -> bool:

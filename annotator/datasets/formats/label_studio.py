@@ -154,7 +154,10 @@ class _Classes:
         if options.class_from != FROM_FOLDER:
             # What was named has been looked up already.
             options = replace(options, class_from=None)
-        said, named = self.of(task, item), [region.name for region in item.drawn] if item is not None else []
+        said, named = (
+            self.of(task, item),
+            [name for region in item.drawn for name in region.names] if item is not None else [],
+        )
         return class_beside(said, named, name=task.names[0], options=options, vocabulary=self.vocabulary)
 
 
@@ -233,6 +236,11 @@ def _check_canvas(region: Region, width: int, height: int) -> None:
 
 
 def _remarks(listing: Listing, tasks: Sequence[Task], silent: int) -> None:
+    texts = sorted({name for task in tasks for name in task.texts})
+    if texts:
+        listing.warnings.append(
+            f"JSON-MIN does not say which of {', '.join(texts)} are choices; if one is the class: --class-from NAME"
+        )
     others = sum(len(item.regions) - len(item.drawn) for task in tasks for item in task.annotations)
     if others:
         listing.warnings.append(f"{others} results are neither boxes nor areas nor choices; they were not used")

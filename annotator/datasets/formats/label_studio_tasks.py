@@ -7,13 +7,13 @@ predictions, and does not say which of its texts were choices.
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from annotator.datasets.listing.entries import unexpected
+from annotator.datasets.listing.entries import BadEntry, unexpected
 from annotator.datasets.listing.folder import read_data_file
 from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
@@ -25,6 +25,8 @@ LABELS = ("rectanglelabels", "polygonlabels", "brushlabels", "ellipselabels", "l
 VERDICT = "verdict"
 """The choices of a project that partly made; they speak of its proposals, not of classes."""
 EMPTY_VERDICTS = frozenset({"no lesion", "nothing there"})
+MIN_TEXTS = frozenset({"created_at", "updated_at", "annotator", VERDICT})
+"""Texts of JSON-MIN that are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Region:
     size: tuple[Any, Any]
     """Width and height of the image that it was drawn on, None where that is not said."""
     rotation: float
-    name: str | None
+    names: tuple[str, ...]
 
     @property
     def kind(self) -> str:
@@ -85,6 +87,8 @@ class Task:
     predictions: int
     problem: str | None = None
     """Why it cannot be read."""
+    texts: tuple[str, ...] = ()
+    """Fields of which JSON-MIN does not say whether they are choices or data."""
 
 
 def read_tasks(place: str | Path) -> list[Task]:
@@ -99,11 +103,12 @@ def read_tasks(place: str | Path) -> list[Task]:
         raise DataUnreadable(f"{place}: is not JSON ({exc})") from exc
     if not looks_like_label_studio(document):
         raise DataUnreadable(f"{place}: expected a JSON or JSON-MIN export of Label Studio, a list of tasks")
-    if "data" in document[0]:
+    if any(isinstance(item, dict) and "data" in item for item in document):
         return [_guarded(_task, item) for item in document]
     by_task: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for number, row in enumerate(document):
-        by_task[json.dumps(row.get("id", f"row {number}"))].append(row)
+        nothing = f"row {number}"
+        by_task[json.dumps(row.get("id", nothing) if isinstance(row, dict) else nothing)].append(row)
     return [_guarded(_task_of_rows, rows) for rows in by_task.values()]
 
 
@@ -112,10 +117,9 @@ def looks_like_label_studio(document: Any) -> bool:
     return (
         isinstance(document, list)
         and bool(document)
-        and all(isinstance(item, dict) for item in document)
-        and (
-            all(isinstance(item.get("data"), dict) for item in document)
-            or all(set(item) >= MIN_KEYS for item in document)
+        and any(
+            isinstance(item, dict) and (isinstance(item.get("data"), dict) or set(item) >= MIN_KEYS)
+            for item in document
         )
     )
 
@@ -124,6 +128,8 @@ def _guarded(read: Callable[[Any], Task], item: Any) -> Task:
     """Read a task; whatever it holds, the others are read."""
     try:
         return read(item)
+    except BadEntry as exc:
+        return Task((), {}, (), 0, 0, problem=str(exc))
     except Exception as exc:
         return Task((), {}, (), 0, 0, problem=unexpected(exc))
 
@@ -136,12 +142,18 @@ def _task(item: Mapping[str, Any]) -> Task:
         len(found) if isinstance(found := item.get(key), list) else 0 for key in ("drafts", "predictions")
     )
     return Task(
-        tuple(_image_names(item["data"], item.get("file_upload"))),
+        tuple(_image_names(item["data"], item.get("file_upload"), _objects(submitted))),
         item["data"],
         tuple(_annotation(one) for one in submitted),
         len(annotations) - len(submitted) + drafts,
         predictions,
     )
+
+
+def _objects(annotations: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Return the objects of the page that regions belong to."""
+    results = (one for item in annotations for one in item.get("result") or () if isinstance(one, dict))
+    return frozenset(str(one["to_name"]) for one in results if one.get("to_name"))
 
 
 def _annotation(item: Mapping[str, Any], *, shows_all: bool = True) -> Annotation:
@@ -157,7 +169,7 @@ def _annotation(item: Mapping[str, Any], *, shows_all: bool = True) -> Annotatio
     for number, one in enumerate(result):
         value = one["value"]
         size = one.get("original_width"), one.get("original_height")
-        region = Region(value, size, _rotation(one.get("image_rotation")), _label_of(value))
+        region = Region(value, size, _rotation(one.get("image_rotation")), _labels_of(value))
         if "choices" in value and region.kind == "other":
             choices[str(one.get("from_name"))] = tuple(map(str, value["choices"]))
             continue
@@ -168,7 +180,7 @@ def _annotation(item: Mapping[str, Any], *, shows_all: bool = True) -> Annotatio
             regions[key] = region
         else:
             better = known if known.kind != "other" else region
-            regions[key] = replace(better, name=known.name or region.name)
+            regions[key] = replace(better, names=known.names or region.names)
     verdicts = {verdict.lower() for verdict in choices.pop(VERDICT, ())}
     return Annotation(
         who=_person(item.get("completed_by")),
@@ -193,12 +205,12 @@ def _person(value: Any) -> str:
     return str(value)
 
 
-def _label_of(value: Mapping[str, Any]) -> str | None:
+def _labels_of(value: Mapping[str, Any]) -> tuple[str, ...]:
     for key in LABELS:
         names = value.get(key)
         if isinstance(names, list) and names:
-            return str(names[0])
-    return None
+            return tuple(map(str, names))
+    return ()
 
 
 def _task_of_rows(rows: Sequence[Mapping[str, Any]]) -> Task:
@@ -217,7 +229,8 @@ def _task_of_rows(rows: Sequence[Mapping[str, Any]]) -> Task:
         for row in rows
         if row.get("annotation_id") is not None
     ]
-    return Task(tuple(_image_names(data, None)), data, tuple(annotations), 0, 0)
+    texts = tuple(key for key, text in data.items() if key not in MIN_TEXTS and _path_in(text) is None)
+    return Task(tuple(_image_names(data, None)), data, tuple(annotations), 0, 0, texts=texts)
 
 
 def _results_of_row(row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -232,20 +245,33 @@ def _results_of_row(row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
                 yield {"from_name": key, "value": value, **size}
 
 
-def _image_names(data: Mapping[str, Any], uploaded: Any) -> Iterator[str]:
-    """Return what a task's image may be called in a folder, the best first."""
-    texts = [
-        value for key, value in sorted(data.items(), key=lambda pair: pair[0] != "image") if isinstance(value, str)
-    ]
-    place = next((name for text in texts if (name := _path_in(text)) is not None), None)
-    if place is None:
-        return
+def _image_names(data: Mapping[str, Any], uploaded: Any, about: Collection[str] = ()) -> list[str]:
+    """Return what a task's image may be called in a folder, the best first.
+
+    Args:
+        data: of the task.
+        uploaded: the name of the file that the task was made from, if that is said.
+        about: the objects that regions belong to, which are often called like the data that they show.
+
+    Raises:
+        BadEntry: it has several images, and nothing says which one is meant.
+    """
+    places = {key: path for key, text in data.items() if isinstance(text, str) and (path := _path_in(text)) is not None}
+    if len(set(places.values())) > 1:
+        meant = [key for key in about if key in places]
+        if len(about) != 1 or not meant:
+            raise BadEntry(
+                f"its data names several images ({', '.join(sorted(places))}); nobody can say which is meant"
+            )
+        places = {meant[0]: places[meant[0]]}
+    if not places:
+        return []
+    place = next(iter(places.values()))
     last = PurePosixPath(place).name
     if place in (last, uploaded) or "/data/upload/" in f"/{place.lstrip('/')}":
         # The folder of an upload is the server's own, and so is what stands before the name.
-        yield from dict.fromkeys((last, UPLOADED.sub("", last)))
-    else:
-        yield place
+        return list(dict.fromkeys((last, UPLOADED.sub("", last))))
+    return [place]
 
 
 def _path_in(text: str) -> str | None:

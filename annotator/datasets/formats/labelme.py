@@ -63,7 +63,8 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     listing.found(Counts(len(wanted), len(labels.names), sum(_outlines(parsed[name]) for name in labels.names)))
     said = {name: _image_path(parsed[name]) for name in labels.names}
     listing.warnings += labels.assign_by_content(said)
-    vocabulary = {flag for found in parsed.values() for flag in _flags(found)}
+    classified = any(_flags(found) for found in parsed.values())
+    vocabulary = {flag for found in parsed.values() for flag in _flags(found, among_all=True)} if classified else set()
     silent, others = 0, Counter[str]()
     for name in wanted:
         try:
@@ -112,10 +113,10 @@ def _image_path(found: Labels | BadEntry) -> str:
     return "" if isinstance(found, BadEntry) else str(found.get("imagePath") or "")
 
 
-def _flags(found: Labels | BadEntry) -> list[str]:
-    """Return the flags that are set for the image."""
+def _flags(found: Labels | BadEntry, *, among_all: bool = False) -> list[str]:
+    """Return the flags that are set for the image, or all that it might have."""
     flags = {} if isinstance(found, BadEntry) else found.get("flags")
-    return [str(name) for name, value in flags.items() if value is True] if isinstance(flags, dict) else []
+    return [str(name) for name, value in flags.items() if value is True or among_all] if isinstance(flags, dict) else []
 
 
 def _shapes_in(found: Labels | BadEntry) -> list[Labels]:

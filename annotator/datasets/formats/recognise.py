@@ -12,8 +12,8 @@ from annotator.datasets.formats.names import InputFormat
 from annotator.datasets.formats.via import CSV_COLUMNS as VIA_COLUMNS
 from annotator.datasets.formats.via import looks_like_via
 from annotator.datasets.formats.voc import IMAGES as VOC_IMAGES
-from annotator.datasets.formats.yolo import DATA_FILES
 from annotator.datasets.listing.folder import Folder, read_data_file
+from annotator.datasets.listing.yolo_description import DATA_FILES
 from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
 from db.imaging.files import is_uri
@@ -21,6 +21,8 @@ from db.imaging.files import is_uri
 NAMED = frozenset({".csv", ".json", ".xml", ".yaml", ".yml"})
 """Ends of files that are named themselves, rather than their folder."""
 BY_CONTENT = (InputFormat.COCO, InputFormat.CVAT, InputFormat.LABELME, InputFormat.LABEL_STUDIO, InputFormat.VIA)
+ONE_FILE = frozenset(BY_CONTENT) - {InputFormat.LABELME}
+"""Layouts of which one file names all images."""
 LOOKED_AT = 20
 """Files that are opened to see what they are."""
 
@@ -41,10 +43,11 @@ def recognise(path: str | Path) -> tuple[InputFormat, str]:
     if PurePosixPath(name).suffix.lower() in NAMED and (is_uri(name) or not Path(path).is_dir()):
         return _of_file(path)
     names = Folder(path).names()
-    if CSV_FILE in names:
-        return InputFormat.CSV, f"{CSV_FILE} is there"
     found = {layout: why for layout, why in _labels(path, names) if why is not None}
+    if CSV_FILE in names:
+        found[InputFormat.CSV] = f"{CSV_FILE} is there"
     if len(found) == 1:
+        _check_place(path, *next(iter(found.items())))
         return next(iter(found.items()))
     if found:
         said = "; ".join(f"{layout}, since {why}" for layout, why in found.items())
@@ -59,6 +62,17 @@ def recognise(path: str | Path) -> tuple[InputFormat, str]:
         f"{path}: its layout cannot be recognised; expected {CSV_FILE}, a file of COCO, CVAT, Label Studio or VIA, "
         "data.yaml, XML or labelme files, or a folder for each class; choose with --layout"
     )
+
+
+def _check_place(path: str | Path, layout: InputFormat, why: str) -> None:
+    """Refuse a folder around the one that holds a file of labels.
+
+    Raises:
+        DataUnreadable: it does; the message names the file.
+    """
+    folder, _, _ = why.split(" ")[0].rpartition("/")
+    if layout in ONE_FILE and folder not in ("", "annotations"):
+        raise DataUnreadable(f"{path}: {why}, so it is {layout}; name that file, or its folder: {path}/{folder}")
 
 
 def _labels(path: str | Path, names: Sequence[str]) -> list[tuple[InputFormat, str | None]]:

@@ -131,7 +131,7 @@ def _images(place: str | Path) -> list[Listed]:
     listed = document.get(METADATA, document) if isinstance(document, dict) else None
     if not looks_like_via(document) or not isinstance(listed, dict):
         raise DataUnreadable(f"{place}: expected a file of VIA, images with `filename` and `regions`")
-    return [_listed(item) for item in listed.values()]
+    return [_listed(key, item) for key, item in listed.items()]
 
 
 def looks_like_via(document: Any) -> bool:
@@ -140,20 +140,24 @@ def looks_like_via(document: Any) -> bool:
     return (
         isinstance(listed, dict)
         and bool(listed)
-        and all(isinstance(item, dict) and "filename" in item and "regions" in item for item in listed.values())
+        and any(isinstance(item, dict) and "filename" in item and "regions" in item for item in listed.values())
     )
 
 
-def _listed(item: Attributes) -> Listed:
+def _listed(key: str, item: Any) -> Listed:
+    if not isinstance(item, dict) or not isinstance(item.get("regions"), list | dict):
+        # What cannot be read is nothing known; the image is refused, the others are read.
+        return Listed(str(key), (Region({"name": "list of regions that cannot be read", "bad": True}, {}),), {})
     regions = item["regions"]
     # VIA 1 numbers regions, VIA 2 lists them.
     each = regions.values() if isinstance(regions, dict) else regions if isinstance(regions, list) else []
     return Listed(
-        str(item["filename"]),
+        str(item.get("filename") or key),
         tuple(
             Region(_mapping(region.get("shape_attributes")), _mapping(region.get("region_attributes")))
-            for region in each
             if isinstance(region, dict)
+            else Region({"name": "region that cannot be read", "bad": True}, {})
+            for region in each
         ),
         _mapping(item.get("file_attributes")),
     )

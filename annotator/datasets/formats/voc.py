@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from annotator.datasets.export_set import ExportImage, ExportSet, number, read_sidecar, write_sidecar
-from annotator.datasets.formats.folders import OUTSIDE
+from annotator.datasets.formats.folders import OUTSIDE, SPLITS
 from annotator.datasets.listing.companions import Companions, read_text
 from annotator.datasets.listing.drawing import check_size, read_number
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part
@@ -39,12 +39,14 @@ from db.imaging.decode import SUFFIXES
 from db.imaging.files import ImageFile
 from db.records import Box, LocationStatus, Split
 
-IMAGES, ANNOTATIONS, MASKS, SETS = "JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Main"
+IMAGES, ANNOTATIONS, MASKS, SETS = "JPEGImages", "Annotations", "SegmentationClass", "ImageSets"
 NO_CLASS = "class not known"
 PREVIEWS = "Visualization"
 """End of the names of folders in which labelme draws labels over images."""
-SET_NAMES = {Split.TRAIN: ("train", "Train"), Split.VAL: ("val", "Validation"), Split.TEST: ("test", "Test")}
-"""Image sets by split, as the challenge and CVAT call them."""
+SET_FOLDERS = ("Main", "Segmentation", "Layout")
+"""Where lists of images lie; the first that has some counts."""
+CVAT = "labelmap.txt"
+"""Lies in sets that CVAT wrote, which counts pixels from 0 and describes every image, looked at or not."""
 
 
 def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
@@ -70,24 +72,37 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     listing.found(Counts(len(wanted), len(annotations.names), len(masks.names)))
     parsed = {name: _parsed(root / name) for name in annotations.names}
     listing.warnings += annotations.assign_by_content({name: _filename(root) for name, root in parsed.items()})
-    if options.origin is None:
-        options = replace(options, origin=_origin(parsed, listing))
-    lists = _splits(root, wanted, listing)
     facts = read_sidecar(root)
+    if options.origin is None and facts:
+        # As partly writes it, fractions of pixels included.
+        options = replace(options, origin=1)
+    if options.origin is None:
+        options = replace(options, origin=_origin(parsed, listing, is_cvat=CVAT in names))
+    lists = _splits(root, names, wanted, listing)
+    unsaid = 0
     for name in wanted:
-        by_facts = facts.get(name, {}).get("split") in set(Split)
-        said = lists.lines(name) or int(by_facts)
-        listing.found(Counts(splits=int(by_facts and not lists.lines(name))))
+        by_place = _said_split(name, facts.get(name, {}))
+        said = lists.lines(name) or int(by_place is not None)
+        listing.found(Counts(splits=0 if lists.lines(name) else said))
         try:
             found, file = _described(name, folder, annotations, masks, parsed)
             if file is not None and (remark := annotations.check(name, file, _filename(found.annotation))):
                 listing.warnings.append(remark)
-            entry = _entry(name, found, facts.get(name, {}), lists.split_of(name), options)
+            entry = _entry(name, found, facts.get(name, {}), lists.split_of(name) or by_place, options)
+            if entry.is_empty and CVAT in names:
+                entry = replace(entry, is_empty=False)
+                unsaid += 1
         except BadEntry as exc:
             listing.refuse(name, exc, Counts(1, len(annotations.claimed_for(name)), len(masks.claimed_for(name)), said))
             continue
         labels, own_masks = len(annotations.claimed_for(name)), len(masks.claimed_for(name))
         listing.entries.append(replace(entry, labels=labels, masks=own_masks, splits=said))
+    if unsaid:
+        listing.warnings.append(
+            f"{unsaid} annotation files have no object; CVAT writes them for images that nobody has looked at too, so "
+            "their location counts as unknown"
+        )
+    listing.leave_foreign(name for name in names if PurePosixPath(name).suffix.lower() == ".json")
     for name in annotations.unused():
         listing.leave(Part.LABELS, name, "no image belongs to it; it was not used")
     others = [name for name in names if _is_beside_masks(name)]
@@ -146,7 +161,7 @@ def _images_among(names: Sequence[str], listing: Listing) -> list[str]:
 
 
 def _is_beside(part: str) -> bool:
-    return part.startswith("Segmentation") or part.endswith(PREVIEWS)
+    return part.startswith("Segmentation") or part.endswith(PREVIEWS) or part.lower() in ("mask", "masks")
 
 
 def _is_mask(name: str) -> bool:
@@ -161,7 +176,7 @@ def _is_beside_masks(name: str) -> bool:
     parts = pure.parts[:-1]
     return (
         pure.suffix.lower() in SUFFIXES
-        and any(part.startswith("Segmentation") for part in parts)
+        and any(part.startswith("Segmentation") or part.lower() in ("mask", "masks") for part in parts)
         and not any(part.endswith(PREVIEWS) for part in parts)
         and not _is_mask(name)
     )
@@ -174,23 +189,32 @@ def _parsed(file: Path) -> Any:
         return exc
 
 
-def _origin(parsed: Mapping[str, Any], listing: Listing) -> int:
+def _origin(parsed: Mapping[str, Any], listing: Listing, *, is_cvat: bool) -> int:
     """Find out whether a set counts pixels from 0 or from 1, and say so where it is not the format's own way."""
     roots = {name: root for name, root in parsed.items() if not isinstance(root, BadEntry)}
+    reason = f"{CVAT} is there, so CVAT wrote the set, which counts pixels from 0" if is_cvat else None
     for name, root in roots.items():
-        if (root.findtext("owner/name") or "").strip() == "Label Studio":
-            listing.warnings.append(
-                f"{name} was written by Label Studio, which counts pixels from 0; --origin 1 reads it otherwise"
-            )
-            return 0
+        if reason is None and (root.findtext("owner/name") or "").strip() == "Label Studio":
+            reason = f"{name} was written by Label Studio, which counts pixels from 0"
     for name, root in roots.items():
-        lowest = [item.findtext(f"bndbox/{edge}") or "" for item in root.findall("object") for edge in ("xmin", "ymin")]
-        if any(read_number(text) == 0 for text in lowest):
-            listing.warnings.append(
-                f"{name} has a box at pixel 0, so pixels are counted from 0; --origin 1 reads it otherwise"
+        if reason is not None:
+            break
+        edges = [
+            number
+            for item in root.findall("object")
+            for edge in ("xmin", "ymin", "xmax", "ymax")
+            if (number := read_number(item.findtext(f"bndbox/{edge}") or "")) is not None
+        ]
+        if 0 in edges:
+            reason = f"{name} has a box at pixel 0, so pixels are counted from 0"
+        elif any(edge % 1 for edge in edges if math.isfinite(edge)):
+            reason = (
+                f"{name} has a box between pixels, which a number of a pixel cannot say, so they are counted from 0"
             )
-            return 0
-    return 1
+    if reason is None:
+        return 1
+    listing.warnings.append(f"{reason}; --origin 1 reads it otherwise")
+    return 0
 
 
 def _filename(root: Any) -> str:
@@ -198,13 +222,17 @@ def _filename(root: Any) -> str:
     return "" if root is None or isinstance(root, BadEntry) else (root.findtext("filename") or "").strip()
 
 
-def _splits(root: Path, wanted: Sequence[str], listing: Listing) -> SplitLists:
+def _splits(root: Path, names: Sequence[str], wanted: Sequence[str], listing: Listing) -> SplitLists:
     lists = SplitLists()
-    for split, file_name in ((wanted_split, name) for wanted_split in Split for name in SET_NAMES[wanted_split]):
-        file = root / SETS / f"{file_name}.txt"
-        if not file.is_file():
+    places = [
+        [name for name in names if name.startswith(f"{SETS}/{folder}/") and name.lower().endswith(".txt")]
+        for folder in SET_FOLDERS
+    ]
+    for place in next((found for found in places if found), []):
+        split = SPLITS.get(PurePosixPath(place).stem.lower())
+        if split is None:
             continue
-        lines = Counter(line.split()[0] for line in read_text(file).splitlines() if line.strip())
+        lines = Counter(line.split()[0] for line in read_text(root / place).splitlines() if line.strip())
         listing.found(Counts(splits=lines.total()))
         listed = Companions(wanted, [f"{line}.txt" for line in lines])
         for name in wanted:
@@ -213,13 +241,16 @@ def _splits(root: Path, wanted: Sequence[str], listing: Listing) -> SplitLists:
                 for _ in range(lines[line.removesuffix(".txt")] if line is not None else 0):
                     lists.add(name, split)
         for line in listed.unused():
-            listing.leave(
-                Part.SPLITS,
-                line.removesuffix(".txt"),
-                f"{SETS}/{file.name} lists it, and no image has this name",
-                lines[line.removesuffix(".txt")],
-            )
+            reason = f"{place} lists it, and no image has this name"
+            listing.leave(Part.SPLITS, line.removesuffix(".txt"), reason, lines[line.removesuffix(".txt")])
     return lists
+
+
+def _said_split(name: str, own: Mapping[str, str]) -> Split | None:
+    """Return the split of an image that no list names: as partly noted it, or by its folder."""
+    if own:
+        return Split(own["split"]) if own.get("split") in set(Split) else None
+    return next((SPLITS[part.lower()] for part in PurePosixPath(name).parts[:-1] if part.lower() in SPLITS), None)
 
 
 def _parse(file: Path) -> Any:
@@ -233,8 +264,6 @@ def _parse(file: Path) -> Any:
 
 
 def _entry(name: str, found: Described, own: Mapping[str, str], split: Split | None, options: ReadOptions) -> Entry:
-    if split is None and own.get("split") in set(Split):
-        split = Split(own["split"])
     described = found.annotation
     objects = described.findall("object") if described is not None else []
     named = {(item.findtext("name") or "").strip() for item in objects} - {"", NO_CLASS}
@@ -295,7 +324,7 @@ def write(export: ExportSet, folder: Path) -> list[Path]:
     for split in Split:
         stems = [image.stem for image in export.images if image.split is split]
         if stems:
-            file = folder / SETS / f"{split}.txt"
+            file = folder / SETS / SET_FOLDERS[0] / f"{split}.txt"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("".join(f"{stem}\n" for stem in stems), encoding="utf-8")
             written.append(file)
@@ -336,7 +365,8 @@ def _add(parent: ElementTree.Element, tag: str, value: object) -> None:
 
 def _write_mask(image: ExportImage, folder: Path, classes: Any) -> Path:
     mask_HW = image.mask()
-    index = list(classes).index(image.class_name) + 1 if image.class_name in classes else 255
+    # An index of a palette has 8 bits; beyond that the mask still says what is inside.
+    index = list(classes).index(image.class_name) % 254 + 1 if image.class_name in classes else 255
     picture = Image.fromarray(np.asarray(mask_HW, dtype=np.uint8) * index, mode="P")
     picture.putpalette([0, 0, 0, *([255, 255, 255] * 255)])
     file = folder / MASKS / f"{image.stem}.png"

@@ -11,7 +11,7 @@ Source: https://docs.ultralytics.com/datasets/detect/ (labels lie where `images`
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,6 +27,7 @@ from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import PLAIN, ReadOptions
 from annotator.datasets.listing.splits import SplitLists
+from annotator.datasets.listing.yolo_description import DATA_FILES, Described, describe
 from annotator.errors import DataUnreadable
 from annotator.shapes.polygons import mask_from_polygon
 from db.errors import InvalidArgument
@@ -34,8 +35,6 @@ from db.imaging.decode import SUFFIXES
 from db.imaging.files import ImageFile
 from db.records import Box, LocationStatus, Split
 
-DATA_FILES = ("data.yaml", "data.yml", "dataset.yaml")
-NAME_FILES = ("classes.txt", "obj.names")
 NO_CLASS = "class not known"
 NO_LABELS = frozenset(
     {"classes.txt", "train.txt", "val.txt", "valid.txt", "validation.txt", "test.txt", "readme.txt"}
@@ -62,14 +61,20 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         raise DataUnreadable("the yolo layout is read from a local folder with images and labels in it")
     names = folder.names()
     listing = Listing()
-    described = _describe(root, named, listing)
+    described = describe(root, named, listing)
     facts = read_sidecar(root)
     wanted = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
     labels = _LabelFiles(root, names, wanted, described)
     listing.found(Counts(images=len(wanted), labels=len(labels.there)))
     lists = _listed_splits(root, described, wanted, listing)
+    unsaid = 0
     for name in wanted:
-        own_label, by_folder = labels.of(name), _split_beside_lists(name, described, facts)
+        own_label, by_folder = labels.of(name), None
+        try:
+            by_folder = _split_beside_lists(name, described, facts)
+        except _Contradictory as exc:
+            listing.found(Counts(splits=1))
+            listing.leave(Part.SPLITS, name, str(exc))
         said = lists.lines(name) or int(by_folder is not None)
         listing.found(Counts(splits=said if not lists.lines(name) else 0))
         counts = Counts(1, int(labels.is_first(name)), 0, said)
@@ -85,6 +90,9 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             counts += Counts(masks=outlines)
             listing.found(Counts(masks=outlines))
             entry = _entry(name, file, lines, described.classes, facts.get(name, {}), options)
+            if entry.is_empty and described.is_darknet:
+                entry = replace(entry, is_empty=False)
+                unsaid += 1
         except BadEntry as exc:
             listing.refuse(name, exc, counts)
             continue
@@ -94,18 +102,29 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         raise DataUnreadable(f"{root}: no images found; expected images/NAME.jpg and labels/NAME.txt")
     if not described.classes:
         listing.warnings.append(f"no {DATA_FILES[0]} names the classes; they are called by their numbers")
+    if unsaid:
+        listing.warnings.append(
+            f"{unsaid} label files are empty; CVAT, which writes sets with obj.data, does so for images that nobody "
+            "has looked at, so their location counts as unknown"
+        )
+    listing.leave_foreign(name for name in names if PurePosixPath(name).suffix.lower() in (".xml", ".json"))
     for name in labels.unused():
         listing.leave(Part.LABELS, name, "no image belongs to this label file; it was not used")
     return listing
 
 
+class _Contradictory(Exception):
+    """A folder that is named for several splits, as where a set has only one."""
+
+
 class _LabelFiles:
     """The label files of a data set, and whose they are."""
 
-    def __init__(self, root: Path, names: Sequence[str], wanted: Sequence[str], described: "Described") -> None:
+    def __init__(self, root: Path, names: Sequence[str], wanted: Sequence[str], described: Described) -> None:
+        self._names = set(names)
         self._owners: dict[str, list[str]] = defaultdict(list)
         for name in wanted:
-            self._owners[_label_name(name)].append(name)
+            self._owners[self.name_of(name)].append(name)
         folders = {str(PurePosixPath(label).parent) for label in self._owners}
         lists = {str(PurePosixPath(place)) for places in described.places.values() for place in places}
         self.there = {
@@ -117,14 +136,19 @@ class _LabelFiles:
             and (str(PurePosixPath(name).parent) in folders or _looks_like_labels(root / name))
         }
 
+    def name_of(self, image: str) -> str:
+        """Return the label file that an image would have: below labels, or beside it as LabelImg and CVAT put them."""
+        beside, apart = str(PurePosixPath(image).with_suffix(".txt")), _label_name(image)
+        return beside if apart not in self._names and beside in self._names else apart
+
     def of(self, image: str) -> str | None:
         """Return the label file of an image, None where there is none."""
-        label = _label_name(image)
+        label = self.name_of(image)
         return label if label in self.there else None
 
     def is_first(self, image: str) -> bool:
         """Say whether an image is the first, or only, one that a label file may belong to."""
-        label = _label_name(image)
+        label = self.name_of(image)
         return label in self.there and self._owners[label][0] == image
 
     def check_owner(self, image: str) -> None:
@@ -133,9 +157,9 @@ class _LabelFiles:
         Raises:
             BadEntry: it does.
         """
-        owners = self._owners[_label_name(image)]
+        owners = self._owners[self.name_of(image)]
         if len(owners) > 1:
-            raise BadEntry(f"{_label_name(image)} may belong to {' or '.join(owners)}; nobody can say which")
+            raise BadEntry(f"{self.name_of(image)} may belong to {' or '.join(owners)}; nobody can say which")
 
     def unused(self) -> list[str]:
         """Return the label files of no image, in order."""
@@ -152,94 +176,16 @@ def _looks_like_labels(file: Path) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
-    """What a data set says of itself."""
-
-    classes: Mapping[int, str]
-    places: Mapping[Split, tuple[str, ...]] = field(default_factory=dict)
-    """Folders or lists of images, by split, relative to the data set."""
-    keypoint_values: int = 0
-    """Numbers that follow a box for its key points; 0 where lines are boxes or polygons."""
-
-
-def _describe(root: Path, named: Path | None, listing: Listing) -> Described:
-    """Read the YAML file, or what other programs write in its place."""
-    file = named or next((root / name for name in DATA_FILES if (root / name).is_file()), None)
-    if file is None:
-        others = [path for path in sorted([*root.glob("*.yaml"), *root.glob("*.yml")]) if path.is_file()]
-        if len(others) == 1:
-            file = others[0]
-            listing.warnings.append(f"{file.name} is taken for the description of the data set")
-    if file is not None:
-        return _from_yaml(file, root)
-    darknet = _darknet(root)
-    names_file = next((root / name for name in NAME_FILES if (root / name).is_file()), None)
-    classes = _numbered(read_text(names_file).splitlines()) if names_file is not None else {}
-    return Described(classes, {split: (place,) for split, place in darknet.items()})
-
-
-def _from_yaml(file: Path, root: Path) -> Described:
-    try:
-        document = yaml.safe_load(read_text(file))
-        found = document["names"]
-        if isinstance(found, str):
-            listed = next((place for place in (file.parent / found, root / found) if place.is_file()), None)
-            if listed is None:
-                raise DataUnreadable(f"{file}: `names` is {found!r}, and there is no such file beside it")
-            classes = _numbered(read_text(listed).splitlines())
-        else:
-            pairs = found.items() if isinstance(found, dict) else enumerate(found)
-            classes = {int(key): str(value).strip() for key, value in pairs}
-        shape = document.get("kpt_shape") or (0, 0)
-        values = int(shape[0]) * int(shape[1])
-        base = str(document.get("path") or "")
-        places: dict[Split, tuple[str, ...]] = {}
-        for key, split in (("train", Split.TRAIN), ("val", Split.VAL), ("valid", Split.VAL), ("test", Split.TEST)):
-            said = document.get(key)
-            listed_places = said if isinstance(said, list) else [said]
-            places[split] = places.get(split, ()) + tuple(
-                str(PurePosixPath(base if not PurePosixPath(base).is_absolute() else "") / place)
-                for place in listed_places
-                if isinstance(place, str)
-            )
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, IndexError, AttributeError) as exc:
-        raise DataUnreadable(f"{file}: expected `names`, a list of classes ({exc})") from exc
-    return Described(classes, places, values)
-
-
-def _numbered(lines: Sequence[str]) -> dict[int, str]:
-    """Number lines from 0; a blank one keeps its number, which then has no name."""
-    return {number: line.strip() for number, line in enumerate(lines) if line.strip()}
-
-
-def _darknet(root: Path) -> dict[Split, str]:
-    """Return the lists that darknet and CVAT write beside obj.data."""
-    if not (root / "obj.data").is_file():
-        return {}
-    lists = {Split.TRAIN: ("train.txt", "Train.txt"), Split.VAL: ("valid.txt", "Validation.txt", "val.txt"),
-             Split.TEST: ("test.txt", "Test.txt")}  # fmt: skip
-    return {split: name for split, names in lists.items() for name in names if (root / name).is_file()}
-
-
 def _listed_splits(root: Path, described: Described, wanted: Sequence[str], listing: Listing) -> SplitLists:
     """Read lists of images, one path a line."""
-    index = NameIndex(wanted)
     lists = SplitLists()
+    index = NameIndex(wanted)
     for split, places in described.places.items():
-        for place in (place for place in places if place.endswith(".txt") and (root / place).is_file()):
-            lines = [line.strip() for line in read_text(root / place).splitlines() if line.strip()]
-            listing.found(Counts(splits=len(lines)))
-            for line in lines:
-                try:
-                    known = index.find(line)
-                    reason = f"{place} lists it, and no image has this name"
-                except BadEntry as exc:
-                    known, reason = None, f"{place} lists it: {exc}"
-                if known is None:
-                    listing.leave(Part.SPLITS, line, reason)
-                else:
-                    lists.add(known, split)
+        for place in (place for place in places if place.endswith(".txt")):
+            # A path in the YAML file may count from where the set lay once.
+            file = next((root / name for name in (place, PurePosixPath(place).name) if (root / name).is_file()), None)
+            if file is not None:
+                lists.read(read_text(file), split, index, place, listing)
     return lists
 
 
@@ -251,13 +197,28 @@ def _split_beside_lists(name: str, described: Described, facts: Mapping[str, Map
 
 
 def _split_of_folder(name: str, described: Described) -> Split | None:
-    pure = PurePosixPath(name)
-    for split, places in described.places.items():
-        folders = (place.strip("/").removeprefix("./").removeprefix("../") for place in places if ".txt" not in place)
-        if any(folder and str(pure).startswith(f"{folder}/") for folder in folders):
-            return split
-    parts = (part.lower().removeprefix("obj_").removesuffix("_data") for part in pure.parts[:-1])
-    return next((SPLITS[part] for part in parts if part in SPLITS), None)
+    """Return the split of the folder that an image lies in.
+
+    Raises:
+        _Contradictory: it is named for several.
+    """
+    parents = PurePosixPath(name).parts[:-1]
+    found = {
+        split
+        for split, places in described.places.items()
+        for place in places
+        if not place.endswith(".txt") and _is_below(parents, place)
+    }
+    if len(found) > 1:
+        raise _Contradictory(f"its folder is named for {' and for '.join(sorted(found))}, so it is in none")
+    parts = (part.lower().removeprefix("obj_").removesuffix("_data") for part in parents)
+    return found.pop() if found else next((SPLITS[part] for part in parts if part in SPLITS), None)
+
+
+def _is_below(parents: Sequence[str], place: str) -> bool:
+    """Say whether folders lie in a place, which may have been written with more folders before it."""
+    wanted = [part for part in place.split("/") if part not in ("", ".", "..")]
+    return any(wanted[-end:] == list(parents[:end]) for end in range(1, len(parents) + 1))
 
 
 def _label_name(name: str) -> str:

@@ -26,6 +26,16 @@ def place_of(name: str) -> str:
     return "/".join([*(part for part in pure.parts[:-1] if part.lower() not in KINDS), pure.stem])
 
 
+def _fit(file: str, image: str) -> bool:
+    """Say whether a file and an image of one name may lie apart: the folders of one are the last of the other's.
+
+    Annotations/1.xml and JPEGImages/s1/1.png do, p2/1.xml and p1/1.png are of two patients.
+    """
+    ours, theirs = place_of(file).split("/"), place_of(image).split("/")
+    shorter = min(len(ours), len(theirs))
+    return ours[-shorter:] == theirs[-shorter:]
+
+
 class Companions:
     """Files that belong to images."""
 
@@ -70,7 +80,7 @@ class Companions:
             stem = PurePosixPath(image).stem
             alone = self._by_stem.get(stem, [])
             lonely = [name for name in alone if place_of(name) not in self._image_places]
-            if len(alone) == 1 and len(lonely) == 1 and self._image_stems[stem] == 1:
+            if len(alone) == 1 and len(lonely) == 1 and self._image_stems[stem] == 1 and _fit(lonely[0], image):
                 found = lonely
         if len(found) > 1:
             self._claim(image, found)
@@ -94,7 +104,9 @@ class Companions:
                 continue
             with suppress(BadEntry):
                 image = index.find(said.get(name, ""))
-                if image is not None and place_of(image) not in self._by_place and image not in self._assigned:
+                if image is None or place_of(image) in self._by_place or image in self._assigned:
+                    continue
+                if _fit(str(PurePosixPath(name).with_name(PurePosixPath(image).name)), image):
                     self._assigned[image] = name
                     remarks.append(f"{name} is used for {image}, which it names")
         return remarks

@@ -137,6 +137,10 @@ class Unused:
         return Counts(**{self.part.value: self.count})
 
 
+OWN_FILES = frozenset({"partly-export.json", "images.csv"})
+"""What lies in an export beside the format's own files."""
+
+
 @dataclass(slots=True)
 class Listing:
     """What a data set holds. What its entries, its refusals and what is unused count is what was there."""
@@ -157,6 +161,13 @@ class Listing:
         if count:
             self.unused.append(Unused(part, name, reason, count))
 
+    def leave_foreign(self, names: Iterable[str]) -> None:
+        """Note files that look like labels of another format than the one that is read."""
+        foreign = [name for name in names if name.rpartition("/")[2] not in OWN_FILES]
+        self.found(Counts(labels=len(foreign)))
+        for name in foreign:
+            self.leave(Part.LABELS, name, "it is of another format; it was not used")
+
     def found(self, counts: Counts) -> None:
         """Note that more is there."""
         self.there = self.there + counts
@@ -164,6 +175,20 @@ class Listing:
     def remarks(self) -> list[str]:
         """Return what somebody should know: the warnings, and what was not used and why."""
         return [*self.warnings, *unused_in_words(self.unused)]
+
+
+def refuse_shared_files(listing: Listing) -> None:
+    """Refuse entries that are about one file: nobody can say which of them holds."""
+    owners: dict[ImageFile, list[Entry]] = {}
+    for entry in listing.entries:
+        owners.setdefault(entry.path, []).append(entry)
+    for file, entries in owners.items():
+        for entry in entries if len(entries) > 1 else ():
+            said = " and ".join(dict.fromkeys(other.name for other in entries))
+            listing.refuse(
+                entry.name, f"it is listed {len(entries)} times as {file.name} ({said}); keep one", entry.counts
+            )
+    listing.entries = [entry for entry in listing.entries if len(owners[entry.path]) == 1]
 
 
 NAMED = 3

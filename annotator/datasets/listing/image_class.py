@@ -80,11 +80,13 @@ def class_beside(
     """
     if len(said) > 1:
         raise BadEntry(f"the image itself has several classes ({', '.join(sorted(said))}); it can have one")
+    known = set(vocabulary)
     if not said:
-        return image_class(named, name=name, options=options)
+        # Where images of the set are called something, what a lesion is called is no class of an image.
+        return image_class([text for text in named if not known or text in known], name=name, options=options)
     (whole,) = said
     if options.boxes_as is BoxesAs.CLASS:
-        other = (set(named) & set(vocabulary)) - {whole}
+        other = (set(named) & known) - {whole}
         if other:
             raise BadEntry(f"the image is called {whole!r}, and one of its boxes {other.pop()!r}")
     return image_class((), name=name, options=options, said=whole)

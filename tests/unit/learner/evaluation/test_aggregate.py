@@ -62,9 +62,29 @@ def test_numbers_by_hand():
 def test_what_a_method_does_not_answer_is_not_measured():
     silent = {"boxes": None, "dice": None}
     found = summarize_results([replace(row(), iou=None, **silent), row(lesion=False, **silent)], CLASSES)
-    assert found.localization == Localization(1, None, None, None, None, None)
+    assert found.localization == Localization(1, None, None, None, None, None, None)
     assert found.empty == Empty(1, None)
     blind = {"probability": None, "right": None}
     found = summarize_results([replace(row(), **blind)], CLASSES)
-    assert set(asdict(found.classification).values()) == {None}
+    assert asdict(found.classification) == {
+        **dict.fromkeys(("accuracy", "precision", "recall", "f1", "auc")),
+        "unknown_class": 0,
+    }
     assert found.localization.iou == 0.6
+
+
+def test_surer_boxes_on_empty_images_count():
+    # Ten right boxes, and ninety that are surer on images known to be empty: precision is .1 at every recall.
+    rows = [row(score=0.5) for _ in range(10)] + [row(lesion=False, score=0.9) for _ in range(90)]
+    found = summarize_results(rows, CLASSES).localization
+    assert (found.ap50, found.ap50_all) == (pytest.approx(1.0), pytest.approx(0.1))
+
+
+def test_a_class_that_the_model_does_not_know_is_wrong():
+    rows = [row() for _ in range(8)] + [replace(row(), truth="rare", right=0.0) for _ in range(8)]
+    found = summarize_results(rows, CLASSES)
+    assert (found.classification.accuracy, found.classification.unknown_class) == (0.5, 8)
+    # F1 of benign is 2 * 8 / (8 + 16), of the unknown class 0.
+    assert found.classification.f1 == pytest.approx(1 / 3)
+    assert found.classification.auc is None
+    assert found.strata["class"]["rare"].accuracy == 0.0

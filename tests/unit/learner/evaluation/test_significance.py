@@ -3,26 +3,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learner.evaluation.significance import group_bootstrap, group_means, holm, mcnemar, paired_bootstrap
+from learner.evaluation.significance import group_bootstrap, group_means, holm, paired_bootstrap, paired_test
+from learner.evaluation.weighted import weighted_mean
 
 
-def test_mcnemar_by_hand():
-    # One image only the first got right, six only the second: 2 * (C(7,0) + C(7,1)) / 2^7 = 16 / 128.
-    first = [True] * 1 + [False] * 6 + [True] * 5
-    second = [False] * 1 + [True] * 6 + [True] * 5
-    assert mcnemar(first, second) == pytest.approx(0.125)
-    assert mcnemar(first, first) == 1.0
-    assert mcnemar(second, first) == mcnemar(first, second)
+def test_a_difference_of_runs_that_are_alike_is_found_as_often_as_promised_in_groups():
+    rng = np.random.default_rng(0)
+    groups = [str(n // 8) for n in range(160)]
+    found, trials = 0, 120
+    for trial in range(trials):
+        # Two runs of the same quality: in a group of 8 either gets all images right or all wrong.
+        first, second = (np.repeat(rng.random(20) < 0.8, 8).astype(float) for _ in range(2))
+        p = paired_test(weighted_mean(first), weighted_mean(second), groups, seed=trial, draws=200)
+        found += p is not None and p <= 0.05
+    # Images taken for independent would give .45; two standard errors of .05 in 120 trials are .04.
+    assert found / trials <= 0.05 + 0.04
 
 
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
-def test_mcnemar_is_scipys_binomial_test(pairs):
-    from scipy.stats import binomtest
-
-    first, second = zip(*pairs, strict=True)
-    b, c = sum(a and not d for a, d in pairs), sum(d and not a for a, d in pairs)
-    expected = binomtest(b, b + c).pvalue if b + c else 1.0
-    assert mcnemar(first, second) == pytest.approx(expected)
+def test_what_cannot_be_measured_is_not_tested():
+    assert paired_test(lambda _: None, lambda _: 1.0, ["a", "b"]) is None
+    assert paired_test(lambda _: 0.0, lambda _: 1.0, ["a", "a"]) is None
+    # The same runs never differ.
+    assert paired_test(lambda w: float(w[0]), lambda w: float(w[0]), ["a", "b"], draws=50) == 1.0
 
 
 def test_holm_by_hand():

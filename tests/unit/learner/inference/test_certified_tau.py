@@ -4,7 +4,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from learner.inference.certified_tau import boxes_needed, certify_tau, error_p_value
+from learner.inference.certified_tau import boxes_needed, certify_tau, error_p_value, one_of_each
 
 
 @pytest.mark.parametrize(("precision", "needed"), [(0.80, 11), (0.85, 15), (0.90, 22), (0.95, 45)])
@@ -42,6 +42,30 @@ def test_the_promise_is_broken_less_often_than_delta():
         # Above tau the true precision is the mean score, (1 + tau) / 2.
         broken += found.is_certified and (1 + found.tau) / 2 < 0.85
     assert broken / 200 <= 0.2
+
+
+@pytest.mark.parametrize(("images", "size"), [(20, 1), (100, 1), (100, 4), (100, 10), (1000, 10), (5000, 4)])
+def test_the_promise_holds_for_images_in_groups(images, size):
+    rng = np.random.default_rng([images, size])
+    broken, trials = 0, 300
+    for _ in range(trials):
+        # All images of a group are alike: of one patient, all right or all wrong.
+        score_G = rng.random(images // size)
+        right_G = rng.random(images // size) < score_G
+        items = [(group, score_G[group], right_G[group]) for group in range(images // size) for _ in range(size)]
+        drawn = one_of_each(items, lambda item: str(item[0]), seed=0)
+        found = certify_tau([score for _, score, _ in drawn], [right for *_, right in drawn])
+        broken += found.is_certified and (1 + found.tau) / 2 < found.precision
+    # Two standard errors of a share of .2 in 300 trials.
+    assert broken / trials <= 0.2 + 2 * (0.2 * 0.8 / trials) ** 0.5
+
+
+def test_of_every_group_one_is_drawn_and_always_the_same():
+    items = [("a", n) for n in range(50)] + [("b", n) for n in range(50)]
+    first = one_of_each(items, lambda item: item[0], seed=3)
+    assert [group for group, _ in first] == ["a", "b"]
+    assert one_of_each(items, lambda item: item[0], seed=3) == first
+    assert any(one_of_each(items, lambda item: item[0], seed=seed) != first for seed in range(9))
 
 
 def test_arguments_out_of_range_are_refused():

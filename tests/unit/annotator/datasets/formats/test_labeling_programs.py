@@ -157,7 +157,7 @@ def test_labelme_files_beside_their_images(tmp_path):
         picture(tmp_path, name, n)
     text(tmp_path, "a.json", labelme(RECTANGLE))
     text(tmp_path, "b.json", labelme(path="b.png"), "utf-8-sig")
-    text(tmp_path, "c.json", labelme(path="c.png", malignant=True, unclear=False))
+    text(tmp_path, "c.json", labelme(path="c.png", malignant=True, benign=False))
     opened, refused, warnings = found(tmp_path, "labelme")
     assert opened == {
         "a.png": ("benign", None, [FIRST]),
