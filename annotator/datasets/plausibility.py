@@ -9,6 +9,8 @@ from annotator.datasets.listing.image_class import NOT_CLASSES
 
 MASK_WORD = re.compile(r"[_\- .](mask|seg|segmentation|gt|groundtruth|ground_truth|label)s?[_\- .]?\d*$", re.IGNORECASE)
 """How the name of a mask file goes on after the name of its image."""
+HOLDS_IMAGES = re.compile(r"(^|[_\- ])(images?|imgs?|photos?)([_\- \d]|$)", re.IGNORECASE)
+"""How folders are called that hold images, such as HAM10000_images_part_1."""
 MASK_HINT = re.compile(r"mask|seg|gt|truth|label", re.IGNORECASE)
 """What such a name has somewhere: quicker to look for."""
 MASK_FOLDERS = frozenset(
@@ -35,7 +37,7 @@ def suspicions(entries: Sequence[Entry], layout: str, unused: Sequence[Unused] =
     """
     found = []
     classes = Counter(entry.class_name for entry in entries if entry.class_name is not None)
-    odd = [name for name in classes if name.strip().lower() in NOT_CLASSES]
+    odd = [name for name in classes if name.strip().lower() in NOT_CLASSES or HOLDS_IMAGES.search(name)]
     if odd:
         named = " and ".join(f"{name!r} ({classes[name]} images)" for name in sorted(odd))
         found.append(f"read as {layout}, its classes would be {named}: that is what folders are called, not classes")

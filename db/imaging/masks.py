@@ -115,6 +115,9 @@ def _by_alpha(image: Image.Image) -> NDArray[np.bool_]:
 
 def _by_colour(colours_HW3: NDArray[np.uint8], *, lossy: bool) -> NDArray[np.bool_]:
     """Take black for background, whatever the colours of the classes are."""
+    if not lossy and (colours_HW3.min(axis=2) != colours_HW3.max(axis=2)).any():
+        # Colours number classes or objects; how bright one is says nothing.
+        return np.asarray(colours_HW3.any(axis=2))
     return _by_grey(colours_HW3.max(axis=2).astype(np.float64), lossy=lossy)
 
 

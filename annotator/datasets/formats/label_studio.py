@@ -104,7 +104,8 @@ def _classes(place: str | Path, tasks: Sequence[Task], options: ReadOptions, lis
             f"the choices {', '.join(used)} are in use, and none of them is taken for the class; name one: "
             "--class-from NAME"
         )
-    named = _Classes(control, frozenset(), options)
+    is_open = options.class_from is None and any(task.texts for task in tasks)
+    named = _Classes(control, frozenset(), options, is_open)
     return replace(
         named,
         vocabulary=frozenset(
@@ -140,6 +141,8 @@ class _Classes:
     vocabulary: frozenset[str]
     """What images are called."""
     options: ReadOptions
+    is_open: bool
+    """Something may be the class of images, and nobody has said what."""
 
     def of(self, task: Task, item: Annotation | None) -> set[str]:
         """Return what an annotation, or the task itself, calls the image."""
@@ -154,10 +157,10 @@ class _Classes:
         if options.class_from != FROM_FOLDER:
             # What was named has been looked up already.
             options = replace(options, class_from=None)
-        said, named = (
-            self.of(task, item),
-            [name for region in item.drawn for name in region.names] if item is not None else [],
-        )
+        said = self.of(task, item)
+        # A field of JSON-MIN that may be the image's class leaves open what the names of boxes are.
+        drawn = item.drawn if item is not None and not self.is_open else ()
+        named = [name for region in drawn for name in region.names]
         return class_beside(said, named, name=task.names[0], options=options, vocabulary=self.vocabulary)
 
 
@@ -239,7 +242,8 @@ def _remarks(listing: Listing, tasks: Sequence[Task], silent: int) -> None:
     texts = sorted({name for task in tasks for name in task.texts})
     if texts:
         listing.warnings.append(
-            f"JSON-MIN does not say which of {', '.join(texts)} are choices; if one is the class: --class-from NAME"
+            f"JSON-MIN does not say which of {', '.join(texts)} are choices, so no class is taken from it; name "
+            "the one that is the class with --class-from NAME, or export JSON"
         )
     others = sum(len(item.regions) - len(item.drawn) for task in tasks for item in task.annotations)
     if others:

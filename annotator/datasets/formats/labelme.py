@@ -56,11 +56,16 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     if folder.is_remote or options.images is not None:
         raise DataUnreadable("the labelme layout is read from a local folder with images and JSON files in it")
     names = folder.names()
-    wanted = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    previews = [name for name in pictures if PurePosixPath(name).parent.name.endswith("_json")]
+    wanted = [name for name in pictures if name not in previews]
     parsed = {name: _parsed(root / name) for name in names if PurePosixPath(name).suffix.lower() == ".json"}
     labels = Companions(wanted, [name for name, found in parsed.items() if not _is_of_others(found)])
     listing = Listing()
     listing.found(Counts(len(wanted), len(labels.names), sum(_outlines(parsed[name]) for name in labels.names)))
+    listing.found(Counts(images=len(previews)))
+    for name in previews:
+        listing.leave(Part.IMAGES, name, "labelme exported it from a label file; ignored")
     said = {name: _image_path(parsed[name]) for name in labels.names}
     listing.warnings += labels.assign_by_content(said)
     classified = any(_flags(found) for found in parsed.values())

@@ -33,6 +33,7 @@ from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.image_class import image_class, plain
 from annotator.datasets.listing.options import PLAIN, ReadOptions
 from annotator.datasets.listing.splits import SplitLists
+from annotator.datasets.listing.yolo_description import looks_like_labels
 from annotator.errors import DataUnreadable
 from db.errors import InvalidArgument
 from db.imaging.decode import SUFFIXES
@@ -102,7 +103,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             f"{unsaid} annotation files have no object; CVAT writes them for images that nobody has looked at too, so "
             "their location counts as unknown"
         )
-    listing.leave_foreign(name for name in names if PurePosixPath(name).suffix.lower() == ".json")
+    listing.leave_foreign(name for name in names if _is_foreign(root, name))
     for name in annotations.unused():
         listing.leave(Part.LABELS, name, "no image belongs to it; it was not used")
     others = [name for name in names if _is_beside_masks(name)]
@@ -169,6 +170,12 @@ def _is_mask(name: str) -> bool:
     return pure.suffix.lower() in SUFFIXES and any(
         part.startswith(MASKS) and not part.endswith(PREVIEWS) for part in pure.parts[:-1]
     )
+
+
+def _is_foreign(root: Path, name: str) -> bool:
+    """Say whether a file has labels of another program."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix == ".json" or (suffix == ".txt" and looks_like_labels(root / name))
 
 
 def _is_beside_masks(name: str) -> bool:

@@ -27,7 +27,7 @@ from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import PLAIN, ReadOptions
 from annotator.datasets.listing.splits import SplitLists
-from annotator.datasets.listing.yolo_description import DATA_FILES, Described, describe
+from annotator.datasets.listing.yolo_description import DATA_FILES, Described, describe, looks_like_labels
 from annotator.errors import DataUnreadable
 from annotator.shapes.polygons import mask_from_polygon
 from db.errors import InvalidArgument
@@ -133,7 +133,7 @@ class _LabelFiles:
             if PurePosixPath(name).suffix.lower() == ".txt"
             and (name in self._owners or PurePosixPath(name).name.lower() not in NO_LABELS)
             and name not in lists
-            and (str(PurePosixPath(name).parent) in folders or _looks_like_labels(root / name))
+            and (str(PurePosixPath(name).parent) in folders or looks_like_labels(root / name))
         }
 
     def name_of(self, image: str) -> str:
@@ -164,16 +164,6 @@ class _LabelFiles:
     def unused(self) -> list[str]:
         """Return the label files of no image, in order."""
         return sorted(self.there - set(self._owners))
-
-
-def _looks_like_labels(file: Path) -> bool:
-    """Say whether a text file begins like a label file: a class and at least four numbers."""
-    try:
-        with file.open("rb") as stream:
-            first = stream.read(4096).removeprefix(b"\xef\xbb\xbf").split(b"\n")[0].split()
-        return len(first) >= 5 and all(math.isfinite(float(value)) for value in first)
-    except (OSError, ValueError):
-        return False
 
 
 def _listed_splits(root: Path, described: Described, wanted: Sequence[str], listing: Listing) -> SplitLists:

@@ -1,5 +1,6 @@
 """What a YOLO data set says of itself: names of classes, splits, key points; in YAML, or as darknet and others do."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -100,3 +101,13 @@ def _lists(root: Path) -> dict[Split, str]:
         Split.TEST: ("test.txt", "Test.txt", "autosplit_test.txt"),
     }
     return {split: name for split, names in lists.items() for name in names if (root / name).is_file()}
+
+
+def looks_like_labels(file: Path) -> bool:
+    """Say whether a text file begins like a label file: a class and at least four numbers."""
+    try:
+        with file.open("rb") as stream:
+            first = stream.read(4096).removeprefix(b"\xef\xbb\xbf").split(b"\n")[0].split()
+        return len(first) >= 5 and all(math.isfinite(float(value)) for value in first)
+    except (OSError, ValueError):
+        return False

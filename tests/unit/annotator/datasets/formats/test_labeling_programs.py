@@ -433,9 +433,10 @@ def test_label_studio_json_min(two):
         {"image": "/data/upload/7/0a1b2c3d-b.png", "finding": "malignant", "id": 2, **rest, "annotation_id": None},
     ]
     text(two, "min.json", json.dumps(rows))
-    opened, refused, _ = found(two, "labelstudio")
-    assert opened == {"0a1b2c3d-a.png": ("benign", None, [FIRST]), "0a1b2c3d-b.png": (None, None, None)}
+    opened, refused, warnings = found(two, "labelstudio")
+    assert opened == {"0a1b2c3d-a.png": (None, None, [FIRST]), "0a1b2c3d-b.png": (None, None, None)}
     assert refused == {}
+    assert any("which of finding are choices" in warning for warning in warnings)
     assert recognise(two)[0] == "labelstudio"
     assert found(two, "labelstudio", class_from="finding")[0]["0a1b2c3d-b.png"] == ("malignant", None, None)
 
