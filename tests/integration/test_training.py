@@ -12,6 +12,7 @@ import learner.training.train
 from annotator.datasets.decode import open_data_set
 from annotator.datasets.import_images import import_images
 from annotator.datasets.import_request import ImportRequest
+from db.progress import SilentProgress
 from db.records import LocationSource, NewLabel, RunStatus, Split, Supervision
 from db.registry import create_registry
 from learner.checkpoint import load_checkpoint
@@ -194,6 +195,30 @@ def test_relatives_of_test_images_are_not_trained_on_and_seen_test_images_not_sc
         tx.images.set_splits({train[1].id: Split.TEST})
     report = evaluate_run(filled, split=Split.TEST)
     assert (report.left_out, report.summary.n) == (1, len(test))
+
+
+def test_a_run_is_not_judged_on_what_it_learned_from_after_a_new_split(filled):
+    train_model(filled, tiny())
+    with filled.read() as tx:
+        located = tx.images.select(splits=[Split.TRAIN], supervision=Supervision.FULLY)[:3]
+        before = len(tx.images.select(splits=[Split.VAL]))
+    with filled.begin() as tx:
+        tx.images.set_splits({image.id: Split.VAL for image in located})
+    report = evaluate_run(filled, split=Split.VAL)
+    assert (report.left_out, report.summary.n) == (3, before)
+    said = Said()
+    propose_locations(filled, ProposeRequest(tau="auto"), dry_run=True, progress=said)
+    assert any("left out of the certificate: 3 validation images" in line for line in said.lines)
+
+
+class Said(SilentProgress):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
 
 
 def test_a_run_cut_before_its_first_epoch_needs_the_registry_as_it_was(filled, monkeypatch):
