@@ -111,7 +111,11 @@ class ImageFile:
     def exists(self) -> bool:
         """Say whether the file is there (for a remote one: there, or in the cache)."""
         if not self.is_remote:
-            return Path(self.location).is_file()
+            try:
+                return Path(self.location).is_file()
+            except OSError:
+                # A name that is too long for the file system is no file's.
+                return False
         if (cached := self._cached()) is not None and cached.is_file():
             return True
         try:

@@ -57,7 +57,6 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     """
     file = _listing_file(path)
     document = _parse(file)
-    folder = options.images or _image_folder(parent_of(file), document)
     categories = {
         _id(item.get("id")): str(item["name"])
         for item in document["categories"]
@@ -70,6 +69,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         listing.found(Counts(**{kind.value: len(odd)}))
         for place in odd:
             listing.leave(kind, f"{part} {place + 1}", "it is no object")
+    folder = options.images or _image_folder(parent_of(file), document)
     annotations: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for annotation in document["annotations"]:
         annotations[_id(annotation.get("image_id"))].append(annotation)
