@@ -308,7 +308,9 @@ def test_real_images(registry, busi):
         assert tx.status.count().classes == {"benign": 397, "malignant": 170, "normal": 103}
 
 
-def test_a_dry_run_of_a_large_data_set_opens_a_sample_and_looks_for_the_rest(registry, phantoms, monkeypatch):
+def test_a_dry_run_of_a_large_data_set_opens_a_sample_and_looks_for_the_rest(registry, phantoms, tmp_path, monkeypatch):
+    # A copy: what is taken away here is there for other tests.
+    phantoms = shutil.copytree(phantoms, tmp_path / "phantoms")
     import_images(registry, ImportRequest(phantoms, "csv"))
     monkeypatch.setattr("annotator.datasets.import_images.LOOKED_INTO", 4)
     rows = (phantoms / "labels.csv").read_text().splitlines()
