@@ -22,8 +22,6 @@ class Classification:
     recall: float | None
     f1: float | None
     auc: float | None
-    unknown_class: int = 0
-    """Images of a class that the model does not know; they count as wrong, but for AUC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +71,8 @@ class Summary:
     empty: Empty
     strata: Mapping[str, Mapping[str, Stratum]]
     """By `class` and by `size`, then by name."""
+    unknown_class: int = 0
+    """Images of a class that the model does not know; they count as wrong, but for AUC."""
 
     def to_document(self) -> dict[str, Any]:
         """Return the numbers as they are stored with a run."""
@@ -97,6 +97,7 @@ def summarize_results(rows: Sequence[ImageResult], classes: Sequence[str]) -> Su
         localization=_localization(rows),
         empty=Empty(len(empty), sum(drawn) / len(drawn) if drawn else None),
         strata=_strata(rows),
+        unknown_class=sum(row.truth is not None and row.truth not in set(classes) for row in rows),
     )
 
 
@@ -105,8 +106,7 @@ def _classification(rows: Sequence[ImageResult], classes: Sequence[str]) -> Clas
     names = [*classes, *sorted({row.truth for row in predicted if row.truth is not None} - set(classes))]
     index = {name: n for n, name in enumerate(names)}
     truth_N = np.array([index[row.truth or ""] for row in predicted], dtype=np.int64)
-    measured = classification_metrics(truth_N, np.array([row.probability for row in predicted]))
-    return Classification(**measured, unknown_class=int((truth_N >= len(classes)).sum()))
+    return Classification(**classification_metrics(truth_N, np.array([row.probability for row in predicted])))
 
 
 def _localization(rows: Sequence[ImageResult]) -> Localization:

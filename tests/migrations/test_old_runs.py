@@ -36,7 +36,7 @@ def old(tmp_path):
 def test_an_old_run_evaluates_to_the_same_numbers(old, split, name):
     then = json.loads((ASSET / f"{name}.json").read_text())
     now = document_of(evaluate_run(old, split=split))
-    assert list(now) == list(then)
+    assert [key for key in now if key in then] == list(then)
     for part in ("classification", "localization", "empty"):
         # Newer measures are beside those that there were then.
         assert {name: now[part][name] for name in then[part]} == pytest.approx(then[part], abs=1e-4)

@@ -137,8 +137,8 @@ class Unused:
         return Counts(**{self.part.value: self.count})
 
 
-OWN_FILES = frozenset({"partly-export.json", "images.csv"})
-"""What lies in an export beside the format's own files."""
+OWN_FILES = frozenset({"partly-export.json", "images.csv", "notes.json"})
+"""What exports of partly and Label Studio hold beside the format's own files."""
 
 
 @dataclass(slots=True)
