@@ -68,6 +68,8 @@ def facts_of(image: ExportImage) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
+NO_CLASS = "class not known"
+"""What formats without a place for that call the class of such an image's boxes."""
 MANIFEST = "partly-export.json"
 """Says that a folder is an export of partly."""
 SIDECAR = "images.csv"

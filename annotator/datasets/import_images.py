@@ -19,7 +19,7 @@ from annotator.datasets.formats.supported import read_layout
 from annotator.datasets.import_report import ImportReport, Tally
 from annotator.datasets.import_request import ImportRequest
 from annotator.datasets.listing.entries import Entry, Listing, Part, Refusal, Unused
-from annotator.datasets.plausibility import drop_masks, suspicions
+from annotator.datasets.plausibility import drop_masks, masks_among, suspicions
 from annotator.datasets.register import ImageWriter, Opened, opened_images
 from annotator.errors import DataSuspicious
 from db.curation.duplicates import count_near_duplicates, find_near_duplicates
@@ -78,13 +78,13 @@ def import_listing(
 ) -> ImportReport:
     """Register what a reader listed; arguments as in `import_images`."""
     own = not is_uri(str(request.path)) and (Path(request.path) / MANIFEST).is_file()
-    if not (request.force or own) and (doubts := suspicions(listing.entries, request.layout, listing.unused)):
+    masks = [] if request.force else masks_among(listing.entries)
+    if not (request.force or own) and (doubts := suspicions(listing.entries, request.layout, masks, listing.unused)):
         raise DataSuspicious(
             f"{request.path}: {'; '.join(doubts)}. Nothing was registered. Choose another --layout, or import it as it "
             "is with --force"
         )
-    if not request.force:
-        drop_masks(listing, request.layout)
+    drop_masks(listing, request.layout, set(masks))
     entries = list(_grouped(listing.entries, request.group_by))
     entries, hidden = hide_locations(entries, keep=request.keep_locations, seed=request.seed)
     tally = Tally(list(listing.refusals), [*listing.unused, *hidden], list(listing.warnings), listing.there)

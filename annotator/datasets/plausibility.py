@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from annotator.datasets.listing.entries import Entry, Listing, Part, Unused
 from annotator.datasets.listing.image_class import NOT_CLASSES
@@ -24,12 +24,13 @@ FEW_MASKS = 3
 MASK_SHARE = 0.2
 
 
-def suspicions(entries: Sequence[Entry], layout: str, unused: Sequence[Unused] = ()) -> list[str]:
+def suspicions(entries: Sequence[Entry], layout: str, masks: Sequence[str], unused: Sequence[Unused] = ()) -> list[str]:
     """Say what speaks for another layout than the one that the data set was read in.
 
     Args:
         entries: what the reader found.
         layout: the layout it was read in.
+        masks: the entries that look like masks, see `masks_among`.
         unused: what it did not use.
 
     Returns:
@@ -41,7 +42,6 @@ def suspicions(entries: Sequence[Entry], layout: str, unused: Sequence[Unused] =
     if odd:
         named = " and ".join(f"{name!r} ({classes[name]} images)" for name in sorted(odd))
         found.append(f"read as {layout}, its classes would be {named}: that is what folders are called, not classes")
-    masks = _masks_among(entries)
     if len(masks) >= FEW_MASKS and len(masks) >= MASK_SHARE * len(entries):
         found.append(
             f"{len(masks)} of {len(entries)} images look like the masks of others, such as {masks[0]}; they would be "
@@ -54,10 +54,11 @@ def suspicions(entries: Sequence[Entry], layout: str, unused: Sequence[Unused] =
     return found
 
 
-def drop_masks(listing: Listing, layout: str) -> None:
-    """Take the masks of other images out of a listing, in layouts that take every picture for an image."""
-    masks = set(_masks_among(listing.entries)) if layout in TAKE_EVERY_PICTURE else set()
-    for entry in listing.entries if masks else ():
+def drop_masks(listing: Listing, layout: str, masks: Collection[str]) -> None:
+    """Take what looks like masks out of a listing, in layouts that take every picture for an image."""
+    if layout not in TAKE_EVERY_PICTURE or not masks:
+        return
+    for entry in listing.entries:
         if entry.name in masks:
             listing.leave(Part.IMAGES, entry.name, "it looks like the mask of another image; it was not used")
             for part, count in ((Part.LABELS, entry.labels), (Part.SPLITS, entry.counts.splits)):
@@ -65,7 +66,8 @@ def drop_masks(listing: Listing, layout: str) -> None:
     listing.entries = [entry for entry in listing.entries if entry.name not in masks]
 
 
-def _masks_among(entries: Sequence[Entry]) -> list[str]:
+def masks_among(entries: Sequence[Entry]) -> list[str]:
+    """Return the entries that look like the masks of others, by their names."""
     stems = {_stem(entry.name) for entry in entries}
     return [entry.name for entry in entries if _is_mask_of(entry.name, stems)]
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from annotator.datasets.export_set import ExportImage, ExportSet, facts_of, masks_by_box, number, write_json
+from annotator.datasets.export_set import NO_CLASS, ExportImage, ExportSet, facts_of, masks_by_box, number, write_json
 from annotator.datasets.listing.coco_segmentation import extent_of, mask_of
 from annotator.datasets.listing.drawing import check_size, read_number, used_outlines
 from annotator.datasets.listing.entries import (
@@ -29,9 +29,8 @@ from annotator.datasets.listing.entries import (
     Listing,
     Part,
     refuse_shared_files,
-    unexpected,
 )
-from annotator.datasets.listing.folder import Folder, images_beside, parent_of, read_data_file
+from annotator.datasets.listing.folder import Folder, images_beside, only_file, parent_of, read_json
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import PLAIN, ReadOptions
 from annotator.errors import DataUnreadable
@@ -39,7 +38,6 @@ from db.records import Box, LocationStatus, Split
 
 FILE_NAME = "annotations.json"
 IMAGES = "images"
-NO_CLASS = "class not known"
 SAMPLE = 1000
 """Images that are looked for to find out which folder their names count from."""
 
@@ -125,12 +123,9 @@ def _read_image(
             raise BadEntry(f"{same_id} images have the id {item.get('id')!r}; nobody can say whose the annotations are")
         kept = _without_twins(annotations, name, listing)
         entry = _entry(item, kept, categories, folder, options)
-    except BadEntry as exc:
-        listing.refuse(name or f"image {item.get('id')}", exc, counts)
-        return None
     except Exception as exc:
         # Whatever one item holds, the others are read.
-        listing.refuse(name or f"image {item.get('id')}", unexpected(exc), counts)
+        listing.refuse(name or f"image {item.get('id')}", exc, counts)
         return None
     outlined = sum(map(_is_outlined, kept))
     used = outlined if _facts(item) else used_outlines(outlined, len(kept), name, listing)
@@ -176,18 +171,11 @@ def _listing_file(path: str | Path) -> str | Path:
         return path
     if (Path(path) / FILE_NAME).is_file():
         return Path(path) / FILE_NAME
-    found = sorted([*Path(path).glob("*.json"), *Path(path).glob("annotations/*.json")])
-    if len(found) != 1:
-        names = ", ".join(file.name for file in found[:5]) or "none"
-        raise DataUnreadable(f"{path}: expected one COCO JSON file, found {names}; name the file itself")
-    return found[0]
+    return only_file(path, "*.json", "annotations/*.json", what="COCO JSON file")
 
 
 def _parse(file: str | Path) -> dict[str, Any]:
-    try:
-        document = json.loads(read_data_file(file))
-    except (ValueError, RecursionError) as exc:
-        raise DataUnreadable(f"{file}: is not JSON ({exc})") from exc
+    document = read_json(file)
     parts = ("images", "annotations", "categories")
     if not isinstance(document, dict) or not all(
         isinstance(document.get(part), list)

@@ -16,7 +16,7 @@ import numpy as np
 
 from annotator.datasets.formats.folders import SPLITS
 from annotator.datasets.listing.drawing import check_size, drawing_of, read_number, used_outlines
-from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part, unexpected
+from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part
 from annotator.datasets.listing.folder import Folder, parent_of, read_data_file
 from annotator.datasets.listing.image_class import class_beside
 from annotator.datasets.listing.named_images import NamedImages
@@ -60,11 +60,9 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         name = str(item.get("name") or f"image {item.get('id')}")
         try:
             entry = _entry(name, found.of(at), item, vocabulary, options)
-        except BadEntry as exc:
-            listing.refuse(name, exc, counts)
-            continue
         except Exception as exc:
-            listing.refuse(name, unexpected(exc), counts)
+            # Whatever one item holds, the others are read.
+            listing.refuse(name, exc, counts)
             continue
         twins = _drop_twins(item)
         listing.leave(Part.LABELS, name, "a shape repeats an earlier one; each counts once", twins.labels)

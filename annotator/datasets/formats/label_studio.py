@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 
 from annotator.datasets.formats.label_studio_tasks import Annotation, Region, Task, read_tasks
 from annotator.datasets.listing.drawing import drawing_of, used_outlines
-from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part, unexpected
-from annotator.datasets.listing.folder import Folder, parent_of
+from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part
+from annotator.datasets.listing.folder import Folder, only_file, parent_of
 from annotator.datasets.listing.image_class import class_beside
 from annotator.datasets.listing.named_images import NamedImages
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
@@ -46,7 +46,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     Raises:
         DataUnreadable: no such file, or it is not an export of Label Studio.
     """
-    place = _file(path)
+    place = only_file(path, "*.json", what="JSON export of Label Studio") if Path(path).is_dir() else path
     tasks = read_tasks(place)
     listing = Listing()
     found = NamedImages(options.images or Folder(parent_of(place)), [task.names or ("",) for task in tasks])
@@ -62,11 +62,9 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
                 raise BadEntry(task.problem or "its data names no image")
             standing = _standing(task.annotations)
             entry = _entry(task, found.of(at), standing, classes)
-        except BadEntry as exc:
-            listing.refuse(name, exc, everything)
-            continue
         except Exception as exc:
-            listing.refuse(name, unexpected(exc), everything)
+            # Whatever one item holds, the others are read.
+            listing.refuse(name, exc, everything)
             continue
         listing.leave(Part.LABELS, name, "a prediction is no label", task.predictions)
         listing.leave(Part.LABELS, name, "an annotation was skipped or is a draft", task.skipped)
@@ -79,16 +77,6 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     _remarks(listing, tasks, silent)
     found.leave_unlisted(listing, PurePosixPath(str(place)).name)
     return listing
-
-
-def _file(path: str | Path) -> str | Path:
-    if not Path(path).is_dir():
-        return path
-    found = sorted(Path(path).glob("*.json"))
-    if len(found) != 1:
-        names = ", ".join(file.name for file in found[:5]) or "none"
-        raise DataUnreadable(f"{path}: expected one JSON export of Label Studio, found {names}; name the file itself")
-    return found[0]
 
 
 def _classes(place: str | Path, tasks: Sequence[Task], options: ReadOptions, listing: Listing) -> "_Classes":
@@ -153,15 +141,11 @@ class _Classes:
 
     def decide(self, task: Task, item: Annotation | None) -> str | None:
         """Return the class that an annotation, or the task itself, gives the image."""
-        options = self.options
-        if options.class_from != FROM_FOLDER:
-            # What was named has been looked up already.
-            options = replace(options, class_from=None)
         said = self.of(task, item)
         # A field of JSON-MIN that may be the image's class leaves open what the names of boxes are.
         drawn = item.drawn if item is not None and not self.is_open else ()
         named = [name for region in drawn for name in region.names]
-        return class_beside(said, named, name=task.names[0], options=options, vocabulary=self.vocabulary)
+        return class_beside(said, named, name=task.names[0], options=self.options, vocabulary=self.vocabulary)
 
 
 def _entry(task: Task, file: ImageFile, standing: Sequence[Annotation], classes: _Classes) -> Entry:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from annotator.datasets.listing.entries import BadEntry, unexpected
-from annotator.datasets.listing.folder import read_data_file
+from annotator.datasets.listing.folder import read_json
 from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
 
@@ -97,10 +97,7 @@ def read_tasks(place: str | Path) -> list[Task]:
     Raises:
         DataUnreadable: it is missing, or not an export of Label Studio.
     """
-    try:
-        document = json.loads(read_data_file(place).removeprefix(b"\xef\xbb\xbf"))
-    except (ValueError, RecursionError) as exc:
-        raise DataUnreadable(f"{place}: is not JSON ({exc})") from exc
+    document = read_json(place)
     if not looks_like_label_studio(document):
         raise DataUnreadable(f"{place}: expected a JSON or JSON-MIN export of Label Studio, a list of tasks")
     if any(isinstance(item, dict) and "data" in item for item in document):

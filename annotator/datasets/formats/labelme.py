@@ -25,9 +25,8 @@ from annotator.datasets.formats.folders import OUTSIDE
 from annotator.datasets.listing.companions import Companions
 from annotator.datasets.listing.drawing import check_size, drawing_of, read_number, used_outlines
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part, unexpected
-from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.image_class import class_beside
-from annotator.datasets.listing.options import PLAIN, ReadOptions
+from annotator.datasets.listing.options import PLAIN, ReadOptions, own_folder
 from annotator.errors import DataUnreadable
 from annotator.shapes.drawn import Ellipse, Painted, Polygon, Rectangle, Shape
 from db.imaging.decode import MAX_PIXELS, SUFFIXES
@@ -52,9 +51,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         DataUnreadable: the folder is missing or holds no image.
     """
     root = Path(path)
-    folder = Folder(root)
-    if folder.is_remote or options.images is not None:
-        raise DataUnreadable("the labelme layout is read from a local folder with images and JSON files in it")
+    folder = own_folder(root, options, layout="labelme", holding="images and JSON files")
     names = folder.names()
     pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
     previews = [name for name in pictures if PurePosixPath(name).parent.name.endswith("_json")]
@@ -100,7 +97,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
 
 def _parsed(file: Path) -> Labels | BadEntry:
     try:
-        document = json.loads(file.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+        document = json.loads(file.read_bytes())
     except (ValueError, RecursionError, OSError) as exc:
         return BadEntry(f"its label file {file.name} cannot be read ({exc})")
     if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):

@@ -128,7 +128,7 @@ def _by_content(file: str | Path) -> tuple[InputFormat | None, str]:
         if suffix == ".xml":
             is_cvat = b"<annotations" in data[:4096]
             return (InputFormat.CVAT, "is an <annotations> of CVAT") if is_cvat else (None, "")
-        document = json.loads(data.removeprefix(b"\xef\xbb\xbf"))
+        document = json.loads(data)
     except (ValueError, RecursionError, DataUnreadable):
         return None, ""
     return _of_document(document)

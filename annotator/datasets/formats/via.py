@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from annotator.datasets.listing.drawing import drawing_of, used_outlines
-from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part, unexpected
-from annotator.datasets.listing.folder import Folder, parent_of, read_data_file
+from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part
+from annotator.datasets.listing.folder import Folder, only_file, parent_of, read_data_file, read_json
 from annotator.datasets.listing.image_class import class_beside
 from annotator.datasets.listing.named_images import NamedImages
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
@@ -70,7 +70,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     Raises:
         DataUnreadable: no such file, or it is not VIA's.
     """
-    place = _file(path)
+    place = only_file(path, "*.json", "*.csv", what="JSON or CSV file of VIA") if Path(path).is_dir() else path
     images = _images(place)
     listing = Listing()
     found = NamedImages(options.images or Folder(parent_of(place)), [[image.name] for image in images])
@@ -86,11 +86,9 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         listing.found(counts)
         try:
             entry = _entry(image, found.of(at), (of_image, of_region), vocabulary, options)
-        except BadEntry as exc:
-            listing.refuse(image.name, exc, counts)
-            continue
         except Exception as exc:
-            listing.refuse(image.name, unexpected(exc), counts)
+            # Whatever one item holds, the others are read.
+            listing.refuse(image.name, exc, counts)
             continue
         drawn = sum(region.kind in DRAWN for region in image.regions)
         for region in image.regions:
@@ -108,24 +106,10 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     return listing
 
 
-def _file(path: str | Path) -> str | Path:
-    if not Path(path).is_dir():
-        return path
-    found = sorted([*Path(path).glob("*.json"), *Path(path).glob("*.csv")])
-    if len(found) != 1:
-        names = ", ".join(file.name for file in found[:5]) or "none"
-        raise DataUnreadable(f"{path}: expected one JSON or CSV file of VIA, found {names}; name the file itself")
-    return found[0]
-
-
 def _images(place: str | Path) -> list[Listed]:
-    data = read_data_file(place)
     if str(place).lower().endswith(".csv"):
-        return _from_csv(place, data)
-    try:
-        document = json.loads(data.removeprefix(b"\xef\xbb\xbf"))
-    except (ValueError, RecursionError) as exc:
-        raise DataUnreadable(f"{place}: is not JSON ({exc})") from exc
+        return _from_csv(place, read_data_file(place))
+    document = read_json(place)
     if isinstance(document, dict) and {"project", "metadata", "file"} <= set(document):
         raise DataUnreadable(f"{place}: is a project of VIA 3; export its annotations as COCO, and import those")
     listed = document.get(METADATA, document) if isinstance(document, dict) else None
@@ -228,9 +212,6 @@ def _entry(
     drawn = [region for region in image.regions if region.kind in DRAWN]
     said = set(_values(image.attributes, of_image))
     named = [name for region in drawn for name in _values(region.attributes, of_region)]
-    if options.class_from != FROM_FOLDER:
-        # The attribute that was named has been looked up already.
-        options = replace(options, class_from=None)
 
     def draw(width: int, height: int) -> Drawing:
         return drawing_of([_shape(region.shape) for region in drawn], width, height)

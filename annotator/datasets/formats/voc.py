@@ -24,14 +24,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from annotator.datasets.export_set import ExportImage, ExportSet, number, read_sidecar, write_sidecar
+from annotator.datasets.export_set import NO_CLASS, ExportImage, ExportSet, number, read_sidecar, write_sidecar
 from annotator.datasets.formats.folders import OUTSIDE, SPLITS
 from annotator.datasets.listing.companions import Companions, read_text
 from annotator.datasets.listing.drawing import check_size, read_number
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part
 from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.image_class import image_class, plain
-from annotator.datasets.listing.options import PLAIN, ReadOptions
+from annotator.datasets.listing.options import PLAIN, ReadOptions, own_folder
 from annotator.datasets.listing.splits import SplitLists
 from annotator.datasets.listing.yolo_description import looks_like_labels
 from annotator.errors import DataUnreadable
@@ -41,7 +41,6 @@ from db.imaging.files import ImageFile
 from db.records import Box, LocationStatus, Split
 
 IMAGES, ANNOTATIONS, MASKS, SETS = "JPEGImages", "Annotations", "SegmentationClass", "ImageSets"
-NO_CLASS = "class not known"
 PREVIEWS = "Visualization"
 """End of the names of folders in which labelme draws labels over images."""
 SET_FOLDERS = ("Main", "Segmentation", "Layout")
@@ -62,9 +61,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         DataUnreadable: the folder is missing or holds no image.
     """
     root = Path(path)
-    folder = Folder(root)
-    if folder.is_remote or options.images is not None:
-        raise DataUnreadable("the voc layout is read from a local folder with JPEGImages and Annotations in it")
+    folder = own_folder(root, options, layout="voc", holding="JPEGImages and Annotations")
     names = folder.names()
     listing = Listing()
     wanted = _images_among(names, listing)

@@ -18,14 +18,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from annotator.datasets.export_set import SIDECAR, ExportImage, ExportSet, read_sidecar, write_sidecar
+from annotator.datasets.export_set import NO_CLASS, SIDECAR, ExportImage, ExportSet, read_sidecar, write_sidecar
 from annotator.datasets.formats.folders import OUTSIDE, SPLITS
 from annotator.datasets.listing.companions import NameIndex, read_text
 from annotator.datasets.listing.drawing import used_outlines
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part
-from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.image_class import image_class
-from annotator.datasets.listing.options import PLAIN, ReadOptions
+from annotator.datasets.listing.options import PLAIN, ReadOptions, own_folder
 from annotator.datasets.listing.splits import SplitLists
 from annotator.datasets.listing.yolo_description import DATA_FILES, Described, describe, looks_like_labels
 from annotator.errors import DataUnreadable
@@ -35,7 +34,6 @@ from db.imaging.decode import SUFFIXES
 from db.imaging.files import ImageFile
 from db.records import Box, LocationStatus, Split
 
-NO_CLASS = "class not known"
 NO_LABELS = frozenset(
     {"classes.txt", "train.txt", "val.txt", "valid.txt", "validation.txt", "test.txt", "readme.txt"}
     | {"readme.roboflow.txt", "readme.dataset.txt", "requirements.txt"}
@@ -56,9 +54,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     """
     named = Path(path) if Path(path).suffix in {".yaml", ".yml"} else None
     root = named.parent if named is not None else Path(path)
-    folder = Folder(root)
-    if folder.is_remote or options.images is not None:
-        raise DataUnreadable("the yolo layout is read from a local folder with images and labels in it")
+    folder = own_folder(root, options, layout="yolo", holding="images and labels")
     names = folder.names()
     listing = Listing()
     described = describe(root, named, listing)

@@ -153,8 +153,15 @@ class Listing:
     """How many of each part there are, counted before anything is read."""
 
     def refuse(self, name: str, reason: object, counts: Counts = Counts(images=1)) -> None:
-        """Note an image that cannot be used."""
-        self.refusals.append(Refusal(name, str(reason), counts))
+        """Note an image that cannot be used.
+
+        Args:
+            name: of the image.
+            reason: in words, or what was raised: a BadEntry says why, anything else was not foreseen.
+            counts: what of the data set goes unused with it.
+        """
+        foreseen = not isinstance(reason, Exception) or isinstance(reason, BadEntry)
+        self.refusals.append(Refusal(name, str(reason) if foreseen else unexpected(reason), counts))
 
     def leave(self, part: Part, name: str, reason: str, count: int = 1) -> None:
         """Note something that is not used."""
@@ -210,6 +217,6 @@ def _in_words(part: Part, reason: str, items: list[Unused]) -> list[str]:
     return [f"{sum(item.count for item in items)} {part}, such as {named}: {reason}"]
 
 
-def unexpected(exc: Exception) -> str:
+def unexpected(exc: object) -> str:
     """Say that an item cannot be read, where nobody foresaw why: one item never takes the others with it."""
     return f"it cannot be read ({type(exc).__name__}: {str(exc)[:200]})"

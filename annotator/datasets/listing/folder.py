@@ -1,10 +1,12 @@
 """Folders that names in data files are relative to, local or remote, and the files that lie in them."""
 
 import functools
+import json
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from annotator.errors import DataUnreadable
@@ -159,6 +161,31 @@ def read_data_file(place: str | Path) -> bytes:
         return ImageFile.at(place).read_bytes()
     except ImageUnreadable as exc:
         raise DataUnreadable(str(exc)) from exc
+
+
+def read_json(place: str | Path) -> Any:
+    """Read a JSON document, local or remote, with or without the mark that Windows programs put before it.
+
+    Raises:
+        DataUnreadable: it is missing, empty, cannot be reached, or is not JSON.
+    """
+    try:
+        return json.loads(read_data_file(place))
+    except (ValueError, RecursionError) as exc:
+        raise DataUnreadable(f"{place}: is not JSON ({exc})") from exc
+
+
+def only_file(folder: str | Path, *patterns: str, what: str) -> Path:
+    """Return the one file of a folder that matches.
+
+    Raises:
+        DataUnreadable: there is none, or there are several.
+    """
+    found = sorted(file for pattern in patterns for file in Path(folder).glob(pattern))
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found[:5]) or "none"
+        raise DataUnreadable(f"{folder}: expected one {what}, found {names}; name the file itself")
+    return found[0]
 
 
 def parent_of(place: str | Path) -> str | Path:

@@ -1,6 +1,7 @@
 """Which class an image has, where names stand beside boxes."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from annotator.datasets.formats.names import BoxesAs
@@ -72,7 +73,8 @@ def class_beside(
         said: what the image is called.
         named: what stands beside its boxes.
         name: of the image, relative to the data set.
-        options: how boxes are read, and where classes come from.
+        options: how boxes are read, and where classes come from; a column or attribute has been looked up for `said` or
+            `named` already.
         vocabulary: what images of this data set are called.
 
     Raises:
@@ -80,6 +82,8 @@ def class_beside(
     """
     if len(said) > 1:
         raise BadEntry(f"the image itself has several classes ({', '.join(sorted(said))}); it can have one")
+    if options.class_from != FROM_FOLDER:
+        options = replace(options, class_from=None)
     known = set(vocabulary)
     if not said:
         # Where images of the set are called something, what a lesion is called is no class of an image.

@@ -1,9 +1,11 @@
 """How a data set is to be read, where its files leave that open."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from annotator.datasets.formats.names import BoxesAs
 from annotator.datasets.listing.folder import Folder
+from annotator.errors import DataUnreadable
 
 FROM_FOLDER = "folder"
 
@@ -19,6 +21,18 @@ class ReadOptions:
     boxes_as: BoxesAs = BoxesAs.CLASS
     class_from: str | None = None
     """Where an image's class comes from: `folder`, or the name of a column or attribute; None for the format's own."""
+
+
+def own_folder(root: Path, options: ReadOptions, *, layout: str, holding: str) -> Folder:
+    """Return the folder of a data set whose files are found by their places, and nowhere else.
+
+    Raises:
+        DataUnreadable: it is remote, or another folder of images is named.
+    """
+    folder = Folder(root)
+    if folder.is_remote or options.images is not None:
+        raise DataUnreadable(f"the {layout} layout is read from a local folder with {holding} in it")
+    return folder
 
 
 PLAIN = ReadOptions()

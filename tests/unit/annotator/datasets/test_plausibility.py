@@ -1,7 +1,7 @@
 import pytest
 
 from annotator.datasets.listing.entries import Entry
-from annotator.datasets.plausibility import suspicions
+from annotator.datasets.plausibility import masks_among, suspicions
 from db.imaging.files import ImageFile
 from db.records import Box
 
@@ -25,7 +25,7 @@ def entries(*names, **fields):
 def test_a_data_set_in_the_wrong_layout_is_noticed(found, layout, message):
     import re
 
-    said = suspicions(found, layout)
+    said = suspicions(found, layout, masks_among(found))
     assert len(said) == 1
     assert re.search(message, said[0])
 
@@ -45,4 +45,4 @@ def test_a_data_set_in_the_wrong_layout_is_noticed(found, layout, message):
     ],
 )
 def test_a_data_set_that_is_as_it_should_be_raises_no_doubt(found, layout):
-    assert suspicions(found, layout) == []
+    assert suspicions(found, layout, masks_among(found)) == []
