@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from annotator.datasets.export_set import ExportSet, facts_of, number
 from annotator.datasets.formats.folders import SPLITS
 from annotator.datasets.formats.names import BoxesAs
-from annotator.datasets.listing.entries import BadEntry, Counts, Entry, Listing, Part
+from annotator.datasets.listing.entries import BadEntry, Counts, Entry, Listing, Part, unexpected
 from annotator.datasets.listing.folder import Folder, images_beside, parent_of, read_data_file
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
@@ -98,8 +98,10 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         counts = _counts(group)
         try:
             listing.entries.append(_entry(folder, name, files[name], group, counts, options))
-        except BadEntry as exc:
-            listing.refuse(name, f"{exc} ({file.name} line {group[0].line})", counts)
+        except Exception as exc:
+            # Whatever one item holds, the others are read.
+            reason = exc if isinstance(exc, BadEntry) else unexpected(exc)
+            listing.refuse(name, f"{reason} ({file.name} line {group[0].line})", counts)
             continue
         if twins := counts.labels - listing.entries[-1].labels:
             listing.leave(Part.LABELS, name, "a box repeats an earlier one; each counts once", twins)

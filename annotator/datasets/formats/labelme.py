@@ -76,7 +76,8 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             if own is not None and (remark := labels.check(name, own, said[own])):
                 listing.warnings.append(remark)
             entry = _entry(name, file, parsed[own] if own is not None else None, vocabulary, options)
-        except BadEntry as exc:
+        except Exception as exc:
+            # Whatever one item holds, the others are read.
             taken = labels.claimed_for(name)
             counts = Counts(1, len(taken), sum(_outlines(parsed[label]) for label in taken))
             listing.refuse(name, exc, counts)

@@ -90,7 +90,8 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             if entry.is_empty and CVAT in names:
                 entry = replace(entry, is_empty=False)
                 unsaid += 1
-        except BadEntry as exc:
+        except Exception as exc:
+            # Whatever one item holds, the others are read.
             listing.refuse(name, exc, Counts(1, len(annotations.claimed_for(name)), len(masks.claimed_for(name)), said))
             continue
         labels, own_masks = len(annotations.claimed_for(name)), len(masks.claimed_for(name))

@@ -89,7 +89,8 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             if entry.is_empty and described.is_darknet:
                 entry = replace(entry, is_empty=False)
                 unsaid += 1
-        except BadEntry as exc:
+        except Exception as exc:
+            # Whatever one item holds, the others are read.
             listing.refuse(name, exc, counts)
             continue
         drawn = used_outlines(outlines, len(lines or ()), name, listing)
