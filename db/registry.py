@@ -23,6 +23,7 @@ from db.engine import make_engine, reading_engine
 from db.errors import Conflict, RegistryError, RegistryMissing, SchemaOutOfDate
 from db.imaging.paths import ProjectPaths
 from db.queries.attention_checks import AttentionCheckQueries
+from db.queries.certificates import CertificateQueries
 from db.queries.connections import ConnectionQueries
 from db.queries.duplicates import DuplicateQueries
 from db.queries.history import HistoryQueries, OperationQueries
@@ -47,6 +48,7 @@ class Transaction:
         self.labels = LabelQueries(session)
         self.runs = RunQueries(session, paths)
         self.proposals = ProposalQueries(session)
+        self.certificates = CertificateQueries(session)
         self.reviews = ReviewQueries(session)
         self.connections = ConnectionQueries(session)
         self.duplicates = DuplicateQueries(session)

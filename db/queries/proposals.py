@@ -19,10 +19,25 @@ class ProposalQueries:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def add(self, proposals: Sequence[NewProposal], *, run_id: int, tau: float, gate: str) -> int:
+    def add(
+        self,
+        proposals: Sequence[NewProposal],
+        *,
+        run_id: int,
+        tau: float,
+        gate: str,
+        certificate_id: int | None = None,
+    ) -> int:
         """Store a run's proposals and return how many were new.
 
         A run proposes once for an image: a proposal that is there already stays as it is.
+
+        Args:
+            proposals: what it suggests.
+            run_id: the run.
+            tau: what their scores are above.
+            gate: what the scores are.
+            certificate_id: the certificate that promises how many of them are right, where there is one.
 
         Raises:
             Conflict: one of the images is in the test split, for which nothing is ever proposed.
@@ -41,18 +56,23 @@ class ProposalQueries:
                 "run_id": run_id,
                 "class_id": classes[proposal.class_name],
                 "class_probability": proposal.class_probability,
+                "known_class_probability": proposal.known_class_probability,
+                "presence": proposal.presence,
                 "score": proposal.score,
                 "tau": tau,
                 "gate": gate,
+                "certificate_id": certificate_id,
                 "created_at": at,
             }
             for proposal_id, proposal in zip(ids, new, strict=True)
         ]
         insert_rows(self._session, Proposal, rows)
         boxes = [
-            {"proposal_id": proposal_id, "ordinal": n, **box_columns(box)}
+            {"proposal_id": proposal_id, "ordinal": n, "score": score, **box_columns(box)}
             for proposal_id, proposal in zip(ids, new, strict=True)
-            for n, box in enumerate(proposal.boxes)
+            for n, (box, score) in enumerate(
+                zip(proposal.boxes, proposal.box_scores or [None] * len(proposal.boxes), strict=True)
+            )
         ]
         insert_rows(self._session, ProposalBox, boxes)
         return len(new)
@@ -109,11 +129,13 @@ class ProposalQueries:
         rows = self._session.execute(statement).all()
         ids = [proposal.id for proposal, _ in rows]
         boxes: dict[int, list[Box]] = defaultdict(list)
+        scores: dict[int, list[float]] = defaultdict(list)
         outcomes: dict[int, ReviewOutcome] = {}
         for chunk in chunks(ids):
             of_chunk = select(ProposalBox).where(ProposalBox.proposal_id.in_(chunk))
             for row in self._session.scalars(of_chunk.order_by(ProposalBox.proposal_id, ProposalBox.ordinal)):
                 boxes[row.proposal_id].append(Box(row.x, row.y, row.width, row.height))
+                scores[row.proposal_id] += [row.score] if row.score is not None else []
             reviews = select(Review.proposal_id, Review.outcome).where(Review.proposal_id.in_(chunk), stands(Review))
             for proposal_id, outcome in self._session.execute(reviews.order_by(Review.id)):
                 if proposal_id is not None:
@@ -131,6 +153,10 @@ class ProposalQueries:
                 boxes=tuple(boxes[proposal.id]),
                 outcome=outcomes.get(proposal.id),
                 created_at=proposal.created_at,
+                box_scores=tuple(scores[proposal.id]),
+                presence=proposal.presence,
+                known_class_probability=proposal.known_class_probability,
+                certificate_id=proposal.certificate_id,
             )
             for proposal, class_name in rows
         ]

@@ -12,8 +12,8 @@ holds, every change of an image leaves a row in image_versions, and the test spl
 from db.tables.base import Base, now
 from db.tables.history import Operation, RegistryIdentity, RetractedLabel, Retraction, Snapshot
 from db.tables.images import Fingerprint, Image, ImageClass, ImageVersion, NearDuplicate, Thumbnail
-from db.tables.labels import LocationBox, LocationLabel, Mask
-from db.tables.runs import Proposal, ProposalBox, Run
+from db.tables.labels import ClassLabel, LocationBox, LocationLabel, Mask
+from db.tables.runs import Certificate, Proposal, ProposalBox, Run
 from db.tables.sync import AttentionCheck, AttentionResponse, Connection, LabelStudioTask, Review, Sync, SyncStep
 
 __all__ = [
@@ -21,6 +21,8 @@ __all__ = [
     "AttentionCheck",
     "AttentionResponse",
     "Base",
+    "Certificate",
+    "ClassLabel",
     "Connection",
     "Fingerprint",
     "Image",
@@ -48,6 +50,6 @@ __all__ = [
 
 APPEND_ONLY = frozenset(
     {"location_labels", "location_boxes", "masks", "proposals", "proposal_boxes", "reviews", "image_versions"}
-    | {"snapshots", "retractions", "retracted_labels", "catch_trials", "catch_reviews"}
+    | {"snapshots", "retractions", "retracted_labels", "catch_trials", "catch_reviews", "certificates", "class_labels"}
 )
 """Tables whose rows are never changed or deleted; the migrations carry triggers that refuse it."""

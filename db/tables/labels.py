@@ -1,4 +1,7 @@
-"""Location labels with their boxes and masks: append-only, each a new revision of its image."""
+"""Location labels with their boxes and masks, and classes that reviewers stated: append-only.
+
+Each location label is a new revision of its image.
+"""
 
 from datetime import datetime
 
@@ -87,3 +90,25 @@ class LocationBox(Base):
     y: Mapped[float]
     width: Mapped[float]
     height: Mapped[float]
+
+
+class ClassLabel(Base):
+    """A class that a reviewer stated for an image; the image's row says which class holds."""
+
+    __tablename__ = "class_labels"
+    __table_args__ = (
+        CheckConstraint("source IN ('accepted', 'chosen')", name="source"),
+        CheckConstraint("source <> 'accepted' OR run_id IS NOT NULL", name="run"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="RESTRICT"), index=True)
+    class_id: Mapped[int] = mapped_column(ForeignKey("classes.id", ondelete="RESTRICT"))
+    source: Mapped[str] = mapped_column(String(16))
+    """Accepted as a run proposed it, or chosen by the reviewer."""
+    reviewer: Mapped[str] = mapped_column(Text)
+    review_id: Mapped[int] = mapped_column(ForeignKey("reviews.id", ondelete="RESTRICT"))
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id", ondelete="RESTRICT"))
+    operation_id: Mapped[int | None]
+    """The pull that stored it."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

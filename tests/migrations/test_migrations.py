@@ -83,7 +83,12 @@ def test_creating_twice_keeps_what_is_there(tmp_path):
 
 # --- old registries, with data: one asset for every schema that was ever released
 
-ASSETS = {"0001_create_registry": "0001.json", "0002_history": "0002.json", "0003_sync": "0003.json"}
+ASSETS = {
+    "0001_create_registry": "0001.json",
+    "0002_history": "0002.json",
+    "0003_sync": "0003.json",
+    "0004_operations": "0004.json",
+}
 
 
 def fill_old(engine, revision):
