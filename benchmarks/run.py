@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -27,6 +28,7 @@ from db.progress import SilentProgress
 from db.registry import create_registry
 from learner.config import make_config
 from learner.data.augment import augment_strongly, augment_weakly
+from learner.data.batches import Epoch
 from learner.data.dataset import examples_from_records, load_framed
 from learner.data.letterbox import unit_images
 from learner.data.random_draws import Chance
@@ -120,15 +122,15 @@ def epoch_ratio(folder: Path) -> float:
     torch.manual_seed(0)
     learner = make_learner(build_model(config, 3), config, torch.device("cpu"))
     stage = make_stages(config)[1]
-    batches = epoch_batches(data, stage, config, epoch_generator(config, stage, 1))
-    learner.total_steps = len(batches)
-    same = [batches[0]] * len(batches)
+    drawn = epoch_batches(data, stage, config, epoch_generator(config, stage, 1))
+    learner.total_steps = len(drawn.batches)
+    same = replace(drawn, batches=[drawn.batches[0]] * len(drawn.batches))
 
-    def epoch(chosen: list[torch.Tensor]) -> None:
+    def epoch(chosen: Epoch) -> None:
         with SilentProgress().task("", 1) as task:
             train_epoch(learner, data, stage, chosen, epoch_generator(config, stage, 1), task)
 
-    real, fixed = alternate(lambda: epoch(batches), lambda: epoch(same))
+    real, fixed = alternate(lambda: epoch(drawn), lambda: epoch(same))
     return fixed / real
 
 

@@ -35,7 +35,7 @@ from learner.network.forward import Normalizer
 from learner.training.loop import epoch_batches, epoch_generator, train_epoch
 from learner.training.stages import StageConfig, make_stages
 from learner.training.state import Learner, make_learner, set_rates, update_teacher
-from learner.training.step import Views, make_views, view_losses
+from learner.training.step import Batch, Views, make_views, view_losses
 
 WIDTH, HEIGHT, SIZE = 1024, 768, 256
 CLASSES = ["benign", "malignant"]
@@ -63,7 +63,8 @@ class Bench:
         self.config, self.data, self.device = config, data, device
         self.stage: StageConfig = make_stages(config)[1]
         self.learner = self.new_learner()
-        self.batches = epoch_batches(data, self.stage, config, epoch_generator(config, self.stage, 1))
+        self.one_epoch = epoch_batches(data, self.stage, config, epoch_generator(config, self.stage, 1))
+        self.batches = self.one_epoch.batches
         self.images = sum(map(len, self.batches))
 
     def new_learner(self) -> Learner:
@@ -77,13 +78,17 @@ class Bench:
         """Train a real epoch: the loop that `partly train` runs."""
         with SilentProgress().task("", 1) as task:
             train_epoch(
-                self.learner, self.data, self.stage, self.batches, epoch_generator(self.config, self.stage, 1), task
+                self.learner, self.data, self.stage, self.one_epoch, epoch_generator(self.config, self.stage, 1), task
             )
 
     def views(self) -> list[Views]:
         """Prepare all batches of an epoch, for steps that have nothing to wait for."""
         generator = epoch_generator(self.config, self.stage, 1)
-        return [make_views(self.learner, self.data, self.stage, batch_B, generator) for batch_B in self.batches]
+        draws_N = self.one_epoch.draws_N
+        return [
+            make_views(self.learner, self.data, self.stage, Batch(batch_B, draws_N), generator)
+            for batch_B in self.batches
+        ]
 
     def step(self, views: Views) -> None:
         """Take a bare step on a batch that is ready."""

@@ -24,12 +24,15 @@ ScoredSplit = Literal["test", "val"]
 ExplainTarget = Literal["class", "lesion"]
 """Outputs that Grad-CAM can explain."""
 
+BEFORE = MappingProxyType({"presence": False})
+"""What stored configurations meant before they had these settings."""
 ALIASES = MappingProxyType({"lambda": "lambda_"})
 """Names that people type, for fields whose name Python reserves."""
 
 
 SHARES = (
-    "lambda_", "alpha", "alpha_rampup", "tau", "located_share", "location_share", "ignore_low", "ignore_high"
+    "lambda_", "alpha", "alpha_rampup", "tau", "located_share", "location_share", "ignore_low", "ignore_high",
+    "empty_share",
 )  # fmt: skip
 """Settings that lie from 0 to 1."""
 
@@ -66,18 +69,27 @@ class TrainConfig:
     """Spatial attention in CBAM."""
     mam: bool = True
     """Mask attention before the classifier (Eq. 4)."""
+    presence: bool = True
+    """Judge by an output of its own whether there is anything to find; without it any box counts as a finding."""
+    presence_weight: float = 0.5
+    """Weight of the loss on that output."""
     stage1_epochs: int = 25
-    """Epochs of the first stage: encoder and LA-Net, fully-labeled images only."""
+    """Epochs of the first stage: encoder and LA-Net, images with a known location only."""
     stage2_epochs: int = 30
     """Epochs of the second stage: everything, all images."""
+    min_steps: int = 600
+    """Steps that a stage takes at least, with longer epochs where there are few images; 0 where epochs are given."""
     batch_size: int = 16
     """Images per step."""
     accumulate: int = 1
     """Gradient accumulation: parts that a batch is processed in, where memory does not hold it at once."""
-    batches: Literal["two_stream", "plain"] = "two_stream"
-    """two_stream: a fixed share of each batch has a known location; plain: as it comes (paper)."""
+    batches: Literal["streams", "two_stream", "plain"] = "streams"
+    """streams: a fixed share of each batch has a known location, of which few are empty; two_stream: the same, however
+    many of them are empty; plain: as it comes (paper)."""
     located_share: float = 0.5
-    """Share of each two-stream batch that has a known location, 0 to 1."""
+    """Share of each batch in streams that has a known location, 0 to 1."""
+    empty_share: float = 0.25
+    """Largest share of these that is known to be empty, 0 to 1."""
     optimizer: Literal["adamw", "adam"] = "adamw"
     """Adam as in the paper, or AdamW."""
     lr: float = 1e-3
@@ -112,8 +124,9 @@ class TrainConfig:
     """See `ignore_low`; both .5: no ignore band."""
     ema_decay: float = 0.99
     """Decay of the teacher's weights per step, which are also the weights that are kept; 0: no averaging."""
-    select: Literal["dice_auc", "accuracy"] = "dice_auc"
-    """Validation metric that chooses the best epoch: mask Dice and AUC together, or accuracy (paper)."""
+    select: Literal["last", "dice_auc", "accuracy"] = "last"
+    """Epoch that is kept: the last one, or the best one on half of validation by mask Dice and AUC together, or by
+    accuracy (paper)."""
     tau: float = 0.8
     """Confidence that a pseudo mask or a proposal needs, 0 to 1."""
     gate: Gate = "agreement"
@@ -158,6 +171,8 @@ class TrainConfig:
             yield f"folds is 0 or at least 2, and fold lies from 0 to folds - 1; got {self.folds} and {self.fold}"
         if self.stage1_epochs < 0:
             yield f"stage1_epochs must not be negative, got {self.stage1_epochs}"
+        if self.min_steps < 0 or self.presence_weight < 0:
+            yield f"min_steps and presence_weight must not be negative, got {self.min_steps} and {self.presence_weight}"
         if not self.lr > 0 or not self.encoder_lr_factor > 0:
             yield f"lr and encoder_lr_factor must be positive, got {self.lr} and {self.encoder_lr_factor}"
         if not 0 <= self.ema_decay < 1 or not 0 < self.val < 1:
@@ -194,8 +209,10 @@ PRESETS: MappingProxyType[str, TrainConfig] = MappingProxyType(
             framing="resize",
             normalize="unit",
             head="paper",
+            presence=False,
             stage1_epochs=100,
             stage2_epochs=100,
+            min_steps=0,
             batch_size=8,
             batches="plain",
             optimizer="adam",
@@ -236,6 +253,9 @@ def make_config(preset: str = "default", overrides: Mapping[str, Any] | None = N
     if "epochs" in given:
         epochs = given.pop("epochs")
         given = {"stage1_epochs": epochs, "stage2_epochs": epochs} | given
+    if {"stage1_epochs", "stage2_epochs"} & given.keys():
+        # Whoever counts the epochs means what is typed.
+        given = {"min_steps": 0} | given
     hints = get_type_hints(TrainConfig)
     known = [_typed(name) for name in hints if name != "preset"]
     values: dict[str, Any] = {}
@@ -261,7 +281,7 @@ def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
     Raises:
         ConfigInvalid: it holds settings that this program does not know.
     """
-    rest = {key: value for key, value in values.items() if key != "preset"}
+    rest = {**BEFORE, **{key: value for key, value in values.items() if key != "preset"}}
     return make_config(str(values.get("preset", "default")), rest)
 
 

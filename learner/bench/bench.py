@@ -20,10 +20,10 @@ from learner.bench.paper_tables import CLASSIFICATION, TABLES, Row, Table
 from learner.config import TrainConfig, make_config
 from learner.errors import DataInvalid
 from learner.evaluation.aggregate import mean
-from learner.evaluation.comparison import adjust_table, against, interval, values_by_image
+from learner.evaluation.comparison import METRICS, MethodRuns, adjust_table, against, interval
 from learner.evaluation.estimates import ComparedEstimate, Estimate
 from learner.evaluation.evaluate import evaluate_run
-from learner.evaluation.per_image import PER_IMAGE, read_results
+from learner.evaluation.per_image import read_results
 from learner.reporting.plots import plot_table
 from learner.training.train_once import current_snapshot, find_run, train_once
 
@@ -79,7 +79,7 @@ class BenchRow:
     method: str
     runs: tuple[str, ...]
     estimates: Mapping[str, Estimate]
-    """By metric; a `ComparedEstimate` where the metric is a mean over images."""
+    """By metric; a `ComparedEstimate` where the metric can be tested."""
     strata: Mapping[str, Mapping[str, Mapping[str, float | None]]]
     """Means by class and by size of the lesion, then by name and by metric."""
 
@@ -133,7 +133,9 @@ def run_table(registry: Registry, name: str, budget: Budget, *, progress: Progre
         for number, config in enumerate(configs[row.method], start=1):
             progress.say(f"{name}: {row.method}, training {number} of {len(configs[row.method])}")
             tested[row.method].append(_tested(registry, name, config, progress))
-    rows = _compared(registry, [_summary(row, tested[row.method], table.metrics) for row in table.rows], tested)
+    rows = _compared(
+        registry, [_summary(row, tested[row.method], table.metrics, budget.folds or 1) for row in table.rows], tested
+    )
     figure = registry.root / FIGURES / f"{name}.svg"
     figure.parent.mkdir(exist_ok=True)
     plot_table(table.title, [(row.method, row.estimates) for row in rows], table.metrics, figure)
@@ -157,21 +159,19 @@ def _compared(
     """Add intervals over groups of images, and tests against the last row."""
     with registry.read() as tx:
         groups = group_names(tx)
-    results = {
-        method: [read_results(run.checkpoint, TEST) or [] for run in runs if run.checkpoint is not None]
+    methods = {
+        method: MethodRuns(
+            [read_results(run.checkpoint, TEST) or [] for run in runs if run.checkpoint is not None],
+            runs[-1].metrics[TEST].get("classes", []),
+        )
         for method, runs in tested.items()
     }
     estimates = {row.method: dict(row.estimates) for row in rows}
-    values = {
-        metric: {method: values_by_image(runs, metric) for method, runs in results.items()}
-        for metric in rows[-1].estimates
-        if metric in PER_IMAGE
-    }
-    tests = {metric: against(by_method, rows[-1].method, groups) for metric, by_method in values.items()}
+    wanted = [metric for metric in rows[-1].estimates if metric in METRICS]
+    tests = {metric: against(methods, rows[-1].method, metric, groups) for metric in wanted}
     for metric, p_values in adjust_table(tests).items():
         for method, of_method in estimates.items():
-            one, own = of_method[metric], values[metric][method]
-            over_images = interval(own, groups) if own else None
+            one, over_images = of_method[metric], interval(methods[method], metric, groups)
             of_method[metric] = ComparedEstimate(one.mean, one.ci95, one.n, one.paper, over_images, p_values[method])
     return [replace(row, estimates=estimates[row.method]) for row in rows]
 
@@ -214,15 +214,16 @@ def _tested(registry: Registry, table: str, config: TrainConfig, progress: Progr
     return run
 
 
-def _summary(row: Row, runs: Sequence[RunRecord], metrics: Sequence[str]) -> BenchRow:
+def _summary(row: Row, runs: Sequence[RunRecord], metrics: Sequence[str], folds: int) -> BenchRow:
     estimates: dict[str, Estimate] = {}
     for metric in metrics:
         part = "classification" if metric in CLASSIFICATION else "localization"
         values = [run.metrics[TEST][part].get(metric) for run in runs]
         known = [float(value) for value in values if value is not None]
-        estimates[metric] = Estimate(
-            fmean(known) if known else None, half_width(known), len(known), row.paper.get(metric)
-        )
+        # Folds of a seed share most of what they learn from, so they count as one training.
+        seeds = [mean(values[first : first + folds]) for first in range(0, len(values), folds)]
+        spread = half_width([value for value in seeds if value is not None])
+        estimates[metric] = Estimate(fmean(known) if known else None, spread, len(known), row.paper.get(metric))
     strata = _mean_strata([run.metrics[TEST]["strata"] for run in runs if "strata" in run.metrics[TEST]])
     return BenchRow(row.method, tuple(run.name for run in runs), estimates, strata)
 

@@ -16,11 +16,11 @@ from torch import Tensor
 from db.errors import ImageUnreadable
 from db.imaging.decode import mask_from_png, read_image
 from db.imaging.files import ImageFile
-from db.imaging.geometry import mask_from_boxes
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, Location, LocationStatus, NewImage, Split
 from db.registry import Transaction
-from learner.data.letterbox import Frame, frame_of, framed_box, framed_image, framed_mask
+from learner.data.letterbox import Frame, frame_of, framed_box, framed_boxes, framed_image, framed_mask
+from learner.data.presence import EMPTY, PRESENT, UNKNOWN
 from learner.errors import DataInvalid
 
 MEMORY_LIMIT_BYTES = 4 * 2**30
@@ -78,6 +78,8 @@ class FramedData:
     """bool: the location is known, possibly to be empty."""
     class_N: Tensor
     """int64, `NO_CLASS` where it is not known."""
+    presence_N: Tensor
+    """int8: there is something to find (1), nothing (0), or it is not known (-1); see `learner.data.presence`."""
     unreadable: list[str] = field(default_factory=list)
     """Files that could not be read any more, with the reason; they are left out above."""
     positions: list[int] = field(default_factory=list)
@@ -98,6 +100,7 @@ class FramedData:
             self.targets_N1SS[chosen],
             self.known_N[chosen],
             self.class_N[chosen],
+            self.presence_N[chosen],
             positions=list(indices),
         )
 
@@ -169,9 +172,16 @@ def load_framed(
         targets_N1SS=torch.from_numpy(targets_NSS),
         known_N=torch.tensor([example.location is not None for example in kept], dtype=torch.bool),
         class_N=torch.tensor([index.get(example.class_name or "", NO_CLASS) for example in kept], dtype=torch.int64),
+        presence_N=torch.tensor([_presence(example) for example in kept], dtype=torch.int8),
         unreadable=unreadable,
         positions=good,
     )
+
+
+def _presence(example: Example) -> int:
+    if example.location is None or example.location.status is LocationStatus.UNKNOWN:
+        return UNKNOWN
+    return PRESENT if example.location.status is LocationStatus.PRESENT else EMPTY
 
 
 def _checked_image(example: Example) -> NDArray[np.uint8]:
@@ -191,7 +201,7 @@ def _target(example: Example, frame: Frame, size: int, box_target: str) -> NDArr
     if location.mask_png is not None:
         return framed_mask(mask_from_png(location.mask_png), frame, size)
     boxes = [framed_box(box, frame) for box in location.boxes]
-    return mask_from_boxes(boxes, (size, size), ellipse=box_target == "ellipse").astype(np.uint8) * 255
+    return framed_boxes(boxes, size, ellipse=box_target == "ellipse")
 
 
 def _allocate(shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -6,11 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from learner.evaluation.metrics import average_precision, classification_metrics
+from learner.evaluation.metrics import (
+    average_precision,
+    classification_metrics,
+    false_positives_at,
+    presence_auroc,
+)
 from learner.evaluation.per_image import ImageResult
 
 SIZES = (("small", 0.0, 0.05), ("medium", 0.05, 0.2), ("large", 0.2, np.inf))
 """Lesions by the share of the image that their boxes cover: name, from, to below."""
+
+FOUND_IOU = 0.5
+"""A lesion is found where boxes overlap it by this much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,10 @@ class Empty:
 
     n: int
     false_positive_rate: float | None
+    presence_auroc: float | None
+    """ROC AUC of telling images with something to find from these."""
+    false_positive_rate_at_95: float | None
+    """Share of them with a box above the threshold that keeps 95% of the found lesions (IoU of at least .5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +101,11 @@ def summarize_results(rows: Sequence[ImageResult], classes: Sequence[str]) -> Su
         rows: one an image.
         classes: names in the order of the probabilities.
     """
-    empty = [row for row in rows if row.lesion is False]
-    drawn = [bool(row.boxes) for row in empty if row.boxes is not None]
     return Summary(
         n=len(rows),
         classification=_classification(rows, classes),
         localization=_localization(rows),
-        empty=Empty(len(empty), sum(drawn) / len(drawn) if drawn else None),
+        empty=_empty(rows),
         strata=_strata(rows),
         unknown_class=sum(row.truth is not None and row.truth not in set(classes) for row in rows),
     )
@@ -123,9 +133,26 @@ def _localization(rows: Sequence[ImageResult]) -> Localization:
     )
 
 
+def _empty(rows: Sequence[ImageResult]) -> Empty:
+    empty = [row for row in rows if row.lesion is False]
+    answered = [row for row in empty if row.boxes is not None]
+    judged = [row for row in rows if row.lesion is not None and row.presence is not None]
+    found = [max(row.ranks) for row in rows if row.ranks and row.iou is not None and row.iou >= FOUND_IOU]
+    return Empty(
+        n=len(empty),
+        false_positive_rate=mean(float(bool(row.boxes)) for row in answered),
+        presence_auroc=presence_auroc(
+            np.array([bool(row.lesion) for row in judged]), np.array([row.presence for row in judged], dtype=float)
+        )
+        if judged
+        else None,
+        false_positive_rate_at_95=false_positives_at(found, [max(row.ranks, default=0.0) for row in answered]),
+    )
+
+
 def _ap50(rows: Sequence[ImageResult]) -> float | None:
     return average_precision(
-        [row.truth_boxes for row in rows], [row.boxes or () for row in rows], [row.score for row in rows]
+        [row.truth_boxes for row in rows], [row.boxes or () for row in rows], [row.ranks for row in rows]
     )
 
 

@@ -1,15 +1,15 @@
 """Puts methods that answered for the same images side by side: intervals over groups, and tests against one of them."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learner.evaluation.per_image import PER_IMAGE, ImageResult
-from learner.evaluation.significance import group_bootstrap, holm, paired_bootstrap, paired_test
-from learner.evaluation.weighted import statistic
+from learner.evaluation.significance import holm, paired_test, statistic_interval
+from learner.evaluation.weighted import Statistic, statistic
 
 METRICS = (*PER_IMAGE, "f1", "auc", "ap50_all", "ap50")
 
@@ -29,46 +29,72 @@ class Comparison:
     """Two-sided, by drawing groups of images, after Holm."""
 
 
-def values_by_image(runs: Sequence[Results], metric: str) -> dict[int, float]:
-    """Return the mean over runs (seeds) of a metric's value, for every image that has one in all of them."""
-    found: dict[int, list[float]] = defaultdict(list)
-    for rows in runs:
-        for row in rows:
-            value = getattr(row, PER_IMAGE[metric])
-            if value is not None and row.image is not None:
-                found[row.image].append(float(value))
-    return {image_id: fmean(values) for image_id, values in found.items() if len(values) == len(runs)}
+@dataclass(frozen=True, slots=True)
+class MethodRuns:
+    """The runs of one method on the same test images: seeds, and folds of them."""
+
+    runs: Sequence[Results]
+    classes: Sequence[str]
+    """In the order of the rows' probabilities."""
 
 
-def interval(values: Mapping[int, float], groups: Mapping[int, str]) -> tuple[float, float] | None:
-    """Return the 95% interval of the mean over images, drawing groups of images."""
-    ids = sorted(values)
-    return group_bootstrap([values[key] for key in ids], [groups[key] for key in ids])
+def images_of(tested: MethodRuns, metric: str) -> set[int]:
+    """Return the images that count for a metric in all runs of a method."""
+    of_runs = [{row.image for row in rows if row.image is not None and _answers(row, metric)} for rows in tested.runs]
+    return set.intersection(*of_runs) if of_runs else set()
+
+
+def mean_statistic(tested: MethodRuns, metric: str, ids: Sequence[int]) -> Statistic | None:
+    """Return the mean over a method's runs of a metric, as a function of the images' weights.
+
+    Runs are scored on the same images, so one draw of images is a draw for all of them: seeds and folds are no
+    further images.
+
+    Returns:
+        None where the rows do not say.
+    """
+    by_run = [{row.image: row for row in rows} for rows in tested.runs]
+    found = [statistic(metric, [rows[key] for key in ids], tested.classes) for rows in by_run]
+    known = [of_run for of_run in found if of_run is not None]
+    if not known or len(known) < len(found):
+        return None
+
+    def mean_over_runs(weights_N: NDArray[np.float64]) -> float | None:
+        values = [value for of_run in known if (value := of_run(weights_N)) is not None]
+        return fmean(values) if len(values) == len(known) else None
+
+    return mean_over_runs
+
+
+def interval(tested: MethodRuns, metric: str, groups: Mapping[int, str]) -> tuple[float, float] | None:
+    """Return the 95% interval of a method's metric, drawing groups of images; None where it cannot be measured."""
+    ids = sorted(images_of(tested, metric))
+    measure = mean_statistic(tested, metric, ids) if ids else None
+    return statistic_interval(measure, [groups[key] for key in ids]) if measure is not None else None
 
 
 def against(
-    methods: Mapping[str, Mapping[int, float]], reference: str, groups: Mapping[int, str]
+    methods: Mapping[str, MethodRuns], reference: str, metric: str, groups: Mapping[int, str]
 ) -> dict[str, float | None]:
     """Test every method against one of them, on the images that both answered for.
 
     Args:
-        methods: values by image, by method.
+        methods: by name.
         reference: the method that the others are compared with.
+        metric: what they are compared in.
         groups: the group that every image belongs to.
 
     Returns:
         Two-sided p-values by method, as they are (see `adjust_table`); None where nothing can be compared.
     """
-    found: dict[str, float | None] = {}
-    for name, values in methods.items():
-        ids = sorted(set(values) & set(methods[reference]))
-        found[name] = (
-            paired_bootstrap(
-                [values[key] for key in ids], [methods[reference][key] for key in ids], [groups[key] for key in ids]
-            )
-            if name != reference and ids
-            else None
-        )
+    found: dict[str, float | None] = dict.fromkeys(methods)
+    for name, tested in methods.items():
+        ids = sorted(images_of(tested, metric) & images_of(methods[reference], metric))
+        if name == reference or not ids:
+            continue
+        first, second = (mean_statistic(one, metric, ids) for one in (tested, methods[reference]))
+        if first is not None and second is not None:
+            found[name] = paired_test(first, second, [groups[key] for key in ids])
     return found
 
 

@@ -10,7 +10,8 @@ class Estimate:
     mean: float | None
     """None where no training has it."""
     ci95: float | None
-    """Half the width of the 95% confidence interval over trainings; None for fewer than two."""
+    """Half the width of the 95% confidence interval over seeds; None for fewer than two. All seeds are tested on the
+    same images, so it says nothing about other images."""
     n: int
     """Trainings that have it."""
     paper: float | None
@@ -19,7 +20,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class ComparedEstimate(Estimate):
-    """The mean of a metric that is itself a mean over images."""
+    """The mean of a metric with what the images alone leave open, and a test of it."""
 
     over_images: tuple[float, float] | None
     """95% interval over groups of test images."""

@@ -43,7 +43,12 @@ class Evaluation:
 
     def to_document(self) -> dict[str, Any]:
         """Return the numbers as they are stored with a run."""
-        return {"run": self.run, "left_out": self.left_out, **self.summary.to_document()}
+        return {
+            "run": self.run,
+            "left_out": self.left_out,
+            "classes": list(self.classes),
+            **self.summary.to_document(),
+        }
 
 
 def evaluate_run(

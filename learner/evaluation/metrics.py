@@ -3,6 +3,7 @@
 Precision, recall and F1 are macro averages. Localization counts every image with a known lesion; a miss counts as 0.
 """
 
+import math
 import warnings
 from collections.abc import Sequence
 
@@ -64,7 +65,7 @@ def roc_auc(truth_N: NDArray[np.integer], probability_NK: Floats) -> float | Non
 def average_precision(
     truths: Sequence[Sequence[Box]],
     predictions: Sequence[Sequence[Box]],
-    scores: Sequence[float],
+    scores: Sequence[Sequence[float]],
     *,
     iou: float = 0.5,
 ) -> float | None:
@@ -73,7 +74,7 @@ def average_precision(
     Args:
         truths: known boxes of each image.
         predictions: predicted boxes of each image, of which at most 100 count.
-        scores: one score an image, shared by its boxes.
+        scores: one score a predicted box.
         iou: a prediction is right if it overlaps a box nobody else has taken at least this much.
 
     Returns:
@@ -88,12 +89,47 @@ def average_precision(
     metric.warn_on_many_detections = False
     metric.update(
         [
-            {"boxes": _boxes(boxes), "labels": _ones(boxes), "scores": torch.full((len(boxes),), float(score))}
-            for boxes, score in zip(predictions, scores, strict=True)
+            {
+                "boxes": _boxes(boxes),
+                "labels": _ones(boxes),
+                "scores": torch.tensor(list(of_boxes), dtype=torch.float32),
+            }
+            for boxes, of_boxes in zip(predictions, scores, strict=True)
         ],
         [{"boxes": _boxes(boxes), "labels": _ones(boxes)} for boxes in truths],
     )
     return float(metric.compute()["map"])
+
+
+def presence_auroc(present_N: NDArray[np.bool_], presence_N: Floats) -> float | None:
+    """ROC AUC of telling images with something to find from those that are known to be empty.
+
+    Returns:
+        0 to 1, None where one of both kinds is missing.
+    """
+    if present_N.all() or not present_N.any():
+        return None
+    return float(roc_auc_score(present_N, presence_N))
+
+
+def false_positives_at(
+    found_scores: Sequence[float], empty_scores: Sequence[float], *, kept: float = 0.95
+) -> float | None:
+    """Share of images known to be empty with a box above the threshold that keeps a share of the found lesions.
+
+    Args:
+        found_scores: highest score of a box on each image whose lesion is found.
+        empty_scores: highest score of a box on each image known to be empty, 0 where there is none.
+        kept: share of the found lesions that stay above the threshold, 0 to 1.
+
+    Returns:
+        0 to 1, None where nothing is found or no image is known to be empty.
+    """
+    if not len(found_scores) or not len(empty_scores):
+        return None
+    ordered = sorted(found_scores, reverse=True)
+    threshold = ordered[math.ceil(kept * len(ordered)) - 1]
+    return float(np.mean([score >= threshold and score > 0 for score in empty_scores]))
 
 
 def _boxes(boxes: Sequence[Box]) -> torch.Tensor:

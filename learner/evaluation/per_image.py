@@ -45,14 +45,23 @@ class ImageResult:
     truth_boxes: tuple[Box, ...]
     boxes: tuple[Box, ...] | None
     score: float
-    """What boxes are ranked by, 0 to 1: the gate's score, worked out without the known class."""
+    """The gate's score, 0 to 1, worked out without the known class."""
     iou: float | None
     """Of predicted and known boxes, a missed lesion counts as 0."""
     dice: float | None
     mask_iou: float | None
     mask_dice: float | None
+    box_scores: tuple[float, ...] | None = None
+    """What each box is ranked by, 0 to 1: its own score times the probability that there is something to find."""
+    presence: float | None = None
+    """Probability that there is something to find; without an output for it, the highest probability of a pixel."""
     position: int | None = None
     """Where the image was among those that were asked for."""
+
+    @property
+    def ranks(self) -> tuple[float, ...]:
+        """What each predicted box is ranked by; rows of earlier versions have one score an image."""
+        return self.box_scores if self.box_scores is not None else (self.score,) * len(self.boxes or ())
 
     def to_document(self) -> dict[str, Any]:
         """Return the row as it lies beside a checkpoint."""
@@ -74,6 +83,7 @@ class ImageResult:
         values["truth_boxes"] = tuple(Box(*box) for box in values["truth_boxes"] or ())
         values["boxes"] = tuple(Box(*box) for box in boxes) if boxes is not None else None
         values["probability"] = tuple(probability) if probability is not None else None
+        values["box_scores"] = tuple(values["box_scores"]) if values["box_scores"] is not None else None
         return cls(**values)
 
 
@@ -135,6 +145,8 @@ def image_row(
         lesion_share=union_area(truth) / (example.width * example.height) if truth else None,
         truth_boxes=truth,
         boxes=prediction.boxes if localizes else None,
+        box_scores=_box_scores(prediction) if localizes else None,
+        presence=prediction.presence if localizes else None,
         # As for an image that nobody knows anything of: what is measured may not know the answer.
         score=prediction.score(gate, None),
         iou=boxes_iou(prediction.boxes, truth) if scored else None,
@@ -142,6 +154,11 @@ def image_row(
         mask_iou=mask_iou(prediction.mask_HW, truth_HW) if truth_HW is not None else None,
         mask_dice=mask_dice(prediction.mask_HW, truth_HW) if truth_HW is not None else None,
     )
+
+
+def _box_scores(prediction: Prediction) -> tuple[float, ...]:
+    factor = prediction.presence if prediction.judges_presence else 1.0
+    return tuple(score * factor for score in prediction.box_scores)
 
 
 def write_results(folder: Path, split: str, rows: Sequence[ImageResult]) -> Path:

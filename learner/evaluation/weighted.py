@@ -96,10 +96,14 @@ def weighted_auc(truth_N: NDArray[np.int64], probability_NK: NDArray[np.float64]
 def weighted_ap(rows: Sequence[ImageResult]) -> Statistic:
     """AP at an IoU of .5, interpolated at 101 recalls; boxes on images that are known to be empty are wrong."""
     truths_N = np.array([len(row.truth_boxes) for row in rows], dtype=float)
-    found = [(n, right) for n, row in enumerate(rows) for right in _right_boxes(row)]
-    found.sort(key=lambda pair: -rows[pair[0]].score)
-    image_D = np.array([n for n, _ in found], dtype=np.int64)
-    right_D = np.array([right for _, right in found], dtype=float)
+    found = [
+        (n, right, score)
+        for n, row in enumerate(rows)
+        for right, score in zip(_right_boxes(row), row.ranks, strict=True)
+    ]
+    found.sort(key=lambda detection: -detection[2])
+    image_D = np.array([n for n, *_ in found], dtype=np.int64)
+    right_D = np.array([right for _, right, _ in found], dtype=float)
 
     def ap(weights_N: Weights) -> float | None:
         wanted = truths_N @ weights_N

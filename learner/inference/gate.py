@@ -5,6 +5,7 @@ A proposal passes where its score is *above* tau; one that equals tau does not.
 Shape legend: V views, K classes, H W height and width.
 """
 
+from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
@@ -15,25 +16,48 @@ from db.imaging.geometry import mask_dice
 from learner.config import Gate
 
 GATES: tuple[str, ...] = get_args(Gate)
-"""class: probability of the most probable class; agreement: agreement of views times probability of the known class."""
+"""class: probability of the most probable class; agreement: agreement of views times probability of a finding."""
+
+PRESENT_FROM = 0.5
+"""Probability of a finding from which an image is said to have one."""
 
 
-def gate_score(
-    gate: str, class_probability_K: NDArray[np.float64], agreement: float, known_class: int | None = None
-) -> float:
-    """Work out what is compared with tau.
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a model says about one image, as far as the gate asks."""
+
+    class_probability_K: NDArray[np.float64]
+    """Sums to 1."""
+    agreement: float
+    """Mean Dice over pairs of views, 0 to 1."""
+    presence: float | None
+    """Probability that there is something to find; None from a model that has no output for it."""
+    has_boxes: bool
+    """Whether a location is said, or that there is nothing to find."""
+
+
+def gate_score(gate: str, said: Evidence, known_class: int | None = None) -> float:
+    """Work out what is compared with tau: how sure a model is of what it says about an image's location.
+
+    With `agreement` that is, for boxes, agreement of views times presence; that there is nothing to find is as sure
+    as 1 - presence. How probable the class is does not enter: a surer "normal" must not make a box surer. Models
+    without an output for presence are as sure of boxes as the views agree times the probability of the known class,
+    and never say that there is nothing to find.
 
     Args:
-        gate: `class` (probability of the most probable class, the paper's Eq. 7) or `agreement` (agreement of views
-            times the probability of the known class).
-        class_probability_K: sums to 1.
-        agreement: mean Dice over pairs of views, 0 to 1.
+        gate: `class` (probability of the most probable class, the paper's Eq. 7) or `agreement`.
+        said: about the image.
         known_class: index of the image's class; None where it is not known, the most probable one then counts.
+
+    Returns:
+        0 to 1.
     """
     if gate == "class":
-        return float(class_probability_K.max())
-    index = int(class_probability_K.argmax()) if known_class is None else known_class
-    return float(agreement * class_probability_K[index])
+        return float(said.class_probability_K.max()) if said.has_boxes else 0.0
+    if said.presence is not None:
+        return float(said.agreement * said.presence if said.has_boxes else 1 - said.presence)
+    index = int(said.class_probability_K.argmax()) if known_class is None else known_class
+    return float(said.agreement * said.class_probability_K[index])
 
 
 def check_gate(gate: str) -> str:

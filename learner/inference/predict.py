@@ -16,9 +16,9 @@ from db.progress import Progress, SilentProgress
 from db.records import Box
 from learner.config import TrainConfig
 from learner.data.dataset import Example, FramedData
-from learner.data.letterbox import unframed_mask, unit_images
+from learner.data.letterbox import Frame, framed_box, unframed, unit_images
 from learner.device import precision
-from learner.inference.gate import gate_score, pairwise_dice
+from learner.inference.gate import PRESENT_FROM, Evidence, gate_score, pairwise_dice
 from learner.network.forward import Evaluating, Normalizer, upsample
 from learner.network.interface import Network
 
@@ -32,10 +32,18 @@ class Prediction:
     example: Example
     class_probability_K: NDArray[np.float64]
     mask_HW: NDArray[np.bool_]
-    """Thresholded at .5, in the image's upright size."""
+    """Thresholded at .5, in the image's upright size; empty where there is said to be nothing."""
     boxes: tuple[Box, ...]
+    """None where there is said to be nothing."""
+    box_scores: tuple[float, ...]
+    """Of each box, 0 to 1: mean probability inside its part of the mask times the agreement of views there."""
     agreement: float
     """Mean Dice over pairs of views, 0 to 1; without views the mean probability inside the mask."""
+    presence: float
+    """Probability that there is something to find, 0 to 1; from a model without an output for it, the highest
+    probability of a pixel."""
+    judges_presence: bool
+    """The model has an output for presence."""
 
     @property
     def class_index(self) -> int:
@@ -44,7 +52,22 @@ class Prediction:
 
     def score(self, gate: str, known_class: int | None = None) -> float:
         """Work out what is compared with tau; see `learner.inference.gate.gate_score`."""
-        return gate_score(gate, self.class_probability_K, self.agreement, known_class)
+        presence = self.presence if self.judges_presence else None
+        return gate_score(
+            gate, Evidence(self.class_probability_K, self.agreement, presence, bool(self.boxes)), known_class
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredViews:
+    """What a network answers for several views of each image of a batch, float32."""
+
+    mask_VB1SS: Tensor
+    """Lesion probabilities, every view mapped back."""
+    class_VBK: Tensor
+    """Class probabilities."""
+    presence_VB: Tensor | None
+    """Probabilities that there is something to find; None from a network without an output for it."""
 
 
 def predict(
@@ -66,42 +89,71 @@ def predict(
         for start in range(0, len(data), config.batch_size):
             images_B3SS = unit_images(data.images_N3SS[start : start + config.batch_size], device)
             with precision(config, device):
-                masks_VB1SS, classes_VBK = score_views(model, images_B3SS, normalize, tta=config.tta)
-            mean_B1SS = masks_VB1SS.mean(dim=0).cpu()
-            class_BK = classes_VBK.mean(dim=0).double().cpu().numpy()
-            views_VBSS = (masks_VB1SS[:, :, 0] > 0.5).cpu().numpy()
+                views = score_views(model, images_B3SS, normalize, tta=config.tta)
+            class_BK = views.class_VBK.mean(dim=0).double().cpu().numpy()
+            mask_VBSS = views.mask_VB1SS[:, :, 0].cpu()
+            presence_B = None if views.presence_VB is None else views.presence_VB.mean(dim=0).tolist()
             for n in range(len(images_B3SS)):
+                presence = None if presence_B is None else presence_B[n]
                 frame, example = data.frames[start + n], data.examples[start + n]
-                mask_HW = unframed_mask(mean_B1SS[n, 0], frame)
-                inside = mean_B1SS[n, 0][mean_B1SS[n, 0] > 0.5]
-                certainty = float(inside.mean()) if len(inside) else 0.0
-                yield Prediction(
-                    example=example,
-                    class_probability_K=class_BK[n] / class_BK[n].sum(),
-                    mask_HW=mask_HW,
-                    boxes=boxes_from_mask(mask_HW),
-                    agreement=pairwise_dice(views_VBSS[:, n]) if len(views_VBSS) > 1 else certainty,
-                )
+                yield _prediction(example, frame, class_BK[n], mask_VBSS[:, n], presence)
             task.advance(len(images_B3SS))
 
 
-def score_views(model: Network, images_B3SS: Tensor, normalize: Normalizer, *, tta: bool) -> tuple[Tensor, Tensor]:
-    """Score several views of each image: as it is, and with `tta` mirrored and at two gains.
+def _prediction(
+    example: Example, frame: Frame, class_K: NDArray[np.float64], mask_VSS: Tensor, presence: float | None
+) -> Prediction:
+    """Put together what the views of one image say."""
+    mean_SS = mask_VSS.mean(dim=0)
+    views_VSS = (mask_VSS > 0.5).numpy()
+    full_HW = unframed(mean_SS, frame).numpy()
+    mask_HW = full_HW > 0.5
+    if presence is not None and presence < PRESENT_FROM:
+        mask_HW = np.zeros_like(mask_HW)
+    inside = mean_SS[mean_SS > 0.5]
+    certainty = float(inside.mean()) if len(inside) else 0.0
+    boxes = boxes_from_mask(mask_HW)
+    return Prediction(
+        example=example,
+        class_probability_K=class_K / class_K.sum(),
+        mask_HW=mask_HW,
+        boxes=boxes,
+        box_scores=tuple(_box_score(box, full_HW, views_VSS, frame) for box in boxes),
+        agreement=pairwise_dice(views_VSS) if len(views_VSS) > 1 else certainty,
+        presence=float(mean_SS.max()) if presence is None else presence,
+        judges_presence=presence is not None,
+    )
 
-    Returns:
-        Lesion probabilities VB1SS (views mapped back) and class probabilities VBK, float32.
-    """
+
+def _box_score(box: Box, probability_HW: NDArray[np.float32], views_VSS: NDArray[np.bool_], frame: Frame) -> float:
+    """Score one box: mean probability inside the mask's part in it, times the agreement of views there."""
+    left, top = int(box.x), int(box.y)
+    part_HW = probability_HW[top : top + int(box.height), left : left + int(box.width)]
+    certainty = float(part_HW[part_HW > 0.5].mean())
+    if len(views_VSS) < 2:
+        return certainty
+    framed = framed_box(box, frame)
+    x0, y0 = int(np.floor(framed.x)), int(np.floor(framed.y))
+    x1, y1 = int(np.ceil(framed.x + framed.width)), int(np.ceil(framed.y + framed.height))
+    # Views that disagree about the edge put it beside the box.
+    return certainty * pairwise_dice(views_VSS[:, max(0, y0 - 1) : y1 + 1, max(0, x0 - 1) : x1 + 1])
+
+
+def score_views(model: Network, images_B3SS: Tensor, normalize: Normalizer, *, tta: bool) -> ScoredViews:
+    """Score several views of each image: as it is, and with `tta` mirrored and at two gains."""
     views = [(images_B3SS, False)]
     if tta:
         views.append((images_B3SS.flip(-1), True))
         views += [(images_B3SS.clamp_min(1e-4).pow(gamma), False) for gamma in GAIN_GAMMAS]
-    masks, classes = [], []
+    masks, classes, presences = [], [], []
     for view_B3SS, mirrored in views:
         output = model(normalize(view_B3SS))
         logits_B1SS = upsample(output.mask_logits_B1HW.float(), images_B3SS.shape[-1])
         masks.append(torch.sigmoid(logits_B1SS.flip(-1) if mirrored else logits_B1SS))
         classes.append(output.class_logits_BK.float().softmax(dim=1))
-    return torch.stack(masks), torch.stack(classes)
+        if output.presence_logits_B is not None:
+            presences.append(torch.sigmoid(output.presence_logits_B.float()))
+    return ScoredViews(torch.stack(masks), torch.stack(classes), torch.stack(presences) if presences else None)
 
 
 def known_classes(examples: Sequence[Example], classes: Sequence[str]) -> list[int | None]:

@@ -18,7 +18,7 @@ from learner.distributed import Processes
 from learner.inference.certified_tau import CertifiedTau, boxes_needed, certify_tau, one_of_each
 from learner.inference.gate import check_gate, check_tau
 from learner.inference.judged_images import judged_images
-from learner.inference.predict import known_classes, predict
+from learner.inference.predict import Prediction, known_classes, predict
 from learner.inference.strategies import Scored, most_confident
 from learner.inference.trained_model import TrainedModel, frame_share, open_run
 
@@ -180,16 +180,26 @@ def score_images(
     known = known_classes(data.examples, model.classes)
     predictions = predict(model.network, data, model.config, model.device, progress=progress)
     scored = [
-        Scored(
-            images[position],
-            prediction.boxes,
-            model.classes[prediction.class_index],
-            float(prediction.class_probability_K[prediction.class_index]),
-            prediction.score(gate, index),
-        )
+        _scored(images[position], prediction, model.classes, prediction.score(gate, index), index)
         for position, prediction, index in zip(data.positions, predictions, known, strict=True)
     ]
     return processes.gather(zip(data.positions, scored, strict=True))
+
+
+def _scored(
+    image: ImageRecord, prediction: Prediction, classes: Sequence[str], score: float, known_class: int | None
+) -> Scored:
+    probability_K = prediction.class_probability_K
+    return Scored(
+        image,
+        prediction.boxes,
+        classes[prediction.class_index],
+        float(probability_K[prediction.class_index]),
+        score,
+        prediction.box_scores,
+        prediction.presence if prediction.judges_presence else None,
+        float(probability_K[known_class]) if known_class is not None else None,
+    )
 
 
 def _item(item: Scored, proposal: NewProposal) -> ProposedItem:
@@ -211,6 +221,9 @@ def to_proposal(item: Scored) -> NewProposal:
         class_probability=item.class_probability,
         score=min(1.0, item.score),
         boxes=item.boxes,
+        box_scores=tuple(min(1.0, score) for score in item.box_scores),
+        presence=item.presence,
+        known_class_probability=item.known_class_probability,
     )
 
 

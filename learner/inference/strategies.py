@@ -20,6 +20,12 @@ class Scored:
     class_name: str
     class_probability: float
     score: float
+    box_scores: tuple[float, ...] = ()
+    """One a box."""
+    presence: float | None = None
+    """Probability that there is something to find; None from a model without an output for it."""
+    known_class_probability: float | None = None
+    """Of the class that the image is known to have."""
 
 
 def most_confident(scored: Sequence[Scored]) -> list[Scored]:

@@ -21,6 +21,8 @@ class Output:
     """Lesion logits at the head's own resolution; `NOTHING` everywhere from a method that does not localize."""
     class_logits_BK: Tensor
     """Zeros from a method that does not classify."""
+    presence_logits_B: Tensor | None = None
+    """Of "there is something to find"; None from a method that does not say."""
 
 
 class Network(nn.Module):
@@ -30,6 +32,8 @@ class Network(nn.Module):
     """It answers where; otherwise its mask says nothing, and is neither trained nor measured."""
     classifies: bool = True
     """It answers what; otherwise its class scores say nothing, and are neither trained nor measured."""
+    judges_presence: bool = False
+    """It says by an output of its own whether there is anything to find."""
     encoder: Any
     """Has a `name`, a `body`, and `pretrained_body()`: see `learner.network.encoder.Loadable`."""
 

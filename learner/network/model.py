@@ -1,4 +1,4 @@
-"""The joint network: encoder -> LA-Net -> classifier, put together from a configuration."""
+"""The joint network: encoder -> LA-Net -> classifier, and presence, put together from a configuration."""
 
 from torch import Tensor, nn
 
@@ -7,6 +7,7 @@ from learner.network.classifier import AttentionClassifier
 from learner.network.encoder import Encoder
 from learner.network.interface import Network, Output
 from learner.network.lanet import PaperHead, TopDownHead
+from learner.network.presence import PresenceHead
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -15,17 +16,22 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class JointNetwork(Network):
     """Classification and localization in one network (paper, Fig. 1)."""
 
-    def __init__(self, encoder: Encoder, lanet: nn.Module, classifier: AttentionClassifier) -> None:
+    def __init__(
+        self, encoder: Encoder, lanet: nn.Module, classifier: AttentionClassifier, presence: PresenceHead | None = None
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.lanet = lanet
         self.classifier = classifier
+        self.presence = presence
+        self.judges_presence = presence is not None
 
     def forward(self, image_B3HW: Tensor) -> Output:
         """Score a batch of normalised images, float B3HW."""
         features = self.encoder(image_B3HW)
         mask_logits_B1HW = self.lanet(features)
-        return Output(mask_logits_B1HW, self.classifier(features[-1], mask_logits_B1HW))
+        presence_B = self.presence(features[-1], mask_logits_B1HW) if self.presence is not None else None
+        return Output(mask_logits_B1HW, self.classifier(features[-1], mask_logits_B1HW), presence_B)
 
     def locate(self, image_B3HW: Tensor) -> Tensor:
         """Only the lesion logits B1HW: all that stage 1 trains."""
@@ -45,7 +51,9 @@ def build_joint_network(config: TrainConfig, num_classes: int) -> JointNetwork:
         if config.head == "paper"
         else TopDownHead(encoder.channels, cam=config.cam, sam=config.sam, width=config.head_channels)
     )
-    return JointNetwork(encoder, lanet, AttentionClassifier(encoder.channels[-1], num_classes, mam=config.mam))
+    last = encoder.channels[-1]
+    presence = PresenceHead(last) if config.presence else None
+    return JointNetwork(encoder, lanet, AttentionClassifier(last, num_classes, mam=config.mam), presence)
 
 
 def input_statistics(config: TrainConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:

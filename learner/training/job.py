@@ -28,11 +28,13 @@ class BestEpoch:
     """The epoch of stage 2 that is kept, with what was measured on validation; None where it cannot be measured."""
 
     epoch: int
-    score: float
-    """What it is the best in."""
+    score: float | None
+    """What it is the best in; None where the last epoch is kept."""
     accuracy: float | None
     auc: float | None
     dice: float | None
+    empty: float | None = None
+    """Share of the images known to be empty on which nothing is drawn."""
 
 
 @dataclass(slots=True)
@@ -47,6 +49,8 @@ class Job:
     learner: Learner
     train: FramedData
     val: FramedData
+    choosing: FramedData
+    """The validation images that choose the epoch; all of them where the last epoch is kept anyway."""
     progress: Progress
     processes: Processes
     tracker: Tracker

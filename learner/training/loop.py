@@ -15,16 +15,17 @@ from torch import Generator, Tensor
 
 from db.progress import Task
 from learner.config import TrainConfig
-from learner.data.batches import plain_batches, two_stream_batches
+from learner.data.batches import Epoch, Shares, counted, plain_batches, stream_batches, two_stream_batches
 from learner.data.dataset import NO_CLASS, FramedData
 from learner.data.letterbox import unit_images
+from learner.data.presence import EMPTY, PRESENT
 from learner.device import precision
 from learner.errors import TrainingDiverged
 from learner.evaluation.metrics import classification_metrics
 from learner.network.forward import Evaluating, upsample
 from learner.training.stages import StageConfig
 from learner.training.state import Learner, set_rates, update_teacher
-from learner.training.step import make_views, view_losses
+from learner.training.step import Batch, make_views, view_losses
 
 LARGEST_SEED = 2**62
 
@@ -37,17 +38,34 @@ def epoch_generator(config: TrainConfig, stage: StageConfig, epoch: int, process
     return torch.Generator().manual_seed(seed)
 
 
-def epoch_batches(data: FramedData, stage: StageConfig, config: TrainConfig, generator: Generator) -> list[Tensor]:
+def epoch_batches(data: FramedData, stage: StageConfig, config: TrainConfig, generator: Generator) -> Epoch:
     """Choose the batches of an epoch."""
-    if not stage.all_images:
-        return plain_batches(torch.nonzero(data.known_N).flatten(), config.batch_size, generator)
-    if config.batches == "two_stream":
+    wanted = -(-config.min_steps // stage.epochs)
+    if config.batches == "streams" and config.batch_size > 1 and stage.localize:
+        return stream_batches(
+            data.known_N,
+            data.presence_N == 0,
+            config.batch_size,
+            Shares(config.located_share, config.empty_share),
+            generator,
+            located_only=not stage.all_images,
+            min_batches=wanted,
+        )
+    batches = _shuffled(data, stage, config, generator)
+    while len(batches) < wanted:
+        batches += _shuffled(data, stage, config, generator)
+    return counted(batches, data.known_N)
+
+
+def _shuffled(data: FramedData, stage: StageConfig, config: TrainConfig, generator: Generator) -> list[Tensor]:
+    if stage.all_images and config.batches == "two_stream":
         return two_stream_batches(data.known_N, config.batch_size, config.located_share, generator)
-    return plain_batches(torch.arange(len(data)), config.batch_size, generator)
+    images_N = torch.arange(len(data)) if stage.all_images else torch.nonzero(data.known_N).flatten()
+    return plain_batches(images_N, config.batch_size, generator)
 
 
 def train_epoch(
-    learner: Learner, data: FramedData, stage: StageConfig, batches: list[Tensor], generator: Generator, task: Task
+    learner: Learner, data: FramedData, stage: StageConfig, epoch: Epoch, generator: Generator, task: Task
 ) -> dict[str, float]:
     """Train one epoch and return the mean losses.
 
@@ -57,10 +75,10 @@ def train_epoch(
     learner.trained.train()
     totals: dict[str, float] = {}
     images, started = 0, time.perf_counter()
-    for batch_B in batches:
+    for batch_B in epoch.batches:
         set_rates(learner)
         learner.optimizer.zero_grad(set_to_none=True)
-        losses = add_gradients(learner, data, stage, batch_B, generator)
+        losses = add_gradients(learner, data, stage, Batch(batch_B, epoch.draws_N), generator)
         if not math.isfinite(losses["loss"]):
             parts = ", ".join(f"{name} {value:g}" for name, value in losses.items())
             raise TrainingDiverged(
@@ -79,12 +97,12 @@ def train_epoch(
 
 
 def add_gradients(
-    learner: Learner, data: FramedData, stage: StageConfig, batch_B: Tensor, generator: Generator
+    learner: Learner, data: FramedData, stage: StageConfig, batch: Batch, generator: Generator
 ) -> dict[str, float]:
     """Work out the gradients of a batch, part by part, and return its losses."""
-    views = make_views(learner, data, stage, batch_B, generator)
+    views = make_views(learner, data, stage, batch, generator)
     # As many in every process, since they wait for each other in each part; two images in each, for their statistics.
-    smallest_share = len(batch_B) // learner.processes.count
+    smallest_share = len(batch.images_B) // learner.processes.count
     parts = views.split(max(1, min(learner.config.accumulate, smallest_share // 2)))
     totals: dict[str, Tensor] = {}
     for number, part in enumerate(parts, start=1):
@@ -104,44 +122,45 @@ def validate(learner: Learner, data: FramedData) -> dict[str, float | None]:
     """Measure the kept weights on validation data, in the square and from one view: quick, for choosing an epoch.
 
     Returns:
-        accuracy, auc and dice; None where the data cannot tell, or the method does not answer.
+        accuracy, auc, dice (over images with a lesion, a miss counts as 0) and empty (share of the images known to be
+        empty on which nothing is drawn); None where the data cannot tell, or the method does not answer.
     """
     model = learner.kept
     positions = learner.processes.share(range(len(data)))
     mine = torch.tensor(positions, dtype=torch.int64)
-    found: list[tuple[int, list[float], float | None]] = []
+    found: list[tuple[int, list[float], int, float]] = []
     with Evaluating(model):
         for batch_B in mine.split(learner.config.batch_size):
             with precision(learner.config, learner.device):
                 output = model(learner.normalize(unit_images(data.images_N3SS[batch_B], learner.device)))
             mask_B1SS = upsample(output.mask_logits_B1HW.float(), data.images_N3SS.shape[-1]).cpu() > 0
-            target_B1SS = data.targets_N1SS[batch_B].cpu() > 127
-            both_B = (mask_B1SS & target_B1SS).sum(dim=(1, 2, 3)).double()
-            size_B = (mask_B1SS.sum(dim=(1, 2, 3)) + target_B1SS.sum(dim=(1, 2, 3))).double()
-            present_B = data.known_N[batch_B] & target_B1SS.any(dim=3).any(dim=2).any(dim=1)
-            dices = [
-                dice if present else None
-                for dice, present in zip((2 * both_B / size_B).tolist(), present_B.tolist(), strict=True)
-            ]
+            if output.presence_logits_B is not None:
+                mask_B1SS &= output.presence_logits_B.float().cpu()[:, None, None, None] >= 0
+            overlap_B = _overlaps(mask_B1SS, data.targets_N1SS[batch_B].cpu() > 127)
             probability_BK = output.class_logits_BK.float().softmax(dim=1).double().cpu().tolist()
-            found += zip(data.class_N[batch_B].tolist(), probability_BK, dices, strict=True)
+            presences = data.presence_N[batch_B].tolist()
+            found += zip(data.class_N[batch_B].tolist(), probability_BK, presences, overlap_B, strict=True)
     found = learner.processes.gather(zip(positions, found, strict=True))
-    labeled = [(index, row) for index, row, _ in found if index != NO_CLASS]
+    labeled = [(index, row) for index, row, *_ in found if index != NO_CLASS]
     measured = classification_metrics(
         np.array([index for index, _ in labeled], dtype=np.int64), np.array([row for _, row in labeled])
     )
-    present = [dice for *_, dice in found if dice is not None]
+    of_kind = {kind: [overlap for *_, known, overlap in found if known == kind] for kind in (PRESENT, EMPTY)}
     return {
         "accuracy": measured["accuracy"] if model.classifies else None,
         "auc": measured["auc"] if model.classifies else None,
-        "dice": sum(present) / len(present) if present and model.localizes else None,
+        "dice": _mean(of_kind[PRESENT]) if model.localizes else None,
+        "empty": _mean(of_kind[EMPTY]) if model.localizes else None,
     }
 
 
-def selection_score(measured: dict[str, float | None], select: str) -> float:
-    """What the best epoch is best in; what cannot be measured counts as nothing.
+def _overlaps(first_B1SS: Tensor, second_B1SS: Tensor) -> list[float]:
+    """Dice of each pair of masks; 1 if both are empty."""
+    both_B = (first_B1SS & second_B1SS).sum(dim=(1, 2, 3)).double()
+    size_B = (first_B1SS.sum(dim=(1, 2, 3)) + second_B1SS.sum(dim=(1, 2, 3))).double()
+    overlaps: list[float] = torch.where(size_B > 0, 2 * both_B / size_B, 1.0).tolist()
+    return overlaps
 
-    A method that does not classify is chosen by Dice, whatever is asked for.
-    """
-    names = ("accuracy",) if select == "accuracy" and measured["accuracy"] is not None else ("dice", "auc")
-    return sum(measured[name] or 0.0 for name in names)
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None

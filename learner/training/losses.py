@@ -112,6 +112,21 @@ def chosen_mean(values_B: Tensor, chosen_B: Tensor, count: float) -> Tensor:
     return (values_B * chosen_B.to(values_B.dtype)).sum() / max(count, 1.0)
 
 
+def presence_loss(logits_B: Tensor, presence_B: Tensor, weight_B: Tensor, total: float) -> Tensor:
+    """Weighted cross-entropy of whether there is anything to find, over the images of which it is known.
+
+    Args:
+        logits_B: of "there is something".
+        presence_B: 1 something, 0 nothing, negative where it is not known.
+        weight_B: of each image.
+        total: sum of the weights of the whole batch's images of which it is known, however it is split.
+    """
+    known_B = presence_B >= 0
+    target_B = presence_B.clamp_min(0).to(logits_B.dtype)
+    loss_B = F.binary_cross_entropy_with_logits(logits_B, target_B, reduction="none")
+    return (loss_B * weight_B * known_B.to(logits_B.dtype)).sum() / (total or 1.0)
+
+
 def hybrid_loss(
     class_loss: Tensor, located_loss: Tensor, pseudo_loss: Tensor, *, lambda_: float, alpha: float
 ) -> Tensor:

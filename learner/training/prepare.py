@@ -14,6 +14,7 @@ from learner.checkpoint import LAST, load_checkpoint
 from learner.config import TrainConfig, config_from_dict
 from learner.data.dataset import FramedData, examples_from_records, load_framed
 from learner.data.location_share import hide_locations
+from learner.data.presence import presence_with_classes
 from learner.data.selection import TrainingData, select_data_of_run, select_training_data
 from learner.distributed import Processes
 from learner.errors import CheckpointIncompatible, DataInvalid
@@ -156,6 +157,7 @@ def prepare_training(registry: Registry, plan: Plan, processes: Processes, progr
         processes.first(lambda: load_encoder_weights(model.encoder, config.weights))
     train = _load(registry, data.train, data.classes, config, progress, "decoding train")
     val = _load(registry, data.val, data.classes, config, progress, "decoding validation")
+    train.presence_N = presence_with_classes(train.presence_N, train.class_N)
     for framed in (train, val):
         framed.move_to(device)
     learner = make_learner(model, config, device, processes)
@@ -175,6 +177,7 @@ def prepare_training(registry: Registry, plan: Plan, processes: Processes, progr
         learner=learner,
         train=train,
         val=val,
+        choosing=val,
         progress=progress,
         processes=processes,
         tracker=tracker,

@@ -38,6 +38,8 @@ class Learner:
     """Steps taken in the current stage."""
     total_steps: int = 1
     """Steps that the current stage will take."""
+    steps_before: int = 0
+    """Steps of the stages before it."""
     class_weight_K: Tensor | None = None
     """Weights of the classes in their loss; None: each image weighs the same."""
     normalize: Normalizer = field(init=False)
@@ -75,12 +77,13 @@ class Trainee(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, image_B3SS: Tensor, classify: bool) -> tuple[Tensor, Tensor | None]:
-        """Return the lesion logits, and the class logits where they are asked for."""
+    def forward(self, image_B3SS: Tensor, classify: bool) -> tuple[Tensor, ...]:
+        """Return the lesion logits, and where they are asked for the class logits and those of presence, if any."""
         if not classify:
-            return self.network.locate(image_B3SS), None
+            return (self.network.locate(image_B3SS),)
         output = self.network(image_B3SS)
-        return output.mask_logits_B1HW, output.class_logits_BK
+        both = (output.mask_logits_B1HW, output.class_logits_BK)
+        return both if output.presence_logits_B is None else (*both, output.presence_logits_B)
 
 
 def make_learner(
@@ -116,8 +119,9 @@ def update_teacher(learner: Learner) -> None:
     """Let the averaged weights follow."""
     if learner.teacher is None:
         return
-    # Early on the average follows closely, as in mean teacher's ramp-up.
-    decay = min(learner.config.ema_decay, (learner.steps + 1) / (learner.steps + 10))
+    # Early on the average follows closely, as in mean teacher's ramp-up; a new stage is no new beginning.
+    done = learner.steps_before + learner.steps
+    decay = min(learner.config.ema_decay, (done + 1) / (done + 10))
     averaged, current = learner.teacher.state_dict(), learner.model.state_dict()
     for name, value in averaged.items():
         if value.dtype.is_floating_point:

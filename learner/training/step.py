@@ -18,11 +18,29 @@ from torch.nn import functional as F
 from learner.data.augment import augment_strongly, augment_weakly
 from learner.data.dataset import NO_CLASS, FramedData
 from learner.data.letterbox import unit_images
+from learner.data.presence import EMPTY, UNKNOWN
 from learner.data.random_draws import Chance
 from learner.device import precision
-from learner.training.losses import chosen_mean, hybrid_loss, localization_loss, passes_gate, pseudo_mask
+from learner.training.losses import (
+    chosen_mean,
+    hybrid_loss,
+    localization_loss,
+    passes_gate,
+    presence_loss,
+    pseudo_mask,
+)
 from learner.training.stages import StageConfig
 from learner.training.state import Learner
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch, and how often its images come round."""
+
+    images_B: Tensor
+    """Indices."""
+    draws_N: Tensor
+    """float: how often each image of the data is drawn in an epoch on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +54,10 @@ class Views:
     known_B: Tensor
     """bool: the location is known."""
     class_B: Tensor
+    presence_B: Tensor
+    """int: there is something to find (1), there is nothing (0), or it is not known (-1)."""
+    weight_B: Tensor
+    """float: inverse of how often the image is drawn, so that what is learned of whole images is not skewed by it."""
     pseudo_B: Tensor
     """bool, on the CPU: a pseudo mask may teach."""
     located: float
@@ -43,7 +65,9 @@ class Views:
     pseudo: float
     """Images of the whole batch that a pseudo mask may teach."""
     class_weight: float
-    """Sum of the class weights of the whole batch's images."""
+    """Sum of the weights of the whole batch's images in the class loss."""
+    presence_weight: float
+    """Sum of the weights of the whole batch's images in the loss on presence."""
     share: float = 1.0
     """Share of this process's images that these are."""
 
@@ -58,9 +82,9 @@ class Views:
         ]
 
 
-def make_views(learner: Learner, data: FramedData, stage: StageConfig, batch_B: Tensor, generator: Generator) -> Views:
+def make_views(learner: Learner, data: FramedData, stage: StageConfig, batch: Batch, generator: Generator) -> Views:
     """Augment this process's share of a batch."""
-    config, device = learner.config, learner.device
+    config, device, batch_B = learner.config, learner.device, batch.images_B
     rows_B = torch.tensor(learner.processes.share(range(len(batch_B))), dtype=torch.int64)
     # A process without a share must take part all the same; what it does then counts nothing.
     counts = bool(len(rows_B))
@@ -76,30 +100,44 @@ def make_views(learner: Learner, data: FramedData, stage: StageConfig, batch_B: 
     if stage.pseudo == "teacher" and len(hard_B):
         strong_B3SS = augment_strongly(weak_B3SS[hard_B.to(device)], chance.of(hard_B))
         seen_B3SS = weak_B3SS.index_copy(0, hard_B.to(device), strong_B3SS)
-    classes_B, known_in_all = data.class_N[batch_B], float(data.known_N[batch_B].sum())
-    labeled_B = classes_B[classes_B != NO_CLASS]
-    weight_K = learner.class_weight_K
+    weight_B = 1 / batch.draws_N[chosen_B].clamp_min(1e-6)
+    known_in_all = float(data.known_N[batch_B].sum())
+    class_total, presence_total = _totals(learner, data, batch)
     return Views(
         weak_B3SS,
         seen_B3SS,
         target_B1SS,
         known_B & counts,
         class_B if counts else torch.full_like(class_B, NO_CLASS),
+        (data.presence_N[chosen_B] if counts else torch.full_like(data.presence_N[chosen_B], UNKNOWN)).to(device),
+        weight_B.to(device),
         ~data.known_N[chosen_B] & counts,
         located=known_in_all,
         pseudo=len(batch_B) - known_in_all,
-        class_weight=float(len(labeled_B) if weight_K is None else weight_K.cpu()[labeled_B].sum()),
+        class_weight=class_total,
+        presence_weight=presence_total,
     )
 
 
+def _totals(learner: Learner, data: FramedData, batch: Batch) -> tuple[float, float]:
+    """Sum the weights of a whole batch's images in the class loss, and in the loss on presence."""
+    weight_B = 1 / batch.draws_N[batch.images_B].clamp_min(1e-6)
+    class_B = data.class_N[batch.images_B]
+    labeled_B = class_B != NO_CLASS
+    of_class_B = weight_B[labeled_B]
+    if learner.class_weight_K is not None:
+        of_class_B = of_class_B * learner.class_weight_K.cpu()[class_B[labeled_B]]
+    return float(of_class_B.sum()), float(weight_B[data.presence_N[batch.images_B] != UNKNOWN].sum())
+
+
 def batch_losses(
-    learner: Learner, data: FramedData, stage: StageConfig, batch_B: Tensor, generator: Generator
+    learner: Learner, data: FramedData, stage: StageConfig, batch: Batch, generator: Generator
 ) -> dict[str, Tensor]:
     """Compute the losses of one batch (Eq. 6 in stage 1, Eq. 7 in stage 2, or the part that a method has).
 
     Of several processes each returns its part of the sum.
     """
-    return view_losses(learner, stage, make_views(learner, data, stage, batch_B, generator))
+    return view_losses(learner, stage, make_views(learner, data, stage, batch, generator))
 
 
 def view_losses(learner: Learner, stage: StageConfig, views: Views) -> dict[str, Tensor]:
@@ -107,22 +145,15 @@ def view_losses(learner: Learner, stage: StageConfig, views: Views) -> dict[str,
     config = learner.config
     dice = config.loss == "bce_dice"
     with precision(config, learner.device):
-        mask_logits_B1HW, class_logits_BK = learner.trained(learner.normalize(views.seen_B3SS), stage.classify)
-    mask_logits_B1HW = mask_logits_B1HW.float()
+        answer = learner.trained(learner.normalize(views.seen_B3SS), stage.classify)
+    mask_logits_B1HW = answer[0].float()
     if stage.localize:
         loss_B = localization_loss(mask_logits_B1HW, views.target_B1SS, dice=dice)
         located = chosen_mean(loss_B, views.known_B, views.located)
     if not stage.classify:
         return {"loss": located}
-    class_logits_BK = class_logits_BK.float()
-    classification = (
-        F.cross_entropy(
-            class_logits_BK, views.class_B, weight=learner.class_weight_K, ignore_index=NO_CLASS, reduction="sum"
-        )
-        / views.class_weight
-        if views.class_weight
-        else class_logits_BK.sum() * 0
-    )
+    class_logits_BK = answer[1].float()
+    classification = _class_loss(learner, views, class_logits_BK)
     if not stage.localize:
         return {"loss": classification}
     pseudo = (
@@ -131,12 +162,20 @@ def view_losses(learner: Learner, stage: StageConfig, views: Views) -> dict[str,
         else _pseudo_loss(learner, stage, views, mask_logits_B1HW, class_logits_BK)
     )
     loss = hybrid_loss(classification, located, pseudo, lambda_=config.lambda_, alpha=_alpha(learner))
-    return {
-        "loss": loss,
-        "classification": classification.detach(),
-        "localization": located.detach(),
-        "pseudo": pseudo.detach(),
-    }
+    losses = {"classification": classification, "localization": located, "pseudo": pseudo}
+    if len(answer) > 2:
+        losses["presence"] = presence_loss(answer[2].float(), views.presence_B, views.weight_B, views.presence_weight)
+        loss = loss + config.presence_weight * losses["presence"]
+    return {"loss": loss, **{name: value.detach() for name, value in losses.items()}}
+
+
+def _class_loss(learner: Learner, views: Views, class_logits_BK: Tensor) -> Tensor:
+    if not views.class_weight:
+        return class_logits_BK.sum() * 0
+    loss_B = F.cross_entropy(
+        class_logits_BK, views.class_B, weight=learner.class_weight_K, ignore_index=NO_CLASS, reduction="none"
+    )
+    return (loss_B * views.weight_B).sum() / views.class_weight
 
 
 def _pseudo_loss(
@@ -153,6 +192,9 @@ def _pseudo_loss(
                 answer = learner.teacher(learner.normalize(views.weak_B3SS[chosen_P]))
             answer_P1HW, classes_PK = answer.mask_logits_B1HW.float(), answer.class_logits_BK.float()
         mask_P1HW, valid_P1HW = pseudo_mask(torch.sigmoid(answer_P1HW), low=config.ignore_low, high=config.ignore_high)
+        # A class that is always empty says what the mask is.
+        empty_P111 = (views.presence_B[chosen_P] == EMPTY)[:, None, None, None]
+        mask_P1HW, valid_P1HW = mask_P1HW.masked_fill(empty_P111, 0.0), valid_P1HW.masked_fill(empty_P111, 1.0)
         gated = config.pseudo_gate == "class"
         passing_P = passes_gate(classes_PK.softmax(dim=1), config.tau) if gated else torch.ones_like(chosen_P).bool()
         count = views.pseudo

@@ -19,6 +19,7 @@ from db.records import RunStatus
 from db.registry import Registry
 from learner.checkpoint import BEST, LAST, delete_checkpoint, load_checkpoint
 from learner.config import TrainConfig
+from learner.data.batches import Epoch
 from learner.distributed import Processes
 from learner.errors import (
     CompilationFailed,
@@ -27,8 +28,9 @@ from learner.errors import (
 )
 from learner.evaluation.aggregate import Summary, summarize_results
 from learner.evaluation.per_image import score_rows
+from learner.training.epoch_choice import is_better, selection_score
 from learner.training.job import BestEpoch, Job, save_best, save_last
-from learner.training.loop import epoch_batches, epoch_generator, selection_score, train_epoch, validate
+from learner.training.loop import epoch_batches, epoch_generator, train_epoch, validate
 from learner.training.prepare import (
     Plan,
     PlannedTraining,
@@ -49,7 +51,7 @@ class TrainResult:
     epochs: int
     best: BestEpoch
     val: Summary
-    """The kept epoch on validation; it was chosen there, so these numbers flatter."""
+    """The kept epoch on validation; where it was chosen there, these numbers flatter."""
     seconds: float
     images_per_second: float
     checkpoint: Path
@@ -113,28 +115,35 @@ def _translated(exc: Exception, config: TrainConfig) -> Exception:
 
 def _fit(job: Job) -> None:
     # A batch of validation first: what is wrong there should not wait for the end of an epoch.
-    validate(job.learner, job.val)
+    validate(job.learner, job.choosing)
     for stage in make_stages(job.config):
-        if stage.number < job.start_stage or not stage.epochs:
+        if not stage.epochs:
             continue
-        first = job.start_epoch if stage.number == job.start_stage else 1
-        if first == 1:
-            _begin_stage(job, stage)
         probe = epoch_batches(job.train, stage, job.config, epoch_generator(job.config, stage, 1))
-        job.learner.total_steps = len(probe) * stage.epochs
-        job.learner.steps = (first - 1) * len(probe)
-        images = sum(map(len, probe))
-        with job.progress.task(stage.name, stage.epochs * images) as task:
-            task.advance((first - 1) * images)
-            for epoch in range(first, stage.epochs + 1):
-                started = time.perf_counter()
-                generator = epoch_generator(job.config, stage, epoch, job.processes.number)
-                batches = epoch_batches(job.train, stage, job.config, generator)
-                losses = train_epoch(job.learner, job.train, stage, batches, generator, task)
-                measured = validate(job.learner, job.val)
-                job.seconds += time.perf_counter() - started
-                job.images_seen += images
-                _end_epoch(job, stage, epoch, losses, measured)
+        steps = len(probe.batches) * stage.epochs
+        if stage.number >= job.start_stage:
+            _fit_stage(job, stage, probe)
+        job.learner.steps_before += steps
+
+
+def _fit_stage(job: Job, stage: StageConfig, probe: Epoch) -> None:
+    first = job.start_epoch if stage.number == job.start_stage else 1
+    if first == 1:
+        _begin_stage(job, stage)
+    batches, images = len(probe.batches), sum(map(len, probe.batches))
+    job.learner.total_steps = batches * stage.epochs
+    job.learner.steps = (first - 1) * batches
+    with job.progress.task(stage.name, stage.epochs * images) as task:
+        task.advance((first - 1) * images)
+        for number in range(first, stage.epochs + 1):
+            started = time.perf_counter()
+            generator = epoch_generator(job.config, stage, number, job.processes.number)
+            epoch = epoch_batches(job.train, stage, job.config, generator)
+            losses = train_epoch(job.learner, job.train, stage, epoch, generator, task)
+            measured = validate(job.learner, job.choosing)
+            job.seconds += time.perf_counter() - started
+            job.images_seen += images
+            _end_epoch(job, stage, number, losses, measured)
 
 
 def _begin_stage(job: Job, stage: StageConfig) -> None:
@@ -149,12 +158,13 @@ def _end_epoch(
     score = selection_score(measured, job.config.select)
     job.history.append({"stage": stage.number, "epoch": epoch, **losses, "val": measured})
     job.tracker.log(len(job.history), losses | {f"val/{name}": value for name, value in measured.items()})
-    is_best = stage.number == 2 and (job.best is None or score > job.best.score)
+    is_best = stage.number == 2 and is_better(score, job.best.score if job.best is not None else None)
     if is_best:
         job.best = BestEpoch(epoch, score, **measured)
     if not job.processes.is_first:
         return
-    if is_best:
+    # Where every epoch replaces the one before it, only the last one is worth writing.
+    if is_best and (score is not None or epoch == stage.epochs):
         save_best(job, job.learner.kept.state_dict())
     save_last(job, stage, epoch)
 

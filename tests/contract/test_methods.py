@@ -11,7 +11,7 @@ from learner.network.encoder import Encoder, load_encoder_weights
 from learner.training.loop import epoch_batches, epoch_generator
 from learner.training.stages import make_stages
 from learner.training.state import make_learner
-from learner.training.step import batch_losses
+from learner.training.step import Batch, batch_losses
 
 ENCODERS = ["resnet18", "resnet50", "efficientnet_b0", "convnext_atto", "vit_tiny_patch16_224",
             "swin_tiny_patch4_window7_224"]  # fmt: skip
@@ -46,7 +46,8 @@ def framed(count=8):
     targets[:, :, 20:40, 10:50] = 255
     targets[~known] = 0
     images = torch.randint(0, 255, (count, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator)
-    return FramedData([None] * count, [None] * count, images, targets, known, torch.arange(count) % 3)
+    presence = torch.where(known, 1, -1).to(torch.int8)
+    return FramedData([None] * count, [None] * count, images, targets, known, torch.arange(count) % 3, presence)
 
 
 def config_of(method, **overrides):
@@ -71,11 +72,11 @@ def test_a_method_learns_what_it_answers_and_nothing_else(method):
     model.train()
     for stage in stages:
         generator = epoch_generator(config, stage, 1)
-        batches = epoch_batches(data, stage, config, generator)
-        seen = set(torch.cat(batches).tolist())
+        epoch = epoch_batches(data, stage, config, generator)
+        seen = set(torch.cat(epoch.batches).tolist())
         located_only = not stage.all_images
         assert seen <= set(range(0, 8, 2)) if located_only else len(seen) == 8
-        losses = batch_losses(learner, data, stage, batches[0], generator)
+        losses = batch_losses(learner, data, stage, Batch(epoch.batches[0], epoch.draws_N), generator)
         losses["loss"].backward()
     trained = {key for key, value in model.named_parameters() if value.grad is not None and value.grad.abs().sum() > 0}
     assert any(key.startswith("encoder.") for key in trained)

@@ -25,6 +25,7 @@ from learner.network.forward import Normalizer
 from learner.training.loop import add_gradients, epoch_generator
 from learner.training.stages import make_stages
 from learner.training.state import make_learner
+from learner.training.step import Batch
 
 STEPS, IMAGES, KNOWN, SIDE = 5, 7, 4, 64
 SETTINGS = {"encoder": "resnet10t", "size": SIDE, "head_channels": 8, "weights": "none", "device": "cpu", "tau": 0.6,
@@ -42,6 +43,7 @@ def some_data():
         targets_N1SS=targets,
         known_N=torch.arange(IMAGES) < KNOWN,
         class_N=torch.tensor([0, 1, -100, 0, 1, 0, 0]),
+        presence_N=torch.where(torch.arange(IMAGES) < KNOWN, 1, -1).to(torch.int8),
     )
 
 
@@ -61,7 +63,7 @@ def losses_of_steps(processes, preset, accumulate):
             batch = torch.arange(IMAGES) if step < STEPS - 1 else torch.tensor([1])
             learner.optimizer.zero_grad(set_to_none=True)
             generator = epoch_generator(config, stage, step, processes.number)
-            found.append(add_gradients(learner, data, stage, batch, generator))
+            found.append(add_gradients(learner, data, stage, Batch(batch, torch.ones(IMAGES)), generator))
             learner.optimizer.step()
     return found
 

@@ -51,7 +51,7 @@ def test_numbers_by_hand():
     assert found.localization.iou == pytest.approx(0.5)
     assert found.localization.ap50 == pytest.approx(1)
     assert found.localization.mask_iou is None
-    assert found.empty == Empty(2, 0.5)
+    assert found.empty == Empty(2, 0.5, None, 0.5)
     by_class, by_size = found.strata["class"], found.strata["size"]
     assert (by_class["malignant"].n, by_class["malignant"].accuracy) == (2, 0.5)
     assert by_class["malignant"].iou == pytest.approx(0.65)
@@ -63,7 +63,7 @@ def test_what_a_method_does_not_answer_is_not_measured():
     silent = {"boxes": None, "dice": None}
     found = summarize_results([replace(row(), iou=None, **silent), row(lesion=False, **silent)], CLASSES)
     assert found.localization == Localization(1, None, None, None, None, None, None)
-    assert found.empty == Empty(1, None)
+    assert found.empty == Empty(1, None, None, None)
     blind = {"probability": None, "right": None}
     found = summarize_results([replace(row(), **blind)], CLASSES)
     assert set(asdict(found.classification).values()) == {None}
@@ -85,3 +85,18 @@ def test_a_class_that_the_model_does_not_know_is_wrong():
     assert found.classification.f1 == pytest.approx(1 / 3)
     assert found.classification.auc is None
     assert found.strata["class"]["rare"].accuracy == 0.0
+
+
+def test_presence_is_told_apart_by_rank():
+    rows = [row(presence=0.9), row(presence=0.4), row(lesion=False, presence=0.5), row(lesion=False, presence=0.1)]
+    assert summarize_results(rows, CLASSES).empty.presence_auroc == pytest.approx(3 / 4)
+
+
+def test_boxes_rank_by_their_own_scores():
+    """One image with a right box and a surer wrong one, before images without anything."""
+    far = Box(50.0, 50.0, 5.0, 5.0)
+    both = row(boxes=(Box(0.0, 0.0, 10.0, 10.0), far), box_scores=(0.9, 0.2))
+    wrong = row(lesion=False, boxes=(far,), box_scores=(0.5,))
+    assert summarize_results([both, wrong], CLASSES).localization.ap50_all == pytest.approx(1)
+    turned = replace(both, box_scores=(0.2, 0.9))
+    assert summarize_results([turned, wrong], CLASSES).localization.ap50_all == pytest.approx(1 / 3)

@@ -11,6 +11,8 @@ from db.records import Box
 from learner.evaluation.metrics import (
     average_precision,
     classification_metrics,
+    false_positives_at,
+    presence_auroc,
     roc_auc,
 )
 from learner.inference.gate import pairwise_dice
@@ -71,26 +73,26 @@ T, FAR = Box(0, 0, 10, 10), Box(50, 50, 10, 10)
 
 
 def test_ap50_by_hand():
-    assert average_precision([[T]], [[T]], [0.9]) == pytest.approx(1)
-    assert average_precision([[T]], [[FAR]], [0.9]) == 0
-    assert average_precision([[T]], [[]], [0.9]) == 0
-    assert average_precision([[]], [[]], [0.9]) is None
+    assert average_precision([[T]], [[T]], [[0.9]]) == pytest.approx(1)
+    assert average_precision([[T]], [[FAR]], [[0.9]]) == 0
+    assert average_precision([[T]], [[]], [[]]) == 0
+    assert average_precision([[]], [[]], [[]]) is None
     # Right at .9, wrong at .8, right at .7: precision 1 up to recall 1/2, then 2/3. Recalls 0 ... .50 are 51 steps.
-    ap = average_precision([[T], [T], []], [[T], [T], [FAR]], [0.9, 0.7, 0.8])
+    ap = average_precision([[T], [T], []], [[T], [T], [FAR]], [[0.9], [0.7], [0.8]])
     assert ap == pytest.approx((51 * 1 + 50 * 2 / 3) / 101)
 
 
 def test_ap50_threshold_on_both_sides():
     half = Box(0, 0, 10, 5)  # IoU exactly .5
     less = Box(0, 0, 10, 4.9)
-    assert average_precision([[T]], [[half]], [1]) == pytest.approx(1)
-    assert average_precision([[T]], [[less]], [1]) == 0
+    assert average_precision([[T]], [[half]], [[1]]) == pytest.approx(1)
+    assert average_precision([[T]], [[less]], [[1]]) == 0
 
 
 def test_one_truth_is_found_only_once():
     # The second box on the same lesion is wrong: precision at full recall stays 1 because it comes after.
-    assert average_precision([[T]], [[T, T]], [0.9]) == pytest.approx(1)
-    assert average_precision([[T], [T]], [[T, T], []], [0.9, 0.1]) == pytest.approx(51 / 101)
+    assert average_precision([[T]], [[T, T]], [[0.9, 0.9]]) == pytest.approx(1)
+    assert average_precision([[T], [T]], [[T, T], []], [[0.9, 0.9], []]) == pytest.approx(51 / 101)
 
 
 def test_views_agree_by_their_mean_dice():
@@ -131,7 +133,12 @@ def ap_in_plain_python(truths, predictions, scores, iou):
 def test_ap50_agrees_with_a_plain_implementation(images, random):
     truths, predictions = zip(*images, strict=True)
     scores = random.sample([n / 10 for n in range(10)], len(images))
-    found = average_precision(truths, predictions, scores, iou=0.4987)
+    found = average_precision(
+        truths,
+        predictions,
+        [[score] * len(boxes) for score, boxes in zip(scores, predictions, strict=True)],
+        iou=0.4987,
+    )
     overlaps = [boxes_iou([a], [b]) for first, second in images for a in first for b in second]
     above = [overlap for overlap in overlaps if overlap]
     assume(len(set(above)) == len(above))
@@ -173,3 +180,17 @@ def test_masks_agree_with_scikit_learn(pixels):
     a, b = (np.array(values)[None] for values in zip(*pixels, strict=True))
     assert mask_iou(a, b) == pytest.approx(jaccard_score(a[0], b[0], zero_division=1.0))
     assert mask_dice(a, b) == pytest.approx(f1_score(a[0], b[0], zero_division=1.0))
+
+
+def test_boxes_on_empty_images_at_the_threshold_that_keeps_95_percent():
+    found = [n / 20 for n in range(1, 21)]  # 20 found lesions: the threshold keeps 19 of them, from .1 on.
+    assert false_positives_at(found, [0.0, 0.05, 0.09, 0.1, 0.5]) == pytest.approx(2 / 5)
+    assert false_positives_at(found, [0.0, 0.0]) == 0
+    assert false_positives_at([], [0.5]) is None
+    assert false_positives_at(found, []) is None
+
+
+def test_presence_auroc_by_hand():
+    present = np.array([True, True, False, False])
+    assert presence_auroc(present, np.array([0.9, 0.4, 0.5, 0.1])) == pytest.approx(3 / 4)
+    assert presence_auroc(present[:2], np.array([0.9, 0.4])) is None

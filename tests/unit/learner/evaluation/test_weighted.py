@@ -59,7 +59,7 @@ def test_ap(given_images):
     weights = np.array([weight for *_, weight in given_images], dtype=float)
     often = [row for row, weight in zip(rows, weights, strict=True) for _ in range(int(weight))]
     expected = average_precision(
-        [row.truth_boxes for row in often], [row.boxes for row in often], [row.score for row in often]
+        [row.truth_boxes for row in often], [row.boxes for row in often], [row.ranks for row in often]
     )
     found = statistic("ap50_all", rows, NAMES)(weights)
     assert found == (None if expected is None else pytest.approx(expected, abs=1e-6))

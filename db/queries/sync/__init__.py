@@ -1,0 +1,1 @@
+"""What passes between the registry and Label Studio, as queries."""
