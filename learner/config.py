@@ -53,8 +53,9 @@ class TrainConfig:
     """Any timm encoder that can return features (`features_only`)."""
     weights: str = "imagenet"
     """Encoder weights to start from: imagenet, none, or a safetensors file."""
-    size: int = 256
-    """Side of the square that images are framed into, in pixels."""
+    size: int = 0
+    """Side of the square that images are framed into, in pixels; 0: 256, 384 or 512, the first that shows 19 of 20
+    known boxes at least 8 px wide and high."""
     framing: Literal["letterbox", "resize"] = "letterbox"
     """letterbox keeps the aspect ratio and pads, resize distorts (paper)."""
     normalize: Literal["imagenet", "unit"] = "imagenet"
@@ -165,8 +166,8 @@ class TrainConfig:
                 yield f"{name} must be at least 1, got {getattr(self, name)}"
         if not 0 <= self.seed < 2**63:
             yield f"seed lies between 0 and 2^63, got {self.seed}"
-        if self.size < 32:
-            yield f"size must be at least 32 px, got {self.size}"
+        if self.size and self.size < 32:
+            yield f"size must be at least 32 px, or 0 to have it chosen, got {self.size}"
         if self.folds and (self.folds < 2 or not 0 <= self.fold < self.folds):
             yield f"folds is 0 or at least 2, and fold lies from 0 to folds - 1; got {self.folds} and {self.fold}"
         if self.stage1_epochs < 0:
@@ -206,6 +207,7 @@ PRESETS: MappingProxyType[str, TrainConfig] = MappingProxyType(
         "default": TrainConfig(),
         "paper": TrainConfig(
             preset="paper",
+            size=256,
             framing="resize",
             normalize="unit",
             head="paper",

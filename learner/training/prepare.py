@@ -1,7 +1,7 @@
 """What a training needs before its first step: a configuration, images, a network, a run in the registry."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from learner.data.dataset import FramedData, examples_from_records, load_framed
 from learner.data.location_share import hide_locations
 from learner.data.presence import presence_with_classes
 from learner.data.selection import TrainingData, select_data_of_run, select_training_data
+from learner.data.small_lesions import CHOICES_PX, choose_size, describe_small
 from learner.distributed import Processes
 from learner.errors import CheckpointIncompatible, DataInvalid
 from learner.network.build import build_model
@@ -74,12 +75,27 @@ def plan_training(
             run = _interrupted(tx, registry)
             config = config_from_dict(run.config)
         data = _choose_data(tx, registry, config, run, progress)
+    config = _with_size(config, data.train, progress)
     if data.left_out:
         progress.say(
             f"left out: {data.left_out} images that share a patient, video or picture with a held-out image "
             "(see: partly doctor)"
         )
     return Plan(config, data, run, goes_on=run is not None and has_epochs(registry, run))
+
+
+def _with_size(config: TrainConfig, images: Sequence[ImageRecord], progress: Progress) -> TrainConfig:
+    """Choose the size where it is to be chosen, and warn of boxes that it shows too small."""
+    if not config.localizes:
+        return config if config.size else replace(config, size=CHOICES_PX[0])
+    if not config.size:
+        config = replace(config, size=choose_size(images, config.framing))
+        if config.size > CHOICES_PX[0]:
+            progress.say(f"size={config.size} was chosen, as there are small boxes (another: --set size=256)")
+    problem = describe_small(images, config.size, config.framing)
+    if problem is not None:
+        progress.say(problem)
+    return config
 
 
 def _interrupted(tx: Transaction, registry: Registry) -> RunRecord:

@@ -1,5 +1,7 @@
 """Trains unless that was done before: with the same settings, on the same data."""
 
+from dataclasses import replace
+
 from db.progress import Progress
 from db.records import RunRecord, RunStatus
 from db.registry import Registry
@@ -43,4 +45,9 @@ def find_run(registry: Registry, config: TrainConfig, snapshot: str, status: Run
     """Find the newest training of a status with the same settings on the same data."""
     with registry.read() as tx:
         runs = [run for run in tx.runs.all() if run.status is status and run.snapshot == snapshot]
-    return next((run for run in reversed(runs) if config_from_dict(run.config) == config), None)
+    return next((run for run in reversed(runs) if _is_of(config_from_dict(run.config), config)), None)
+
+
+def _is_of(done: TrainConfig, asked: TrainConfig) -> bool:
+    """Say whether a training was what is asked for; what was left to be chosen, the same data choose again."""
+    return done == replace(asked, size=asked.size or done.size)

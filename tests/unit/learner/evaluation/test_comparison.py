@@ -21,13 +21,13 @@ def image_result(image, **values):
     return ImageResult.from_document({"image": image, **values})
 
 
-def tested(*runs, key="right"):
+def method_runs(*runs, key="right"):
     """Runs that are right, or have these IoUs, on images that are numbered from 0."""
     return MethodRuns([results(*values, key=key) for values in runs], ["a", "b"])
 
 
 def test_what_counts_is_what_all_runs_answered():
-    seeds = tested([1.0, 0.0, None, 1.0], [1.0, 1.0, 1.0, None])
+    seeds = method_runs([1.0, 0.0, None, 1.0], [1.0, 1.0, 1.0, None])
     assert images_of(seeds, "accuracy") == {0, 1}
     measure = mean_statistic(seeds, "accuracy", [0, 1])
     assert measure(np.array([1.0, 1.0])) == pytest.approx(0.75)
@@ -37,10 +37,10 @@ def test_what_counts_is_what_all_runs_answered():
 
 def test_methods_are_tested_against_the_reference():
     groups = {n: str(n) for n in range(60)}
-    ours = tested([0.9] * 60)
+    ours = method_runs([0.9] * 60)
     elsewhere = MethodRuns([[image_result(n, right=0.5) for n in range(100, 110)]], ["a", "b"])
     methods = {
-        "worse": tested([0.4 + 0.01 * (n % 7) for n in range(60)]),
+        "worse": method_runs([0.4 + 0.01 * (n % 7) for n in range(60)]),
         "same": ours,
         "elsewhere": elsewhere,
         "ours": ours,
@@ -77,12 +77,12 @@ def test_more_seeds_are_no_more_images():
     """Three runs on the same images leave as much open as one: taken for images of their own they would halve it."""
     values = [float(n % 3 == 0) for n in range(30)]
     groups = {n: str(n) for n in range(30)}
-    one, three = (interval(tested(*[values] * count), "accuracy", groups) for count in (1, 3))
+    one, three = (interval(method_runs(*[values] * count), "accuracy", groups) for count in (1, 3))
     assert one == three
 
 
 def test_an_interval_is_over_groups():
-    alternating = tested([float(n % 2) for n in range(40)])
+    alternating = method_runs([float(n % 2) for n in range(40)])
     alone = interval(alternating, "accuracy", {n: str(n) for n in range(40)})
     halves = interval(alternating, "accuracy", {n: str(n % 2) for n in range(40)})
     assert halves == (0.0, 1.0)

@@ -1,0 +1,60 @@
+"""How large the lesions are in the square that a network sees, and which square shows even the small ones. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+from db.records import ImageRecord
+from learner.data.letterbox import frame_of
+
+LEARNABLE_PX = 8
+"""Shorter sides can hardly be learned: two cells of a mask at stride 4."""
+CHOICES_PX = (256, 384, 512)
+"""Squares that are chosen from; larger ones cost too much to be chosen for anybody."""
+SEEN = 0.95
+"""Share of the boxes that the chosen square has to show large enough."""
+
+
+def shorter_sides(images: Iterable[ImageRecord], size: int, framing: str) -> list[float]:
+    """Measure the shorter side of every known box in the square, in pixels.
+
+    Args:
+        images: of any kind; those without boxes have none.
+        size: side of the square, pixels.
+        framing: `letterbox` or `resize`.
+    """
+    found = []
+    for image in images:
+        frame = frame_of(image.width, image.height, size, framing)
+        found += [min(box.width * frame.scale_x, box.height * frame.scale_y) for box in image.boxes]
+    return found
+
+
+def choose_size(images: Sequence[ImageRecord], framing: str) -> int:
+    """Choose the smallest square in which 19 of 20 known boxes are at least `LEARNABLE_PX` wide and high.
+
+    Returns:
+        Side of the square, pixels; the largest choice where none shows that many.
+    """
+    for size in CHOICES_PX:
+        if _share_large_enough(shorter_sides(images, size, framing)) >= SEEN:
+            return size
+    return CHOICES_PX[-1]
+
+
+def describe_small(images: Sequence[ImageRecord], size: int, framing: str) -> str | None:
+    """Warn of boxes that are too small to be learned at a size; None where hardly any is."""
+    sides = shorter_sides(images, size, framing)
+    if _share_large_enough(sides) >= SEEN:
+        return None
+    small = sum(side < LEARNABLE_PX for side in sides)
+    # Twice as many pixels across make every side twice as long.
+    ordered = sorted(sides)
+    deciding = ordered[int((1 - SEEN) * len(ordered))]
+    wanted = -(-size * LEARNABLE_PX / deciding // 64) * 64
+    return (
+        f"{small} of {len(sides)} boxes are narrower than {LEARNABLE_PX} px at size={size} (the smallest "
+        f"{ordered[0]:.1f} px) and can hardly be learned; --set size={wanted:.0f} would show nearly all of them"
+    )
+
+
+def _share_large_enough(sides: Sequence[float]) -> float:
+    return sum(side >= LEARNABLE_PX for side in sides) / len(sides) if sides else 1.0

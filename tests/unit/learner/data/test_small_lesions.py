@@ -1,0 +1,35 @@
+"""The square is chosen with the small lesions in view, and what stays too small is said."""
+
+import pytest
+
+from db.records import Box
+from learner.data.small_lesions import choose_size, describe_small, shorter_sides
+from tests.builders import image_record, label_record
+
+
+def images(*sides, width=4000, height=3000):
+    boxes = [Box(100.0, 200.0, side, 2 * side) for side in sides]
+    return [image_record(width=width, height=height, label=label_record(box)) for box in boxes]
+
+
+def test_sides_are_measured_in_the_square():
+    assert shorter_sides(images(40.0), 400, "letterbox") == pytest.approx([4.0])
+    # 400 / 3000 down, 400 / 4000 across.
+    assert shorter_sides(images(40.0), 400, "resize") == pytest.approx([4.0])
+
+
+@pytest.mark.parametrize(("side", "chosen"), [(200.0, 256), (125.0, 256), (100.0, 384), (70.0, 512), (16.0, 512)])
+def test_the_first_square_that_shows_them_is_chosen(side, chosen):
+    assert choose_size(images(*[side] * 20), "letterbox") == chosen
+
+
+def test_one_in_twenty_may_be_smaller():
+    assert choose_size(images(*[500.0] * 19, 10.0), "letterbox") == 256
+    assert choose_size([], "letterbox") == 256
+
+
+def test_boxes_that_stay_too_small_are_said_with_a_remedy():
+    said = describe_small(images(*[16.0] * 20), 256, "letterbox")
+    assert "20 of 20 boxes are narrower than 8 px at size=256 (the smallest 1.0 px)" in said
+    assert "--set size=2048" in said
+    assert describe_small(images(*[500.0] * 20), 256, "letterbox") is None
