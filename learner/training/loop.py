@@ -8,6 +8,8 @@ Shape legend: B batch, K classes, S side of the square.
 
 import math
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,11 +25,26 @@ from learner.device import precision
 from learner.errors import TrainingDiverged
 from learner.evaluation.metrics import classification_metrics
 from learner.network.forward import Evaluating, upsample
+from learner.network.interface import Network
 from learner.training.stages import StageConfig
 from learner.training.state import Learner, set_rates, update_teacher
 from learner.training.step import Batch, make_views, view_losses
 
 LARGEST_SEED = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationRow:
+    """One validation image, scored."""
+
+    class_index: int
+    """`NO_CLASS` where it is not known."""
+    probability: list[float]
+    """Of every class."""
+    presence: int
+    """1 something to find, 0 nothing, -1 not known."""
+    overlap: float
+    """Dice of the predicted mask with the known one; 1 if both are empty."""
 
 
 def epoch_generator(config: TrainConfig, stage: StageConfig, epoch: int, process: int = 0) -> Generator:
@@ -117,18 +134,22 @@ def add_gradients(
     return dict(zip(totals, values, strict=True))
 
 
-@torch.inference_mode()
 def validate(learner: Learner, data: FramedData) -> dict[str, float | None]:
-    """Measure the kept weights on validation data, in the square and from one view: quick, for choosing an epoch.
+    """Measure the kept weights on validation data; see `validation_rows` and `measure_rows`."""
+    return measure_rows(validation_rows(learner, data), learner.kept)
+
+
+@torch.inference_mode()
+def validation_rows(learner: Learner, data: FramedData) -> list[ValidationRow]:
+    """Score validation data with the kept weights, in the square and from one view: quick, for choosing an epoch.
 
     Returns:
-        accuracy, auc, dice (over images with a lesion, a miss counts as 0) and empty (share of the images known to be
-        empty on which nothing is drawn); None where the data cannot tell, or the method does not answer.
+        One row an image, in the order of the images; all processes get all rows.
     """
     model = learner.kept
     positions = learner.processes.share(range(len(data)))
     mine = torch.tensor(positions, dtype=torch.int64)
-    found: list[tuple[int, list[float], int, float]] = []
+    found: list[ValidationRow] = []
     with Evaluating(model):
         for batch_B in mine.split(learner.config.batch_size):
             with precision(learner.config, learner.device):
@@ -138,14 +159,23 @@ def validate(learner: Learner, data: FramedData) -> dict[str, float | None]:
                 mask_B1SS &= output.presence_logits_B.float().cpu()[:, None, None, None] >= 0
             overlap_B = _overlaps(mask_B1SS, data.targets_N1SS[batch_B].cpu() > 127)
             probability_BK = output.class_logits_BK.float().softmax(dim=1).double().cpu().tolist()
-            presences = data.presence_N[batch_B].tolist()
-            found += zip(data.class_N[batch_B].tolist(), probability_BK, presences, overlap_B, strict=True)
-    found = learner.processes.gather(zip(positions, found, strict=True))
-    labeled = [(index, row) for index, row, *_ in found if index != NO_CLASS]
+            columns = (data.class_N[batch_B].tolist(), probability_BK, data.presence_N[batch_B].tolist(), overlap_B)
+            found += map(ValidationRow, *columns)
+    return learner.processes.gather(zip(positions, found, strict=True))
+
+
+def measure_rows(rows: Sequence[ValidationRow], model: Network) -> dict[str, float | None]:
+    """Measure scored validation images.
+
+    Returns:
+        accuracy, auc, dice (over images with a lesion, a miss counts as 0) and empty (share of the images known to be
+        empty on which nothing is drawn); None where the data cannot tell, or the method does not answer.
+    """
+    labeled = [row for row in rows if row.class_index != NO_CLASS]
     measured = classification_metrics(
-        np.array([index for index, _ in labeled], dtype=np.int64), np.array([row for _, row in labeled])
+        np.array([row.class_index for row in labeled], dtype=np.int64), np.array([row.probability for row in labeled])
     )
-    of_kind = {kind: [overlap for *_, known, overlap in found if known == kind] for kind in (PRESENT, EMPTY)}
+    of_kind = {kind: [row.overlap for row in rows if row.presence == kind] for kind in (PRESENT, EMPTY)}
     return {
         "accuracy": measured["accuracy"] if model.classifies else None,
         "auc": measured["auc"] if model.classifies else None,
