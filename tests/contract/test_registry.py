@@ -364,3 +364,13 @@ def test_a_proposal_carries_its_certificate_and_the_history_says_what_it_promise
         (event,) = [event for event in tx.history.of_image(image_id) if event.what == "proposed"]
     assert stored.certificate_id == certificate.id
     assert "at least 90% of images, at a confidence of 80%" in event.detail
+
+
+def test_as_many_images_are_counted_as_selected(registry):
+    ids = add_images(registry, *(new_image(str(n), split=split) for n, split in enumerate([*Split, None])))
+    with registry.begin() as tx:
+        tx.labels.append(NewLabel(ids[0], EMPTY, source=LocationSource.IMPORTED))
+    with registry.read() as tx:
+        assert tx.images.count() == 4
+        assert tx.images.count(splits=[Split.TRAIN, None], supervision=Supervision.PARTLY) == 1
+        assert tx.images.count(supervision=Supervision.FULLY) == 1

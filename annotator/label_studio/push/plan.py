@@ -60,6 +60,9 @@ class PushRequest:
         """Write the request for the journal, whose keys never change."""
         document = asdict(self)
         document["outlines"] = document.pop("polygons")
+        if not self.audit_share:
+            # An interrupted push of an earlier version did not know it, and goes on.
+            del document["audit_share"]
         return document
 
 

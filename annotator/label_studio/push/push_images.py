@@ -17,6 +17,7 @@ from annotator.label_studio.push.attention_checks import plan_attention_checks
 from annotator.label_studio.push.audit import add_audit, audit_candidates
 from annotator.label_studio.push.execute import Destination, Materials, Sender
 from annotator.label_studio.push.media import find_unreadable
+from annotator.label_studio.push.order import is_chosen
 from annotator.label_studio.push.plan import PlannedTask, PushPlan, PushRequest, plan_push
 from annotator.label_studio.sync_journal import Journal, begun_steps, journaled
 from annotator.label_studio.sync_report import PlannedAction, Skipped, counts_of
@@ -162,8 +163,12 @@ def _selected(
     images = tx.images.select(splits=PROPOSED_FOR, supervision=supervision, limit=enough)
     further = set(proposals) - {image.id for image in images}
     images += tx.images.select(splits=PROPOSED_FOR, supervision=supervision, ids=further)
-    # All validation images: those registered first would be no random ones.
-    return images + tx.images.select(splits=[Split.VAL], supervision=supervision), proposals
+    share = len(images) / max(1, tx.images.count(splits=PROPOSED_FOR, supervision=supervision))
+    val = tx.images.select(splits=[Split.VAL], supervision=supervision)
+    if images and share < 1:
+        # As large a share of them, and a random one: those registered first would be no random ones.
+        val = [image for image in val if image.id in links or is_chosen(image, "validation", share)]
+    return images + val, proposals
 
 
 def _plan(
@@ -241,7 +246,8 @@ def _carry_out(
     report: PushReport,
 ) -> PushReport:
     recreated = {planned.image.id for planned in plan.create} | {image.id for image in plan.gone}
-    sender.restore_media([image for image in state.images if image.id not in recreated])
+    there = (set(state.links) | {link.image_id for link in plan.adopt}) - recreated
+    sender.restore_media([image for image in state.images if image.id in there])
     sender.set_annotators(plan.annotators)
     unreadable: list[Skipped] = []
     created = sender.create(plan.create, unreadable)

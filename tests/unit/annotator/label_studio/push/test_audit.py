@@ -101,6 +101,11 @@ def test_a_task_of_the_audit_is_like_any_other_without_a_proposal():
     assert ids(sorted(plan.create, key=lambda task: task.rank)) == order
 
 
+def test_an_interrupted_push_of_an_earlier_version_goes_on():
+    assert "audit_share" not in PushRequest().to_document()
+    assert PushRequest(audit_share=0.1).to_document()["audit_share"] == 0.1
+
+
 def test_one_image_of_a_group_is_enough():
     groups = {image.id: str(image.id // 10) for image in VAL}
     chosen = audit_candidates(VAL, groups, covered=[VAL[0].id, 7])
