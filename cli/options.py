@@ -39,3 +39,26 @@ Tau = Annotated[
     str | None,
     typer.Option("--tau", metavar="0.8|auto", help="Minimum score of a proposal; auto: certified on validation boxes."),
 ]
+AuditShare = Annotated[
+    float,
+    typer.Option(
+        metavar="F",
+        help="Fill this share of new tasks with random validation images, sent without a proposal, for --tau auto.",
+    ),
+]
+Precision = Annotated[
+    float | None,
+    typer.Option(
+        "--precision",
+        metavar="P",
+        help="With --tau auto: share of the proposals that must be right, between 0 and 1 (default: 0.85).",
+    ),
+]
+Confidence = Annotated[
+    float | None,
+    typer.Option(
+        "--confidence",
+        metavar="C",
+        help="With --tau auto: chance that this holds, between 0 and 1 (default: 0.8).",
+    ),
+]

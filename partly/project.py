@@ -206,16 +206,26 @@ class Project:
 
         return evaluate_run(self._work.registry, run=run, split=Split(split), progress=self._work.progress)
 
-    def propose(self, *, dry_run: bool = False, **options: Any) -> "ProposeResult":
+    def propose(
+        self,
+        *,
+        dry_run: bool = False,
+        precision: float | None = None,
+        confidence: float | None = None,
+        **options: Any,
+    ) -> "ProposeResult":
         """Suggest locations for partly-labeled images; those above tau are stored for review.
 
         Args:
             dry_run: score, but store nothing.
+            precision: with tau="auto" the share of the proposals that must be right, .85 by default.
+            confidence: with tau="auto" the chance that this holds, .8 by default.
             options: fields of `learner.inference.propose.ProposeRequest`: run, tau, gate, budget.
         """
+        from learner.inference.gate import parse_promise
         from learner.inference.propose import ProposeRequest, propose_locations
 
-        request = ProposeRequest(**options)
+        request = ProposeRequest(promise=parse_promise(options.get("tau"), precision, confidence), **options)
         return propose_locations(self._work.registry, request, dry_run=dry_run, progress=self._work.progress)
 
     def report(self, out: str | Path, *, run: str | None = None, against: str | None = None) -> "Report":
@@ -291,12 +301,15 @@ class Project:
         with self._work.connected_client() as client:
             return pull_reviews(self._work.registry, client, request, dry_run=dry_run, progress=self._work.progress)
 
-    def round(self, *, preset: str = "default", limit: int | None = None, **settings: Any) -> "RoundResult":
+    def round(
+        self, *, preset: str = "default", limit: int | None = None, audit_share: float = 0.1, **settings: Any
+    ) -> "RoundResult":
         """Pull, train on all that is known, propose, and push the proposals.
 
         Args:
             preset: `default` or `paper`.
             limit: largest number of new tasks.
+            audit_share: share of them that are random validation images, sent without a proposal.
             settings: of the training, as in `train`.
         """
         from annotator.label_studio.pull.plan import PullRequest
@@ -306,7 +319,7 @@ class Project:
 
         config = make_config(preset, {**self._work.settings.train, **settings})
         pull = PullRequest(empty_is_none=self._work.settings.empty_is_none, author=self._work.user)
-        push = PushRequest(limit=limit, file_names=self._work.settings.file_names)
+        push = PushRequest(limit=limit, audit_share=audit_share, file_names=self._work.settings.file_names)
         with self._work.connected_client() as client:
             folder = self._work.media_folder(client.url)
             request = RoundRequest(config, pull=pull, push=push)

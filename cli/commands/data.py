@@ -1,7 +1,7 @@
 """init, import, status, split: what is registered."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from cli.context import Workspace
 from cli.documents import document_of
 from cli.options import DryRun
 from cli.settings import find_project, settings_of, write_project_file
+
+if TYPE_CHECKING:
+    from db.records.certificates import CertificateKind, CertificateRecord
 
 
 def register(app: typer.Typer) -> None:
@@ -50,11 +53,20 @@ def init(
 
 
 def status(work: Workspace) -> None:
-    """Count images by supervision, proposals by outcome, and runs."""
+    """Count images by supervision, proposals by outcome, and runs; show what is certified about the newest run."""
+    from contextlib import suppress
+
+    from db.errors import NotFound
+
+    certificates: dict[CertificateKind, CertificateRecord] = {}
     with work.registry.read() as tx:
         counts = document_of(tx.status.count())
+        with suppress(NotFound):
+            certificates = tx.certificates.of_run(tx.runs.latest().id)
     rows = [(part, name, count) for part, values in counts.items() for name, count in values.items()]
-    work.output.document(counts, (("", "", "count"), rows))
+    work.output.document(counts | {"certificates": document_of(certificates)}, (("", "", "count"), rows))
+    for found in certificates.values():
+        work.output.line(f"{found.run_name}: {found.promise}")
 
 
 def split(

@@ -8,7 +8,7 @@ import typer
 from cli.command import command
 from cli.context import Workspace
 from cli.documents import document_of
-from cli.options import ChangeTest, DryRun
+from cli.options import AuditShare, ChangeTest, DryRun
 from cli.output import Table
 
 if TYPE_CHECKING:
@@ -185,6 +185,7 @@ def push(
             help="Add attention checks (proposals known to be wrong), as a share of the tasks with a proposal.",
         ),
     ] = 0.0,
+    audit_share: AuditShare = 0.0,
     known: Annotated[
         bool, typer.Option("--known", help="Send the known location of located images along, to be corrected.")
     ] = False,
@@ -196,7 +197,10 @@ def push(
     ] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Create tasks in Label Studio, with pending proposals as predictions. Safe to repeat."""
+    """Create tasks in Label Studio, with pending proposals as predictions. Safe to repeat.
+
+    Validation images are sent without a proposal and in random order, so that their reviews can certify proposals.
+    """
     from annotator.label_studio.push.plan import PushRequest
     from annotator.label_studio.push.push_images import push_images
     from db.errors import InvalidArgument
@@ -212,6 +216,7 @@ def push(
         control_share=control_share,
         second_share=second_share,
         catch_share=catch_share,
+        audit_share=audit_share,
         file_names=work.settings.file_names,
     )
     with work.connected_client() as client:

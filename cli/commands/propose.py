@@ -7,8 +7,10 @@ import typer
 
 from cli.command import command
 from cli.context import Workspace
-from cli.options import Devices, DryRun, Nodes, Run, Tau
+from cli.options import Confidence, Devices, DryRun, Nodes, Precision, Run, Tau
 from learner.config import Gate
+
+CERTIFIED = ("tau", "precision", "confidence", "accepted", "errors", "lower_bound", "needed")
 
 
 def register(app: typer.Typer) -> None:
@@ -20,6 +22,8 @@ def propose(
     work: Workspace,
     run: Run = None,
     tau: Tau = None,
+    precision: Precision = None,
+    confidence: Confidence = None,
     gate: Annotated[Gate | None, typer.Option(help="Score that is compared with tau.")] = None,
     budget: Annotated[
         int | None, typer.Option(metavar="N", help="Maximum number of proposals, highest score first.")
@@ -31,12 +35,16 @@ def propose(
     num_nodes: Nodes = 1,
     dry_run: DryRun = False,
 ) -> None:
-    """Propose locations for partly-labeled images. Those above tau are stored for review."""
+    """Propose locations for partly-labeled images. Those above tau are stored for review.
+
+    --tau auto certifies tau on reviewed validation images; if none can be certified, nothing is proposed.
+    """
     with work.processes("auto", devices, num_nodes) as processes:
-        from learner.inference.gate import parse_tau
+        from learner.inference.gate import parse_promise, parse_tau
         from learner.inference.propose import ProposeRequest, propose_locations
 
-        request = ProposeRequest(run, parse_tau(tau), gate, budget)
+        wanted = parse_tau(tau)
+        request = ProposeRequest(run, wanted, gate, budget, parse_promise(wanted, precision, confidence))
         result = propose_locations(work.registry, request, dry_run=dry_run, processes=processes, progress=work.progress)
     if picture is not None and result.items and processes.is_first and not dry_run:
         from learner.reporting.drawing import draw_proposals
@@ -47,4 +55,14 @@ def propose(
         for item in result.items[:20]
     ]
     summary = [(key, getattr(result, key)) for key in ("run", "tau", "gate", "considered", "proposed")]
-    work.output.document(result, (("", ""), summary), (("image", "class", "probability", "score", "boxes"), rows))
+    certified = [
+        (kind, *(getattr(found, key) for key in CERTIFIED))
+        for kind, found in (("boxes", result.calibration), ("nothing to find", result.nothing))
+        if found is not None
+    ]
+    work.output.document(
+        result,
+        (("", ""), summary),
+        *([(("certificate", *(key.replace("_", " ") for key in CERTIFIED)), certified)] if certified else []),
+        (("image", "class", "probability", "score", "boxes"), rows),
+    )

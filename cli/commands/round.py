@@ -7,14 +7,14 @@ import typer
 from cli.command import command
 from cli.context import Workspace
 from cli.documents import document_of
-from cli.options import ConfigFile, DryRun, Pairs, Tau, Weights
+from cli.options import AuditShare, Confidence, ConfigFile, DryRun, Pairs, Precision, Tau, Weights
 from learner.config import Gate, Preset
 
 if TYPE_CHECKING:
     from annotator.label_studio.pull.plan import PullReport
     from annotator.label_studio.push.push_images import PushReport
 
-PROPOSED = ("tau", "gate", "considered", "proposed")
+PROPOSED = ("tau", "gate", "considered", "proposed", "calibration")
 
 
 def register(app: typer.Typer) -> None:
@@ -29,11 +29,14 @@ def one_round(
     settings: Pairs = None,
     config: ConfigFile = None,
     tau: Tau = None,
+    precision: Precision = None,
+    confidence: Confidence = None,
     gate: Annotated[Gate | None, typer.Option(help="Score that is compared with tau.")] = None,
     budget: Annotated[
         int | None, typer.Option(metavar="N", help="Maximum number of proposals, highest score first.")
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of new tasks.")] = None,
+    audit_share: AuditShare = 0.1,
     resolve: Annotated[
         str, typer.Option(metavar="POLICY", help="How to resolve several reviews of an image; see partly pull.")
     ] = "latest",
@@ -43,14 +46,16 @@ def one_round(
     from annotator.label_studio.pull.plan import PullRequest
     from annotator.label_studio.push.plan import PushRequest
     from cli.workflows.round import RoundRequest, plan_round, run_round
-    from learner.inference.gate import parse_tau
+    from learner.inference.gate import parse_promise, parse_tau
     from learner.inference.propose import ProposeRequest
 
+    wanted = parse_tau(tau)
+    promise = parse_promise(wanted, precision, confidence)
     request = RoundRequest(
         config=work.training_config(preset, config, settings, weights),
         pull=PullRequest(policy=resolve, empty_is_none=work.settings.empty_is_none, author=work.user),
-        propose=ProposeRequest(tau=parse_tau(tau), gate=gate, budget=budget),
-        push=PushRequest(limit=limit, file_names=work.settings.file_names),
+        propose=ProposeRequest(tau=wanted, gate=gate, budget=budget, promise=promise),
+        push=PushRequest(limit=limit, audit_share=audit_share, file_names=work.settings.file_names),
     )
     with work.connected_client() as client:
         if dry_run:
@@ -71,7 +76,7 @@ def one_round(
                 "pulled": _counts(result.pulled),
                 "run": result.run,
                 "trained": result.trained,
-                "proposed": {name: getattr(result.proposed, name) for name in PROPOSED},
+                "proposed": {name: document_of(getattr(result.proposed, name)) for name in PROPOSED},
                 "pushed": _counts(result.pushed),
                 "dry_run": False,
             }

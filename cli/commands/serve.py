@@ -10,6 +10,7 @@ import typer
 
 from cli.command import command
 from cli.context import Workspace
+from cli.options import Confidence, Precision
 
 USER_VARIABLE, PASSWORD_VARIABLE = "PARTLY_SERVE_USER", "PARTLY_SERVE_PASSWORD"
 
@@ -27,6 +28,8 @@ def serve(
     tau: Annotated[
         str | None, typer.Option(metavar="T", help="Minimum score: a number or auto (default: the run's tau).")
     ] = None,
+    precision: Precision = None,
+    confidence: Confidence = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 9090,
     attach: Annotated[
@@ -44,7 +47,7 @@ def serve(
     from annotator.errors import LabelStudioError
     from annotator.label_studio.ml_backend import MlBackend, attach_backend, detach_backend
     from annotator.label_studio.web_server import WebServer
-    from learner.inference.gate import parse_tau
+    from learner.inference.gate import parse_promise, parse_tau
     from learner.inference.live import LiveProposer
 
     name, password = os.environ.get(USER_VARIABLE), os.environ.get(PASSWORD_VARIABLE)
@@ -54,7 +57,9 @@ def serve(
             f"anyone who can reach {host} can request proposals; to require a password, set {USER_VARIABLE} and "
             f"{PASSWORD_VARIABLE}"
         )
-    proposer = LiveProposer(work.registry, run=run, tau=parse_tau(tau), progress=work.progress)
+    wanted = parse_tau(tau)
+    promise = parse_promise(wanted, precision, confidence)
+    proposer = LiveProposer(work.registry, run=run, tau=wanted, promise=promise, progress=work.progress)
     backend = MlBackend(work.registry, proposer.propose, proposer.current_run)
     stop = stop_on_signals()
     with WebServer(backend.handlers(), host=host, port=port, account=account) as server:

@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 
 from db.errors import NotFound
 from db.queries.bulk import chunks
+from db.queries.certificates import CertificateQueries
 from db.queries.labels import select_labels
 from db.queries.proposals import ProposalQueries
 from db.records import (
@@ -19,6 +20,7 @@ from db.records import (
     Split,
     run_name,
 )
+from db.records.certificates import CertificateRecord
 from db.tables import Image, ImageClass, ImageVersion, Operation, Review
 from db.tables import LocationLabel as LabelRow
 
@@ -32,11 +34,13 @@ class HistoryQueries:
     def of_image(self, image_id: int) -> list[Event]:
         """Return all events of an image, oldest first."""
         proposals = {record.id: record for record in ProposalQueries(self._session).of_image(image_id)}
+        under = {record.certificate_id for record in proposals.values() if record.certificate_id is not None}
+        certificates = CertificateQueries(self._session).by_id(under)
         labels = select_labels(self._session, [image_id])
         # At the same moment: registered before proposed, proposed before reviewed, reviewed before located.
         events = [
             *self._changes(image_id),
-            *(_proposed(proposal) for proposal in proposals.values()),
+            *(_proposed(proposal, certificates.get(proposal.certificate_id or 0)) for proposal in proposals.values()),
             *self._reviews(image_id, proposals),
             *(_located(label, proposals) for label in labels),
         ]
@@ -97,7 +101,7 @@ class HistoryQueries:
         return events
 
 
-def _proposed(proposal: ProposalRecord) -> Event:
+def _proposed(proposal: ProposalRecord, certificate: CertificateRecord | None) -> Event:
     if proposal.created_at is None:
         raise RuntimeError("a stored proposal has a time")
     count = len(proposal.boxes)
@@ -106,7 +110,8 @@ def _proposed(proposal: ProposalRecord) -> Event:
         "proposed",
         proposal.run_name,
         f"{count} {'box' if count == 1 else 'boxes'}, class {proposal.class_name} "
-        f"{proposal.class_probability:.2f}, gate {proposal.gate}",
+        f"{proposal.class_probability:.2f}, gate {proposal.gate}"
+        + (f", certified: {certificate.promise}" if certificate is not None else ""),
         run=proposal.run_name,
         tau=proposal.tau,
         score=proposal.score,

@@ -193,19 +193,18 @@ class ImageQueries:
             limit: at most this many.
             removed: those taken out of the data set, instead of those in it.
         """
-        conditions: list[ColumnElement[bool]] = [Image.removed.is_(removed)]
-        if splits is not None:
-            wanted = list(splits)
-            in_named = Image.split.in_([split for split in wanted if split is not None])
-            conditions.append(or_(in_named, Image.split.is_(None)) if None in wanted else in_named)
-        if supervision is not None:
-            conditions.append(_supervision_is(supervision))
+        conditions = _conditions(splits, supervision, removed=removed)
         if ids is None:
             return self._select(*conditions, limit=limit)
         records: list[ImageRecord] = []
         for chunk in chunks(sorted(set(ids))):
             records += self._select(*conditions, Image.id.in_(chunk))
         return records[:limit]
+
+    def count(self, *, splits: Iterable[Split | None] | None = None, supervision: Supervision | None = None) -> int:
+        """Count the images that `select` would return."""
+        counted = select(func.count()).select_from(Image).where(*_conditions(splits, supervision))
+        return self._session.scalar(counted) or 0
 
     def get(self, image_id: int) -> ImageRecord:
         """Return one image, which may have been removed.
@@ -280,6 +279,19 @@ def records_from_rows(session: Session, paths: ProjectPaths, rows: Sequence[Any]
         )
         for row in rows
     ]
+
+
+def _conditions(
+    splits: Iterable[Split | None] | None, supervision: Supervision | None, *, removed: bool = False
+) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [Image.removed.is_(removed)]
+    if splits is not None:
+        wanted = list(splits)
+        in_named = Image.split.in_([split for split in wanted if split is not None])
+        conditions.append(or_(in_named, Image.split.is_(None)) if None in wanted else in_named)
+    if supervision is not None:
+        conditions.append(_supervision_is(supervision))
+    return conditions
 
 
 def _supervision_is(supervision: Supervision) -> ColumnElement[bool]:

@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, and_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, exists, select
+from sqlalchemy.orm import Session, aliased
 
 from db.queries.bulk import chunks, insert_rows, reserve_ids
 from db.queries.labels import box_columns
@@ -103,6 +103,17 @@ class ProposalQueries:
         found: list[ProposalRecord] = []
         for chunk in chunks(sorted(set(image_ids))):
             found += self._select(and_(Proposal.run_id == run_id, Proposal.image_id.in_(chunk)))
+        return found
+
+    def rejected_for(self, image_ids: Iterable[int]) -> set[int]:
+        """Return those of these images that have a proposal which a reviewer rejected."""
+        later = aliased(Review)
+        last = ~exists().where(later.proposal_id == Review.proposal_id, later.id > Review.id, stands(later))
+        rejected = and_(Review.outcome == ReviewOutcome.REJECTED, stands(Review), last)
+        found: set[int] = set()
+        for chunk in chunks(sorted(set(image_ids))):
+            statement = select(Proposal.image_id).join(Review, Review.proposal_id == Proposal.id)
+            found |= set(self._session.scalars(statement.where(rejected, Proposal.image_id.in_(chunk))))
         return found
 
     def by_id(self, ids: Iterable[int]) -> dict[int, ProposalRecord]:

@@ -46,14 +46,14 @@ def is_pending() -> ColumnElement[bool]:
     """Say of a proposal joined with its image that it waits for a person.
 
     It is not reviewed, its image is outside test and still without a known location, there is no newer run's
-    proposal, and its run was not taken back.
+    proposal, and its run was not taken back. Nor is its image in validation: those are reviewed without a proposal.
     """
     newer = aliased(Proposal)
     taken_back = _retracted_runs()
     return and_(
         Image.removed.is_(False),
         Image.location_status == LocationStatus.UNKNOWN,
-        or_(Image.split.is_(None), Image.split != Split.TEST),
+        or_(Image.split.is_(None), Image.split.not_in([Split.TEST, Split.VAL])),
         Proposal.run_id.not_in(taken_back),
         ~exists().where(Review.proposal_id == Proposal.id, stands(Review)),
         ~exists().where(

@@ -40,6 +40,28 @@ class NewCertificate:
     image_ids: tuple[int, ...]
     """The calibration images."""
 
+    @property
+    def is_certified(self) -> bool:
+        """Say whether a threshold was certified."""
+        return self.tau is not None
+
+    @property
+    def promise(self) -> str:
+        """What is certified and what it rests on, in words."""
+        what = "proposed locations" if self.kind is CertificateKind.BOXES else "proposals that there is nothing to find"
+        images = f"{len(self.image_ids)} reviewed validation images, one a group"
+        if self.tau is None or self.lower_bound is None:
+            return (
+                f"no threshold for {what} has a certified precision of {_percent(self.precision)} at a confidence of "
+                f"{_percent(self.confidence)}: of {images}, {self.accepted - self.errors} are right; it takes at least "
+                f"{self.needed} more"
+            )
+        return (
+            f"{what} with a score above {self.tau:.4g} are right in at least {_percent(self.precision)} of images, at "
+            f"a confidence of {_percent(self.confidence)}: of {images}, {self.accepted} are above it and {self.errors} "
+            f"of these wrong (lower bound of the precision {self.lower_bound:.3f})"
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateRecord(NewCertificate):
@@ -53,7 +75,6 @@ class CertificateRecord(NewCertificate):
         """Public name of the run that it is about."""
         return run_name(self.run_id)
 
-    @property
-    def is_certified(self) -> bool:
-        """Say whether a threshold was certified."""
-        return self.tau is not None
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.6g}%"

@@ -12,6 +12,7 @@ from db.errors import NotFound
 from db.records import ImageRecord, RunRecord, SnapshotRecord, Split, Supervision
 from db.registry import Transaction
 from learner.config import TrainConfig
+from learner.data.validation_cut import cut_validation
 from learner.errors import CheckpointIncompatible, DataInvalid
 
 
@@ -25,6 +26,8 @@ class TrainingData:
     snapshot: SnapshotRecord
     left_out: int = 0
     """Images that belong to a group that is held back."""
+    choosing: tuple[int, ...] = ()
+    """Numbers of the validation images that choose the epoch; the others judge what was chosen."""
 
     @property
     def image_ids(self) -> dict[str, list[int]]:
@@ -57,7 +60,11 @@ def select_training_data(tx: Transaction, config: TrainConfig) -> TrainingData:
     if config.folds:
         kept = _folded(kept, groups, config)
     _refuse_held_back(kept, held_back)
-    return _training_data(kept, snapshot, localizes=config.localizes, left_out=left_out)
+    data = _training_data(kept, snapshot, localizes=config.localizes, left_out=left_out)
+    if config.select == "last":
+        return data
+    choosing, _ = cut_validation(group_names(tx), [image.id for image in data.val], config.seed)
+    return replace(data, choosing=tuple(choosing))
 
 
 def _folded(images: Sequence[ImageRecord], groups: Mapping[int, str], config: TrainConfig) -> list[ImageRecord]:
@@ -76,7 +83,11 @@ def _folded(images: Sequence[ImageRecord], groups: Mapping[int, str], config: Tr
 
 
 def select_data_of_run(
-    tx: Transaction, run: RunRecord, image_ids: Mapping[str, Sequence[int]], config: TrainConfig
+    tx: Transaction,
+    run: RunRecord,
+    image_ids: Mapping[str, Sequence[int]],
+    config: TrainConfig,
+    choosing: Sequence[int] = (),
 ) -> TrainingData:
     """Choose the records that an interrupted training saw, as they were known then.
 
@@ -100,7 +111,7 @@ def select_data_of_run(
         ) from exc
     of_val = set(image_ids["val"])
     split = [replace(image, split=Split.VAL if image.id in of_val else Split.TRAIN) for image in images]
-    return _training_data(split, snapshot, localizes=config.localizes)
+    return replace(_training_data(split, snapshot, localizes=config.localizes), choosing=tuple(choosing))
 
 
 def _test_images(tx: Transaction) -> set[int]:

@@ -4,17 +4,22 @@
 enough" misses its target often; this one tests thresholds from strict to loose, each with an exact binomial test, and
 stops at the first that fails, so that the chance of any wrong promise stays below delta.
 
-Source: fixed-sequence testing, Angelopoulos et al. 2021 (Learn then Test), with exact binomial p-values.
+The promise is about images like the calibration images: drawn as they were, independent of each other, and with no
+part in training or in choosing the epoch (`learner.inference.certify` sees to that).
+
+Source: fixed-sequence testing, Angelopoulos et al. 2021 (Learn then Test), with exact binomial p-values; the lower
+bound is Clopper and Pearson's (1934).
 """
 
 import math
 import random
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from scipy.stats import binom
+from scipy.stats import beta, binom
 
 Item = TypeVar("Item")
 
@@ -31,14 +36,21 @@ class CertifiedTau:
     delta: float
     """Chance that the promise is wrong."""
     accepted: int
-    """Calibration images above tau."""
+    """Calibration images above tau; where nothing was certified, all that there were."""
     errors: int
     """Those of them that were not correct."""
+    needed: int = 0
+    """Further calibration images that it takes at least, see `images_needed`; 0 where a threshold is certified."""
 
     @property
     def is_certified(self) -> bool:
         """Say whether any threshold passed."""
         return math.isfinite(self.tau)
+
+    @property
+    def lower_bound(self) -> float | None:
+        """Lower bound of the precision above tau, at a confidence of 1 - delta; None where nothing was certified."""
+        return precision_lower_bound(self.accepted, self.errors, self.delta) if self.is_certified else None
 
 
 def one_of_each(items: Sequence[Item], group_of: Callable[[Item], str], seed: int) -> list[Item]:
@@ -65,6 +77,50 @@ def error_p_value(accepted: int, errors: int, precision: float) -> float:
     return float(binom.cdf(errors, accepted, 1 - precision))
 
 
+def precision_lower_bound(accepted: int, errors: int, delta: float) -> float:
+    """Return the one-sided lower bound of Clopper and Pearson, 0 to 1, which fails with a chance of at most delta."""
+    correct = accepted - errors
+    return float(beta.ppf(delta, correct, errors + 1)) if correct else 0.0
+
+
+def images_needed(images: int, best: int, errors: int, *, precision: float, delta: float) -> int:
+    """Work out how many more calibration images a certificate takes at least, where the strictest test has failed.
+
+    The test failed on the `best` images with the highest scores. Further ones are taken to be like them, as favourably
+    as these allow: right as often as the upper bound (Clopper and Pearson, at the same confidence) of what was seen.
+    With a rate below the precision no number of images would do, so the rate counts as at least halfway between
+    the precision and 1. With r the rate, e the errors seen and b the best images, the smallest N is sought for which
+
+        P(Binomial(N, 1 - precision) <= e + floor((1 - r) * (N - b))) <= delta.
+
+    Without an error that is `boxes_needed`. One image always stays below the threshold, and of the others as many
+    come above it as did so far: (N - b) * (images - 1) / b further images, or N + 1 - images where none was above.
+
+    Args:
+        images: calibration images so far.
+        best: those of them above the strictest threshold that was tested.
+        errors: of these, not correct.
+        precision: that is asked for, between 0 and 1.
+        delta: accepted chance that the promise is wrong, between 0 and 1.
+
+    Returns:
+        At least 1.
+    """
+    upper = float(beta.ppf(1 - delta, best - errors + 1, errors)) if errors else 1.0
+    rate = max(upper, (1 + precision) / 2)
+
+    def passes(accepted: int) -> bool:
+        wrong = errors + math.floor((1 - rate) * (accepted - best))
+        return error_p_value(accepted, wrong, precision) <= delta
+
+    low = high = max(best, boxes_needed(precision, delta))
+    while not passes(high):
+        low, high = high, 2 * high
+    accepted = low + bisect_left(range(low, high), True, key=passes)
+    further = math.ceil((accepted - best) * (images - 1) / best) if best else accepted + 1 - images
+    return max(1, further)
+
+
 def certify_tau(
     scores: Sequence[float], correct: Sequence[bool], *, precision: float = 0.85, delta: float = 0.2
 ) -> CertifiedTau:
@@ -83,7 +139,6 @@ def certify_tau(
         raise ValueError(f"{len(scores)} scores for {len(correct)} outcomes")
     if not (0 < precision < 1 and 0 < delta < 1):
         raise ValueError(f"precision and delta lie between 0 and 1, got {precision} and {delta}")
-    nothing = CertifiedTau(math.inf, precision, delta, 0, 0)
     score_N, correct_N = np.asarray(scores, dtype=float), np.asarray(correct, dtype=bool)
     # Too strict a start accepts too few to pass and would stop the sequence at once.
     start = 2 * boxes_needed(precision, delta)
@@ -92,7 +147,8 @@ def certify_tau(
         if len(score_N)
         else np.array([])
     )
-    found = nothing
+    found: CertifiedTau | None = None
+    best = wrong = 0
     for tau in thresholds:
         accepted_N = score_N > tau
         accepted = int(accepted_N.sum())
@@ -100,6 +156,10 @@ def certify_tau(
             continue
         errors = int((accepted_N & ~correct_N).sum())
         if error_p_value(accepted, errors, precision) > delta:
+            best, wrong = accepted, errors
             break
         found = CertifiedTau(float(tau), precision, delta, accepted, errors)
-    return found
+    if found is not None:
+        return found
+    needed = images_needed(len(score_N), best, wrong, precision=precision, delta=delta)
+    return CertifiedTau(math.inf, precision, delta, len(score_N), int((~correct_N).sum()), needed)

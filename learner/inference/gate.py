@@ -97,6 +97,40 @@ def parse_tau(text: str | None) -> float | str | None:
         raise InvalidArgument(f"--tau is a number from 0 to 1, or auto; got {text!r}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What `--tau auto` has to certify."""
+
+    precision: float = 0.85
+    """Share of the proposals above tau that are right, between 0 and 1."""
+    confidence: float = 0.8
+    """Chance that this holds, between 0 and 1."""
+
+    def __post_init__(self) -> None:
+        for name in ("precision", "confidence"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise InvalidArgument(f"--{name} must be above 0 and below 1, such as 0.9; got {value:g}")
+
+    @property
+    def delta(self) -> float:
+        """Accepted chance that the promise is wrong."""
+        return round(1 - self.confidence, 12)
+
+
+def parse_promise(tau: float | str | None, precision: float | None, confidence: float | None) -> Promise:
+    """Put together what `--precision` and `--confidence` ask for; None for the defaults.
+
+    Raises:
+        InvalidArgument: they are out of range, or stand beside a threshold about which nothing is certified.
+    """
+    asked = {"precision": precision, "confidence": confidence}
+    given = {name: value for name, value in asked.items() if value is not None}
+    if given and tau != "auto":
+        raise InvalidArgument(f"--{next(iter(given))} is what --tau auto has to certify; add --tau auto")
+    return Promise(**given)
+
+
 def pairwise_dice(masks_VHW: NDArray[np.bool_]) -> float:
     """Mean Dice over all pairs of V masks: how much several views of one image agree; 0 if the first is empty."""
     views = len(masks_VHW)

@@ -5,10 +5,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from db.progress import Progress, SilentProgress
-from db.records import ProposalRecord, Split, Supervision
+from db.records import ProposalRecord, Supervision
 from db.registry import Registry
 from learner.distributed import Processes
-from learner.inference.propose import choose_tau, score_images, to_proposal
+from learner.inference.certify import Thresholds
+from learner.inference.gate import Promise
+from learner.inference.propose import (
+    PROPOSED_FOR,
+    ProposeRequest,
+    choose_thresholds,
+    score_images,
+    store_proposals,
+)
 from learner.inference.trained_model import TrainedModel, open_run
 
 
@@ -18,7 +26,7 @@ class _Loaded:
 
     model: TrainedModel
     gate: str
-    tau: float
+    thresholds: Thresholds
 
 
 class LiveProposer:
@@ -30,6 +38,7 @@ class LiveProposer:
         *,
         run: str | None = None,
         tau: float | str | None = None,
+        promise: Promise | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Load the model.
@@ -37,7 +46,9 @@ class LiveProposer:
         Args:
             registry: where the runs and images are, and the proposals go.
             run: which run proposes, None for the newest finished one, whichever that is when somebody asks.
-            tau: the score must be above it; a number, `auto`, None for the run's own.
+            tau: the score must be above it; a number, `auto` (certified whenever a run is loaded), None for the run's
+                own.
+            promise: what has to be certified where tau is `auto`; None for the usual.
             progress: where to say that a newer run is loaded.
 
         Raises:
@@ -45,7 +56,7 @@ class LiveProposer:
         """
         self._registry = registry
         self._run = run
-        self._tau = tau
+        self._request = ProposeRequest(run, tau, promise=promise or Promise())
         self._progress = progress or SilentProgress()
         self._lock = threading.Lock()
         self._asked_nothing: set[int] = set()
@@ -53,9 +64,8 @@ class LiveProposer:
 
     def _load(self) -> _Loaded:
         model = open_run(self._registry, self._run)
-        gate = model.config.gate
-        threshold, _ = choose_tau(self._registry, model, gate, self._tau, Processes(), SilentProgress())
-        return _Loaded(model, gate, threshold)
+        thresholds = choose_thresholds(self._registry, model, self._request, Processes(), self._progress)
+        return _Loaded(model, model.config.gate, thresholds)
 
     def current_run(self) -> str:
         """Return the name of the run that proposes now; a newer one is loaded first."""
@@ -75,25 +85,22 @@ class LiveProposer:
     def propose(self, image_ids: Iterable[int]) -> dict[int, ProposalRecord]:
         """Return the current run's proposals for images, by image; what is new is stored first.
 
-        Images whose location is known, and test images, get none.
+        Images whose location is known get none, nor do test and validation images.
         """
-        wanted = set(image_ids)
         with self._lock:
             loaded = self._current()
             run_id = loaded.model.run.id
             with self._registry.read() as tx:
+                wanted = {image.id for image in tx.images.select(splits=PROPOSED_FOR, ids=image_ids)}
                 known = {item.image_id: item for item in tx.proposals.of_run(run_id, wanted)}
-                left = wanted - set(known) - self._asked_nothing
-                images = tx.images.select(
-                    splits=[Split.TRAIN, Split.VAL, None], supervision=Supervision.PARTLY, ids=left
-                )
+                left = wanted - set(known) - self._asked_nothing if loaded.thresholds.by_kind else set()
+                images = tx.images.select(supervision=Supervision.PARTLY, ids=left)
             scored = score_images(self._registry, loaded.model, images, loaded.gate, Processes(), SilentProgress())
-            passing = [item for item in scored if item.score > loaded.tau and item.boxes]
+            passing = [item for item in scored if loaded.thresholds.passes(item)]
             self._asked_nothing |= {item.image.id for item in scored} - {item.image.id for item in passing}
             if passing:
-                new = [to_proposal(item) for item in passing]
-                with self._registry.begin() as tx:
-                    tx.proposals.add(new, run_id=run_id, tau=loaded.tau, gate=loaded.gate)
-                    stored = tx.proposals.of_run(run_id, [item.image_id for item in new])
+                store_proposals(self._registry, passing, loaded.model, loaded.thresholds, loaded.gate)
+                with self._registry.read() as tx:
+                    stored = tx.proposals.of_run(run_id, [item.image.id for item in passing])
                 known |= {item.image_id: item for item in stored}
             return known

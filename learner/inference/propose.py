@@ -3,26 +3,32 @@
 A proposal is a suggestion for a person. Nothing here makes a label.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from db.curation.leakage import group_names
 from db.errors import InvalidArgument
-from db.imaging.geometry import boxes_iou
 from db.progress import Progress, SilentProgress
 from db.records import Box, ImageRecord, NewProposal, Split, Supervision
+from db.records.certificates import CertificateKind, NewCertificate
 from db.registry import Registry
 from learner.data.dataset import examples_from_records
 from learner.distributed import Processes
-from learner.inference.certified_tau import CertifiedTau, boxes_needed, certify_tau, one_of_each
-from learner.inference.gate import check_gate, check_tau
-from learner.inference.judged_images import judged_images
+from learner.inference.certify import (
+    Calibration,
+    Thresholds,
+    calibration_images,
+    certified_thresholds,
+    certify_run,
+    explain_certificates,
+    kind_of,
+)
+from learner.inference.gate import Promise, check_gate, check_tau
 from learner.inference.predict import Prediction, known_classes, predict
 from learner.inference.strategies import Scored, most_confident
 from learner.inference.trained_model import TrainedModel, frame_share, open_run
 
-CORRECT_IOU = 0.5
+PROPOSED_FOR: tuple[Split | None, ...] = (Split.TRAIN, None)
+"""Splits whose images get proposals. People review validation images without one, since these judge the proposals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,8 @@ class ProposeRequest:
     """`class` or `agreement`, None for the run's."""
     budget: int | None = None
     """Largest number of proposals, the most confident first; None for all that pass."""
+    promise: Promise = field(default_factory=Promise)
+    """What has to be certified where tau is `auto`."""
 
     def __post_init__(self) -> None:
         if self.budget is not None and self.budget < 1:
@@ -55,17 +63,11 @@ class ProposedItem:
     class_probability: float
     score: float
     boxes: tuple[Box, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """How tau was certified."""
-
-    certified: bool
-    precision: float
-    delta: float
-    accepted: int
-    errors: int
+    """None where it says that there is nothing to find."""
+    presence: float | None
+    """Probability that there is something to find; None from a run that does not say."""
+    known_class_probability: float | None
+    """Of the class that the image is known to have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class ProposeResult:
     items: tuple[ProposedItem, ...]
     calibration: Calibration | None = None
     """None where tau was given."""
+    nothing: Calibration | None = None
+    """Of proposals that there is nothing to find; None where tau was given, or nothing of the kind was scored."""
 
 
 def propose_locations(
@@ -91,7 +95,9 @@ def propose_locations(
     processes: Processes | None = None,
     progress: Progress | None = None,
 ) -> ProposeResult:
-    """Score the partly-labeled images outside test, and store the locations that pass the gate.
+    """Score the partly-labeled images outside test and validation, and store the locations that pass the gate.
+
+    With tau `auto` the threshold is certified first; where nothing can be certified, nothing is scored or proposed.
 
     Args:
         registry: where the images are and the proposals go.
@@ -108,57 +114,79 @@ def propose_locations(
     progress = progress or SilentProgress()
     model = open_run(registry, request.run, processes=processes)
     gate = request.gate or model.config.gate
-    threshold, certified = choose_tau(registry, model, gate, request.tau, processes, progress)
+    thresholds = choose_thresholds(registry, model, request, processes, progress, dry_run=dry_run)
     with registry.read() as tx:
-        images = tx.images.select(splits=[Split.TRAIN, Split.VAL, None], supervision=Supervision.PARTLY)
+        # Where nothing can pass, nothing is scored.
+        images = tx.images.select(splits=PROPOSED_FOR, supervision=Supervision.PARTLY) if thresholds.by_kind else []
     scored = score_images(registry, model, images, gate, processes, progress)
-    passing = most_confident([item for item in scored if item.score > threshold and item.boxes])[: request.budget]
-    proposals = [to_proposal(item) for item in passing]
-    if not dry_run and proposals:
-        processes.first(lambda: _store(registry, proposals, model, threshold, gate))
+    passing = most_confident([item for item in scored if thresholds.passes(item)])[: request.budget]
+    if not dry_run and passing:
+        processes.first(lambda: store_proposals(registry, passing, model, thresholds, gate))
     return ProposeResult(
         run=model.run.name,
-        tau=threshold if math.isfinite(threshold) else None,
+        tau=thresholds.by_kind.get(CertificateKind.BOXES),
         gate=gate,
         considered=len(scored),
-        proposed=len(proposals),
-        items=tuple(_item(item, proposal) for item, proposal in zip(passing, proposals, strict=True)),
-        calibration=_calibration(certified) if certified is not None else None,
+        proposed=len(passing),
+        items=tuple(_item(item) for item in passing),
+        calibration=thresholds.calibration(CertificateKind.BOXES),
+        nothing=thresholds.calibration(CertificateKind.NOTHING),
     )
 
 
-def _calibration(certified: CertifiedTau) -> Calibration:
-    return Calibration(
-        certified.is_certified, certified.precision, certified.delta, certified.accepted, certified.errors
-    )
-
-
-def _store(registry: Registry, proposals: Sequence[NewProposal], model: TrainedModel, tau: float, gate: str) -> None:
+def store_proposals(
+    registry: Registry, items: Sequence[Scored], model: TrainedModel, thresholds: Thresholds, gate: str
+) -> None:
+    """Store what a run proposes, each kind with its threshold and the certificate that it is made under."""
     with registry.begin() as tx:
-        tx.proposals.add(proposals, run_id=model.run.id, tau=tau, gate=gate)
+        for kind, tau in thresholds.by_kind.items():
+            tx.proposals.add(
+                [to_proposal(item) for item in items if kind_of(item) is kind],
+                run_id=model.run.id,
+                tau=tau,
+                gate=gate,
+                certificate_id=thresholds.certificate_id(kind),
+            )
 
 
-def choose_tau(
+def choose_thresholds(
     registry: Registry,
     model: TrainedModel,
-    gate: str,
-    tau: float | str | None,
+    request: ProposeRequest,
     processes: Processes,
     progress: Progress,
-) -> tuple[float, CertifiedTau | None]:
-    """Work out the threshold that a run's proposals have to pass.
+    *,
+    dry_run: bool = False,
+) -> Thresholds:
+    """Work out what a run's proposals have to be above; what is certified for it is stored.
 
     Returns:
-        The threshold (infinite where none can be certified), and how it was certified where tau is `auto`.
+        The same threshold for both kinds where tau is a number; where it is `auto` one for each kind that can be
+        certified, or none at all.
 
     Raises:
         InvalidArgument: tau is out of range.
     """
-    wanted = model.config.tau if tau is None else tau
-    if wanted == "auto":
-        certified = _certify(registry, model, gate, processes, progress)
-        return certified.tau, certified
-    return check_tau(wanted), None
+    wanted = model.config.tau if request.tau is None else request.tau
+    if wanted != "auto":
+        return Thresholds(dict.fromkeys(CertificateKind, check_tau(wanted)))
+    gate = request.gate or model.config.gate
+    calibration = calibration_images(registry, model)
+    found = certify_run(
+        model,
+        gate,
+        request.promise,
+        calibration,
+        lambda images: score_images(registry, model, images, gate, processes, progress),
+    )
+    for line in explain_certificates(found, calibration, model.run.name):
+        progress.say(line)
+    return certified_thresholds(found if dry_run else processes.first(lambda: _store_certificates(registry, found)))
+
+
+def _store_certificates(registry: Registry, found: Sequence[NewCertificate]) -> Sequence[NewCertificate]:
+    with registry.begin() as tx:
+        return [tx.certificates.add(item) for item in found]
 
 
 def score_images(
@@ -202,7 +230,8 @@ def _scored(
     )
 
 
-def _item(item: Scored, proposal: NewProposal) -> ProposedItem:
+def _item(item: Scored) -> ProposedItem:
+    proposal = to_proposal(item)
     return ProposedItem(
         image=item.image.id,
         path=str(item.image.path),
@@ -210,6 +239,8 @@ def _item(item: Scored, proposal: NewProposal) -> ProposedItem:
         class_probability=proposal.class_probability,
         score=proposal.score,
         boxes=proposal.boxes,
+        presence=proposal.presence,
+        known_class_probability=proposal.known_class_probability,
     )
 
 
@@ -225,30 +256,3 @@ def to_proposal(item: Scored) -> NewProposal:
         presence=item.presence,
         known_class_probability=item.known_class_probability,
     )
-
-
-def _certify(
-    registry: Registry, model: TrainedModel, gate: str, processes: Processes, progress: Progress
-) -> CertifiedTau:
-    with registry.read() as tx:
-        located = tx.images.select(splits=[Split.VAL], supervision=Supervision.FULLY)
-        images = judged_images(tx, model, located)
-        groups = group_names(tx)
-    scored = score_images(registry, model, images, gate, processes, progress)
-    # One image of a patient, video or picture: the others of it are no further evidence.
-    found = one_of_each([item for item in scored if item.boxes], lambda item: groups[item.image.id], model.config.seed)
-    correct = [boxes_iou(item.boxes, item.image.boxes) >= CORRECT_IOU for item in found]
-    certified = certify_tau([item.score for item in found], correct)
-    if len(images) < len(located):
-        progress.say(
-            f"left out of the certificate: {len(located) - len(images)} validation images that the run has seen"
-        )
-    if not certified.is_certified:
-        needed = boxes_needed(certified.precision, certified.delta)
-        progress.say(
-            f"no tau can be certified: of {len(found)} located validation images, one a group, {sum(correct)} are "
-            "correct; a "
-            f"precision of {certified.precision:.0%} needs at least {needed} without an error. Nothing was proposed; "
-            "set a threshold with --tau, or label more validation images"
-        )
-    return certified

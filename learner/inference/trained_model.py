@@ -1,8 +1,9 @@
 """A run's model, loaded from its checkpoint and ready to score images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -31,6 +32,8 @@ class TrainedModel:
     """Numbers of the images that it learned from or was chosen by."""
     learned_from: frozenset[int] = frozenset()
     """Those that it learned from."""
+    chose: frozenset[int] = frozenset()
+    """Validation images that chose the epoch which was kept; none where the last one is kept whatever they say."""
 
 
 def open_run(registry: Registry, run: str | None = None, *, processes: Processes | None = None) -> TrainedModel:
@@ -72,7 +75,20 @@ def load_model(record: RunRecord, folder: Path, processes: Processes) -> Trained
     images = checkpoint.description.get("images", {})
     seen = frozenset(key for ids in images.values() for key in ids)
     learned_from = frozenset(images.get("train", ()))
-    return TrainedModel(record, placed.eval(), config, classes, chosen, seen, learned_from)
+    chose = chosen_by(checkpoint.description)
+    return TrainedModel(record, placed.eval(), config, classes, chosen, seen, learned_from, chose)
+
+
+def chosen_by(description: Mapping[str, Any]) -> frozenset[int]:
+    """Return the validation images that chose a checkpoint's epoch.
+
+    Trainings that cut validation in two (see `learner.data.validation_cut`) write down the half that chose; before
+    they did, all of validation chose.
+    """
+    if str(description["config"].get("select")) == "last":
+        return frozenset()
+    cut = description.get("validation_cut") is True and "choosing" in description
+    return frozenset(description["choosing"] if cut else description.get("images", {}).get("val", ()))
 
 
 def frame_share(

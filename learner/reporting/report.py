@@ -15,6 +15,7 @@ from db.curation.leakage import group_names
 from db.errors import InvalidArgument
 from db.progress import Progress
 from db.records import RunRecord, Split
+from db.records.certificates import CertificateRecord
 from db.registry import Registry
 from learner.checkpoint import BEST, load_checkpoint
 from learner.errors import DataInvalid
@@ -70,6 +71,7 @@ def write_report(
     with registry.read() as tx:
         wanted = [row.image for row in evaluation.rows if row.image is not None]
         images = {image.id: image for image in tx.images.select(ids=wanted)}
+        certificates = list(tx.certificates.of_run(record.id).values())
     out.mkdir(parents=True, exist_ok=True)
     figures = draw_figures(out, description, evaluation.rows, images)
     figures += _heat(registry, out, evaluation, progress)
@@ -81,7 +83,7 @@ def write_report(
         comparison = compare_runs(evaluation.rows, other.rows, groups, (evaluation.classes, other.classes))
         figures += draw_disagreements(out / "disagreements.png", against, evaluation.rows, other.rows, images)
     page = out / "index.html"
-    write_text(page, _page(chosen, description, evaluation, figures, comparison, against))
+    write_text(page, _page(chosen, description, evaluation, certificates, figures, (comparison, against)))
     return Report(page, record.name, str(chosen), len(evaluation.rows), tuple(figure.name for figure in figures))
 
 
@@ -127,9 +129,9 @@ def _page(
     split: Split,
     description: Mapping[str, Any],
     evaluation: Evaluation,
+    certificates: Sequence[CertificateRecord],
     figures: Sequence[Figure],
-    comparison: Sequence[Comparison],
-    against: str | None,
+    compared: tuple[Sequence[Comparison], str | None],
 ) -> str:
     environment = Environment(loader=PackageLoader("learner.reporting"), autoescape=True)
     environment.filters["number"] = _number
@@ -146,8 +148,9 @@ def _page(
         sizes=", ".join(f"{name} from {low:.0%}" for name, low, _ in SIZES),
         description=description,
         figures=figures,
-        comparison=comparison,
-        against=against,
+        certificates=certificates,
+        comparison=compared[0],
+        against=compared[1],
     )
 
 

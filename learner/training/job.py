@@ -98,6 +98,9 @@ def save_best(
         "classes": job.data.classes,
         "snapshot": job.data.snapshot.hash,
         "images": job.data.image_ids,
+        # Whoever certifies the run leaves these out.
+        "validation_cut": bool(job.data.choosing),
+        "choosing": list(job.data.choosing),
         "epoch": best.epoch,
         "metrics": metrics or {"val": asdict(best)},
     }
@@ -113,6 +116,7 @@ def save_last(job: Job, stage: StageConfig, epoch: int) -> None:
         "finished_epoch": epoch,
         "finished_stage": epoch == stage.epochs,
         "images": job.data.image_ids,
+        "choosing": list(job.data.choosing),
         "seconds": job.seconds,
         "images_seen": job.images_seen,
         "best": asdict(job.best) if job.best else {},

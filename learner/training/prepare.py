@@ -136,8 +136,10 @@ def _choose_data(
     tx: Transaction, registry: Registry, config: TrainConfig, run: RunRecord | None, progress: Progress
 ) -> TrainingData:
     if run is not None and has_epochs(registry, run):
-        images = load_checkpoint(registry.root / RUNS_FOLDER / run.name, LAST).description["images"]
-        return select_data_of_run(tx, run, images, config)
+        last = load_checkpoint(registry.root / RUNS_FOLDER / run.name, LAST).description
+        # Before validation was cut, all of it chose.
+        choosing = last.get("choosing", () if config.select == "last" else last["images"]["val"])
+        return select_data_of_run(tx, run, last["images"], config, choosing)
     data = select_training_data(tx, config)
     if not data.val:
         counts = assign_splits(tx, val=config.val, seed=config.seed)
@@ -193,7 +195,7 @@ def prepare_training(registry: Registry, plan: Plan, processes: Processes, progr
         learner=learner,
         train=train,
         val=val,
-        choosing=val,
+        choosing=_choosing(val, data),
         progress=progress,
         processes=processes,
         tracker=tracker,
@@ -203,6 +205,12 @@ def prepare_training(registry: Registry, plan: Plan, processes: Processes, progr
     if plan.goes_on:
         restore(job)
     return job
+
+
+def _choosing(val: FramedData, data: TrainingData) -> FramedData:
+    """Return the validation images that choose the epoch; all of them where nothing is chosen."""
+    chosen = [n for n, example in enumerate(val.examples) if example.image_id in set(data.choosing)]
+    return val.select(chosen) if chosen else val
 
 
 def _load(

@@ -10,6 +10,7 @@ from db.records import (
     LocationSource,
     LocationStatus,
     NewLabel,
+    NewProposal,
     NewReview,
     ReviewOutcome,
     RunStatus,
@@ -17,6 +18,7 @@ from db.records import (
     Supervision,
     TaskLink,
 )
+from db.records.certificates import CertificateKind, NewCertificate
 from db.registry import create_registry, open_registry
 from tests.builders import EMPTY, add_images, add_run_with_proposal, new_image, present
 
@@ -315,3 +317,60 @@ def test_a_rehearsal_does_everything_and_keeps_nothing(registry):
         assert len(tx.images.select()) == 1
     with registry.read() as tx:
         assert tx.images.select() == []
+
+
+def test_rejected_proposals_are_found_until_they_are_judged_otherwise(registry):
+    first, second, third = ids = add_images(registry, *(new_image(name, split=Split.VAL) for name in "abc"))
+    proposals = {image_id: add_run_with_proposal(registry, image_id)[1] for image_id in ids}
+    with registry.begin() as tx:
+        connection = tx.connections.use(url="http://x", project_id=1, media="upload")
+
+        def say(image_id, outcome, version):
+            review = NewReview(image_id, outcome, "ann", image_id, version, proposal_id=proposals[image_id])
+            tx.reviews.add(connection.id, review)
+
+        say(first, ReviewOutcome.REJECTED, "v1")
+        say(second, ReviewOutcome.REJECTED, "v1")
+        say(second, ReviewOutcome.EDITED, "v2")
+        say(third, ReviewOutcome.ACCEPTED, "v1")
+    with registry.read() as tx:
+        assert tx.proposals.rejected_for(ids) == {first}
+        assert tx.proposals.rejected_for([third]) == set()
+
+
+def test_proposals_for_validation_images_do_not_wait(registry):
+    ids = add_images(registry, *(new_image(str(split), split=split) for split in (Split.TRAIN, Split.VAL, None)))
+    for image_id in ids:
+        add_run_with_proposal(registry, image_id)
+    with registry.read() as tx:
+        assert {proposal.image_id for proposal in tx.proposals.pending()} == {ids[0], ids[2]}
+        assert tx.status.count().proposals["pending"] == 2
+
+
+def test_a_proposal_carries_its_certificate_and_the_history_says_what_it_promises(registry):
+    (image_id,) = add_images(registry, new_image())
+    with registry.begin() as tx:
+        run = tx.runs.start(preset="default", config={}, snapshot="sha256:0")
+        certificate = tx.certificates.add(
+            NewCertificate(
+                run_id=run.id, kind=CertificateKind.BOXES, gate="class", tau=0.5, precision=0.9, confidence=0.8,
+                accepted=40, errors=1, lower_bound=0.92, needed=0, image_ids=(1, 2),
+            )
+        )  # fmt: skip
+        proposal = NewProposal(image_id, "benign", 0.9, 0.8, (Box(1, 2, 3, 4),))
+        tx.proposals.add([proposal], run_id=run.id, tau=0.5, gate="class", certificate_id=certificate.id)
+    with registry.read() as tx:
+        (stored,) = tx.proposals.of_run(run.id)
+        (event,) = [event for event in tx.history.of_image(image_id) if event.what == "proposed"]
+    assert stored.certificate_id == certificate.id
+    assert "at least 90% of images, at a confidence of 80%" in event.detail
+
+
+def test_as_many_images_are_counted_as_selected(registry):
+    ids = add_images(registry, *(new_image(str(n), split=split) for n, split in enumerate([*Split, None])))
+    with registry.begin() as tx:
+        tx.labels.append(NewLabel(ids[0], EMPTY, source=LocationSource.IMPORTED))
+    with registry.read() as tx:
+        assert tx.images.count() == 4
+        assert tx.images.count(splits=[Split.TRAIN, None], supervision=Supervision.PARTLY) == 1
+        assert tx.images.count(supervision=Supervision.FULLY) == 1

@@ -18,7 +18,7 @@ def test_the_story(partly, phantoms, tmp_path):
     report = partly("import", phantoms, "--layout", "csv", "--keep-locations", 0.4, "--json", *project)
     assert (report["registered"], report["refused"]) == (48, [])
     status = partly(*project, "status", "--json")
-    assert set(status) == {"images", "locations", "classes", "splits", "proposals", "runs"}
+    assert set(status) == {"images", "locations", "classes", "splits", "proposals", "runs", "certificates"}
     assert status["images"] == {"total": 48, "fully": 20, "partly": 28, "unlabeled": 0}
     assert "images" in partly("status", *project).stdout
     assert partly("split", "--test", 0.2, "--json", *project)["splits"]["test"] > 5
@@ -34,6 +34,21 @@ def test_the_story(partly, phantoms, tmp_path):
         assert {"image", "path", "class", "class_probability", "score", "boxes"} <= set(item)
     assert partly("status", "--json", *project)["proposals"]["pending"] == proposed["proposed"]
     assert partly("runs", "--json", *project)["runs"][0]["run"] == "run-1"
+    assert "calibration" not in proposed
+    certified = partly("propose", "--tau", "auto", "--precision", 0.9, "--json", *project)
+    assert (certified["tau"], certified["considered"], certified["proposed"]) == (None, 0, 0)
+    calibration = certified["calibration"]
+    assert set(calibration) == {
+        "certified", "precision", "confidence", "delta", "tau", "accepted", "errors", "lower_bound", "needed",
+    }  # fmt: skip
+    assert (calibration["certified"], calibration["precision"], calibration["confidence"]) == (False, 0.9, 0.8)
+    assert calibration["needed"] > 0
+    shown = partly("propose", "--tau", "auto", *project)
+    assert "no tau can be certified" in shown.stderr
+    assert "needed" in shown.stdout
+    found = partly("status", "--json", *project)["certificates"]["boxes"]
+    assert (found["run"], found["certified"], found["precision"]) == ("run-1", False, 0.85)
+    assert "no threshold for proposed locations" in partly("status", *project).stdout
 
 
 def test_refused_files_exit_with_4_and_the_good_ones_stay(partly, tmp_path, phantoms):
@@ -65,6 +80,11 @@ def test_outside_a_project(partly, words, code, says):
         (["train", "--weights", "none"], 5, "partly import"),
         (["propose"], 4, "partly train"),
         (["propose", "--tau", "high"], 2, "--tau"),
+        (["propose", "--tau", "auto", "--precision", "1"], 2, "--precision"),
+        (["propose", "--tau", "auto", "--confidence", "0"], 2, "--confidence"),
+        (["propose", "--precision", "0.9"], 2, "--tau auto"),
+        (["serve", "--tau", "auto", "--precision", "2"], 2, "--precision"),
+        (["push", "--audit-share", "2"], 2, "--audit-share"),
         (["evaluate", "--run", "run-7"], 4, "run-7"),
         (["import", "nowhere", "--layout", "csv"], 4, "nowhere"),
         (["split", "--val", "2"], 2, "shares"),

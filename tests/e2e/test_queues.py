@@ -99,6 +99,39 @@ def test_a_share_is_for_two_people_and_the_queue_says_who_waits(registry, client
         assert first not in waiting_for_second(wanted, tx.reviews.all())
 
 
+def test_the_audit_sends_random_validation_images_that_nothing_tells_apart(registry, client, studio, project):
+    with registry.begin() as tx:
+        partly = tx.images.select(supervision=Supervision.PARTLY)
+        val = {image.id for image in partly[-6:]}
+        tx.images.set_splits(dict.fromkeys(val, Split.VAL))
+    planned = push(registry, client, studio, audit_share=0.25, control_share=0.3, dry_run=True)
+    report = push(registry, client, studio, audit_share=0.25, control_share=0.3)
+    assert report.plan == planned.plan
+    assert (report.created, report.audit, report.predictions) == (13, 3, 10 - report.control)
+    assert report.control > 0
+    tasks = tasks_of(client, project)
+    audit = val & set(tasks)
+    assert len(audit) == 3
+    control = next(task for image_id, task in tasks.items() if image_id not in val and not task["predictions"])
+    own = ("image", KEY, "partly_image", "partly_class")
+    for image_id in audit:
+        assert {key: value for key, value in tasks[image_id]["data"].items() if key not in own} == {
+            key: value for key, value in control["data"].items() if key not in own
+        }
+        assert tasks[image_id]["predictions"] == []
+    order = [image_id for image_id, task in sorted(tasks.items(), key=lambda item: item[1]["id"])]
+    assert [order.index(image_id) for image_id in audit] != [10, 11, 12]
+    assert push(registry, client, studio, audit_share=0.25, control_share=0.3).created == 0
+    rest = push(registry, client, studio, audit_share=1.0, limit=2)
+    assert (rest.created, rest.audit, rest.predictions) == (2, 2, 0)
+    image_id = min(audit)
+    image = image_of(registry, image_id)
+    drawn = result_from_boxes(image_boxes(registry, min(set(tasks) - val)), image.width, image.height)
+    client.create_annotation(int(tasks[image_id]["id"]), drawn)
+    assert pull_reviews(registry, client).outcomes == {"drawn": 1}
+    assert len(image_of(registry, image_id).boxes) == 1
+
+
 def test_planted_proposals_are_hidden_counted_and_never_labels(registry, client, studio, project):
     report = push(registry, client, studio, catch_share=0.3)
     assert (report.created, report.catch) == (13, 3)

@@ -38,10 +38,14 @@ def test_rounds_until_nothing_is_new(connected, client, tmp_path, monkeypatch):
             connected()
     first = connected()
     assert (first["run"], first["trained"]) == ("run-1", False)
-    assert first["proposed"]["proposed"] == first["pushed"]["created"] > 0
+    proposed = first["proposed"]["proposed"]
+    assert proposed > 0
+    # A tenth of the new tasks are validation images, sent without a proposal.
+    assert first["pushed"]["audit"] == round(proposed / 9)
+    assert (first["pushed"]["created"], first["pushed"]["predictions"]) == (proposed + round(proposed / 9), proposed)
     again = connected()
     assert (again["trained"], again["pushed"]["created"], again["pushed"]["predictions"]) == (False, 0, 0)
-    assert again["pushed"]["unchanged"] == first["pushed"]["created"]
+    assert again["pushed"]["unchanged"] == proposed
     planned = connected("--dry-run")
     assert (planned["pulled"], planned["trained"], planned["dry_run"]) == (again["pulled"], False, True)
 

@@ -6,7 +6,8 @@ counted, and never becomes a label.
 
 from collections.abc import Sequence
 
-from annotator.label_studio.push.plan import PlannedTask, draw
+from annotator.label_studio.push.order import draw
+from annotator.label_studio.push.plan import PlannedTask
 from db.imaging.geometry import boxes_iou
 from db.records import Box, ImageRecord, LocationStatus, ProposalRecord
 from db.records.sync import AttentionCheck

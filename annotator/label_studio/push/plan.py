@@ -1,15 +1,15 @@
 """What a push is to do: compares what should be in Label Studio with what is there; pure."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from annotator.label_studio.payload.tasks import CONTROL, NOTE, key_of, round_of, shows_prediction, slot_of
+from annotator.label_studio.push.order import in_order, is_chosen
 from annotator.label_studio.sync_report import PlannedAction, Skipped
 from db.errors import InvalidArgument
-from db.records import Box, ImageRecord, ProposalRecord, TaskLink, run_name
+from db.records import Box, ImageRecord, ProposalRecord, Split, TaskLink, run_name
 from db.records.sync import AttentionCheck, StepAction, SyncStep
 
 WHAT = ("proposals", "partly", "all")
@@ -37,6 +37,8 @@ class PushRequest:
     """Share of the new tasks that get two annotators, 0 to 1."""
     catch_share: float = 0.0
     """Attention checks: additional tasks whose proposal is known to be wrong, as a share of those with a proposal."""
+    audit_share: float = 0.0
+    """Share of the new tasks that are random validation images without a known location, 0 to 1; 1: these alone."""
     file_names: bool = False
     """Show annotators the names of the files; without it they see the images' numbers."""
 
@@ -45,7 +47,7 @@ class PushRequest:
             raise InvalidArgument(f"expected proposals, partly or all to push, got {self.what!r}")
         if self.limit is not None and self.limit < 1:
             raise InvalidArgument(f"--limit must be at least 1, got {self.limit}")
-        for name in ("control", "second", "catch"):
+        for name in ("control", "second", "catch", "audit"):
             share = getattr(self, f"{name}_share")
             if not 0 <= share <= 1:
                 raise InvalidArgument(f"--{name}-share is a share from 0 to 1, got {share}")
@@ -58,6 +60,9 @@ class PushRequest:
         """Write the request for the journal, whose keys never change."""
         document = asdict(self)
         document["outlines"] = document.pop("polygons")
+        if not self.audit_share:
+            # An interrupted push of an earlier version did not know it, and goes on.
+            del document["audit_share"]
         return document
 
 
@@ -77,6 +82,10 @@ class PlannedTask:
     """Of the task as it is there, where it exists."""
     shown_as: str | None = None
     """The model version under which annotators are shown predictions: the newest run, whichever run proposed."""
+    place: float | None = None
+    """What a validation image is ordered by, see `annotator.label_studio.push.order`."""
+    audit: bool = False
+    """It was added to be reviewed without a proposal."""
     step: SyncStep = field(default_factory=lambda: SyncStep(StepAction.CREATE))
 
     @property
@@ -102,6 +111,8 @@ class PlannedTask:
     @property
     def rank(self) -> float:
         """What tasks are created in order of, so that a control or an attention check stands where it belongs."""
+        if self.place is not None:
+            return self.place
         wanted = self.check or self.proposal
         return -wanted.score if wanted is not None else 1.0
 
@@ -189,16 +200,17 @@ def plan_push(
     decided = {step.image_id: step for step in begun}
     newest = max((proposal.run_id for proposal in proposals.values()), default=None)
     shown_as = run_name(newest) if newest is not None else None
-    ordered = sorted(images, key=lambda image: (-_score(proposals.get(image.id)), image.id))
-    for image in ordered:
+    for placed in in_order(images, proposals):
+        image = placed.image
         found = there.get(image.key, [])
         link = links.get(image.id)
         check = (checks or {}).get(image.id)
         if check is not None:
             wanted = PlannedTask(image, check=check)
         else:
-            wanted = _wanted(image, proposals.get(image.id), link, decided.get(image.id), request)
-            wanted = replace(wanted, shown_as=shown_as)
+            wanted = _wanted(image, placed.proposal, link, decided.get(image.id), request)
+            place = placed.rank if image.split is Split.VAL else None
+            wanted = replace(wanted, shown_as=shown_as, place=place)
         if found and link is not None and round_of(found[0]) < link.round:
             # Its last task was deleted; that of an earlier round does not stand in for it.
             found = []
@@ -299,18 +311,3 @@ def _plan_existing(plan: PushPlan, wanted: PlannedTask, task: Mapping[str, Any],
     noted = TaskLink(wanted.image.id, task_id, seen, control, wanted.annotators, round_of(task))
     if link != noted:
         plan.adopt.append(noted)
-
-
-def _score(proposal: ProposalRecord | None) -> float:
-    return proposal.score if proposal is not None else -1.0
-
-
-def is_chosen(image: ImageRecord, purpose: str, share: float) -> bool:
-    """Choose a share of images by content alone: the same ones every time, and nobody can guess which."""
-    return draw(image, purpose) < share
-
-
-def draw(image: ImageRecord, purpose: str) -> float:
-    """Draw a number from 0 to 1 for an image, always the same for one purpose."""
-    digest = hashlib.sha256(f"{purpose}/{image.content_hash}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64

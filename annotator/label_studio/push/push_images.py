@@ -14,17 +14,21 @@ from annotator.label_studio.ownership import own_project
 from annotator.label_studio.payload.labeling_config import has_mask_tools
 from annotator.label_studio.payload.tasks import as_own, key_of
 from annotator.label_studio.push.attention_checks import plan_attention_checks
+from annotator.label_studio.push.audit import add_audit, audit_candidates
 from annotator.label_studio.push.execute import Destination, Materials, Sender
 from annotator.label_studio.push.media import find_unreadable
+from annotator.label_studio.push.order import is_chosen
 from annotator.label_studio.push.plan import PlannedTask, PushPlan, PushRequest, plan_push
 from annotator.label_studio.sync_journal import Journal, begun_steps, journaled
 from annotator.label_studio.sync_report import PlannedAction, Skipped, counts_of
+from db.curation.leakage import group_names
 from db.progress import Progress, SilentProgress
 from db.records import ConnectionRecord, ImageRecord, ProposalRecord, Split, Supervision, TaskLink
 from db.records.sync import AttentionCheck, StepState, SyncKind, SyncStep
 from db.registry import Registry, Transaction
 
 OUTSIDE_TEST: list[Split | None] = [Split.TRAIN, Split.VAL, None]
+PROPOSED_FOR: list[Split | None] = [Split.TRAIN, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class PushReport:
     """New tasks of images that were reviewed before and are proposed again."""
     catch: int = 0
     """New attention checks."""
+    audit: int = 0
+    """New tasks of random validation images, beside those that were asked for anyway."""
     resumed: bool = False
     """It finished an interrupted push."""
     skipped: list[Skipped] = field(default_factory=list)
@@ -111,6 +117,9 @@ class _State:
     links: dict[int, TaskLink]
     checks: dict[int, AttentionCheck]
     candidates: list[ImageRecord]
+    """For attention checks."""
+    audit: list[ImageRecord]
+    """For the audit, in the order in which they are taken."""
 
 
 def _read(registry: Registry, connection: ConnectionRecord, request: PushRequest, begun: Sequence[SyncStep]) -> _State:
@@ -120,13 +129,23 @@ def _read(registry: Registry, connection: ConnectionRecord, request: PushRequest
         if begun:
             ids = {step.image_id for step in begun if step.image_id is not None}
             proposals = {proposal.image_id: proposal for proposal in tx.proposals.pending_for(ids)}
-            return _State(tx.images.select(splits=OUTSIDE_TEST, ids=ids), proposals, links, checks, [])
+            return _State(tx.images.select(splits=OUTSIDE_TEST, ids=ids), proposals, links, checks, [], [])
         images, proposals = _selected(tx, request, links)
         candidates: list[ImageRecord] = []
         if request.catch_share:
             located = tx.images.select(splits=OUTSIDE_TEST, supervision=Supervision.FULLY)
             candidates = [image for image in located if image.id not in links and image.id not in checks]
-    return _State(images, proposals, links, checks, candidates)
+        audit = _audit(tx, {image.id for image in images} | set(links) | set(checks)) if request.audit_share else []
+    return _State(images, proposals, links, checks, candidates, audit)
+
+
+def _audit(tx: Transaction, with_task: set[int]) -> list[ImageRecord]:
+    """Return images for the audit; those of `with_task` have a task, or get one anyway."""
+    unknown = tx.images.select(splits=[Split.VAL], supervision=Supervision.PARTLY)
+    if not unknown:
+        return []
+    located = {image.id for image in tx.images.select(splits=[Split.VAL], supervision=Supervision.FULLY)}
+    return audit_candidates(unknown, group_names(tx), located | with_task)
 
 
 def _selected(
@@ -139,11 +158,17 @@ def _selected(
         waiting += tx.proposals.pending_for(links)
     proposals = {proposal.image_id: proposal for proposal in waiting}
     if request.what == "proposals":
-        return tx.images.select(splits=OUTSIDE_TEST, ids=proposals), proposals
+        return tx.images.select(splits=PROPOSED_FOR, ids=proposals), proposals
     supervision = Supervision.PARTLY if request.what == "partly" else None
-    images = tx.images.select(splits=OUTSIDE_TEST, supervision=supervision, limit=enough)
+    images = tx.images.select(splits=PROPOSED_FOR, supervision=supervision, limit=enough)
     further = set(proposals) - {image.id for image in images}
-    return images + tx.images.select(splits=OUTSIDE_TEST, supervision=supervision, ids=further), proposals
+    images += tx.images.select(splits=PROPOSED_FOR, supervision=supervision, ids=further)
+    share = len(images) / max(1, tx.images.count(splits=PROPOSED_FOR, supervision=supervision))
+    val = tx.images.select(splits=[Split.VAL], supervision=supervision)
+    if images and share < 1:
+        # As large a share of them, and a random one: those registered first would be no random ones.
+        val = [image for image in val if image.id in links or is_chosen(image, "validation", share)]
+    return images + val, proposals
 
 
 def _plan(
@@ -166,10 +191,12 @@ def _plan(
         checks=state.checks,
     )
     there = {key_of(task) for task in tasks}
+    add_audit(plan, [image for image in state.audit if image.key not in there], request)
     shown = [task.proposal for task in plan.create if task.proposal is not None and not task.control]
     free = [image for image in state.candidates if image.key not in there]
     checks = plan_attention_checks(free, shown, request.catch_share)
-    plan.create = sorted([*plan.create, *checks], key=lambda planned: (planned.rank, planned.image.id))
+    # What has the same rank stays as it was planned.
+    plan.create = sorted([*plan.create, *checks], key=lambda planned: planned.rank)
     return plan
 
 
@@ -219,7 +246,8 @@ def _carry_out(
     report: PushReport,
 ) -> PushReport:
     recreated = {planned.image.id for planned in plan.create} | {image.id for image in plan.gone}
-    sender.restore_media([image for image in state.images if image.id not in recreated])
+    there = (set(state.links) | {link.image_id for link in plan.adopt}) - recreated
+    sender.restore_media([image for image in state.images if image.id in there])
     sender.set_annotators(plan.annotators)
     unreadable: list[Skipped] = []
     created = sender.create(plan.create, unreadable)
@@ -240,6 +268,7 @@ def _done(
         second=sum(planned.annotators > 1 for planned in created),
         again=sum(planned.round > 1 for planned in created),
         catch=sum(planned.check is not None for planned in created),
+        audit=sum(planned.audit for planned in created),
         updated=len(updated),
         predictions=sum(planned.shown is not None for planned in created) + len(updated),
         skipped=[*report.skipped, *unreadable],

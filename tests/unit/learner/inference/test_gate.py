@@ -1,9 +1,12 @@
 """What is compared with tau: agreement of views times presence, and nothing of how sure the class is."""
 
+import math
+
 import numpy as np
 import pytest
 
-from learner.inference.gate import Evidence, gate_score
+from db.errors import InvalidArgument
+from learner.inference.gate import Evidence, Promise, gate_score, parse_promise
 
 
 def said(presence, *, classes=(0.96, 0.04), has_boxes=True, agreement=0.95):
@@ -24,3 +27,23 @@ def test_models_without_the_output_score_as_before():
     assert gate_score("agreement", said(None), known_class=0) == pytest.approx(0.96 * 0.95)
     assert gate_score("agreement", said(None), known_class=1) == pytest.approx(0.04 * 0.95)
     assert gate_score("class", said(None)) == pytest.approx(0.96)
+
+
+@pytest.mark.parametrize("value", [0, 1, -0.1, 1.5, math.nan, math.inf])
+@pytest.mark.parametrize("name", ["precision", "confidence"])
+def test_a_promise_is_neither_never_nor_always(name, value):
+    with pytest.raises(InvalidArgument, match=f"--{name} must be above 0 and below 1"):
+        Promise(**{name: value})
+
+
+def test_what_is_not_asked_for_is_the_usual():
+    assert parse_promise("auto", None, None) == Promise(0.85, 0.8)
+    assert parse_promise(None, None, None) == Promise()
+    asked = parse_promise("auto", 0.95, 0.9)
+    assert (asked.precision, asked.confidence, asked.delta) == (0.95, 0.9, 0.1)
+
+
+@pytest.mark.parametrize("tau", [None, 0.8])
+def test_a_promise_needs_a_certified_threshold(tau):
+    with pytest.raises(InvalidArgument, match="--confidence is what --tau auto"):
+        parse_promise(tau, None, 0.9)
