@@ -31,7 +31,7 @@ class Network(nn.Module):
     classifies: bool = True
     """It answers what; otherwise its class scores say nothing, and are neither trained nor measured."""
     encoder: Any
-    """Has a `name`, a `body`, and `pretrained_body()`: see `learner.network.encoder.Loadable`."""
+    """See `learner.network.weights.Loadable`."""
 
     def forward(self, image_B3HW: Tensor) -> Output:
         """Score a batch of normalised images, float B3HW."""
