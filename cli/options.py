@@ -28,7 +28,13 @@ Nodes = Annotated[
 
 
 Weights = Annotated[
-    str | None, typer.Option("--weights", metavar="imagenet|none|FILE", help="Initial encoder weights.")
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="auto|imagenet|none|FILE",
+        help="Initial weights; auto: ImageNet's where they can be had, else none. FILE: of the encoder (safetensors), "
+        "or a run to go on from, such as run-3.",
+    ),
 ]
 Pairs = Annotated[
     list[str] | None,

@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import StaticPool
 
 from db import schema
 from db.database_url import absolute_url, sqlite_file
@@ -69,6 +70,11 @@ class Registry:
         self._reading = reading_engine(engine)
         self.root = root.resolve()
         self._paths = ProjectPaths(self.root)
+
+    @property
+    def one_connection(self) -> bool:
+        """Say whether it lives in this process's memory, on one connection that two threads cannot use at once."""
+        return isinstance(self._engine.pool, StaticPool)
 
     @contextmanager
     def begin(self, *, rehearsal: bool = False) -> Iterator[Transaction]:

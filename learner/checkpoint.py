@@ -92,6 +92,15 @@ def load_checkpoint(folder: Path, name: str = BEST) -> Checkpoint:
     return Checkpoint(folder, description, load_file(weights))
 
 
+def is_there(folder: Path, name: str = BEST) -> bool:
+    """Say whether a checkpoint's files are there, without reading its weights."""
+    try:
+        description = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        return (folder / Path(description["weights"]).name).is_file()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def delete_checkpoint(folder: Path, name: str) -> None:
     """Remove a checkpoint that is no longer needed."""
     (folder / f"{name}.json").unlink(missing_ok=True)

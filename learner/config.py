@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from learner.errors import ConfigInvalid
+from learner.input_range import parse_statistics
 
 Method = Literal["lanet", "classifier", "unet", "deeplabv3", "rmtl", "agn"]
 Gate = Literal["agreement", "class"]
@@ -51,15 +52,17 @@ class TrainConfig:
     """Share of the known locations that learning and choosing the epoch may use, by class, 0 to 1."""
     encoder: str = "resnet18"
     """Any timm encoder that can return features (`features_only`)."""
-    weights: str = "imagenet"
-    """Encoder weights to start from: imagenet, none, or a safetensors file."""
+    weights: str = "auto"
+    """Weights to start from: auto (imagenet where they can be had, else none), imagenet, none, a safetensors file of
+    the encoder, or a run to go on from (run-3)."""
     size: int = 0
     """Side of the square that images are framed into, in pixels; 0: 256, 384 or 512, the first that shows 19 of 20
     known boxes at least 8 px wide and high."""
     framing: Literal["letterbox", "resize"] = "letterbox"
     """letterbox keeps the aspect ratio and pads, resize distorts (paper)."""
-    normalize: Literal["imagenet", "unit"] = "imagenet"
-    """Input range: ImageNet's mean and deviation, or 0 to 1 (paper)."""
+    normalize: str = "auto"
+    """Input range: auto (mean and deviation that the encoder's weights were made with; ImageNet's without weights),
+    imagenet, unit (0 to 1, paper), or MEAN/STD of red, green and blue (0.5,0.5,0.5/0.5,0.5,0.5)."""
     head: Literal["default", "paper"] = "default"
     """default: a mask at stride 4, top-down over the attended levels; paper: S_n x S_n."""
     head_channels: int = 64
@@ -96,7 +99,7 @@ class TrainConfig:
     lr: float = 1e-3
     """Learning rate."""
     encoder_lr_factor: float = 0.1
-    """Factor on `lr` for an encoder that starts from pretrained weights."""
+    """Factor on `lr` for an encoder that starts from weights."""
     weight_decay: float = 0.01
     """Decoupled weight decay; without effect for Adam."""
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -161,6 +164,10 @@ class TrainConfig:
         for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 yield f"{_typed(name)} is a share from 0 to 1, got {getattr(self, name)}"
+        try:
+            parse_statistics(self.normalize)
+        except ValueError as exc:
+            yield f"normalize={self.normalize}: {exc}"
         for name in ("batch_size", "head_channels", "stage2_epochs", "accumulate"):
             if getattr(self, name) < 1:
                 yield f"{name} must be at least 1, got {getattr(self, name)}"
@@ -277,13 +284,17 @@ def make_config(preset: str = "default", overrides: Mapping[str, Any] | None = N
     return dataclasses.replace(PRESETS[preset], **values)
 
 
+REQUESTED = "requested"
+"""Key beside a run's stored settings: those that were asked for and came to something else, such as weights=auto."""
+
+
 def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
     """Rebuild a configuration from what `TrainConfig.to_dict` returned.
 
     Raises:
         ConfigInvalid: it holds settings that this program does not know.
     """
-    rest = {**BEFORE, **{key: value for key, value in values.items() if key != "preset"}}
+    rest = {**BEFORE, **{key: value for key, value in values.items() if key not in ("preset", REQUESTED)}}
     return make_config(str(values.get("preset", "default")), rest)
 
 

@@ -5,6 +5,7 @@ LearnerError
 ├── DataInvalid               the registered data cannot be trained on or scored
 ├── WeightsUnavailable        pretrained weights that cannot be had, or do not fit
 ├── CheckpointIncompatible    a checkpoint that is missing, damaged or from another configuration
+├── RunInUse                  a run that another process is training
 ├── TrainingDiverged          a loss that is not finite; nothing was stepped on it
 ├── OutOfMemory               a batch that the device's memory does not hold
 └── CompilationFailed         torch.compile does not work on this machine
@@ -29,6 +30,10 @@ class WeightsUnavailable(LearnerError):
 
 class CheckpointIncompatible(LearnerError):
     """A checkpoint that is missing, damaged or from another configuration."""
+
+
+class RunInUse(LearnerError):
+    """A run that another process is training; the message names it, and says what to do."""
 
 
 class TrainingDiverged(LearnerError):

@@ -23,8 +23,8 @@ import psutil
 from filelock import FileLock
 
 from annotator.errors import StudioFailed
-from annotator.label_studio.process import process_runs
 from db.atomic_write import write_text
+from db.process import process_runs
 from db.progress import Progress, SilentProgress
 
 PACKAGE = "label-studio>=1.20"

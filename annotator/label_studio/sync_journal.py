@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from annotator.errors import SyncBusy
-from annotator.label_studio.process import process_runs
 from db.errors import RegistryError
+from db.process import process_runs
 from db.records import ConnectionRecord, TaskLink
 from db.records.sync import AttentionCheck, StepState, SyncKind, SyncRecord, SyncStatus, SyncStep
 from db.registry import Registry, Transaction

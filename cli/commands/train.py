@@ -14,6 +14,8 @@ from learner.config import Preset
 if TYPE_CHECKING:
     from learner.training.train import TrainResult
 
+RUN_KEYS = ("run", "preset", "status", "begun", "auc", "iou", "snapshot")
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
@@ -56,19 +58,28 @@ def train(
 
 def runs(work: Workspace) -> None:
     """List all runs."""
+    from learner.training.lease import run_state
+
     with work.registry.read() as tx:
         records = tx.runs.all()
-    rows = []
+    documents: list[dict[str, object]] = []
+    rows: list[tuple[object, ...]] = []
     for record in records:
         val = record.metrics.get("val") or {}
         auc = val.get("classification", {}).get("auc")
         iou = val.get("localization", {}).get("iou")
         begun, snapshot = f"{record.created_at:%Y-%m-%d %H:%M}", record.snapshot.removeprefix("sha256:")
-        rows.append((record.name, record.preset, str(record.status), begun, auc, iou, snapshot[:12]))
-    titles = ("run", "preset", "status", "begun", "auc", "iou", "snapshot")
-    work.output.document({"runs": [dict(zip(titles, row, strict=True)) for row in rows]}, (titles, rows))
+        values = (record.name, record.preset, str(record.status), begun, auc, iou, snapshot[:12])
+        document = dict(zip(RUN_KEYS, values, strict=True))
+        # A script reads what is stored; people see at once that nobody is training it any more.
+        documents.append(document | {"state": run_state(record)})
+        rows.append(tuple((document | {"status": run_state(record)}).values()))
+    work.output.document({"runs": documents}, (RUN_KEYS, rows))
 
 
 def _training_rows(result: "TrainResult") -> list[tuple[str, object]]:
-    rows = [(key, getattr(result, key)) for key in ("run", "epochs", "seconds", "images_per_second", "checkpoint")]
+    rows = [
+        (key, getattr(result, key))
+        for key in ("run", "weights", "epochs", "seconds", "images_per_second", "checkpoint")
+    ]
     return [*rows, ("best epoch", result.best.epoch), *metric_rows(result.val, "validation ")]

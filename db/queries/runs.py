@@ -56,12 +56,32 @@ class RunQueries:
         run.status = status
         run.metrics = dict(metrics)
         run.finished_at = now()
+        run.host = run.pid = run.heartbeat_at = None
 
     def reopen(self, run_id: int) -> RunRecord:
         """Note that a training that failed goes on."""
         run = self._row(run_id)
         run.status, run.finished_at, run.metrics = RunStatus.RUNNING, None, {}
         return self._record(run)
+
+    def take(self, run_id: int, *, host: str, pid: int) -> None:
+        """Store which process trains a run, whoever did before."""
+        run = self._row(run_id)
+        run.host, run.pid, run.heartbeat_at = host, pid, now()
+
+    def beat(self, run_id: int, *, host: str, pid: int) -> bool:
+        """Note that the process that trains a run lives; returns False where the run is another's by now."""
+        run = self._row(run_id)
+        if (run.host, run.pid) != (host, pid):
+            return False
+        run.heartbeat_at = now()
+        return True
+
+    def release(self, run_id: int, *, host: str, pid: int) -> None:
+        """Note that a process no longer trains a run; another's is left alone."""
+        run = self._row(run_id)
+        if (run.host, run.pid) == (host, pid):
+            run.host = run.pid = run.heartbeat_at = None
 
     def add_metrics(self, run_id: int, metrics: Mapping[str, Any]) -> None:
         """Add metrics to those already stored for a training."""
@@ -114,4 +134,7 @@ class RunQueries:
             metrics=run.metrics,
             created_at=run.created_at,
             finished_at=run.finished_at,
+            host=run.host,
+            pid=run.pid,
+            heartbeat_at=run.heartbeat_at,
         )

@@ -28,6 +28,12 @@ class RunRecord:
     metrics: dict[str, Any]
     created_at: datetime
     finished_at: datetime | None
+    host: str | None = None
+    """Machine of the process that trains it; None where none does, or it left word that it stopped."""
+    pid: int | None = None
+    """That process's number there."""
+    heartbeat_at: datetime | None = None
+    """When that process last said that it lives."""
 
     @property
     def name(self) -> str:

@@ -72,9 +72,10 @@ def load_model(record: RunRecord, folder: Path, processes: Processes) -> Trained
         raise CheckpointIncompatible(f"{folder}: the weights do not match the configuration stored with them") from exc
     chosen = processes.device(config.device if config.device == "cpu" else "auto")
     placed = network.to(chosen).to(memory_format=torch.channels_last)
-    images = checkpoint.description.get("images", {})
-    seen = frozenset(key for ids in images.values() for key in ids)
-    learned_from = frozenset(images.get("train", ()))
+    # What the weights that it started from have seen, it has seen.
+    parts = [checkpoint.description.get(key, {}) for key in ("images", "seen_before")]
+    seen = frozenset(number for part in parts for ids in part.values() for number in ids)
+    learned_from = frozenset(number for part in parts for number in part.get("train", ()))
     chose = chosen_by(checkpoint.description)
     return TrainedModel(record, placed.eval(), config, classes, chosen, seen, learned_from, chose)
 

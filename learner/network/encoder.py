@@ -3,14 +3,13 @@
 Publishes `channels` and `strides` of its levels, finest first; heads need only those numbers.
 """
 
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import timm
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from learner.errors import ConfigInvalid, WeightsUnavailable
+from learner.errors import ConfigInvalid
+from learner.input_range import Statistics
 
 WANTED_STRIDES = (4, 8, 16, 32)
 
@@ -33,6 +32,12 @@ def create_timm(name: str, *, size: int, pretrained: bool = False, **options: An
         near = ", ".join(timm.list_models(f"*{name[:6]}*")[:4])
         hint = f"; timm has for example {near}" if near else ""
         raise ConfigInvalid(f"encoder={name} cannot be used as a feature encoder ({exc}){hint}") from exc
+
+
+def timm_statistics(body: Any) -> Statistics:
+    """Return mean and deviation that the pretrained weights of a model of timm were made with."""
+    known = body.pretrained_cfg
+    return tuple(known["mean"]), tuple(known["std"])
 
 
 class Encoder(nn.Module):
@@ -75,6 +80,10 @@ class Encoder(nn.Module):
         )
         return body
 
+    def pretrained_statistics(self) -> Statistics:
+        """Return mean and deviation that its ImageNet weights were made with."""
+        return timm_statistics(self.body)
+
     def forward(self, image_B3HW: Tensor) -> list[Tensor]:
         """Return the feature maps BCHW, finest first."""
         features: list[Tensor] = self.body(image_B3HW)
@@ -109,50 +118,3 @@ class OneScalePyramid(nn.Module):
     def forward(self, map_BCHW: Tensor) -> list[Tensor]:
         """Return four maps, finest first."""
         return [self.twice(map_BCHW), self.once(map_BCHW), map_BCHW, self.halved(map_BCHW)]
-
-
-class Loadable(Protocol):
-    """An encoder that weights can be loaded into."""
-
-    name: str
-    body: Any
-
-    def pretrained_body(self) -> nn.Module:
-        """Return the same encoder with its ImageNet weights."""
-
-
-def load_encoder_weights(encoder: Loadable, weights: str) -> None:
-    """Load encoder weights: `none`, `imagenet` (through timm, from its hub), or a safetensors file.
-
-    Raises:
-        WeightsUnavailable: they cannot be had or do not fit; the message says which option to use.
-    """
-    if weights == "none":
-        return
-    if weights == "imagenet":
-        _load_imagenet(encoder)
-        return
-    path = Path(weights)
-    try:
-        state = load_file(path)
-    except Exception as exc:  # the reader has no error class of its own
-        raise WeightsUnavailable(f"--weights {weights}: cannot be read as a safetensors file ({exc})") from exc
-    body = encoder.body.state_dict()
-    fitting = {key: value for key, value in state.items() if key in body and body[key].shape == value.shape}
-    if len(fitting) < len(body) / 2:
-        raise WeightsUnavailable(
-            f"--weights {weights}: only {len(fitting)} of the {len(body)} tensors of {encoder.name} are in the file"
-        )
-    encoder.body.load_state_dict(fitting, strict=False)
-
-
-def _load_imagenet(encoder: Loadable) -> None:
-    try:
-        pretrained = encoder.pretrained_body()
-    except Exception as exc:  # the hub's client raises whatever its transport raises
-        raise WeightsUnavailable(
-            f"the ImageNet weights of {encoder.name} cannot be fetched from the model hub ({type(exc).__name__}). "
-            "Without access to the hub, train from scratch with --weights none, or from a file with "
-            "--weights FILE.safetensors"
-        ) from exc
-    encoder.body.load_state_dict(pretrained.state_dict())

@@ -8,14 +8,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from learner.config import TrainConfig
-from learner.network.model import input_statistics
+from learner.input_range import parse_statistics
 
 
 class Normalizer:
     """Brings images in 0 to 1 to the range that the network was trained with."""
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
-        mean, std = input_statistics(config)
+        mean, std = parse_statistics(config.normalize)
         self._mean = torch.tensor(mean, device=device)[None, :, None, None]
         self._std = torch.tensor(std, device=device)[None, :, None, None]
 

@@ -35,7 +35,7 @@ class Network(nn.Module):
     judges_presence: bool = False
     """It says by an output of its own whether there is anything to find."""
     encoder: Any
-    """Has a `name`, a `body`, and `pretrained_body()`: see `learner.network.encoder.Loadable`."""
+    """See `learner.network.weights.Loadable`."""
 
     def forward(self, image_B3HW: Tensor) -> Output:
         """Score a batch of normalised images, float B3HW."""

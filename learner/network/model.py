@@ -9,9 +9,6 @@ from learner.network.interface import Network, Output
 from learner.network.lanet import PaperHead, TopDownHead
 from learner.network.presence import PresenceHead
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
 
 class JointNetwork(Network):
     """Classification and localization in one network (paper, Fig. 1)."""
@@ -54,10 +51,3 @@ def build_joint_network(config: TrainConfig, num_classes: int) -> JointNetwork:
     last = encoder.channels[-1]
     presence = PresenceHead(last) if config.presence else None
     return JointNetwork(encoder, lanet, AttentionClassifier(last, num_classes, mam=config.mam), presence)
-
-
-def input_statistics(config: TrainConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and deviation that inputs in 0 to 1 are normalised with."""
-    if config.normalize == "unit":
-        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    return IMAGENET_MEAN, IMAGENET_STD

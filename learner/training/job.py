@@ -16,7 +16,9 @@ from learner.data.dataset import FramedData
 from learner.data.selection import TrainingData
 from learner.distributed import Processes
 from learner.errors import CheckpointIncompatible
+from learner.training.lease import Lease
 from learner.training.stages import StageConfig
+from learner.training.start import Images
 from learner.training.state import Learner, learner_tensors, restore_learner
 from learner.training.tracking import Tracker
 
@@ -54,6 +56,9 @@ class Job:
     progress: Progress
     processes: Processes
     tracker: Tracker
+    lease: Lease
+    seen_before: Images = field(default_factory=dict)
+    """Images that the weights it started from have seen."""
     seconds: float = 0.0
     images_seen: int = 0
     start_stage: int = 1
@@ -101,6 +106,7 @@ def save_best(
         # Whoever certifies the run leaves these out.
         "validation_cut": bool(job.data.choosing),
         "choosing": list(job.data.choosing),
+        "seen_before": job.seen_before,
         "epoch": best.epoch,
         "metrics": metrics or {"val": asdict(best)},
     }
@@ -117,6 +123,7 @@ def save_last(job: Job, stage: StageConfig, epoch: int) -> None:
         "finished_stage": epoch == stage.epochs,
         "images": job.data.image_ids,
         "choosing": list(job.data.choosing),
+        "seen_before": job.seen_before,
         "seconds": job.seconds,
         "images_seen": job.images_seen,
         "best": asdict(job.best) if job.best else {},
@@ -130,6 +137,7 @@ def restore(job: Job) -> None:
     last = load_checkpoint(job.folder, LAST)
     restore_learner(job.learner, last.tensors)
     state = last.description
+    job.seen_before = state.get("seen_before", {})
     job.seconds, job.images_seen = state["seconds"], state["images_seen"]
     job.best, job.history = BestEpoch(**state["best"]) if state["best"] else None, state["history"]
     job.start_stage = state["stage"] + (1 if state["finished_stage"] else 0)

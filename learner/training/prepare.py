@@ -20,9 +20,10 @@ from learner.data.small_lesions import CHOICES_PX, choose_size, describe_small
 from learner.distributed import Processes
 from learner.errors import CheckpointIncompatible, DataInvalid
 from learner.network.build import build_model
-from learner.network.encoder import load_encoder_weights
 from learner.training.job import RUNS_FOLDER, Job, has_epochs, restore
+from learner.training.lease import Lease, take_run
 from learner.training.losses import balanced_weights
+from learner.training.start import Start, load_start, stored_settings
 from learner.training.state import make_learner
 from learner.training.tracking import open_tracker
 
@@ -59,20 +60,28 @@ def describe_plan(plan: Plan) -> PlannedTraining:
 
 
 def plan_training(
-    registry: Registry, config: TrainConfig, *, resume: bool, progress: Progress, dry_run: bool = False
+    registry: Registry, config: TrainConfig, *, resume: bool | str, progress: Progress, dry_run: bool = False
 ) -> Plan:
     """Choose the images, and with `resume` the run that goes on; one process does this for all.
 
     A dry run chooses the same, and forgets the snapshot and the validation split that were made for it.
 
+    Args:
+        registry: where the data and the runs are.
+        config: what to do, for a new run.
+        resume: go on with the newest interrupted run, or with the one of this name; it is this process's from then on.
+        progress: told what was left out.
+        dry_run: change nothing.
+
     Raises:
         NotFound: there is no interrupted run to resume; DataInvalid: there is nothing to train on.
+        RunInUse: another process is training the run that would be resumed.
         CheckpointIncompatible: labels have changed since the run was interrupted.
     """
     run: RunRecord | None = None
     with registry.begin(rehearsal=dry_run) as tx:
         if resume:
-            run = _interrupted(tx, registry)
+            run = take_run(tx, _interrupted(tx, registry, None if resume is True else resume))
             config = config_from_dict(run.config)
         data = _choose_data(tx, registry, config, run, progress)
     config = _with_size(config, data.train, progress)
@@ -98,13 +107,13 @@ def _with_size(config: TrainConfig, images: Sequence[ImageRecord], progress: Pro
     return config
 
 
-def _interrupted(tx: Transaction, registry: Registry) -> RunRecord:
-    """Return the newest run that can go on: one that was cut, or one that failed after its first epoch.
+def _interrupted(tx: Transaction, registry: Registry, name: str | None) -> RunRecord:
+    """Return the newest run that can go on, or the named one: one that was cut, or failed after its first epoch.
 
     Raises:
         NotFound: there is none.
     """
-    for run in reversed(tx.runs.all()):
+    for run in reversed(tx.runs.all() if name is None else [tx.runs.get(name)]):
         if run.status is RunStatus.FAILED and has_epochs(registry, run):
             return tx.runs.reopen(run.id)
         if run.status is RunStatus.RUNNING:
@@ -112,14 +121,16 @@ def _interrupted(tx: Transaction, registry: Registry) -> RunRecord:
     return tx.runs.latest(RunStatus.RUNNING)
 
 
-def _start_run(registry: Registry, config: TrainConfig, data: TrainingData) -> RunRecord:
+def _start_run(registry: Registry, plan: Plan, settled: TrainConfig) -> RunRecord:
+    data = plan.data
     with registry.begin() as tx:
-        return tx.runs.start(
-            preset=config.preset,
-            config=config.to_dict(),
+        run = tx.runs.start(
+            preset=settled.preset,
+            config=stored_settings(plan.config, settled),
             snapshot=data.snapshot.hash,
             image_ids=[image.id for image in (*data.train, *data.val)],
         )
+        return take_run(tx, run)
 
 
 def mark_failed(registry: Registry, run: RunRecord, error: Exception) -> None:
@@ -157,29 +168,31 @@ def _choose_data(
     return data
 
 
-def prepare_training(registry: Registry, plan: Plan, processes: Processes, progress: Progress) -> Job:
-    """Build the network, decode the images and record the run.
+def prepare_training(registry: Registry, plan: Plan, processes: Processes, progress: Progress, lease: Lease) -> Job:
+    """Build the network, load what it starts from, decode the images and record the run, which `lease` then holds.
 
     Raises:
-        DataInvalid: no image can be read; WeightsUnavailable: the encoder's weights cannot be had.
+        DataInvalid: no image can be read; WeightsUnavailable: the weights cannot be had, or do not fit.
         CheckpointIncompatible: the run cannot be resumed.
     """
-    config, data = plan.config, plan.data
-    device = processes.device(config.device)
-    torch.manual_seed(config.seed)
-    model = build_model(config, len(data.classes))
+    data = plan.data
+    device = processes.device(plan.config.device)
+    torch.manual_seed(plan.config.seed)
+    model = build_model(plan.config, len(data.classes))
+    start = Start(plan.config)
     if not plan.goes_on:
-        if config.weights == "imagenet":
-            progress.say(f"loading the ImageNet weights of {config.encoder} (fetched once from the model hub)")
         # One process fetches them; when the gradients are joined, the others get its weights.
-        processes.first(lambda: load_encoder_weights(model.encoder, config.weights))
+        start = processes.first(lambda: load_start(model, plan.config, data.classes, registry, progress))
+    config = start.config
     train = _load(registry, data.train, data.classes, config, progress, "decoding train")
     val = _load(registry, data.val, data.classes, config, progress, "decoding validation")
     train.presence_N = presence_with_classes(train.presence_N, train.class_N)
     for framed in (train, val):
         framed.move_to(device)
     learner = make_learner(model, config, device, processes)
-    run = plan.run or processes.first(lambda: _start_run(registry, config, data))
+    run = plan.run or processes.first(lambda: _start_run(registry, plan, config))
+    if processes.is_first:
+        lease.hold(run)
     folder = registry.root / RUNS_FOLDER / run.name
     try:
         tracker = open_tracker(config if processes.is_first else None, folder, run.name)
@@ -199,6 +212,8 @@ def prepare_training(registry: Registry, plan: Plan, processes: Processes, progr
         progress=progress,
         processes=processes,
         tracker=tracker,
+        lease=lease,
+        seen_before=start.seen_before,
     )
     if config.class_weights == "balanced":
         job.learner.class_weight_K = balanced_weights(job.train.class_N, len(data.classes)).to(device)

@@ -24,12 +24,14 @@ from learner.distributed import Processes
 from learner.errors import (
     CompilationFailed,
     OutOfMemory,
+    RunInUse,
     TrainingDiverged,
 )
 from learner.evaluation.aggregate import Summary, summarize_results
 from learner.evaluation.per_image import score_rows
 from learner.training.epoch_choice import is_better, selection_score
 from learner.training.job import BestEpoch, Job, save_best, save_last
+from learner.training.lease import Lease
 from learner.training.loop import epoch_batches, epoch_generator, train_epoch, validate
 from learner.training.prepare import (
     Plan,
@@ -57,13 +59,15 @@ class TrainResult:
     checkpoint: Path
     plan: PlannedTraining
     """What it saw."""
+    weights: str
+    """What the weights started from: imagenet, none, a file or a run."""
 
 
 def train_model(
     registry: Registry,
     config: TrainConfig,
     *,
-    resume: bool = False,
+    resume: bool | str = False,
     processes: Processes | None = None,
     progress: Progress | None = None,
 ) -> TrainResult:
@@ -72,27 +76,39 @@ def train_model(
     Args:
         registry: where the data is and the run goes.
         config: what to do; with `resume`, the interrupted run's own configuration counts instead.
-        resume: go on with the newest interrupted run.
+        resume: go on with the newest interrupted run, or with the one of this name.
         processes: those that share the work; a batch is split over them, and means the same however many they are.
         progress: where to show loss, speed and time left.
 
     Raises:
-        DataInvalid: there is nothing to train on; WeightsUnavailable: the encoder's weights cannot be had;
+        DataInvalid: there is nothing to train on; WeightsUnavailable: the weights cannot be had, or do not fit;
+        RunInUse: another process is training the run that would be resumed;
         TrainingDiverged: the loss stopped being finite; OutOfMemory: the batch is too large;
         CheckpointIncompatible: the run cannot be resumed; CompilationFailed: the network cannot be compiled.
     """
     processes, progress = processes or Processes(), progress or SilentProgress()
     plan = processes.first(lambda: plan_training(registry, config, resume=resume, progress=progress))
-    job = prepare_training(registry, plan, processes, progress)
+    with Lease(registry) as lease:
+        if plan.run is not None and processes.is_first:
+            lease.hold(plan.run)
+        job = prepare_training(registry, plan, processes, progress, lease)
+        return _train(job, plan)
+
+
+def _train(job: Job, plan: Plan) -> TrainResult:
+    processes = job.processes
     try:
         _fit(job)
         return _finish(job, plan)
+    except RunInUse:
+        # Whoever has the run now says what becomes of it.
+        raise
     except Exception as exc:
         if isinstance(exc, TrainingDiverged) and not processes.is_first:
             # It did so in all of them; the first one says it.
             raise SystemExit(0) from exc
         error = _translated(exc, plan.config)
-        mark_failed(registry, job.run, error)
+        mark_failed(job.registry, job.run, error)
         if error is exc:
             raise
         raise error from exc
@@ -163,6 +179,7 @@ def _end_epoch(
         job.best = BestEpoch(epoch, score, **measured)
     if not job.processes.is_first:
         return
+    job.lease.check()
     # Where every epoch replaces the one before it, only the last one is worth writing.
     if is_best and (score is not None or epoch == stage.epochs):
         save_best(job, job.learner.kept.state_dict())
@@ -186,6 +203,7 @@ def _finish(job: Job, plan: Plan) -> TrainResult:
         images_per_second=round(job.images_seen / job.seconds, 2) if job.seconds else 0.0,
         checkpoint=job.folder,
         plan=describe_plan(plan),
+        weights=job.config.weights,
     )
     metrics = _stored_metrics(result)
     if job.processes.is_first:

@@ -1,35 +1,40 @@
 """Trains unless that was done before: with the same settings, on the same data."""
 
-from dataclasses import replace
 
 from db.progress import Progress
 from db.records import RunRecord, RunStatus
 from db.registry import Registry
-from learner.config import TrainConfig, config_from_dict
+from learner.checkpoint import is_there
+from learner.config import TrainConfig
 from learner.training.job import has_epochs
+from learner.training.lease import refuse_living
+from learner.training.start import is_same_training
 from learner.training.train import train_model
 
 
 def train_once(registry: Registry, config: TrainConfig, progress: Progress) -> tuple[RunRecord, bool]:
     """Return a finished training with these settings on what is known now.
 
-    One that was finished before is returned, one that was cut goes on, and only otherwise a new one is made.
+    One that was finished before is returned, one that was cut goes on, and only otherwise a new one is made: also
+    where the checkpoint of the finished one is gone.
 
     Returns:
         The run, and whether there was anything left to train.
 
     Raises:
-        LearnerError: the training failed.
+        RunInUse: another process is training it right now; LearnerError: the training failed.
     """
     snapshot = current_snapshot(registry)
     finished = find_run(registry, config, snapshot, RunStatus.FINISHED)
     if finished is not None:
         return finished, False
+    for run in _same_runs(registry, config, snapshot, RunStatus.FINISHED)[:1]:
+        progress.say(f"{run.name} was trained with these settings, but its checkpoint is gone; training again")
     cut = find_run(registry, config, snapshot, RunStatus.RUNNING)
-    with registry.read() as tx:
-        newest = next((run for run in reversed(tx.runs.all()) if run.status is RunStatus.RUNNING), None)
-    # Only the newest cut training can go on, and only where an epoch of it was done.
-    resume = cut is not None and newest is not None and newest.id == cut.id and has_epochs(registry, cut)
+    if cut is not None:
+        refuse_living(cut)
+    # A training can go on only where an epoch of it was done.
+    resume = cut.name if cut is not None and has_epochs(registry, cut) else False
     name = train_model(registry, config, resume=resume, progress=progress).run
     with registry.read() as tx:
         return tx.runs.get(name), True
@@ -42,12 +47,15 @@ def current_snapshot(registry: Registry, *, dry_run: bool = False) -> str:
 
 
 def find_run(registry: Registry, config: TrainConfig, snapshot: str, status: RunStatus) -> RunRecord | None:
-    """Find the newest training of a status with the same settings on the same data."""
+    """Find the newest training of a status with the same settings on the same data; a finished one with its model."""
+    for run in _same_runs(registry, config, snapshot, status):
+        if status is not RunStatus.FINISHED or (run.checkpoint is not None and is_there(run.checkpoint)):
+            return run
+    return None
+
+
+def _same_runs(registry: Registry, config: TrainConfig, snapshot: str, status: RunStatus) -> list[RunRecord]:
+    """List the trainings of a status with the same settings on the same data, newest first."""
     with registry.read() as tx:
         runs = [run for run in tx.runs.all() if run.status is status and run.snapshot == snapshot]
-    return next((run for run in reversed(runs) if _is_of(config_from_dict(run.config), config)), None)
-
-
-def _is_of(done: TrainConfig, asked: TrainConfig) -> bool:
-    """Say whether a training was what is asked for; what was left to be chosen, the same data choose again."""
-    return done == replace(asked, size=asked.size or done.size)
+    return [run for run in reversed(runs) if is_same_training(run.config, config)]

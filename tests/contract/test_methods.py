@@ -7,7 +7,8 @@ from learner.config import make_config
 from learner.data.dataset import FramedData
 from learner.errors import ConfigInvalid
 from learner.network.build import METHODS, build_model
-from learner.network.encoder import Encoder, load_encoder_weights
+from learner.network.encoder import Encoder
+from learner.network.weights import load_encoder_weights
 from learner.training.loop import epoch_batches, epoch_generator
 from learner.training.stages import make_stages
 from learner.training.state import make_learner

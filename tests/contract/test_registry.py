@@ -1,6 +1,7 @@
 """What every database must do alike: SQLite in memory and on disk, and a real PostgreSQL."""
 
 import threading
+from datetime import UTC
 
 import pytest
 
@@ -171,6 +172,29 @@ def test_runs_are_found_by_name_and_the_newest_finished_one_by_default(registry)
         for name in ("run-99", "nonsense", "run-1; DROP"):
             with pytest.raises(NotFound):
                 tx.runs.get(name)
+
+
+def test_a_run_is_one_processs_until_it_ends_or_another_takes_it(registry):
+    with registry.begin() as tx:
+        run = tx.runs.start(preset="default", config={}, snapshot="s")
+        assert (run.host, run.pid, run.heartbeat_at) == (None, None, None)
+        tx.runs.take(run.id, host="a", pid=1)
+    with registry.begin() as tx:
+        taken = tx.runs.get(run.name)
+        assert (taken.host, taken.pid, taken.heartbeat_at.tzinfo) == ("a", 1, UTC)
+        assert tx.runs.beat(run.id, host="a", pid=1)
+        assert tx.runs.get(run.name).heartbeat_at > taken.heartbeat_at
+        tx.runs.take(run.id, host="b", pid=1)
+        assert not tx.runs.beat(run.id, host="a", pid=1)
+        tx.runs.release(run.id, host="a", pid=1)
+        assert tx.runs.get(run.name).host == "b", "another's is left alone"
+        tx.runs.release(run.id, host="b", pid=1)
+        assert tx.runs.get(run.name).heartbeat_at is None
+        tx.runs.take(run.id, host="b", pid=1)
+        tx.runs.finish(run.id, RunStatus.FINISHED, {})
+    with registry.read() as tx:
+        ended = tx.runs.get(run.name)
+    assert (ended.host, ended.pid, ended.heartbeat_at) == (None, None, None)
 
 
 def test_links_remember_tasks(registry):

@@ -24,6 +24,7 @@ def test_the_story(partly, phantoms, tmp_path):
     assert partly("split", "--test", 0.2, "--json", *project)["splits"]["test"] > 5
     trained = partly("train", *TINY, "--json", *project)
     assert {"run", "epochs", "best", "seconds", "images_per_second", "checkpoint"} <= set(trained)
+    assert trained["weights"] == "none"
     report = partly("evaluate", "--json", *project)
     assert set(report["classification"]) == {"accuracy", "precision", "recall", "f1", "auc"}
     report = partly("evaluate", "--data", phantoms, "--json", *project)
@@ -33,7 +34,9 @@ def test_the_story(partly, phantoms, tmp_path):
     for item in proposed["items"]:
         assert {"image", "path", "class", "class_probability", "score", "boxes"} <= set(item)
     assert partly("status", "--json", *project)["proposals"]["pending"] == proposed["proposed"]
-    assert partly("runs", "--json", *project)["runs"][0]["run"] == "run-1"
+    (run,) = partly("runs", "--json", *project)["runs"]
+    assert set(run) == {"run", "preset", "status", "begun", "auc", "iou", "snapshot", "state"}
+    assert (run["run"], run["status"], run["state"]) == ("run-1", "finished", "finished")
     assert "calibration" not in proposed
     certified = partly("propose", "--tau", "auto", "--precision", 0.9, "--json", *project)
     assert (certified["tau"], certified["considered"], certified["proposed"]) == (None, 0, 0)

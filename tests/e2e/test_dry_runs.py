@@ -155,7 +155,7 @@ CASES = {
     "train": (
         "filled",
         ["train", *TINY],
-        ("run", "epochs", "best", "val", "seconds", "images_per_second", "checkpoint"),
+        ("run", "epochs", "best", "val", "seconds", "images_per_second", "checkpoint", "weights"),
     ),
     "propose": ("trained", ["propose", "--tau", "0", "--picture", "p.png"], ()),
     "bench": (

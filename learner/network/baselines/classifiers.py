@@ -5,12 +5,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from learner.config import TrainConfig
-from learner.network.encoder import create_timm
+from learner.input_range import Statistics
+from learner.network.encoder import create_timm, timm_statistics
 from learner.network.interface import Network, Output, no_mask
 
 
 class PooledEncoder(nn.Module):
-    """A timm model up to its pooled features, as `encoder.load_encoder_weights` knows encoders."""
+    """A timm model up to its pooled features, as `weights.load_encoder_weights` knows encoders."""
 
     def __init__(self, name: str, *, size: int) -> None:
         super().__init__()
@@ -21,6 +22,10 @@ class PooledEncoder(nn.Module):
         """Return the same model with its ImageNet weights."""
         body: nn.Module = create_timm(self.name, size=self.size, num_classes=0, pretrained=True)
         return body
+
+    def pretrained_statistics(self) -> Statistics:
+        """Return mean and deviation that its ImageNet weights were made with."""
+        return timm_statistics(self.body)
 
     def forward(self, image_B3HW: Tensor) -> Tensor:
         """Return pooled features BC."""

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from learner.config import TrainConfig
 from learner.errors import ConfigInvalid
+from learner.input_range import IMAGENET, Statistics
+from learner.network.hub import offline
 from learner.network.interface import Network, Output
 
 
 class SmpEncoder(nn.Module):
-    """The encoder of a model of that library, as `encoder.load_encoder_weights` knows encoders."""
+    """The encoder of a model of that library, as `weights.load_encoder_weights` knows encoders."""
 
     def __init__(self, name: str, body: Any) -> None:
         super().__init__()
@@ -26,8 +28,22 @@ class SmpEncoder(nn.Module):
         """Return the same encoder with its ImageNet weights."""
         import segmentation_models_pytorch as smp
 
-        found: nn.Module = smp.encoders.get_encoder(self.name, weights="imagenet")
+        # Of encoders of timm it is only asked whether.
+        weights = True if self.name.startswith("tu-") else "imagenet"
+        found: nn.Module = smp.encoders.get_encoder(self.name, weights=weights)
         return found
+
+    def pretrained_statistics(self) -> Statistics:
+        """Return mean and deviation that its ImageNet weights were made with; they lie beside those in the hub."""
+        import segmentation_models_pytorch as smp
+
+        try:
+            with offline():
+                known = smp.encoders.get_preprocessing_params(self.name, "imagenet")
+        except Exception:
+            # Nothing was fetched, or the library knows none: nearly all of its encoders have ImageNet's.
+            return IMAGENET
+        return tuple(known["mean"]), tuple(known["std"])
 
 
 class Segmenter(Network):

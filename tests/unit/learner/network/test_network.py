@@ -2,11 +2,11 @@ import pytest
 import torch
 
 from learner.config import make_config
-from learner.errors import ConfigInvalid, WeightsUnavailable
+from learner.errors import ConfigInvalid
 from learner.network.attention import CBAM, ChannelAttention, SpatialAttention
 from learner.network.build import build_model
 from learner.network.classifier import attend_to_mask
-from learner.network.encoder import Encoder, load_encoder_weights
+from learner.network.encoder import Encoder
 
 
 def test_eq_4_by_hand():
@@ -78,29 +78,3 @@ def test_levels_are_at_strides_4_to_32():
 def test_an_unknown_encoder_is_refused():
     with pytest.raises(ConfigInvalid, match="resnet9000"):
         Encoder("resnet9000")
-
-
-def test_weights_come_from_a_file(tmp_path):
-    from safetensors.torch import save_file
-
-    encoder = Encoder("resnet10t")
-    state = {key: torch.full_like(value, 0.25) for key, value in encoder.body.state_dict().items()}
-    save_file(state, tmp_path / "w.safetensors")
-    load_encoder_weights(encoder, str(tmp_path / "w.safetensors"))
-    assert next(encoder.body.parameters()).mean().item() == 0.25
-    save_file({"other": torch.zeros(1)}, tmp_path / "other.safetensors")
-    for name, why in (("other", "only 0 of"), ("missing", "cannot be read")):
-        with pytest.raises(WeightsUnavailable, match=why):
-            load_encoder_weights(encoder, str(tmp_path / f"{name}.safetensors"))
-
-
-def test_without_a_way_to_the_hub_the_message_says_which_option_to_use(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-
-    def no_network(*args, **kwargs):
-        raise ConnectionError("no network")
-
-    monkeypatch.setattr("timm.models._builder.load_pretrained", no_network)
-    with pytest.raises(WeightsUnavailable, match="--weights none"):
-        load_encoder_weights(Encoder("resnet10t"), "imagenet")

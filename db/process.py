@@ -26,3 +26,11 @@ def process_runs(pid: int, *, since: datetime | None = None) -> bool:
         # Somebody else's: it is there, and more cannot be known.
         return True
     return since is None or begun <= since + CLOCK
+
+
+def process_stopped(pid: int) -> bool:
+    """Say whether a process is only suspended (as with Ctrl+Z), so that it says nothing and may go on at any time."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except (psutil.NoSuchProcess, psutil.AccessDenied, ValueError):
+        return False
