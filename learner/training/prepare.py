@@ -139,7 +139,9 @@ def mark_failed(registry: Registry, run: RunRecord, error: Exception) -> None:
     A run that is interrupted from outside (Ctrl+C, a lost machine) stays as it is: it can be resumed.
     """
     with registry.begin() as tx:
-        if tx.runs.get(run.id).status is RunStatus.RUNNING:
+        now = tx.runs.get(run.id)
+        # Another process may have taken it over in the meantime.
+        if now.status is RunStatus.RUNNING and (now.host, now.pid) == (run.host, run.pid):
             tx.runs.finish(run.id, RunStatus.FAILED, {"error": str(error) or type(error).__name__})
 
 

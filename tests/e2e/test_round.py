@@ -1,5 +1,6 @@
 """partly round against a real Label Studio: pull, train, propose, push, in one command that can be repeated."""
 
+import shutil
 import time
 from contextlib import closing
 
@@ -61,3 +62,9 @@ def test_rounds_until_nothing_is_new(connected, client, tmp_path, monkeypatch):
     second = connected()
     assert second["pulled"]["created"] == 1
     assert (second["run"], second["trained"]) == ("run-2", True)
+
+    # Somebody tidied up: a run without its model is not done.
+    shutil.rmtree(tmp_path / "runs" / "run-2")
+    assert connected("--dry-run")["trained"]
+    third = connected()
+    assert (third["run"], third["trained"]) == ("run-3", True)
