@@ -122,13 +122,12 @@ def weighted_ap(rows: Sequence[ImageResult]) -> Statistic:
 
 
 def _right_boxes(row: ImageResult) -> list[bool]:
-    """Say of each box whether it overlaps a known one that no earlier box has taken."""
-    left = list(row.truth_boxes)
-    right = []
-    for box in row.boxes or ():
-        best = max(left, key=lambda known: boxes_iou([box], [known]), default=None)
-        hit = best is not None and boxes_iou([box], [best]) >= AP_IOU
-        if hit and best is not None:
+    """Say of each box whether it overlaps a known one that no box with a higher score has taken."""
+    boxes, left = list(row.boxes or ()), list(row.truth_boxes)
+    right = [False] * len(boxes)
+    for n in sorted(range(len(boxes)), key=lambda n: -row.ranks[n]):
+        best = max(left, key=lambda known: boxes_iou([boxes[n]], [known]), default=None)
+        if best is not None and boxes_iou([boxes[n]], [best]) >= AP_IOU:
+            right[n] = True
             left.remove(best)
-        right.append(hit)
     return right

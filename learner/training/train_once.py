@@ -1,6 +1,5 @@
 """Trains unless that was done before: with the same settings, on the same data."""
 
-
 from db.progress import Progress
 from db.records import RunRecord, RunStatus
 from db.registry import Registry

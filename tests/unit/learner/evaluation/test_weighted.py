@@ -53,7 +53,12 @@ def test_ap(given_images):
     import dataclasses
 
     rows = [
-        dataclasses.replace(row, truth_boxes=tuple(truth), boxes=tuple(predicted))
+        dataclasses.replace(
+            row,
+            truth_boxes=tuple(truth),
+            boxes=tuple(predicted),
+            box_scores=tuple(row.score + (7 * k % 5) / 1000 for k in range(len(predicted))),
+        )
         for row, (truth, predicted, *_) in zip(rows, given_images, strict=True)
     ]
     weights = np.array([weight for *_, weight in given_images], dtype=float)
