@@ -22,13 +22,11 @@ from db.database_url import absolute_url, sqlite_file
 from db.engine import make_engine, reading_engine
 from db.errors import Conflict, RegistryError, RegistryMissing, SchemaOutOfDate
 from db.imaging.paths import ProjectPaths
-from db.queries.attention_checks import AttentionCheckQueries
 from db.queries.certificates import CertificateQueries
-from db.queries.connections import ConnectionQueries
+from db.queries.class_labels import ClassLabelQueries
 from db.queries.duplicates import DuplicateQueries
 from db.queries.history import HistoryQueries, OperationQueries
 from db.queries.images import ImageQueries
-from db.queries.journal import JournalQueries
 from db.queries.labels import LabelQueries
 from db.queries.proposals import ProposalQueries
 from db.queries.retractions import RetractionQueries
@@ -36,6 +34,9 @@ from db.queries.reviews import ReviewQueries
 from db.queries.runs import RunQueries
 from db.queries.snapshots import SnapshotQueries
 from db.queries.status import StatusQueries
+from db.queries.sync.attention_checks import AttentionCheckQueries
+from db.queries.sync.connections import ConnectionQueries
+from db.queries.sync.journal import JournalQueries
 
 __all__ = ["Registry", "Transaction", "absolute_url", "create_registry", "open_for_upgrade", "open_registry"]
 
@@ -46,6 +47,7 @@ class Transaction:
     def __init__(self, session: Session, paths: ProjectPaths) -> None:
         self.images = ImageQueries(session, paths)
         self.labels = LabelQueries(session)
+        self.class_labels = ClassLabelQueries(session)
         self.runs = RunQueries(session, paths)
         self.proposals = ProposalQueries(session)
         self.certificates = CertificateQueries(session)

@@ -180,6 +180,7 @@ class ImageQueries:
         *,
         splits: Iterable[Split | None] | None = None,
         supervision: Supervision | None = None,
+        located: bool | None = None,
         ids: Iterable[int] | None = None,
         limit: int | None = None,
         removed: bool = False,
@@ -189,6 +190,8 @@ class ImageQueries:
         Args:
             splits: only these splits (None stands for images without one); None for all.
             supervision: only images with this supervision.
+            located: only images whose location is known (an empty one is), or only those whose location is not,
+                whatever is known of their class.
             ids: only these images.
             limit: at most this many.
             removed: those taken out of the data set, instead of those in it.
@@ -200,6 +203,9 @@ class ImageQueries:
             conditions.append(or_(in_named, Image.split.is_(None)) if None in wanted else in_named)
         if supervision is not None:
             conditions.append(_supervision_is(supervision))
+        if located is not None:
+            unknown = Image.location_status == LocationStatus.UNKNOWN
+            conditions.append(~unknown if located else unknown)
         if ids is None:
             return self._select(*conditions, limit=limit)
         records: list[ImageRecord] = []

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from db.progress import Progress, SilentProgress
-from db.records import ProposalRecord, Split, Supervision
+from db.records import ProposalRecord, Split
 from db.registry import Registry
 from learner.distributed import Processes
 from learner.inference.propose import choose_tau, score_images, to_proposal
@@ -84,9 +84,7 @@ class LiveProposer:
             with self._registry.read() as tx:
                 known = {item.image_id: item for item in tx.proposals.of_run(run_id, wanted)}
                 left = wanted - set(known) - self._asked_nothing
-                images = tx.images.select(
-                    splits=[Split.TRAIN, Split.VAL, None], supervision=Supervision.PARTLY, ids=left
-                )
+                images = tx.images.select(splits=[Split.TRAIN, Split.VAL, None], located=False, ids=left)
             scored = score_images(self._registry, loaded.model, images, loaded.gate, Processes(), SilentProgress())
             passing = [item for item in scored if item.score > loaded.tau and item.boxes]
             self._asked_nothing |= {item.image.id for item in scored} - {item.image.id for item in passing}

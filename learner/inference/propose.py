@@ -11,7 +11,7 @@ from db.curation.leakage import group_names
 from db.errors import InvalidArgument
 from db.imaging.geometry import boxes_iou
 from db.progress import Progress, SilentProgress
-from db.records import Box, ImageRecord, NewProposal, Split, Supervision
+from db.records import Box, ImageRecord, NewProposal, Split
 from db.registry import Registry
 from learner.data.dataset import examples_from_records
 from learner.distributed import Processes
@@ -91,7 +91,7 @@ def propose_locations(
     processes: Processes | None = None,
     progress: Progress | None = None,
 ) -> ProposeResult:
-    """Score the partly-labeled images outside test, and store the locations that pass the gate.
+    """Score the images outside test whose location is not known, and store the locations that pass the gate.
 
     Args:
         registry: where the images are and the proposals go.
@@ -110,7 +110,7 @@ def propose_locations(
     gate = request.gate or model.config.gate
     threshold, certified = choose_tau(registry, model, gate, request.tau, processes, progress)
     with registry.read() as tx:
-        images = tx.images.select(splits=[Split.TRAIN, Split.VAL, None], supervision=Supervision.PARTLY)
+        images = tx.images.select(splits=[Split.TRAIN, Split.VAL, None], located=False)
     scored = score_images(registry, model, images, gate, processes, progress)
     passing = most_confident([item for item in scored if item.score > threshold and item.boxes])[: request.budget]
     proposals = [to_proposal(item) for item in passing]
@@ -218,7 +218,7 @@ def _certify(
     registry: Registry, model: TrainedModel, gate: str, processes: Processes, progress: Progress
 ) -> CertifiedTau:
     with registry.read() as tx:
-        located = tx.images.select(splits=[Split.VAL], supervision=Supervision.FULLY)
+        located = tx.images.select(splits=[Split.VAL], located=True)
         images = judged_images(tx, model, located)
         groups = group_names(tx)
     scored = score_images(registry, model, images, gate, processes, progress)
