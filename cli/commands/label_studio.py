@@ -8,7 +8,7 @@ import typer
 from cli.command import command
 from cli.context import Workspace
 from cli.documents import document_of
-from cli.options import ChangeTest, DryRun
+from cli.options import AskClass, ChangeTest, DryRun
 from cli.output import Table
 
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ def push(
     known: Annotated[
         bool, typer.Option("--known", help="Send the known location of located images along, to be corrected.")
     ] = False,
+    ask_class: AskClass = False,
     outlines: Annotated[
         bool, typer.Option("--outlines", help="Send masks as polygons instead of brush strokes.")
     ] = False,
@@ -213,6 +214,7 @@ def push(
         second_share=second_share,
         catch_share=catch_share,
         file_names=work.settings.file_names,
+        ask_class=ask_class,
     )
     with work.connected_client() as client:
         folder = work.media_folder(client.url)
@@ -284,6 +286,12 @@ def pull(
         count = len(report.questioned)
         work.output.line(
             f"{count} review{'' if count == 1 else 's'} call a class wrong; list the images: partly doctor"
+        )
+    if report.class_contested:
+        listed = ", ".join(map(str, report.class_contested[:5]))
+        work.output.line(
+            f"reviewers disagree about the class of {len(report.class_contested)} images ({listed}); none is stored; "
+            "to decide: partly set IMAGE --class NAME"
         )
     if report.operation is not None:
         work.output.line(f"to undo this pull: partly undo {report.operation}")

@@ -7,7 +7,7 @@ import typer
 from cli.command import command
 from cli.context import Workspace
 from cli.documents import document_of
-from cli.options import ConfigFile, DryRun, Pairs, Tau, Weights
+from cli.options import AskClass, ConfigFile, DryRun, Pairs, Tau, Weights
 from learner.config import Gate, Preset
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def one_round(
         int | None, typer.Option(metavar="N", help="Maximum number of proposals, highest score first.")
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of new tasks.")] = None,
+    ask_class: AskClass = False,
     resolve: Annotated[
         str, typer.Option(metavar="POLICY", help="How to resolve several reviews of an image; see partly pull.")
     ] = "latest",
@@ -50,7 +51,7 @@ def one_round(
         config=work.training_config(preset, config, settings, weights),
         pull=PullRequest(policy=resolve, empty_is_none=work.settings.empty_is_none, author=work.user),
         propose=ProposeRequest(tau=parse_tau(tau), gate=gate, budget=budget),
-        push=PushRequest(limit=limit, file_names=work.settings.file_names),
+        push=PushRequest(limit=limit, file_names=work.settings.file_names, ask_class=ask_class),
     )
     with work.connected_client() as client:
         if dry_run:

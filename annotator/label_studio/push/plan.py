@@ -39,6 +39,8 @@ class PushRequest:
     """Attention checks: additional tasks whose proposal is known to be wrong, as a share of those with a proposal."""
     file_names: bool = False
     """Show annotators the names of the files; without it they see the images' numbers."""
+    ask_class: bool = False
+    """Offer the classes as a choice on every new task; without it only where the image's class is not known."""
 
     def __post_init__(self) -> None:
         if self.what not in WHAT:
@@ -58,6 +60,9 @@ class PushRequest:
         """Write the request for the journal, whose keys never change."""
         document = asdict(self)
         document["outlines"] = document.pop("polygons")
+        if not self.ask_class:
+            # A push that an earlier version began is continued.
+            del document["ask_class"]
         return document
 
 
@@ -93,6 +98,11 @@ class PlannedTask:
     def boxes(self) -> tuple[Box, ...]:
         """The boxes that annotators see."""
         return self.shown.boxes if self.shown is not None else ()
+
+    @property
+    def proposes_nothing(self) -> bool:
+        """Annotators see a proposal, and it is that there is nothing to find."""
+        return self.shown is not None and not self.shown.boxes
 
     @property
     def score(self) -> float | None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.ownership import own_project
-from annotator.label_studio.payload.labeling_config import has_mask_tools
+from annotator.label_studio.page import refresh_interface
+from annotator.label_studio.payload.labeling_config import can_ask_class, can_say_nothing, has_mask_tools
 from annotator.label_studio.payload.tasks import as_own, key_of
 from annotator.label_studio.push.attention_checks import plan_attention_checks
 from annotator.label_studio.push.execute import Destination, Materials, Sender
@@ -20,7 +21,7 @@ from annotator.label_studio.push.plan import PlannedTask, PushPlan, PushRequest,
 from annotator.label_studio.sync_journal import Journal, begun_steps, journaled
 from annotator.label_studio.sync_report import PlannedAction, Skipped, counts_of
 from db.progress import Progress, SilentProgress
-from db.records import ConnectionRecord, ImageRecord, ProposalRecord, Split, Supervision, TaskLink
+from db.records import ConnectionRecord, ImageRecord, ProposalRecord, Split, TaskLink
 from db.records.sync import AttentionCheck, StepState, SyncKind, SyncStep
 from db.registry import Registry, Transaction
 
@@ -47,6 +48,10 @@ class PushReport:
     """New tasks of images that were reviewed before and are proposed again."""
     catch: int = 0
     """New attention checks."""
+    nothing: int = 0
+    """New tasks whose proposal is that there is nothing to find."""
+    class_asked: int = 0
+    """New tasks that ask for the image's class."""
     resumed: bool = False
     """It finished an interrupted push."""
     skipped: list[Skipped] = field(default_factory=list)
@@ -80,24 +85,33 @@ def push_images(
     with registry.read() as tx:
         connection = tx.connections.current()
     identity = own_project(registry, client, connection.project_id, dry_run=dry_run)
+    page = refresh_interface(client, client.get_project(connection.project_id), dry_run=dry_run)
     if dry_run:
         begun = begun_steps(registry, connection, SyncKind.PUSH, request.to_document())
-        state = _read(registry, connection, request, begun)
+        state = _sayable(_read(registry, connection, request, begun), page)
         plan = _plan(client, connection, request, state, identity, begun)
         unreadable = find_unreadable([planned.image for planned in plan.create], media_folder, progress)
         lost = {item.image for item in unreadable}
         created = [planned for planned in plan.create if planned.image.id not in lost]
-        return _done(replace(_report(plan), resumed=bool(begun)), created, plan.update, unreadable)
+        report = replace(_report(plan), resumed=bool(begun), class_asked=_asked(created, state, request))
+        return _done(report, created, plan.update, unreadable)
     with journaled(registry, connection, SyncKind.PUSH, request.to_document()) as journal:
-        state = _read(registry, connection, request, journal.begun)
+        state = _sayable(_read(registry, connection, request, journal.begun), page)
         plan = _plan(client, connection, request, state, identity, journal.begun)
         report = replace(_report(plan), resumed=bool(journal.begun))
-        masks = _masks(registry, client, connection, plan) if request.known else None
+        masks = _masks(registry, page, plan) if request.known else None
         _write_down(journal, plan)
-        materials = Materials(media_folder, masks, as_polygons=request.polygons, file_names=request.file_names)
+        materials = Materials(
+            media_folder,
+            masks,
+            as_polygons=request.polygons,
+            file_names=request.file_names,
+            classes=state.classes,
+            ask_class=request.ask_class,
+        )
         destination = Destination(client, connection, identity or "")
         sender = Sender(registry, destination, journal, materials, progress or SilentProgress())
-        report = _carry_out(sender, plan, state, report)
+        report = _carry_out(sender, plan, state, report, request)
         journal.finish(counts_of(report))
     return report
 
@@ -111,22 +125,55 @@ class _State:
     links: dict[int, TaskLink]
     checks: dict[int, AttentionCheck]
     candidates: list[ImageRecord]
+    classes: tuple[str, ...] = ()
+    """Classes that the page can offer; none where it cannot."""
+    unsaid: tuple[Skipped, ...] = ()
+    """Proposals that the page cannot show."""
+
+
+def _sayable(state: _State, page: str) -> _State:
+    """Leave out what a project's labeling interface cannot say or ask.
+
+    A proposal that there is nothing to find would look like no proposal at all.
+    """
+    if not can_ask_class(page):
+        state = replace(state, classes=())
+    hidden = {image_id for image_id, proposal in state.proposals.items() if proposal.is_nothing}
+    if not hidden or can_say_nothing(page):
+        return state
+    why = (
+        "the model proposes that there is nothing to find, which the project's labeling interface cannot say; add to "
+        'it, in its settings: <Header value="$partly_proposal"/>'
+    )
+    return replace(
+        state,
+        images=[image for image in state.images if image.id not in hidden],
+        proposals={image_id: item for image_id, item in state.proposals.items() if image_id not in hidden},
+        unsaid=tuple(Skipped(why, image_id) for image_id in sorted(hidden)),
+    )
+
+
+def _asked(created: Sequence[PlannedTask], state: _State, request: PushRequest) -> int:
+    """Count the tasks that ask for a class."""
+    asking = [item for item in created if item.image.class_name is None or request.ask_class]
+    return len(asking) if state.classes else 0
 
 
 def _read(registry: Registry, connection: ConnectionRecord, request: PushRequest, begun: Sequence[SyncStep]) -> _State:
     with registry.read() as tx:
         links = tx.connections.links(connection.id)
         checks = tx.attention_checks.of_connection(connection.id)
+        classes = tuple(tx.images.class_names())
         if begun:
             ids = {step.image_id for step in begun if step.image_id is not None}
             proposals = {proposal.image_id: proposal for proposal in tx.proposals.pending_for(ids)}
-            return _State(tx.images.select(splits=OUTSIDE_TEST, ids=ids), proposals, links, checks, [])
+            return _State(tx.images.select(splits=OUTSIDE_TEST, ids=ids), proposals, links, checks, [], classes)
         images, proposals = _selected(tx, request, links)
         candidates: list[ImageRecord] = []
         if request.catch_share:
-            located = tx.images.select(splits=OUTSIDE_TEST, supervision=Supervision.FULLY)
+            located = tx.images.select(splits=OUTSIDE_TEST, located=True)
             candidates = [image for image in located if image.id not in links and image.id not in checks]
-    return _State(images, proposals, links, checks, candidates)
+    return _State(images, proposals, links, checks, candidates, classes)
 
 
 def _selected(
@@ -140,10 +187,10 @@ def _selected(
     proposals = {proposal.image_id: proposal for proposal in waiting}
     if request.what == "proposals":
         return tx.images.select(splits=OUTSIDE_TEST, ids=proposals), proposals
-    supervision = Supervision.PARTLY if request.what == "partly" else None
-    images = tx.images.select(splits=OUTSIDE_TEST, supervision=supervision, limit=enough)
+    located = False if request.what == "partly" else None
+    images = tx.images.select(splits=OUTSIDE_TEST, located=located, limit=enough)
     further = set(proposals) - {image.id for image in images}
-    return images + tx.images.select(splits=OUTSIDE_TEST, supervision=supervision, ids=further), proposals
+    return images + tx.images.select(splits=OUTSIDE_TEST, located=located, ids=further), proposals
 
 
 def _plan(
@@ -165,6 +212,7 @@ def _plan(
         begun=begun,
         checks=state.checks,
     )
+    plan.skipped += state.unsaid
     there = {key_of(task) for task in tasks}
     shown = [task.proposal for task in plan.create if task.proposal is not None and not task.control]
     free = [image for image in state.candidates if image.key not in there]
@@ -183,12 +231,10 @@ def _report(plan: PushPlan) -> PushReport:
     )
 
 
-def _masks(
-    registry: Registry, client: LabelStudioClient, connection: ConnectionRecord, plan: PushPlan
-) -> dict[int, bytes]:
+def _masks(registry: Registry, page: str, plan: PushPlan) -> dict[int, bytes]:
     """Return the masks of images whose known location is to be shown, by label."""
     wanted = [planned.image.label.id for planned in plan.create if planned.image.label and planned.image.label.has_mask]
-    if not wanted or not has_mask_tools(client.get_project(connection.project_id).config):
+    if not wanted or not has_mask_tools(page):
         return {}
     with registry.read() as tx:
         return tx.labels.mask_pngs(wanted)
@@ -217,6 +263,7 @@ def _carry_out(
     plan: PushPlan,
     state: _State,
     report: PushReport,
+    request: PushRequest,
 ) -> PushReport:
     recreated = {planned.image.id for planned in plan.create} | {image.id for image in plan.gone}
     sender.restore_media([image for image in state.images if image.id not in recreated])
@@ -226,6 +273,7 @@ def _carry_out(
     updated = sender.add_predictions(plan.update)
     left = {image.id for image in plan.gone} | {item.image for item in plan.skipped}
     sender.show_predictions([item for item in state.proposals.values() if item.image_id not in left])
+    report = replace(report, class_asked=_asked(created, state, request))
     return _done(report, created, plan.update[:updated], unreadable)
 
 
@@ -240,6 +288,7 @@ def _done(
         second=sum(planned.annotators > 1 for planned in created),
         again=sum(planned.round > 1 for planned in created),
         catch=sum(planned.check is not None for planned in created),
+        nothing=sum(planned.proposes_nothing for planned in created),
         updated=len(updated),
         predictions=sum(planned.shown is not None for planned in created) + len(updated),
         skipped=[*report.skipped, *unreadable],
