@@ -180,6 +180,9 @@ def test_a_class_is_asked_where_it_is_not_known_and_stored_as_people_say(registr
     undo_operation(registry, report.operation)
     assert [image_of(registry, image_id).class_name for image_id in (accepts, chooses)] == [None, None]
     assert pull_reviews(registry, client).classes == 2, "the next pull stores them again"
+    title = client.get_project(project).title
+    connect_project(registry, client, ConnectRequest(title=title, show_score=True), media_folder=studio.media)
+    assert "$partly_score" in client.get_project(project).config, "classes in annotations are no obstacle"
     assert check_registry(registry) == []
 
 

@@ -45,11 +45,14 @@ MASK_TOOLS = f"""
     <Label value="{POLYGON_LABEL}" background="#2e8b57" hotkey="7"/>
   </PolygonLabels>"""
 
-# The controls stand in one line above the image, which has the rest of the window's height.
+# The controls stand above the image, which has the rest of the window's height. "Value" is written so on purpose: the
+# page reads attributes in any case, while the server would count "value" as one more key of the data and refuse to
+# upload images to a project that has two. The empty View stands for the choice that the server would miss without it.
 INTERFACE = """<View className="partly">
   <Style>
     .partly .partly-controls {{ display: flex; flex-wrap: wrap; align-items: center; gap: 0 14px; margin-top: -12px; }}
     .partly .partly-controls label {{ font-size: 13px; }}
+    .partly .partly-controls > * {{ margin-block: 0 !important; }}
     .partly :is(h1, h2, h3, h4, h5) {{ margin: 0 !important; font-size: 15px !important; }}
     .partly .partly-note :is(h1, h2, h3, h4, h5) {{ color: #c0392b !important; margin-bottom: 14px !important; }}
     .partly .partly-proposal :is(h1, h2, h3, h4, h5) {{ color: #1668b8 !important; }}
@@ -59,7 +62,9 @@ INTERFACE = """<View className="partly">
   <View className="partly-controls">
     <Header value="{header}" size="4"/>
     <View className="partly-proposal"><Header value="$partly_proposal" size="4"/></View>
-    <Choices name="{class_control}" toName="{image}" choice="single" showInline="true" value="$partly_classes"/>
+    <Choices name="{class_control}" toName="{image}" choice="single" showInline="true" Value="$partly_classes">
+      <View/>
+    </Choices>
     <Choices name="{verdict}" toName="{image}" choice="single" showInline="true">
       <Choice value="{accept}" hotkey="1"/>
       <Choice value="{nothing}" alias="{no_lesion}" hotkey="2"/>
@@ -71,7 +76,7 @@ INTERFACE = """<View className="partly">
     </RectangleLabels>{masks}
   </View>
   <Image name="{image}" value="$image" zoom="true" zoomControl="true" rotateControl="false" brightnessControl="true"
-         contrastControl="true" maxHeight="calc(100vh - 236px)"/>
+         contrastControl="true" maxHeight="calc(100vh - 256px)"/>
 </View>"""
 HEADER = "Class: $partly_class \u00b7 $partly_image"
 HEADER_WITH_SCORE = f"{HEADER} \u00b7 score $partly_score"
@@ -150,7 +155,8 @@ def can_say_nothing(xml: str) -> bool:
 def can_ask_class(xml: str) -> bool:
     """Say whether a project's labeling interface offers a task's classes as a choice."""
     wanted = ("Choices", CLASS_CONTROL, "$partly_classes")
-    return any((item.tag, item.get("name"), item.get("value")) == wanted for item in _parse(xml).iter())
+    found = ((item.tag, item.get("name"), item.get("Value") or item.get("value")) for item in _parse(xml).iter())
+    return any(control == wanted for control in found)
 
 
 def _parse(xml: str) -> Any:
