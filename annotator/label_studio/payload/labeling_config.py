@@ -50,9 +50,9 @@ MASK_TOOLS = f"""
 # upload images to a project that has two. The empty View stands for the choice that the server would miss without it.
 INTERFACE = """<View className="partly">
   <Style>
-    .partly .partly-controls {{ display: flex; flex-wrap: wrap; align-items: center; gap: 0 14px; margin-top: -12px; }}
+    .partly .partly-controls {{ display: flex; flex-wrap: wrap; align-items: center; gap: 0 14px; margin-bottom: 4px; }}
     .partly .partly-controls label {{ font-size: 13px; }}
-    .partly .partly-controls > * {{ margin-block: 0 !important; }}
+    .partly .partly-controls :is(.lsf-choices, .lsf-labels) {{ margin: 0 !important; }}
     .partly :is(h1, h2, h3, h4, h5) {{ margin: 0 !important; font-size: 15px !important; }}
     .partly .partly-note :is(h1, h2, h3, h4, h5) {{ color: #c0392b !important; margin-bottom: 14px !important; }}
     .partly .partly-proposal :is(h1, h2, h3, h4, h5) {{ color: #1668b8 !important; }}
@@ -76,7 +76,7 @@ INTERFACE = """<View className="partly">
     </RectangleLabels>{masks}
   </View>
   <Image name="{image}" value="$image" zoom="true" zoomControl="true" rotateControl="false" brightnessControl="true"
-         contrastControl="true" maxHeight="calc(100vh - 256px)"/>
+         contrastControl="true" maxHeight="calc(100vh - 236px)"/>
 </View>"""
 HEADER = "Class: $partly_class \u00b7 $partly_image"
 HEADER_WITH_SCORE = f"{HEADER} \u00b7 score $partly_score"
