@@ -3,17 +3,20 @@
 `summarize_reviews` reads the registry; everything else is computed from the records that it is given. A bin of scores
 says whether tau is in the right place: where nearly all proposals are accepted it could be lower, where
 many are edited or rejected it should be higher.
+
+Proposals that there is nothing to find are counted apart, since their scores say something else: accepted where people
+agree, rejected where they draw something; there is no IoU.
 """
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from statistics import fmean
 
 from db.imaging.geometry import boxes_iou
-from db.records import LocationLabel, LocationStatus, ProposalRecord, ReviewOutcome, ReviewRecord
+from db.records import Box, LocationLabel, LocationStatus, ProposalRecord, ReviewOutcome, ReviewRecord
 from db.records.sync import AttentionResponse
 from db.registry import Registry
 
@@ -34,7 +37,7 @@ class ScoreBin:
     edited: int
     rejected: int
     iou: float | None
-    """Mean IoU of the proposals with the reviewed boxes; a rejected proposal counts as 0."""
+    """Mean IoU of the proposals with the reviewed boxes; a rejected proposal counts as 0. None without boxes."""
 
     @property
     def accept_rate(self) -> float:
@@ -73,7 +76,8 @@ class Influence:
     """proposed or control."""
     reviews: int
     iou: float
-    """Mean IoU of what they say with the proposal, nothing there as 0."""
+    """Mean IoU of what they say with the proposal, nothing there as 0; where the proposal is that there is nothing to
+    find, 1 if they say so too, and else 0."""
     agreed: int
     """With an IoU of at least .5."""
     seconds: float | None
@@ -96,12 +100,13 @@ def influences(
     groups: dict[str, list[tuple[float, float | None]]] = {"proposed": [], "control": []}
     for review in reviews:
         proposal = held_back.get(review.image_id)
-        if review.score is not None:
+        if review.of_nothing:
+            groups["proposed"].append((float(review.outcome is ReviewOutcome.ACCEPTED), review.seconds))
+        elif review.score is not None:
             shown = review.outcome is not ReviewOutcome.REJECTED and review.outcome is not ReviewOutcome.EMPTY
             groups["proposed"].append(((review.iou or 0.0) if shown else 0.0, review.seconds))
         elif proposal is not None and review.id in said:
-            boxes = said[review.id].boxes
-            groups["control"].append((boxes_iou(boxes, proposal.boxes) if boxes else 0.0, review.seconds))
+            groups["control"].append((_agreement(said[review.id].boxes, proposal.boxes), review.seconds))
     if not all(groups.values()):
         return []
     return [
@@ -114,6 +119,11 @@ def influences(
         )
         for name, members in groups.items()
     ]
+
+
+def _agreement(said: Sequence[Box], proposed: Sequence[Box]) -> float:
+    """Return the IoU of two locations; 1 where both are empty."""
+    return boxes_iou(said, proposed) if said and proposed else float(not said and not proposed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +162,18 @@ def waiting_for_second(wanted: Mapping[int, int], reviews: Sequence[ReviewRecord
     return [image_id for image_id, count in sorted(wanted.items()) if len(reviewed_by[image_id]) < count]
 
 
-def score_bins(reviews: Sequence[ReviewRecord]) -> list[ScoreBin]:
+def score_bins(reviews: Sequence[ReviewRecord], *, of_nothing: bool = False) -> list[ScoreBin]:
     """Count what became of proposals, by score, lowest first; bins without a review are left out.
 
     A proposal that was replaced by a drawing, or by "no lesion", counts as rejected.
+
+    Args:
+        reviews: the newest version of every annotation.
+        of_nothing: count the proposals that there is nothing to find, instead of those with boxes.
     """
     binned: dict[int, list[ReviewRecord]] = defaultdict(list)
     for review in reviews:
-        if review.score is not None:
+        if review.score is not None and review.of_nothing is of_nothing:
             # A score of 1 belongs to the last bin; rounding keeps .3 / .1 from being 2.
             binned[min(math.floor(round(review.score / BIN, 9)), round(1 / BIN) - 1)].append(review)
     bins = []
@@ -173,7 +187,7 @@ def score_bins(reviews: Sequence[ReviewRecord]) -> list[ScoreBin]:
                 accepted=kinds[ReviewOutcome.ACCEPTED],
                 edited=kinds[ReviewOutcome.EDITED],
                 rejected=kinds[ReviewOutcome.REJECTED],
-                iou=fmean(_iou_kept(review) for review in members),
+                iou=None if of_nothing else fmean(_iou_kept(review) for review in members),
             )
         )
     return bins
@@ -241,6 +255,8 @@ class QueueEntry:
     class_name: str | None
     score: float
     run: str
+    nothing: bool = False
+    """It proposes that there is nothing to find."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +295,8 @@ class ReviewSummary:
     control: list[Influence]
     second: SecondReviews
     catch: AttentionChecks
+    nothing_by_score: list[ScoreBin] = field(default_factory=list)
+    """Of proposals that there is nothing to find; `by_score` is of the others."""
 
 
 def summarize_reviews(registry: Registry, *, limit: int = 10) -> ReviewSummary:
@@ -301,7 +319,14 @@ def summarize_reviews(registry: Registry, *, limit: int = 10) -> ReviewSummary:
     return ReviewSummary(
         pending=counts["pending"],
         queue=[
-            QueueEntry(item.image_id, str(images[item.image_id].path), item.class_name, item.score, item.run_name)
+            QueueEntry(
+                item.image_id,
+                str(images[item.image_id].path),
+                item.class_name,
+                item.score,
+                item.run_name,
+                item.is_nothing,
+            )
             for item in pending
         ],
         outcomes={name: count for name, count in counts.items() if name != "pending"},
@@ -315,4 +340,5 @@ def summarize_reviews(registry: Registry, *, limit: int = 10) -> ReviewSummary:
         catch=AttentionChecks(
             planted, len(answers), sum(item.missed for item in answers), attention_summaries(answers)
         ),
+        nothing_by_score=score_bins(reviews, of_nothing=True),
     )

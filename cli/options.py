@@ -7,6 +7,9 @@ import typer
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done without doing it.")]
 ChangeTest = Annotated[bool, typer.Option("--change-test", help="Allow changes to the labels of test images.")]
+AskClass = Annotated[
+    bool, typer.Option("--ask-class", help="Ask for the class on every new task, not only where it is not known.")
+]
 
 Images = Annotated[
     list[str],

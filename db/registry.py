@@ -24,6 +24,7 @@ from db.engine import make_engine, reading_engine
 from db.errors import Conflict, RegistryError, RegistryMissing, SchemaOutOfDate
 from db.imaging.paths import ProjectPaths
 from db.queries.certificates import CertificateQueries
+from db.queries.class_labels import ClassLabelQueries
 from db.queries.duplicates import DuplicateQueries
 from db.queries.history import HistoryQueries, OperationQueries
 from db.queries.images import ImageQueries
@@ -47,6 +48,7 @@ class Transaction:
     def __init__(self, session: Session, paths: ProjectPaths) -> None:
         self.images = ImageQueries(session, paths)
         self.labels = LabelQueries(session)
+        self.class_labels = ClassLabelQueries(session)
         self.runs = RunQueries(session, paths)
         self.proposals = ProposalQueries(session)
         self.certificates = CertificateQueries(session)

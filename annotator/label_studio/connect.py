@@ -6,7 +6,7 @@ from pathlib import Path
 from annotator.errors import ProjectUnusable
 from annotator.label_studio.client import LabelStudioClient, Project
 from annotator.label_studio.ownership import adopt_project, own_project
-from annotator.label_studio.page import set_up_page, show_score
+from annotator.label_studio.page import refresh_interface, set_up_page, show_score
 from annotator.label_studio.payload.labeling_config import (
     MASK_TOOLS,
     config_problem,
@@ -138,6 +138,7 @@ def connect_project(
     if media_folder is not None:
         client.ensure_local_storage(project.id, media_folder)
     if is_generated(project.config):
+        refresh_interface(client, client.get_project(project.id))
         # Another team's project keeps its own tabs and instructions.
         set_up_page(client, project.id)
     with registry.begin() as tx:

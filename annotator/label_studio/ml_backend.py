@@ -2,7 +2,8 @@
 
 Label Studio asks for the health, sets the backend up (the answer names the model version), and sends tasks; for each it
 gets a list of predictions, which is empty where nothing is proposed. What is shown is stored as a proposal first, so
-that a pull can tell what a person was shown. Controls stay without a proposal, and so do test images.
+that a pull can tell what a person was shown. Controls stay without a proposal, and so do test images. A proposal that
+there is nothing to find is not answered: an answer cannot write it into the page's header, so it waits for a push.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +11,16 @@ from typing import Any
 
 from annotator.errors import LabelStudioError, ProjectUnusable
 from annotator.label_studio.client import LabelStudioClient
-from annotator.label_studio.payload.tasks import CONTROL, LIVE_TITLE, as_own, image_ids_of, image_of, prediction_of
+from annotator.label_studio.payload.tasks import (
+    CLASSES,
+    CONTROL,
+    LIVE_TITLE,
+    PROPOSAL,
+    as_own,
+    image_ids_of,
+    image_of,
+    prediction_of,
+)
 from annotator.label_studio.web_server import Handler
 from db.records import ProposalRecord
 from db.registry import Registry
@@ -84,10 +94,13 @@ class MlBackend:
         for task in tasks:
             image = image_of(task, images)
             proposal = proposals.get(image.id) if image is not None else None
-            if image is None or proposal is None:
+            data = task.get("data") or {}
+            if image is None or proposal is None or proposal.is_nothing or data.get(PROPOSAL):
+                # Neither is a box shown under a header that says "nothing to find".
                 results.append([])
                 continue
-            shown = prediction_of(image, proposal.boxes, model_version=proposal.run_name)
+            class_name = proposal.class_name if data.get(CLASSES) and image.class_name is None else None
+            shown = prediction_of(image, proposal.boxes, model_version=proposal.run_name, class_name=class_name)
             results.append([shown])
         return {"results": results}
 

@@ -21,6 +21,7 @@ from annotator.label_studio.payload.tasks import (
     image_key_of,
     key_of,
     registry_suffix,
+    with_new_keys,
 )
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord
@@ -110,7 +111,7 @@ def adopt_project(
         return len(taken)
     with (progress or SilentProgress()).task("adopting tasks", len(taken)) as bar:
         for task, image in taken:
-            data = {**task["data"], KEY: full_key(image, identity)}
+            data = {**with_new_keys(task["data"]), KEY: full_key(image, identity)}
             client.http.patch(f"/api/tasks/{task['id']}/", {"data": data})
             bar.advance()
     found = client.http.get(f"/api/projects/{project_id}/")

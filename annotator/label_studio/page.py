@@ -8,9 +8,10 @@ from contextlib import suppress
 from typing import Any
 
 from annotator.errors import AuthRejected, RequestRefused
-from annotator.label_studio.client import LabelStudioClient
-from annotator.label_studio.payload.labeling_config import INSTRUCTIONS, interface, is_generated, is_same
-from annotator.label_studio.payload.tasks import NOTE, READING, SECOND_READING
+from annotator.label_studio.client import LabelStudioClient, Project
+from annotator.label_studio.payload.instructions import EARLIER_INSTRUCTIONS, INSTRUCTIONS
+from annotator.label_studio.payload.labeling_config import digest_of, interface, is_generated, is_same, refreshed
+from annotator.label_studio.payload.tasks import NOTE, READING, SECOND_READING, with_new_keys
 
 REFUSED = (AuthRejected, RequestRefused)
 """The token's user may not, or this edition of the server has nothing of the kind."""
@@ -18,6 +19,7 @@ REFUSED = (AuthRejected, RequestRefused)
 HIDDEN = (
     "tasks:data.partly_key",
     "tasks:data.partly_control",
+    "tasks:data.partly_classes",
     "tasks:total_predictions",
     "tasks:predictions_results",
     "tasks:predictions_model_versions",
@@ -49,6 +51,7 @@ HIDDEN_BESIDE_IMAGE = (
     "tasks:completed_at",
     "tasks:total_annotations",
     "tasks:data.partly_score",
+    "tasks:data.partly_proposal",
     "tasks:data.partly_reading",
     "tasks:data.partly_note",
 )
@@ -72,14 +75,14 @@ TABS: Mapping[str, Sequence[Mapping[str, Any]]] = {
 
 
 def set_up_page(client: LabelStudioClient, project_id: int) -> None:
-    """Give a project its instructions, unless it has some, and the tabs that it lacks.
+    """Give a project its instructions, unless it has others of its own, and the tabs that it lacks.
 
     Raises:
         ConnectionFailed: the server cannot be reached.
     """
     with suppress(*REFUSED):
-        found = client.http.get(f"/api/projects/{project_id}/")
-        if not found.get("expert_instruction"):
+        said = client.http.get(f"/api/projects/{project_id}/").get("expert_instruction")
+        if not said or digest_of(said) in EARLIER_INSTRUCTIONS:
             client.http.patch(f"/api/projects/{project_id}/", {"expert_instruction": INSTRUCTIONS})
     with suppress(*REFUSED):
         views = client.http.get("/api/dm/views/", project=project_id)
@@ -94,6 +97,28 @@ def set_up_page(client: LabelStudioClient, project_id: int) -> None:
                     "hiddenColumns": {"explore": list(HIDDEN), "labeling": [*HIDDEN, *HIDDEN_BESIDE_IMAGE]},
                 }
                 client.http.post("/api/dm/views/", {"project": project_id, "data": data})
+
+
+def refresh_interface(client: LabelStudioClient, project: Project, *, dry_run: bool = False) -> str:
+    """Give a project today's labeling interface and instructions, if it has those of an earlier version.
+
+    Args:
+        client: to the server.
+        project: as the server has it.
+        dry_run: change nothing.
+
+    Returns:
+        The interface that the project has now; on a dry run the one that it would have.
+    """
+    wanted = refreshed(project.config)
+    if is_same(wanted, project.config) or dry_run:
+        return wanted
+    try:
+        client.http.patch(f"/api/projects/{project.id}/", {"label_config": wanted})
+    except REFUSED:
+        return project.config
+    set_up_page(client, project.id)
+    return wanted
 
 
 def show_score(client: LabelStudioClient, project_id: int, config: str, *, masks: bool, score: bool) -> bool:
@@ -128,4 +153,4 @@ def note_on_tasks(client: LabelStudioClient, data: Mapping[int, Mapping[str, Any
         note = notes.get(task_id, "")
         if (present.get(NOTE) or "") != note:
             with suppress(*REFUSED):
-                client.http.patch(f"/api/tasks/{task_id}/", {"data": {**present, NOTE: note}})
+                client.http.patch(f"/api/tasks/{task_id}/", {"data": {**with_new_keys(present), NOTE: note}})

@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from annotator.label_studio.client import LabelStudioClient
-from annotator.label_studio.payload.labeling_config import NO_LESION, regions_in, result_from_boxes, result_from_verdict
+from annotator.label_studio.payload.labeling_config import (
+    ACCEPT,
+    NO_LESION,
+    regions_in,
+    result_from_boxes,
+    result_from_verdict,
+)
 from annotator.label_studio.payload.tasks import image_key_of
 from annotator.shapes.percent import box_from_percent
 from db.imaging.geometry import boxes_iou
@@ -64,7 +70,10 @@ def review_tasks(
                 if (box := box_from_percent(region["value"], image.width, image.height)) is not None
             ]
             if not boxes:
-                kind, result = "empty", result_from_verdict(NO_LESION)
+                # Where the model proposes nothing, to say so is to accept it.
+                agrees = parent is not None and not proposed
+                kind = "accepted" if agrees else "empty"
+                result = result_from_verdict(ACCEPT if agrees else NO_LESION)
             elif parent is not None and boxes_iou(proposed, boxes) >= fits_iou:
                 kind, result = "accepted", parent["result"]
             else:

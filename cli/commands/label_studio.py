@@ -8,7 +8,7 @@ import typer
 from cli.command import command
 from cli.context import Workspace
 from cli.documents import document_of
-from cli.options import AuditShare, ChangeTest, DryRun
+from cli.options import AskClass, AuditShare, ChangeTest, DryRun
 from cli.output import Table
 
 if TYPE_CHECKING:
@@ -189,6 +189,7 @@ def push(
     known: Annotated[
         bool, typer.Option("--known", help="Send the known location of located images along, to be corrected.")
     ] = False,
+    ask_class: AskClass = False,
     outlines: Annotated[
         bool, typer.Option("--outlines", help="Send masks as polygons instead of brush strokes.")
     ] = False,
@@ -218,6 +219,7 @@ def push(
         catch_share=catch_share,
         audit_share=audit_share,
         file_names=work.settings.file_names,
+        ask_class=ask_class,
     )
     with work.connected_client() as client:
         folder = work.media_folder(client.url)
@@ -289,6 +291,12 @@ def pull(
         count = len(report.questioned)
         work.output.line(
             f"{count} review{'' if count == 1 else 's'} call a class wrong; list the images: partly doctor"
+        )
+    if report.class_contested:
+        listed = ", ".join(map(str, report.class_contested[:5]))
+        work.output.line(
+            f"reviewers disagree about the class of {len(report.class_contested)} images ({listed}); none is stored; "
+            "to decide: partly set IMAGE --class NAME"
         )
     if report.operation is not None:
         work.output.line(f"to undo this pull: partly undo {report.operation}")

@@ -9,7 +9,9 @@ from cli.context import Workspace
 from cli.output import Table
 
 if TYPE_CHECKING:
-    from annotator.review_statistics import ReviewSummary
+    from collections.abc import Sequence
+
+    from annotator.review_statistics import ReviewSummary, ScoreBin
 
 
 def register(app: typer.Typer) -> None:
@@ -32,27 +34,38 @@ def review(
     work.output.document(found, *_tables(found))
 
 
+def _bins(bins: "Sequence[ScoreBin]") -> list[tuple[object, ...]]:
+    return [
+        (
+            f"{item.low:.1f} to {item.high:.1f}",
+            item.n,
+            item.accepted,
+            item.edited,
+            item.rejected,
+            item.accept_rate,
+            item.iou,
+        )
+        for item in bins
+    ]
+
+
 def _tables(found: "ReviewSummary") -> list[Table]:
     """Lay out as tables what there is to show."""
     tables: list[Table] = [
         (
-            ("image", "path", "class", "score", "run"),
-            [(item.image, item.path, item.class_name, item.score, item.run) for item in found.queue],
+            ("image", "path", "class", "score", "run", "proposes"),
+            [
+                (item.image, item.path, item.class_name, item.score, item.run, "nothing" if item.nothing else "boxes")
+                for item in found.queue
+            ],
         ),
         (
             ("score", "reviews", "accepted", "edited", "rejected", "accept rate", "IoU kept"),
-            [
-                (
-                    f"{item.low:.1f} to {item.high:.1f}",
-                    item.n,
-                    item.accepted,
-                    item.edited,
-                    item.rejected,
-                    item.accept_rate,
-                    item.iou,
-                )
-                for item in found.by_score
-            ],
+            _bins(found.by_score),
+        ),
+        (
+            ('score of "nothing to find"', "reviews", "accepted", "edited", "rejected", "accept rate", "IoU kept"),
+            _bins(found.nothing_by_score),
         ),
         (
             ("reviewer", "reviews", "minutes", "outcomes"),

@@ -7,7 +7,7 @@ import typer
 from cli.command import command
 from cli.context import Workspace
 from cli.documents import document_of
-from cli.options import AuditShare, Confidence, ConfigFile, DryRun, Pairs, Precision, Tau, Weights
+from cli.options import AskClass, AuditShare, Confidence, ConfigFile, DryRun, Pairs, Precision, Tau, Weights
 from learner.config import Gate, Preset
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def one_round(
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of new tasks.")] = None,
     audit_share: AuditShare = 0.1,
+    ask_class: AskClass = False,
     resolve: Annotated[
         str, typer.Option(metavar="POLICY", help="How to resolve several reviews of an image; see partly pull.")
     ] = "latest",
@@ -55,7 +56,9 @@ def one_round(
         config=work.training_config(preset, config, settings, weights),
         pull=PullRequest(policy=resolve, empty_is_none=work.settings.empty_is_none, author=work.user),
         propose=ProposeRequest(tau=wanted, gate=gate, budget=budget, promise=promise),
-        push=PushRequest(limit=limit, audit_share=audit_share, file_names=work.settings.file_names),
+        push=PushRequest(
+            limit=limit, audit_share=audit_share, ask_class=ask_class, file_names=work.settings.file_names
+        ),
     )
     with work.connected_client() as client:
         if dry_run:

@@ -28,7 +28,7 @@ from annotator.label_studio.push.push_images import push_images
 from annotator.label_studio.simulated_reviewer import Truth, review_tasks
 from db.curation.splitting import split_images
 from db.progress import Progress
-from db.records import Split, Supervision
+from db.records import Split
 from db.registry import Registry
 from learner.config import TrainConfig, make_config
 from learner.evaluation.evaluate import Evaluation, evaluate_run
@@ -151,7 +151,7 @@ def register(registry: Registry, listing: Listing, *, seed: int, progress: Progr
     import_listing(registry, held, request, progress=progress)
     split_images(registry, val=0.15 * (1 - HELD_BACK), seed=seed)
     with registry.read() as tx:
-        images = {str(image.path): image for image in tx.images.select(supervision=Supervision.PARTLY)}
+        images = {str(image.path): image for image in tx.images.select(located=False)}
     truths: dict[str, Truth] = {}
     for entry in entries:
         image = images.get(str(entry.path))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from db.errors import InvalidArgument
+from db.history.classes import SettledClasses, settle_classes
 from db.records import LocationLabel, LocationStatus
 from db.registry import Registry, Transaction
 
@@ -22,6 +23,8 @@ class RetractionReport:
     """Of these, images for which an earlier (or the same) label is current again."""
     unknown: int = 0
     """Of these, images whose location is now unknown."""
+    classes: int = 0
+    """Images whose class changed: one that reviewers stated went with the labels, or came back with them."""
     retrain: list[str] = field(default_factory=list)
     """Runs trained on at least one of these labels."""
     dry_run: bool = False
@@ -40,7 +43,8 @@ def retract_labels(
     """Retract every label that matches all criteria; the previous label of each image becomes current again.
 
     Retracting a whole run also withdraws its proposals from review. Labels already retracted are skipped, so repeating
-    a retraction changes nothing.
+    a retraction changes nothing. Classes that reviewers stated are taken back by the same criteria: with a run, those
+    that it had proposed.
 
     Args:
         registry: where the labels are.
@@ -60,12 +64,16 @@ def retract_labels(
         found = tx.retractions.statements(run_id=run_id, reviewer=reviewer, since=since)
         whole_run = run_id is not None and reviewer is None and since is None
         in_force = tx.retractions.of_run(run_id) is not None if whole_run and run_id is not None else False
-        if not found and (in_force or not whole_run):
+        stated = {label.image_id for label in tx.class_labels.matching(run_id=run_id, reviewer=reviewer, since=since)}
+        if not found and not stated and (in_force or not whole_run):
             return RetractionReport(dry_run=dry_run)
         labels = {label_id for label_id, _ in found}
         images = {image_id for _, image_id in found}
         report = RetractionReport(labels=len(labels), retrain=runs_trained_on(tx, labels, images), dry_run=dry_run)
         number = tx.retractions.add(sorted(labels), run_id=run_id, reviewer=reviewer, since=since, author=author)
+        origin = f"retraction {number}"
+        classes = settle_classes(tx, stated, origin=origin, change_test=True) if stated else SettledClasses()
+        report = replace(report, classes=len(classes.changed))
         return _settled(report, number, tx.retractions.settle(images, retraction_id=number))
 
 
@@ -86,6 +94,11 @@ def undo_retraction(
         images = tx.retractions.images_of(number)
         report = RetractionReport(labels=record.labels, dry_run=dry_run)
         undoing = tx.retractions.undo(number, author=author)
+        stated = tx.class_labels.matching(run_id=record.run_id, reviewer=record.reviewer, since=record.since)
+        if stated and (record.run_id, record.reviewer, record.since) != (None, None, None):
+            origin = f"retraction {number}, undone"
+            classes = settle_classes(tx, {label.image_id for label in stated}, origin=origin, change_test=True)
+            report = replace(report, classes=len(classes.changed))
         return _settled(report, undoing, tx.retractions.settle(images, retraction_id=undoing))
 
 

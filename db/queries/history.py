@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from db.errors import NotFound
 from db.queries.bulk import chunks
 from db.queries.certificates import CertificateQueries
+from db.queries.class_labels import ClassLabelQueries
 from db.queries.labels import select_labels
 from db.queries.proposals import ProposalQueries
 from db.records import (
@@ -21,6 +22,7 @@ from db.records import (
     run_name,
 )
 from db.records.certificates import CertificateRecord
+from db.records.class_labels import ClassLabelRecord
 from db.tables import Image, ImageClass, ImageVersion, Operation, Review
 from db.tables import LocationLabel as LabelRow
 
@@ -42,6 +44,7 @@ class HistoryQueries:
             *self._changes(image_id),
             *(_proposed(proposal, certificates.get(proposal.certificate_id or 0)) for proposal in proposals.values()),
             *self._reviews(image_id, proposals),
+            *(_classed(label) for label in ClassLabelQueries(self._session).of_image(image_id)),
             *(_located(label, proposals) for label in labels),
         ]
         return sorted(events, key=lambda event: event.at)
@@ -105,16 +108,22 @@ def _proposed(proposal: ProposalRecord, certificate: CertificateRecord | None) -
     if proposal.created_at is None:
         raise RuntimeError("a stored proposal has a time")
     count = len(proposal.boxes)
+    what = "nothing to find" if proposal.is_nothing else f"{count} {'box' if count == 1 else 'boxes'}"
     return Event(
         proposal.created_at,
         "proposed",
         proposal.run_name,
-        f"{count} {'box' if count == 1 else 'boxes'}, class {proposal.class_name} "
-        f"{proposal.class_probability:.2f}, gate {proposal.gate}"
+        f"{what}, class {proposal.class_name} {proposal.class_probability:.2f}, gate {proposal.gate}"
         + (f", certified: {certificate.promise}" if certificate is not None else ""),
         run=proposal.run_name,
         tau=proposal.tau,
         score=proposal.score,
+    )
+
+
+def _classed(label: ClassLabelRecord) -> Event:
+    return Event(
+        label.created_at, "classed", label.reviewer, f"{label.class_name} ({label.source})", run=label.run_name
     )
 
 

@@ -180,6 +180,7 @@ class ImageQueries:
         *,
         splits: Iterable[Split | None] | None = None,
         supervision: Supervision | None = None,
+        located: bool | None = None,
         ids: Iterable[int] | None = None,
         limit: int | None = None,
         removed: bool = False,
@@ -189,11 +190,13 @@ class ImageQueries:
         Args:
             splits: only these splits (None stands for images without one); None for all.
             supervision: only images with this supervision.
+            located: only images whose location is known (an empty one is), or only those whose location is not,
+                whatever is known of their class.
             ids: only these images.
             limit: at most this many.
             removed: those taken out of the data set, instead of those in it.
         """
-        conditions = _conditions(splits, supervision, removed=removed)
+        conditions = _conditions(splits, supervision, located, removed=removed)
         if ids is None:
             return self._select(*conditions, limit=limit)
         records: list[ImageRecord] = []
@@ -201,9 +204,9 @@ class ImageQueries:
             records += self._select(*conditions, Image.id.in_(chunk))
         return records[:limit]
 
-    def count(self, *, splits: Iterable[Split | None] | None = None, supervision: Supervision | None = None) -> int:
+    def count(self, *, splits: Iterable[Split | None] | None = None, located: bool | None = None) -> int:
         """Count the images that `select` would return."""
-        counted = select(func.count()).select_from(Image).where(*_conditions(splits, supervision))
+        counted = select(func.count()).select_from(Image).where(*_conditions(splits, None, located))
         return self._session.scalar(counted) or 0
 
     def get(self, image_id: int) -> ImageRecord:
@@ -282,7 +285,11 @@ def records_from_rows(session: Session, paths: ProjectPaths, rows: Sequence[Any]
 
 
 def _conditions(
-    splits: Iterable[Split | None] | None, supervision: Supervision | None, *, removed: bool = False
+    splits: Iterable[Split | None] | None,
+    supervision: Supervision | None,
+    located: bool | None,
+    *,
+    removed: bool = False,
 ) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [Image.removed.is_(removed)]
     if splits is not None:
@@ -291,6 +298,9 @@ def _conditions(
         conditions.append(or_(in_named, Image.split.is_(None)) if None in wanted else in_named)
     if supervision is not None:
         conditions.append(_supervision_is(supervision))
+    if located is not None:
+        unknown = Image.location_status == LocationStatus.UNKNOWN
+        conditions.append(~unknown if located else unknown)
     return conditions
 
 

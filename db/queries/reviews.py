@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Text, and_, cast, exists, func, select
@@ -13,7 +14,7 @@ from db.queries.labels import labels_by_id
 from db.queries.status import stands
 from db.records import LocationLabel, NewReview, ReviewOutcome, ReviewRecord
 from db.records.reviews import WRONG_CLASS
-from db.tables import ImageVersion, Proposal, Review, now
+from db.tables import ClassLabel, Image, ImageVersion, Proposal, ProposalBox, Review, now
 from db.tables import LocationLabel as LabelRow
 
 
@@ -57,11 +58,12 @@ class ReviewQueries:
             Proposal.score,
             Proposal.run_id,
             Review.created_at,
+            and_(Proposal.id.is_not(None), ~exists().where(ProposalBox.proposal_id == Proposal.id)),
         )
         statement = select(*columns).outerjoin(Proposal, Proposal.id == Review.proposal_id)
         statement = statement.where(newest, stands(Review))
         return [
-            ReviewRecord(row[0], row[1], ReviewOutcome(row[2]), *row[3:])
+            ReviewRecord(row[0], row[1], ReviewOutcome(row[2]), *row[3:9], of_nothing=bool(row[9]))
             for row in self._session.execute(statement.order_by(Review.id))
         ]
 
@@ -79,12 +81,28 @@ class ReviewQueries:
         return found
 
     def questioned_classes(self) -> list[int]:
-        """Return the images whose latest review says that their class is wrong, unless the class was changed since."""
+        """Return the images whose latest review says that their class is wrong, unless the class was changed since.
+
+        It says so by the verdict "wrong class", or by stating another class than the one that the image has.
+        """
         latest = select(func.max(Review.id)).where(stands(Review)).group_by(Review.image_id)
+        asked: dict[int, datetime] = {}
         says = cast(Review.payload, Text).contains(json.dumps(WRONG_CLASS), autoescape=True)
         columns = (Review.image_id, Review.created_at, Review.payload)
-        rows = self._session.execute(select(*columns).where(Review.id.in_(latest), says)).all()
-        asked = {row[0]: row[1] for row in rows if _says_wrong_class(row[2])}
+        for image_id, at, payload in self._session.execute(select(*columns).where(Review.id.in_(latest), says)):
+            if _says_wrong_class(payload):
+                asked[image_id] = at
+        other = (
+            select(Review.image_id, Review.created_at)
+            .join(ClassLabel, ClassLabel.review_id == Review.id)
+            .join(Image, Image.id == Review.image_id)
+            .where(Review.id.in_(latest), Image.class_id != ClassLabel.class_id)
+        )
+        asked |= {row[0]: row[1] for row in self._session.execute(other)}
+        return self._unchanged_since(asked)
+
+    def _unchanged_since(self, asked: Mapping[int, datetime]) -> list[int]:
+        """Return those of these images whose class has not been changed since a time."""
         found: list[int] = []
         for chunk in chunks(sorted(asked)):
             versions = select(ImageVersion.image_id, ImageVersion.class_id, ImageVersion.created_at)

@@ -39,7 +39,7 @@ class Event:
 
     at: datetime
     what: str
-    """registered, changed, removed, put back, proposed, reviewed, located, retracted, restored."""
+    """registered, changed, removed, put back, proposed, reviewed, classed, located, retracted, restored."""
     by: str | None
     """The person, program or file it comes from."""
     detail: str

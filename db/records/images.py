@@ -74,6 +74,11 @@ class ImageRecord:
         return self.label.status if self.label else LocationStatus.UNKNOWN
 
     @property
+    def is_located(self) -> bool:
+        """Say whether its location is known; one that is known to be empty is."""
+        return self.location_status is not LocationStatus.UNKNOWN
+
+    @property
     def boxes(self) -> tuple[Box, ...]:
         """The known boxes, empty where the location is empty or unknown."""
         return self.label.boxes if self.label else ()

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from db.records.class_labels import ClassSource
 from db.records.labels import Location
 from db.records.runs import run_name
 
@@ -39,6 +40,9 @@ class NewReview:
     iou: float | None = None
     seconds: float | None = None
     location: Location | None = None
+    class_name: str | None = None
+    """The class that the person stated, None where none was."""
+    class_source: ClassSource | None = None
     payload: dict[str, Any] = field(default_factory=dict)
 
 
@@ -57,6 +61,8 @@ class ReviewRecord:
     """Of that proposal."""
     run_id: int | None
     created_at: datetime
+    of_nothing: bool = False
+    """That proposal was that there is nothing to find."""
 
     @property
     def run_name(self) -> str | None:

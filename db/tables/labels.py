@@ -97,7 +97,7 @@ class ClassLabel(Base):
 
     __tablename__ = "class_labels"
     __table_args__ = (
-        CheckConstraint("source IN ('accepted', 'chosen')", name="source"),
+        CheckConstraint("source IN ('accepted', 'chosen', 'withdrawn')", name="source"),
         CheckConstraint("source <> 'accepted' OR run_id IS NOT NULL", name="run"),
     )
 
@@ -105,7 +105,7 @@ class ClassLabel(Base):
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="RESTRICT"), index=True)
     class_id: Mapped[int] = mapped_column(ForeignKey("classes.id", ondelete="RESTRICT"))
     source: Mapped[str] = mapped_column(String(16))
-    """Accepted as a run proposed it, or chosen by the reviewer."""
+    """Accepted as a run proposed it, chosen by the reviewer, or withdrawn: its annotation was deleted."""
     reviewer: Mapped[str] = mapped_column(Text)
     review_id: Mapped[int] = mapped_column(ForeignKey("reviews.id", ondelete="RESTRICT"))
     run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id", ondelete="RESTRICT"))

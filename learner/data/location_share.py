@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from db.curation.location_share import choose_located
-from db.records import ImageRecord, Supervision
+from db.records import ImageRecord
 
 
 def hide_locations(images: Sequence[ImageRecord], share: float, seed: int) -> list[ImageRecord]:
@@ -21,7 +21,7 @@ def hide_locations(images: Sequence[ImageRecord], share: float, seed: int) -> li
     """
     if share >= 1:
         return list(images)
-    located = [(str(image.id), image.class_name or "") for image in images if image.supervision is Supervision.FULLY]
+    located = [(str(image.id), image.class_name or "") for image in images if image.is_located]
     kept = choose_located(located, share, seed, rounded=math.ceil)
     hidden = {int(name) for name, _ in located} - {int(name) for name in kept}
     return [replace(image, label=None) if image.id in hidden else image for image in images]

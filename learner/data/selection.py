@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from db.curation.leakage import group_names, leaking_images
 from db.errors import NotFound
-from db.records import ImageRecord, RunRecord, SnapshotRecord, Split, Supervision
+from db.records import ImageRecord, RunRecord, SnapshotRecord, Split
 from db.registry import Transaction
 from learner.config import TrainConfig
 from learner.data.validation_cut import cut_validation
@@ -142,7 +142,7 @@ def _training_data(
     val = [image for image in images if image.split is Split.VAL]
     if not train:
         raise DataInvalid("there is no image to train on; register some with: partly import PATH --layout csv")
-    if localizes and not any(image.supervision is Supervision.FULLY and image.boxes for image in train):
+    if localizes and not any(image.boxes for image in train):
         raise DataInvalid(
             "no training image has a known location, so the first stage has nothing to learn from; import some boxes "
             "or masks, or draw some in Label Studio (partly push --partly, then partly pull); classes alone can be "

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from db.curation.leakage import group_names, relatives
 from db.imaging.geometry import boxes_iou
-from db.records import ImageRecord, LocationStatus, Split, Supervision
+from db.records import ImageRecord, LocationStatus, Split
 from db.records.certificates import CertificateKind, CertificateRecord, NewCertificate
 from db.registry import Registry
 from learner.inference.certified_tau import certify_tau, one_of_each
@@ -120,8 +120,8 @@ def calibration_images(registry: Registry, model: TrainedModel) -> CalibrationIm
     knows its location: without it only what went well would count.
     """
     with registry.read() as tx:
-        located = tx.images.select(splits=[Split.VAL], supervision=Supervision.FULLY)
-        unknown = tx.images.select(splits=[Split.VAL], supervision=Supervision.PARTLY)
+        located = tx.images.select(splits=[Split.VAL], located=True)
+        unknown = tx.images.select(splits=[Split.VAL], located=False)
         rejected = tx.proposals.rejected_for(image.id for image in unknown)
         reviewed = [*located, *(image for image in unknown if image.id in rejected)]
         unreviewed = [image for image in unknown if image.id not in rejected]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from db.progress import Progress, SilentProgress
-from db.records import ProposalRecord, Supervision
+from db.records import ProposalRecord
 from db.registry import Registry
 from learner.distributed import Processes
 from learner.inference.certify import Thresholds
@@ -94,7 +94,7 @@ class LiveProposer:
                 wanted = {image.id for image in tx.images.select(splits=PROPOSED_FOR, ids=image_ids)}
                 known = {item.image_id: item for item in tx.proposals.of_run(run_id, wanted)}
                 left = wanted - set(known) - self._asked_nothing if loaded.thresholds.by_kind else set()
-                images = tx.images.select(supervision=Supervision.PARTLY, ids=left)
+                images = tx.images.select(located=False, ids=left)
             scored = score_images(self._registry, loaded.model, images, loaded.gate, Processes(), SilentProgress())
             passing = [item for item in scored if loaded.thresholds.passes(item)]
             self._asked_nothing |= {item.image.id for item in scored} - {item.image.id for item in passing}

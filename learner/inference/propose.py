@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from db.errors import InvalidArgument
 from db.progress import Progress, SilentProgress
-from db.records import Box, ImageRecord, NewProposal, Split, Supervision
+from db.records import Box, ImageRecord, NewProposal, Split
 from db.records.certificates import CertificateKind, NewCertificate
 from db.registry import Registry
 from learner.data.dataset import examples_from_records
@@ -95,7 +95,7 @@ def propose_locations(
     processes: Processes | None = None,
     progress: Progress | None = None,
 ) -> ProposeResult:
-    """Score the partly-labeled images outside test and validation, and store the locations that pass the gate.
+    """Score images outside test and validation whose location is not known, and store what passes the gate.
 
     With tau `auto` the threshold is certified first; where nothing can be certified, nothing is scored or proposed.
 
@@ -117,7 +117,7 @@ def propose_locations(
     thresholds = choose_thresholds(registry, model, request, processes, progress, dry_run=dry_run)
     with registry.read() as tx:
         # Where nothing can pass, nothing is scored.
-        images = tx.images.select(splits=PROPOSED_FOR, supervision=Supervision.PARTLY) if thresholds.by_kind else []
+        images = tx.images.select(splits=PROPOSED_FOR, located=False) if thresholds.by_kind else []
     scored = score_images(registry, model, images, gate, processes, progress)
     passing = most_confident([item for item in scored if thresholds.passes(item)])[: request.budget]
     if not dry_run and passing:

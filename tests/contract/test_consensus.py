@@ -1,12 +1,15 @@
 """Several people on one image: what holds by which policy, on every database."""
 
+from datetime import UTC, datetime
+
 import pytest
 
-from annotator.label_studio.pull.consensus import Opinion, agree, check_policy, resolve, settle_images
+from annotator.label_studio.pull.consensus import Opinion, agree, check_policy, class_policy, resolve, settle_images
 from db.errors import InvalidArgument
 from db.history.retraction import retract_labels
 from db.maintenance.integrity import check_registry
 from db.records import Box, Location, LocationSource, LocationStatus, NewLabel, NewReview, ReviewOutcome
+from db.records.class_labels import ClassLabelRecord, ClassSource
 from tests.builders import add_images, new_image
 
 HERE, NEAR, FAR = Box(10, 10, 20, 20), Box(12, 10, 20, 20), Box(60, 50, 20, 20)
@@ -127,3 +130,27 @@ def test_words_by_hand():
     assert resolve([left, middle, right], "majority") is middle
     assert resolve([left, right], "majority") is None
     assert resolve([], "majority") is None
+
+
+def classes(*said):
+    return [
+        ClassLabelRecord(
+            image_id=1, class_name=name, source=ClassSource.CHOSEN, reviewer=who, review_id=n, id=n,
+            created_at=datetime(2026, 1, 1, tzinfo=UTC), connection_id=1, annotation_id=n,
+        )
+        for n, (who, name) in enumerate(said)
+    ]  # fmt: skip
+
+
+def test_a_class_that_people_disagree_about_is_none_unless_a_policy_decides():
+    two = classes(("ann", "benign"), ("bob", "malignant"))
+    three = [*two, *classes(("carol", "malignant"))]
+    assert [class_policy(policy)(two) for policy in ("latest", "unanimous", "majority", "ann", "nobody")] == [
+        None,
+        None,
+        None,
+        "benign",
+        None,
+    ]
+    assert [class_policy(policy)(three) for policy in ("latest", "unanimous", "majority")] == [None, None, "malignant"]
+    assert class_policy("latest")(two[:1]) == "benign"

@@ -13,7 +13,18 @@ from annotator.datasets.decode import open_data_set
 from annotator.datasets.import_images import import_images
 from annotator.datasets.import_request import ImportRequest
 from db.progress import SilentProgress
-from db.records import LocationSource, NewLabel, RunStatus, Split, Supervision
+from db.records import (
+    Location,
+    LocationSource,
+    LocationStatus,
+    NewLabel,
+    NewReview,
+    OperationKind,
+    ReviewOutcome,
+    RunStatus,
+    Split,
+    Supervision,
+)
 from db.registry import create_registry
 from learner.checkpoint import load_checkpoint
 from learner.config import make_config
@@ -294,6 +305,32 @@ def test_there_must_be_something_to_learn_from(registry, phantoms):
     import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0))
     with pytest.raises(DataInvalid, match="known location"):
         train_model(registry, tiny())
+
+
+def test_boxes_without_a_class_teach_location_and_classes_without_a_box_teach_class(registry, phantoms):
+    """Twenty boxed images of no known class, and twenty of a known class without a box."""
+    import_images(registry, ImportRequest(phantoms, "csv"))
+    with registry.begin() as tx:
+        images = [image for image in tx.images.select() if image.boxes][:40]
+        for image in images[:20]:
+            tx.images.set_facts(image.id, class_name=None, group=None, split=Split.TRAIN)
+        for image in images[20:]:
+            location = Location(LocationStatus.UNKNOWN)
+            review = NewReview(image.id, ReviewOutcome.REJECTED, "x", image.id, "v1")
+            connection = tx.connections.use(url="http://studio", project_id=1, media="local")
+            tx.labels.append(
+                NewLabel(image.id, location, LocationSource.WITHDRAWN, review_id=tx.reviews.add(connection.id, review))
+            )
+            tx.images.set_facts(image.id, class_name=image.class_name, group=None, split=Split.TRAIN)
+        others = [image.id for image in tx.images.select() if image.id not in {kept.id for kept in images}]
+        operation = tx.operations.begin(OperationKind.REMOVE, "rest", author="x")
+        tx.images.set_removed(others, True, origin="x", operation_id=operation)
+    assert train_model(registry, tiny()).epochs == 4
+    with registry.begin() as tx:
+        for image in tx.images.select(located=False)[:5]:
+            tx.images.set_facts(image.id, class_name=None, group=None, split=Split.TRAIN)
+    proposed = propose_locations(registry, ProposeRequest(tau=0.0))
+    assert proposed.considered == 20, "an image of no known class is proposed for too"
 
 
 def test_a_data_set_that_is_not_registered_is_scored_and_stays_so(filled, phantoms):

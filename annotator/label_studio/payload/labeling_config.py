@@ -2,9 +2,12 @@
 
 What can be said of a task, and is never the same: boxes (here it is), "nothing there", "cannot tell" or an emptied
 proposal (the proposal is wrong, the place is not known), and "wrong class" (the image's class is to be corrected).
+Tasks of images whose class is not known offer the classes too: those in the task's own data, so that a class that is
+new to the registry needs no other interface.
 """
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 from xml.etree.ElementTree import ParseError
 
@@ -21,6 +24,7 @@ from db.records.reviews import WRONG_CLASS
 
 BOX_CONTROL = "box"
 VERDICT_CONTROL = "verdict"
+CLASS_CONTROL = "class"
 IMAGE_OBJECT = "image"
 BRUSH_CONTROL = "brush"
 POLYGON_CONTROL = "polygon"
@@ -41,18 +45,26 @@ MASK_TOOLS = f"""
     <Label value="{POLYGON_LABEL}" background="#2e8b57" hotkey="7"/>
   </PolygonLabels>"""
 
-# The controls stand in one line above the image, which has the rest of the window's height.
+# The controls stand above the image, which has the rest of the window's height. "Value" is written so on purpose: the
+# page reads attributes in any case, while the server would count "value" as one more key of the data and refuse to
+# upload images to a project that has two. The empty View stands for the choice that the server would miss without it.
 INTERFACE = """<View className="partly">
   <Style>
-    .partly .partly-controls {{ display: flex; flex-wrap: wrap; align-items: center; gap: 0 14px; margin-top: -12px; }}
+    .partly .partly-controls {{ display: flex; flex-wrap: wrap; align-items: center; gap: 0 14px; margin-bottom: 4px; }}
     .partly .partly-controls label {{ font-size: 13px; }}
+    .partly .partly-controls :is(.lsf-choices, .lsf-labels) {{ margin: 0 !important; }}
     .partly :is(h1, h2, h3, h4, h5) {{ margin: 0 !important; font-size: 15px !important; }}
     .partly .partly-note :is(h1, h2, h3, h4, h5) {{ color: #c0392b !important; margin-bottom: 14px !important; }}
-    .partly .partly-note :is(h1, h2, h3, h4, h5):empty {{ display: none; }}
+    .partly .partly-proposal :is(h1, h2, h3, h4, h5) {{ color: #1668b8 !important; }}
+    .partly :is(.partly-note, .partly-proposal) :is(h1, h2, h3, h4, h5):empty {{ display: none; }}
   </Style>
   <View className="partly-note"><Header value="$partly_note" size="4"/></View>
   <View className="partly-controls">
     <Header value="{header}" size="4"/>
+    <View className="partly-proposal"><Header value="$partly_proposal" size="4"/></View>
+    <Choices name="{class_control}" toName="{image}" choice="single" showInline="true" Value="$partly_classes">
+      <View/>
+    </Choices>
     <Choices name="{verdict}" toName="{image}" choice="single" showInline="true">
       <Choice value="{accept}" hotkey="1"/>
       <Choice value="{nothing}" alias="{no_lesion}" hotkey="2"/>
@@ -69,23 +81,15 @@ INTERFACE = """<View className="partly">
 HEADER = "Class: $partly_class \u00b7 $partly_image"
 HEADER_WITH_SCORE = f"{HEADER} \u00b7 score $partly_score"
 
-INSTRUCTIONS = """<h3>Is the box right?</h3>
-<p>The class of every image is known; its header says it. Where there is a box, a model has proposed it.</p>
-<table>
-<tr><td><b>Submit</b> (Ctrl+Enter)</td><td>the box is right as it is: it becomes the label</td></tr>
-<tr><td>drag the box or its corners, then <b>Submit</b></td><td>your correction becomes the label</td></tr>
-<tr><td>drag beside it, then <b>Submit</b></td><td>one more box; several boxes are several lesions</td></tr>
-<tr><td><b>1</b> accept</td><td>the same as Submit alone, said explicitly</td></tr>
-<tr><td><b>2</b> nothing there</td><td>there is no lesion in this image: it is known to be empty</td></tr>
-<tr><td><b>3</b> cannot tell</td><td>the proposal is rejected; where the lesion is stays unknown</td></tr>
-<tr><td><b>4</b> wrong class</td><td>the image's class is listed for correction; the proposal is rejected unless you
-moved or drew a box</td></tr>
-<tr><td>click the box, then <b>Backspace</b></td><td>delete it; <b>5</b>, then drag, draws another</td></tr>
-<tr><td><b>Ctrl+H</b></td><td>hide all boxes, and show them again</td></tr>
-</table>
-<p>Keys 1 to 4 also need Submit. "Nothing there" or "cannot tell" beside a box that you drew or moved is a
-contradiction: the task comes back under the tab "unclear". "Skip" says nothing about the image.</p>"""
-"""What annotators can open from the page: what each key will mean after the pull."""
+EARLIER = frozenset(
+    {
+        "772aaebafb4493f17400fb0626e28fa77b1bcd673c89c42d302186c31423c26f",
+        "f76ff2ad86328eec935d66014665e82a85906526f1c5c6507ed25af5096fecf8",
+        "c5c220bdb740b0ae9dc61f4181d4f7bbb8df258e74d155e578be88ff9e2c16a8",
+        "04b22a6d6227772d0939d5a401e5dd6a9973335e37f9ed19620efc531f72ca8c",
+    }
+)
+"""SHA-256 of interfaces that earlier versions wrote, blanks made alike; a project that has one is given today's."""
 
 
 def interface(*, masks: bool = False, show_score: bool = False) -> str:
@@ -98,6 +102,7 @@ def interface(*, masks: bool = False, show_score: bool = False) -> str:
     return INTERFACE.format(
         header=HEADER_WITH_SCORE if show_score else HEADER,
         verdict=VERDICT_CONTROL,
+        class_control=CLASS_CONTROL,
         image=IMAGE_OBJECT,
         box=BOX_CONTROL,
         accept=ACCEPT,
@@ -111,12 +116,24 @@ def interface(*, masks: bool = False, show_score: bool = False) -> str:
 
 
 CONFIG = interface()
+VARIANTS = [(masks, score) for masks in (False, True) for score in (False, True)]
 
 
 def is_generated(xml: str) -> bool:
-    """Say whether a project's labeling interface is one that partly wrote and nobody has changed since."""
-    known = (interface(masks=masks, show_score=score) for masks in (False, True) for score in (False, True))
-    return any(is_same(xml, found) for found in known)
+    """Say whether a project's labeling interface is one that partly wrote, now or earlier, and nobody has changed."""
+    return digest_of(xml) in EARLIER or any(is_same(xml, interface(masks=m, show_score=s)) for m, s in VARIANTS)
+
+
+def refreshed(xml: str) -> str:
+    """Return today's form of an interface that partly wrote; one that somebody has changed stays as it is."""
+    if not is_generated(xml):
+        return xml
+    return interface(masks=has_mask_tools(xml), show_score="$partly_score" in xml)
+
+
+def digest_of(text: str) -> str:
+    """Return the SHA-256 of a text in which any number of blanks counts as one."""
+    return sha256(" ".join(text.split()).encode()).hexdigest()
 
 
 def is_same(first: str, second: str) -> bool:
@@ -128,6 +145,18 @@ def has_mask_tools(xml: str) -> bool:
     """Say whether a project's labeling interface can show and change masks."""
     found = {(element.get("name"), element.tag) for element in _parse(xml).iter()}
     return {(BRUSH_CONTROL, "BrushLabels"), (POLYGON_CONTROL, "PolygonLabels")} <= found
+
+
+def can_say_nothing(xml: str) -> bool:
+    """Say whether a project's labeling interface shows that a model proposes "nothing to find"."""
+    return any("$partly_proposal" in (element.get("value") or "") for element in _parse(xml).iter())
+
+
+def can_ask_class(xml: str) -> bool:
+    """Say whether a project's labeling interface offers a task's classes as a choice."""
+    wanted = ("Choices", CLASS_CONTROL, "$partly_classes")
+    found = ((item.tag, item.get("name"), item.get("Value") or item.get("value")) for item in _parse(xml).iter())
+    return any(control == wanted for control in found)
 
 
 def _parse(xml: str) -> Any:
@@ -211,15 +240,22 @@ def result_from_mask(
 
 def result_from_verdict(verdict: str) -> list[dict[str, Any]]:
     """Write a verdict ("no lesion", "cannot tell") as the result of an annotation."""
-    return [
-        {
-            "id": VERDICT_CONTROL,
-            "type": "choices",
-            "from_name": VERDICT_CONTROL,
-            "to_name": IMAGE_OBJECT,
-            "value": {"choices": [verdict]},
-        }
-    ]
+    return [_choice(VERDICT_CONTROL, verdict)]
+
+
+def result_from_class(class_name: str, *, region_id: str = CLASS_CONTROL) -> list[dict[str, Any]]:
+    """Write the class of an image as the result of a prediction or annotation."""
+    return [_choice(CLASS_CONTROL, class_name) | {"id": region_id}]
+
+
+def _choice(control: str, value: str) -> dict[str, Any]:
+    return {
+        "id": control,
+        "type": "choices",
+        "from_name": control,
+        "to_name": IMAGE_OBJECT,
+        "value": {"choices": [value]},
+    }
 
 
 def regions_in(result: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]]:
@@ -234,8 +270,17 @@ def painted_regions(result: Sequence[Mapping[str, Any]]) -> list[Mapping[str, An
 
 def verdict_in(result: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the verdict of a result, None where none was chosen."""
+    return _chosen(result, VERDICT_CONTROL)
+
+
+def class_in(result: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the class that a result states for the image, None where none was chosen."""
+    return _chosen(result, CLASS_CONTROL)
+
+
+def _chosen(result: Sequence[Mapping[str, Any]], control: str) -> str | None:
     for region in result:
-        if region.get("type") == "choices" and region.get("from_name") == VERDICT_CONTROL:
+        if region.get("type") == "choices" and region.get("from_name") == control:
             choices = region.get("value", {}).get("choices") or []
             if choices:
                 return str(choices[0])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from annotator.label_studio.payload.labeling_config import result_from_boxes, result_from_mask
+from annotator.label_studio.payload.labeling_config import result_from_boxes, result_from_class, result_from_mask
 from db.imaging.decode import mask_from_png
 from db.records import Box, ImageRecord, LocationStatus
 
@@ -17,6 +17,14 @@ CONTROL = "partly_control"
 NOTE = "partly_note"
 """What an annotator has to settle, in the header of the page; tasks with a note are under the tab "unclear"."""
 SCORE = "partly_score"
+CLASS = "partly_class"
+PROPOSAL = "partly_proposal"
+"""What the page says of a proposal that has no box to show."""
+PROPOSES_NOTHING = "The model proposes: nothing to find"
+CLASSES = "partly_classes"
+"""The classes that the page offers; none where the class is known."""
+CLASS_KEYS = "890"
+"""Hotkeys of the first classes; the others are chosen with the mouse."""
 ROUND = "partly_round"
 """Counts an image's tasks in a project, where it is proposed again after a review."""
 READING = "partly_reading"
@@ -111,14 +119,21 @@ def shows_prediction(task: Mapping[str, Any], model_version: str) -> bool:
     return model_version in str(task.get("predictions_model_versions") or "").split(",")
 
 
-def prediction_of(image: ImageRecord, boxes: Sequence[Box], *, model_version: str) -> dict[str, Any]:
-    """Write a proposal as a prediction: its run as model version, and its boxes.
+def prediction_of(
+    image: ImageRecord, boxes: Sequence[Box], *, model_version: str, class_name: str | None = None
+) -> dict[str, Any]:
+    """Write a proposal as a prediction: its run as model version, its boxes, and the class where the page asks for it.
+
+    A proposal that there is nothing to find is a prediction without a box. It chooses no verdict, so that nobody
+    accepts it by a mere Submit.
 
     Its score is left out: the page would show it above the image, and it sways people.
     """
+    prefix = f"{model_version}-"
+    stated = result_from_class(class_name, region_id=f"{prefix}class") if class_name is not None else []
     return {
         "model_version": model_version,
-        "result": result_from_boxes(boxes, image.width, image.height, region_prefix=f"{model_version}-"),
+        "result": [*result_from_boxes(boxes, image.width, image.height, region_prefix=prefix), *stated],
     }
 
 
@@ -166,6 +181,29 @@ class TaskHeader:
     """How many people are to look at it."""
     round: int = 1
     """Counts the image's tasks in the project."""
+    proposes_nothing: bool = False
+    """Annotators see a proposal, and it is that there is nothing to find."""
+    classes: tuple[str, ...] = ()
+    """Classes that the page offers; none where it does not ask."""
+
+
+def header_data(image: ImageRecord, header: TaskHeader) -> dict[str, Any]:
+    """Write what the page says of an image that may change from one push to the next."""
+    return {
+        CLASS: image.class_name or "not known",
+        SCORE: score_text(header.score),
+        PROPOSAL: PROPOSES_NOTHING if header.proposes_nothing else "",
+        CLASSES: [_offered(number, name) for number, name in enumerate(header.classes)],
+    }
+
+
+def _offered(number: int, class_name: str) -> dict[str, str]:
+    return {"value": class_name} | ({"hotkey": CLASS_KEYS[number]} if number < len(CLASS_KEYS) else {})
+
+
+def with_new_keys(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Add what the labeling interface wants and tasks of earlier versions lack; the server refuses them without it."""
+    return {CLASSES: [], **data}
 
 
 def task_of(
@@ -190,9 +228,8 @@ def task_of(
     data = {
         "image": address,
         KEY: full_key(image, registry_id),
-        "partly_class": image.class_name or "not known",
         "partly_image": header.name if header.name is not None else f"image {image.id}",
-        SCORE: score_text(header.score),
+        **header_data(image, header),
         READING: SECOND_READING if header.annotators > 1 else "",
         NOTE: "",
         ROUND: header.round,

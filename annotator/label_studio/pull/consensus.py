@@ -7,16 +7,21 @@
 
 Each reviewer counts once, with their latest review. Two reviews agree if both are "no lesion", or if their boxes cover
 the same place (IoU of at least .5). Every review stays in the history; a decision is one more revision after them.
+
+A class has no middle ground, and a wrong one teaches a model more wrong things than a wrong box: with `latest`, too, it
+is stored only where all who stated one agree.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 from db.errors import InvalidArgument
+from db.history.classes import Decide
 from db.imaging.geometry import boxes_iou
 from db.records import ImageRecord, Location, LocationLabel, LocationSource, LocationStatus, NewLabel, Split
+from db.records.class_labels import ClassLabelRecord
 from db.registry import Transaction
 
 LATEST, UNANIMOUS, MAJORITY = "latest", "unanimous", "majority"
@@ -119,6 +124,19 @@ def settle_images(
             decisions.append(replace(decision, operation_id=operation_id))
     tx.labels.append_many(decisions)
     return contested
+
+
+def class_policy(policy: str) -> Decide:
+    """Return how a policy decides between classes that reviewers stated."""
+
+    def decide(opinions: Sequence[ClassLabelRecord]) -> str | None:
+        named = [opinion for opinion in opinions if opinion.reviewer == policy]
+        if named and policy not in (LATEST, UNANIMOUS, MAJORITY):
+            return named[-1].class_name
+        (name, votes), *_ = Counter(opinion.class_name for opinion in opinions).most_common()
+        return name if votes == len(opinions) or (policy == MAJORITY and votes * 2 > len(opinions)) else None
+
+    return decide
 
 
 def _opinions(tx: Transaction, image_ids: Iterable[int]) -> dict[int, list[Opinion]]:

@@ -3,9 +3,14 @@
 It is worked out by comparing geometry, not taken from the server's own "origin": accepted (the proposal's boxes as they
 were), edited, rejected (nothing left of them), drawn, or known to be empty. A skipped task, a draft and a prediction
 are no statements.
+
+A proposal that there is nothing to find is accepted by a choice, never by an untouched page: that a box is wrong can
+be seen, that a lesion was missed cannot. A box where nothing was proposed is drawn, as one far from a wrong box is, and
+the proposal counts as rejected.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +18,10 @@ from numpy.typing import NDArray
 
 from annotator.label_studio.payload.labeling_config import (
     ACCEPT,
+    CANNOT_TELL,
     NO_LESION,
     NOTHING_THERE,
+    class_in,
     painted_regions,
     regions_in,
     verdict_in,
@@ -35,6 +42,7 @@ from db.records import (
     ProposalRecord,
     ReviewOutcome,
 )
+from db.records.class_labels import ClassSource
 from db.records.reviews import WRONG_CLASS
 from db.records.sync import AttentionCheck, AttentionResponse
 
@@ -65,6 +73,7 @@ def interpret_annotation(
     proposal: ProposalRecord | None,
     users: Mapping[int, str] | None = None,
     *,
+    preset_class: str | None = None,
     empty_is_none: bool = False,
 ) -> NewReview:
     """Interpret an annotation as a review.
@@ -74,6 +83,7 @@ def interpret_annotation(
         image: what it is about.
         proposal: what the person was shown, None where nothing was.
         users: e-mail addresses by number, as far as they are known.
+        preset_class: the class that was chosen already when the task was opened, since a run proposed it.
         empty_is_none: take an empty result for "no lesion", as projects do where that is agreed.
 
     Raises:
@@ -81,28 +91,16 @@ def interpret_annotation(
     """
     result = list(annotation.get("result") or [])
     boxes, mask_png, verdict = _said(annotation, result, image)
-    iou = boxes_iou(boxes, proposal.boxes) if boxes and proposal is not None else None
-    if verdict == ACCEPT and not boxes:
-        raise Unsettled(f"it says {ACCEPT!r} and has no box; draw one, or choose what holds")
-    speaks = verdict is not None and verdict != ACCEPT
-    if speaks and (not boxes or _left_as_shown(result, boxes, image, proposal)):
-        # A verdict is a decision; a box that was on the page already is not.
-        outcome, location = _of_verdict(str(verdict))
-    elif speaks and verdict != WRONG_CLASS:
-        said = NOTHING_THERE if verdict == NO_LESION else verdict
-        raise Unsettled(f"it says {said!r} and has a box that was drawn or moved; remove one of the two")
-    elif boxes:
-        outcome = _of_boxes(boxes, proposal, iou)
-        if outcome is ReviewOutcome.ACCEPTED and proposal is not None:
-            # The proposal's own numbers, not what is left of them after two conversions.
-            boxes = proposal.boxes
-        location = Location(LocationStatus.PRESENT, boxes, mask_png)
-    elif empty_is_none:
-        outcome, location = ReviewOutcome.EMPTY, Location(LocationStatus.EMPTY)
-    elif proposal is not None:
-        outcome, location = ReviewOutcome.REJECTED, None
-    else:
-        raise Unsettled(f"it is empty; if there is no lesion, choose {NOTHING_THERE!r}")
+    class_name = class_in(result)
+    if verdict == WRONG_CLASS and class_name == preset_class:
+        # What was on the page already is what is called wrong.
+        class_name = None
+    iou = boxes_iou(boxes, proposal.boxes) if boxes and proposal is not None and proposal.boxes else None
+    outcome, location = _location_said(
+        result, boxes, verdict, image, proposal, empty_is_none=empty_is_none, states_class=class_name is not None
+    )
+    if location is not None and location.boxes:
+        location = replace(location, mask_png=mask_png)
     return NewReview(
         image_id=image.id,
         outcome=outcome,
@@ -113,8 +111,66 @@ def interpret_annotation(
         iou=iou,
         seconds=annotation.get("lead_time"),
         location=location,
+        class_name=class_name,
+        class_source=_class_source(class_name, preset_class),
         payload={"result": result, "created_at": annotation.get("created_at")},
     )
+
+
+def _class_source(class_name: str | None, preset_class: str | None) -> ClassSource | None:
+    if class_name is None:
+        return None
+    return ClassSource.ACCEPTED if class_name == preset_class else ClassSource.CHOSEN
+
+
+def _location_said(
+    result: Sequence[Mapping[str, Any]],
+    boxes: tuple[Box, ...],
+    verdict: str | None,
+    image: ImageRecord,
+    proposal: ProposalRecord | None,
+    *,
+    empty_is_none: bool,
+    states_class: bool,
+) -> tuple[ReviewOutcome, Location | None]:
+    """Work out what an annotation says of the location; None where it leaves it as it is known.
+
+    Raises:
+        Unsettled: it contradicts itself, or says nothing.
+    """
+    of_nothing = proposal is not None and proposal.is_nothing
+    if verdict == ACCEPT and of_nothing and boxes:
+        raise Unsettled(f"it says {ACCEPT!r} of a proposal that there is nothing to find, and has a box; remove one")
+    if verdict == ACCEPT and not boxes and not of_nothing:
+        raise Unsettled(f"it says {ACCEPT!r} and has no box; draw one, or choose what holds")
+    speaks = verdict is not None and verdict != ACCEPT
+    if speaks and (not boxes or _left_as_shown(result, boxes, image, proposal)):
+        # A verdict is a decision; a box that was on the page already is not.
+        return _of_verdict(str(verdict), of_nothing=of_nothing)
+    if speaks and verdict != WRONG_CLASS:
+        said = NOTHING_THERE if verdict == NO_LESION else verdict
+        raise Unsettled(f"it says {said!r} and has a box that was drawn or moved; remove one of the two")
+    if boxes:
+        outcome = _of_boxes(boxes, proposal)
+        # Accepted, the proposal's own numbers count, not what is left of them after two conversions.
+        kept = proposal.boxes if outcome is ReviewOutcome.ACCEPTED and proposal is not None else boxes
+        return outcome, Location(LocationStatus.PRESENT, kept)
+    if verdict == ACCEPT or empty_is_none:
+        return _of_verdict(NO_LESION, of_nothing=of_nothing)
+    if proposal is not None and not of_nothing:
+        return ReviewOutcome.REJECTED, None
+    if states_class and image.is_located and not of_nothing:
+        # Where it is has been said before; only the class was asked for.
+        return ReviewOutcome.REJECTED, None
+    raise Unsettled(_without_word(states_class=states_class, of_nothing=of_nothing))
+
+
+def _without_word(*, states_class: bool, of_nothing: bool) -> str:
+    if of_nothing:
+        return f"it does not say whether there is nothing to find; choose {ACCEPT!r} if so, or draw what was missed"
+    if states_class:
+        return f"it states a class and no location; draw a box, or choose {NOTHING_THERE!r} or {CANNOT_TELL!r}"
+    return f"it is empty; if there is no lesion, choose {NOTHING_THERE!r}"
 
 
 def _left_as_shown(
@@ -130,15 +186,17 @@ def _left_as_shown(
     return len(boxes) == len(shown) and boxes_iou(boxes, shown) >= ACCEPTED_IOU
 
 
-def _of_verdict(verdict: str) -> tuple[ReviewOutcome, Location | None]:
+def _of_verdict(verdict: str, *, of_nothing: bool) -> tuple[ReviewOutcome, Location | None]:
     if verdict == NO_LESION:
-        return ReviewOutcome.EMPTY, Location(LocationStatus.EMPTY)
+        # Where that is what was proposed, to say so is to accept it.
+        return ReviewOutcome.ACCEPTED if of_nothing else ReviewOutcome.EMPTY, Location(LocationStatus.EMPTY)
     # What was known of the location, from an import for instance, still is.
     return ReviewOutcome.REJECTED, None
 
 
-def _of_boxes(boxes: Sequence[Box], proposal: ProposalRecord | None, iou: float | None) -> ReviewOutcome:
-    """Return the outcome of boxes without a verdict, given their IoU with the proposal."""
+def _of_boxes(boxes: Sequence[Box], proposal: ProposalRecord | None) -> ReviewOutcome:
+    """Return the outcome of boxes without a verdict."""
+    iou = boxes_iou(boxes, proposal.boxes) if proposal is not None and proposal.boxes else 0.0
     if proposal is None or not iou:
         return ReviewOutcome.DRAWN
     same = len(boxes) == len(proposal.boxes) and iou >= ACCEPTED_IOU
@@ -154,13 +212,18 @@ def interpret_attention_check(
         NoStatement: the task was skipped, or the annotation cannot be read.
     """
     result = list(annotation.get("result") or [])
-    boxes, _, _ = _said(annotation, result, image)
+    boxes, _, verdict = _said(annotation, result, image)
+    if check.boxes:
+        missed = bool(boxes) and boxes_iou(boxes, check.boxes) >= SAME_IOU
+    else:
+        # It says that there is nothing to find; an untouched page agrees with nobody.
+        missed = not boxes and verdict in (ACCEPT, NO_LESION)
     return AttentionResponse(
         check_id=check.id,
         external_id=int(annotation["id"]),
         external_version=str(annotation.get("updated_at")),
         reviewer=reviewer_of(annotation, users or {}),
-        missed=bool(boxes) and boxes_iou(boxes, check.boxes) >= SAME_IOU,
+        missed=missed,
         truth_iou=boxes_iou(boxes, check.truth) if boxes else 0.0,
         seconds=annotation.get("lead_time"),
         payload={"result": result, "created_at": annotation.get("created_at")},

@@ -1,10 +1,11 @@
 """What a pull is to store: compares the annotations in Label Studio with what was pulled before; pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from annotator.label_studio.payload.tasks import image_of, is_as_sent, is_of_another, key_of
+from annotator.label_studio.payload.labeling_config import class_in
+from annotator.label_studio.payload.tasks import CLASSES, image_of, is_as_sent, is_of_another, key_of
 from annotator.label_studio.pull.interpret import (
     NoStatement,
     Unsettled,
@@ -64,6 +65,10 @@ class PullReport:
     outcomes: dict[str, int] = field(default_factory=dict)
     contested: list[int] = field(default_factory=list)
     """Images whose reviewers disagree so that no review holds; their location is unknown."""
+    classes: int = 0
+    """Images whose class changed, since reviewers stated it or took it back."""
+    class_contested: list[int] = field(default_factory=list)
+    """Images whose reviewers disagree about the class; it is not stored."""
     plan: list[PlannedPull] = field(default_factory=list)
 
 
@@ -109,6 +114,8 @@ class Known:
     """By image."""
     users: Mapping[int, str] = field(default_factory=dict)
     """E-mail addresses by number."""
+    class_by_reviews: Collection[int] = ()
+    """Images whose class is what reviewers stated."""
 
 
 def plan_pull(
@@ -155,7 +162,14 @@ def plan_pull(
                 proposal = by_version.get((image.id, parent_version(task, annotation) or ""))
                 if proposal is None and link is not None and link.proposal_id is not None:
                     proposal = known.proposals.get(link.proposal_id)
-                review = interpret_annotation(annotation, image, proposal, known.users, empty_is_none=empty_is_none)
+                review = interpret_annotation(
+                    annotation,
+                    image,
+                    proposal,
+                    known.users,
+                    preset_class=preset_class(task, proposal),
+                    empty_is_none=empty_is_none,
+                )
             except NoStatement as exc:
                 plan.skipped.append(Skipped(str(exc), image.id, int(task["id"])))
                 if isinstance(exc, Unsettled):
@@ -175,3 +189,13 @@ def parent_version(task: Mapping[str, Any], annotation: Mapping[str, Any]) -> st
         if parent is not None and prediction.get("id") == parent:
             return str(prediction.get("model_version"))
     return None
+
+
+def preset_class(task: Mapping[str, Any], proposal: ProposalRecord | None) -> str | None:
+    """Return the class that was chosen on a task's page already, as its run proposed it; None where none was."""
+    if proposal is None or not (task.get("data") or {}).get(CLASSES):
+        return None
+    predictions = task.get("predictions") or []
+    shown = {class_in(prediction.get("result") or []) for prediction in predictions}
+    # Predictions can be deleted there; what was sent is known here.
+    return proposal.class_name if not predictions or proposal.class_name in shown else None

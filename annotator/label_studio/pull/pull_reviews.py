@@ -13,9 +13,8 @@ from annotator.label_studio.ownership import own_project
 from annotator.label_studio.page import note_on_tasks
 from annotator.label_studio.payload.labeling_config import verdict_in
 from annotator.label_studio.payload.tasks import image_ids_of, image_of, key_of, round_of, with_registry
-from annotator.label_studio.pull.consensus import LATEST, check_policy, settle_images
+from annotator.label_studio.pull.consensus import LATEST, check_policy
 from annotator.label_studio.pull.incremental import ChangedTasks, list_changed, with_siblings
-from annotator.label_studio.pull.interpret import SOURCES
 from annotator.label_studio.pull.plan import (
     Known,
     PlannedReview,
@@ -25,22 +24,19 @@ from annotator.label_studio.pull.plan import (
     parent_version,
     plan_pull,
 )
-from annotator.label_studio.pull.withdraw import Withdrawn, find_withdrawn, withdraw
+from annotator.label_studio.pull.store import (
+    Pulled,
+    Stored,
+    begin_operation,
+    store_attention_responses,
+    store_reviews,
+    store_withdrawn_classes,
+)
+from annotator.label_studio.pull.withdraw import Withdrawn, find_withdrawn, find_withdrawn_classes, withdraw
 from annotator.label_studio.sync_journal import journaled
 from annotator.label_studio.sync_report import PlannedPull, counts_of
 from db.progress import Progress, SilentProgress
-from db.records import (
-    ConnectionRecord,
-    ImageRecord,
-    Location,
-    LocationSource,
-    LocationStatus,
-    NewLabel,
-    OperationKind,
-    ProposalRecord,
-    ReviewOutcome,
-    TaskLink,
-)
+from db.records import ConnectionRecord, ImageRecord, NewReview, ProposalRecord, TaskLink
 from db.records.reviews import WRONG_CLASS
 from db.records.sync import StepAction, SyncKind, SyncRecord, SyncStatus, SyncStep
 from db.registry import Registry, Transaction
@@ -83,31 +79,35 @@ def pull_reviews(
     known = read_known(registry, connection, changed.tasks, users, policy)
     plan = plan_pull(changed.tasks, known, change_test=change_test, empty_is_none=request.empty_is_none)
     withdrawn = find_withdrawn(registry, connection, changed.tasks, known.images, change_test=change_test)
+    unstated = find_withdrawn_classes(registry, connection, changed.tasks, known.images, change_test=change_test)
     report = _report(registry, connection, changed, known, plan, withdrawn, last)
     if changed.unchanged or (mark is not None and not changed.tasks):
         return report
     if dry_run:
         with registry.begin(rehearsal=True) as tx:
             withdraw(tx, connection, withdrawn)
-            return replace(report, contested=_store(tx, connection, plan.reviews, known, request, None))
+            stored = store_withdrawn_classes(tx, unstated, request)
+            stored.add(store_reviews(tx, Pulled(connection, known, request, None), plan.reviews))
+            return stored.told(report)
     with journaled(registry, connection, SyncKind.PULL, options) as journal:
         steps = journal.plan([_step(planned) for planned in plan.reviews])
-        if withdrawn:
+        stored = Stored()
+        if withdrawn or unstated:
             with registry.begin() as tx:
                 withdraw(tx, connection, withdrawn)
-        contested: list[int] = []
-        operation = _begin_operation(registry, connection, request, plan)
+                stored.add(store_withdrawn_classes(tx, unstated, request))
+        pulled = Pulled(connection, known, request, begin_operation(registry, connection, request, plan))
         # No bar for nothing.
         shown = progress if progress is not None and plan.reviews else SilentProgress()
         with shown.task("storing reviews", len(plan.reviews)) as task:
             for start in range(0, len(plan.reviews), CHUNK):
                 chunk = plan.reviews[start : start + CHUNK]
                 with registry.begin() as tx:
-                    contested += _store(tx, connection, chunk, known, request, operation)
+                    stored.add(store_reviews(tx, pulled, chunk))
                 journal.done(steps[start : start + CHUNK])
                 task.advance(len(chunk))
-        _store_attention_responses(registry, connection, plan)
-        report = replace(report, contested=contested, operation=operation)
+        store_attention_responses(registry, connection, plan)
+        report = stored.told(replace(report, operation=pulled.operation))
         journal.finish(counts_of(report), _mark(registry, connection, changed, known, plan, report))
     own = [task for task in changed.tasks if image_of(task, known.images) is not None]
     data = {int(task["id"]): with_registry(task, identity)["data"] for task in own}
@@ -199,7 +199,8 @@ def read_known(
         proposals = tx.proposals.by_id(sent) | _earlier_proposals(tx, tasks, images)
         versions = tx.reviews.versions(connection.id) | tx.attention_checks.versions(connection.id)
         checks = tx.attention_checks.of_connection(connection.id)
-    return Known(images, links, proposals, versions, checks, users)
+        class_by_reviews = tx.class_labels.stated_by_reviews(listed)
+    return Known(images, links, proposals, versions, checks, users, class_by_reviews)
 
 
 def _report(
@@ -231,17 +232,22 @@ def _report(
         gone=gone,
         catch=len(plan.checks),
         skipped=plan.skipped,
-        questioned=[
-            planned.review.image_id
-            for planned in plan.reviews
-            if verdict_in(planned.review.payload["result"]) == WRONG_CLASS
-        ],
+        questioned=[planned.review.image_id for planned in plan.reviews if _questions_class(planned.review, known)],
         outcomes=dict(Counter(str(planned.review.outcome) for planned in plan.reviews)),
         plan=[
             *(_planned_action(planned) for planned in plan.reviews),
             *(PlannedPull("gone", image_id, None, annotation_id) for _, image_id, annotation_id in withdrawn),
         ],
     )
+
+
+def _questions_class(review: NewReview, known: Known) -> bool:
+    """Say whether a review says that a class is wrong which no review decides."""
+    if verdict_in(review.payload["result"]) == WRONG_CLASS:
+        return True
+    images = {image.id: image for image in known.images.values()} if review.class_name is not None else {}
+    present = images[review.image_id].class_name if review.class_name is not None else None
+    return present not in (None, review.class_name) and review.image_id not in known.class_by_reviews
 
 
 def _planned_action(planned: PlannedReview) -> PlannedPull:
@@ -282,104 +288,3 @@ def _earlier_proposals(
             for proposal in tx.proposals.of_run(names[version], image_ids):
                 found[proposal.id] = proposal
     return found
-
-
-def _store(
-    tx: Transaction,
-    connection: ConnectionRecord,
-    chunk: Sequence[PlannedReview],
-    known: Known,
-    request: PullRequest,
-    operation: int | None,
-) -> list[int]:
-    """Store a chunk of reviews and the labels that follow; returns the images for which no review holds."""
-    change_test = request.change_test
-    # Another pull may have been here since the plan was made.
-    stored = tx.reviews.versions(connection.id, [planned.review.external_id for planned in chunk])
-    fresh = [item for item in chunk if stored.get(item.review.external_id) != item.review.external_version]
-    review_ids = tx.reviews.add_many(connection.id, [planned.review for planned in fresh], operation_id=operation)
-    labels: list[NewLabel] = []
-    spoke_last: dict[int, int] = {}
-    for review_id, planned in zip(review_ids, fresh, strict=True):
-        label = _label(tx, connection, planned, review_id, known.proposals, spoke_last, change_test=change_test)
-        if label is not None:
-            labels.append(replace(label, operation_id=operation))
-            spoke_last[label.image_id] = planned.review.external_id
-    tx.labels.append_many(labels)
-    images = {planned.review.image_id for planned in chunk}
-    return settle_images(tx, images, request.policy, change_test=change_test, operation_id=operation)
-
-
-def _begin_operation(
-    registry: Registry, connection: ConnectionRecord, request: PullRequest, plan: PullPlan
-) -> int | None:
-    if not plan.reviews:
-        return None
-    detail = f"pull of {len(plan.reviews)} reviews from {connection.url} project {connection.project_id}"
-    with registry.begin() as tx:
-        return tx.operations.begin(OperationKind.PULL, detail, author=request.author)
-
-
-def _label(
-    tx: Transaction,
-    connection: ConnectionRecord,
-    planned: PlannedReview,
-    review_id: int,
-    proposals: Mapping[int, ProposalRecord],
-    spoke_last: Mapping[int, int],
-    *,
-    change_test: bool,
-) -> NewLabel | None:
-    """Work out the label that follows from a review.
-
-    Args:
-        tx: a writing transaction.
-        connection: where it was said.
-        planned: the review.
-        review_id: its number.
-        proposals: by id.
-        spoke_last: by image, the annotation whose label, not stored yet, is the last one.
-        change_test: changing what is known of a test image is meant.
-    """
-    review = planned.review
-    origin = f"Label Studio {connection.url} project {connection.project_id}"
-    if review.location is not None:
-        proposal = proposals.get(review.proposal_id) if review.proposal_id is not None else None
-        from_proposal = review.outcome in (ReviewOutcome.ACCEPTED, ReviewOutcome.EDITED)
-        return NewLabel(
-            review.image_id,
-            review.location,
-            SOURCES[review.outcome],
-            reviewer=review.reviewer,
-            review_id=review_id,
-            run_id=proposal.run_id if proposal is not None and from_proposal else None,
-            on_test=change_test,
-            origin=origin,
-        )
-    if not planned.is_update:
-        return None
-    said_last = (
-        spoke_last[review.image_id] == review.external_id
-        if review.image_id in spoke_last
-        else tx.labels.comes_from_annotation(review.image_id, connection.id, review.external_id)
-    )
-    if not said_last:
-        return None
-    # The same annotation said where it is before, and has taken that back.
-    return NewLabel(
-        review.image_id,
-        Location(LocationStatus.UNKNOWN),
-        LocationSource.WITHDRAWN,
-        reviewer=review.reviewer,
-        review_id=review_id,
-        on_test=change_test,
-        origin=origin,
-    )
-
-
-def _store_attention_responses(registry: Registry, connection: ConnectionRecord, plan: PullPlan) -> None:
-    if plan.checks:
-        with registry.begin() as tx:
-            stored = tx.attention_checks.versions(connection.id)
-            fresh = [said for said in plan.checks if stored.get(said.external_id) != said.external_version]
-            tx.attention_checks.add_reviews(fresh)

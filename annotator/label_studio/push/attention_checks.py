@@ -1,7 +1,7 @@
 """Attention checks: proposals that are known to be wrong, to see whether annotators still look; pure.
 
-They are made from images whose location is known: the box is moved to where nothing is. Whatever annotators answer is
-counted, and never becomes a label.
+They are made from images whose location is known: the box is moved to where nothing is, or, as often as the real
+proposals say so, there is said to be nothing to find. Whatever annotators answer is counted, and never becomes a label.
 """
 
 from collections.abc import Sequence
@@ -32,16 +32,22 @@ def plan_attention_checks(
     if not count:
         return []
     newest = max(proposal.run_id for proposal in shown)
-    scores = sorted(proposal.score for proposal in shown)
+    nothing = [proposal for proposal in shown if proposal.is_nothing]
+    share_of_nothing = len(nothing) / len(shown)
     planned: list[PlannedTask] = []
     for image in sorted(candidates, key=lambda image: draw(image, "catch")):
         if len(planned) == count:
             break
-        wrong = displaced(image) if image.location_status is LocationStatus.PRESENT else None
-        if wrong is not None:
+        if image.location_status is not LocationStatus.PRESENT:
+            continue
+        says_nothing = draw(image, "catch kind") < share_of_nothing
+        wrong = displaced(image)
+        if says_nothing or wrong is not None:
+            # The scores of boxes and of "nothing to find" are not of one kind.
+            scores = sorted(proposal.score for proposal in shown if proposal.is_nothing == says_nothing)
             score = scores[int(draw(image, "catch score") * len(scores))]
-            check = AttentionCheck(image.id, newest, score, (wrong,), image.boxes)
-            planned.append(PlannedTask(image, check=check))
+            boxes = () if says_nothing or wrong is None else (wrong,)
+            planned.append(PlannedTask(image, check=AttentionCheck(image.id, newest, score, boxes, image.boxes)))
     return planned
 
 

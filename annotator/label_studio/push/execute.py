@@ -12,21 +12,24 @@ from annotator.errors import ConnectionFailed, IncompleteListing, ProjectUnusabl
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import MEDIA_LOCAL
 from annotator.label_studio.payload.tasks import (
+    CLASS,
     LIVE_TITLE,
     SCORE,
     TaskHeader,
     as_own,
+    header_data,
     key_of,
     known_location_of,
     prediction_of,
     round_of,
-    score_text,
     shows_prediction,
     slot_of,
     task_of,
+    with_new_keys,
     with_registry,
 )
 from annotator.label_studio.push.media import bucket_of, media_bytes, media_name, own_address, place_media
+from annotator.label_studio.push.order import draw
 from annotator.label_studio.push.plan import PlannedTask
 from annotator.label_studio.sync_journal import Journal
 from annotator.label_studio.sync_report import Skipped
@@ -57,6 +60,10 @@ class Materials:
     """Send masks as polygons instead of brush strokes."""
     file_names: bool = False
     """Show annotators the names of the files."""
+    classes: tuple[str, ...] = ()
+    """Classes that are offered where the page asks for one; none where its labeling interface cannot."""
+    ask_class: bool = False
+    """Ask for the class where it is known, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,7 @@ class Sender:
         self._media_folder = materials.media_folder
         self._masks = materials.masks
         self._as_polygons = materials.as_polygons
-        self._file_names = materials.file_names
+        self._materials = materials
         self._buckets: set[tuple[str, str]] | None = None
         self._keeps_order: bool | None = None
 
@@ -209,11 +216,38 @@ class Sender:
         return task_of(
             item.image,
             address,
-            TaskHeader(item.score, item.image.path.name if self._file_names else None, item.annotators, item.round),
+            self._header(item),
             registry_id=self._registry_id,
-            prediction=_prediction(item),
+            prediction=self._prediction(item),
             annotations=known,
         )
+
+    def _header(self, item: PlannedTask) -> TaskHeader:
+        asked = item.image.class_name is None or self._materials.ask_class
+        return TaskHeader(
+            score=item.score,
+            name=item.image.path.name if self._materials.file_names else None,
+            annotators=item.annotators,
+            round=item.round,
+            proposes_nothing=item.proposes_nothing,
+            classes=self._materials.classes if asked else (),
+        )
+
+    def _prediction(self, item: PlannedTask) -> dict[str, Any] | None:
+        shown = item.shown
+        if shown is None:
+            return None
+        class_name: str | None = None
+        if item.image.class_name is None and self._materials.classes:
+            # What is known is never suggested again: whoever chooses it then has said so.
+            class_name = shown.class_name if isinstance(shown, ProposalRecord) else self._any_class(item.image)
+        version = item.shown_as or shown.run_name
+        return prediction_of(item.image, shown.boxes, model_version=version, class_name=class_name)
+
+    def _any_class(self, image: ImageRecord) -> str:
+        """Choose a class for an attention check, which would be told from other tasks without one."""
+        classes = self._materials.classes
+        return classes[int(draw(image, "catch class") * len(classes))]
 
     def _addresses(self, chunk: Sequence[PlannedTask]) -> tuple[dict[int, str], list[Skipped]]:
         """Bring a chunk's images to where people can see them; returns their addresses, and what cannot be read."""
@@ -289,21 +323,27 @@ class Sender:
         for start in range(0, len(planned), CHUNK):
             chunk = planned[start : start + CHUNK]
             self._journal.sent([item.step for item in chunk])
+            self._refresh_headers(chunk)
             self._client.import_predictions(
-                self._project_id, [{"task": item.task_id, **(_prediction(item) or {})} for item in chunk]
+                self._project_id, [{"task": item.task_id, **(self._prediction(item) or {})} for item in chunk]
             )
-            self._refresh_scores(chunk)
             links = [item.link(item.task_id) for item in chunk if item.task_id is not None]
             self._journal.done([item.step for item in chunk], links)
         return len(planned)
 
-    def _refresh_scores(self, planned: Sequence[PlannedTask]) -> None:
-        """One request a task, the server has none for many; where it refuses, the older score stays."""
+    def _refresh_headers(self, planned: Sequence[PlannedTask]) -> None:
+        """One request a task, the server has none for many; where it refuses, an older score stays.
+
+        Raises:
+            RequestRefused: the page would go on to say what is not so any more.
+        """
         for item in planned:
-            score = score_text(item.score)
-            if item.data is not None and item.data.get(SCORE) != score:
-                task = with_registry({"data": {**item.data, SCORE: score}}, self._registry_id)
-                with suppress(RequestRefused):
+            present = with_new_keys(item.data or {})
+            wanted = header_data(item.image, self._header(item))
+            stale = {key for key, value in wanted.items() if (present.get(key) or None) != (value or None)}
+            if item.data is not None and stale:
+                task = with_registry({"data": {**present, **wanted}}, self._registry_id)
+                with suppress(*([RequestRefused] if stale <= {SCORE, CLASS} else [])):
                     self._client.http.patch(f"/api/tasks/{item.task_id}/", {"data": task["data"]})
 
     def show_predictions(self, proposals: Sequence[ProposalRecord]) -> None:
@@ -329,10 +369,3 @@ class Sender:
                 f"the proposals of {newest.run_name} were sent, but project {self._project_id} does not show them: set "
                 f"its model version to {newest.run_name} in Label Studio (Settings, Annotation, Prelabeling)"
             )
-
-
-def _prediction(item: PlannedTask) -> dict[str, Any] | None:
-    shown = item.shown
-    if shown is None:
-        return None
-    return prediction_of(item.image, shown.boxes, model_version=item.shown_as or shown.run_name)

@@ -41,6 +41,8 @@ class PushRequest:
     """Share of the new tasks that are random validation images without a known location, 0 to 1; 1: these alone."""
     file_names: bool = False
     """Show annotators the names of the files; without it they see the images' numbers."""
+    ask_class: bool = False
+    """Offer the classes as a choice on every new task; without it only where the image's class is not known."""
 
     def __post_init__(self) -> None:
         if self.what not in WHAT:
@@ -63,6 +65,9 @@ class PushRequest:
         if not self.audit_share:
             # An interrupted push of an earlier version did not know it, and goes on.
             del document["audit_share"]
+        if not self.ask_class:
+            # A push that an earlier version began is continued.
+            del document["ask_class"]
         return document
 
 
@@ -102,6 +107,11 @@ class PlannedTask:
     def boxes(self) -> tuple[Box, ...]:
         """The boxes that annotators see."""
         return self.shown.boxes if self.shown is not None else ()
+
+    @property
+    def proposes_nothing(self) -> bool:
+        """Annotators see a proposal, and it is that there is nothing to find."""
+        return self.shown is not None and not self.shown.boxes
 
     @property
     def score(self) -> float | None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.ownership import own_project
-from annotator.label_studio.payload.labeling_config import has_mask_tools
+from annotator.label_studio.page import refresh_interface
+from annotator.label_studio.payload.labeling_config import can_ask_class, can_say_nothing, has_mask_tools
 from annotator.label_studio.payload.tasks import as_own, key_of
 from annotator.label_studio.push.attention_checks import plan_attention_checks
 from annotator.label_studio.push.audit import add_audit, audit_candidates
@@ -23,7 +24,7 @@ from annotator.label_studio.sync_journal import Journal, begun_steps, journaled
 from annotator.label_studio.sync_report import PlannedAction, Skipped, counts_of
 from db.curation.leakage import group_names
 from db.progress import Progress, SilentProgress
-from db.records import ConnectionRecord, ImageRecord, ProposalRecord, Split, Supervision, TaskLink
+from db.records import ConnectionRecord, ImageRecord, ProposalRecord, Split, TaskLink
 from db.records.sync import AttentionCheck, StepState, SyncKind, SyncStep
 from db.registry import Registry, Transaction
 
@@ -53,6 +54,10 @@ class PushReport:
     """New attention checks."""
     audit: int = 0
     """New tasks of random validation images, beside those that were asked for anyway."""
+    nothing: int = 0
+    """New tasks whose proposal is that there is nothing to find."""
+    class_asked: int = 0
+    """New tasks that ask for the image's class."""
     resumed: bool = False
     """It finished an interrupted push."""
     skipped: list[Skipped] = field(default_factory=list)
@@ -86,24 +91,33 @@ def push_images(
     with registry.read() as tx:
         connection = tx.connections.current()
     identity = own_project(registry, client, connection.project_id, dry_run=dry_run)
+    page = refresh_interface(client, client.get_project(connection.project_id), dry_run=dry_run)
     if dry_run:
         begun = begun_steps(registry, connection, SyncKind.PUSH, request.to_document())
-        state = _read(registry, connection, request, begun)
+        state = _sayable(_read(registry, connection, request, begun), page)
         plan = _plan(client, connection, request, state, identity, begun)
         unreadable = find_unreadable([planned.image for planned in plan.create], media_folder, progress)
         lost = {item.image for item in unreadable}
         created = [planned for planned in plan.create if planned.image.id not in lost]
-        return _done(replace(_report(plan), resumed=bool(begun)), created, plan.update, unreadable)
+        report = replace(_report(plan), resumed=bool(begun), class_asked=_asked(created, state, request))
+        return _done(report, created, plan.update, unreadable)
     with journaled(registry, connection, SyncKind.PUSH, request.to_document()) as journal:
-        state = _read(registry, connection, request, journal.begun)
+        state = _sayable(_read(registry, connection, request, journal.begun), page)
         plan = _plan(client, connection, request, state, identity, journal.begun)
         report = replace(_report(plan), resumed=bool(journal.begun))
-        masks = _masks(registry, client, connection, plan) if request.known else None
+        masks = _masks(registry, page, plan) if request.known else None
         _write_down(journal, plan)
-        materials = Materials(media_folder, masks, as_polygons=request.polygons, file_names=request.file_names)
+        materials = Materials(
+            media_folder,
+            masks,
+            as_polygons=request.polygons,
+            file_names=request.file_names,
+            classes=state.classes,
+            ask_class=request.ask_class,
+        )
         destination = Destination(client, connection, identity or "")
         sender = Sender(registry, destination, journal, materials, progress or SilentProgress())
-        report = _carry_out(sender, plan, state, report)
+        report = _carry_out(sender, plan, state, report, request)
         journal.finish(counts_of(report))
     return report
 
@@ -120,31 +134,64 @@ class _State:
     """For attention checks."""
     audit: list[ImageRecord]
     """For the audit, in the order in which they are taken."""
+    classes: tuple[str, ...] = ()
+    """Classes that the page can offer; none where it cannot."""
+    unsaid: tuple[Skipped, ...] = ()
+    """Proposals that the page cannot show."""
+
+
+def _sayable(state: _State, page: str) -> _State:
+    """Leave out what a project's labeling interface cannot say or ask.
+
+    A proposal that there is nothing to find would look like no proposal at all.
+    """
+    if not can_ask_class(page):
+        state = replace(state, classes=())
+    hidden = {image_id for image_id, proposal in state.proposals.items() if proposal.is_nothing}
+    if not hidden or can_say_nothing(page):
+        return state
+    why = (
+        "the model proposes that there is nothing to find, which the project's labeling interface cannot say; add to "
+        'it, in its settings: <Header value="$partly_proposal"/>'
+    )
+    return replace(
+        state,
+        images=[image for image in state.images if image.id not in hidden],
+        proposals={image_id: item for image_id, item in state.proposals.items() if image_id not in hidden},
+        unsaid=tuple(Skipped(why, image_id) for image_id in sorted(hidden)),
+    )
+
+
+def _asked(created: Sequence[PlannedTask], state: _State, request: PushRequest) -> int:
+    """Count the tasks that ask for a class."""
+    asking = [item for item in created if item.image.class_name is None or request.ask_class]
+    return len(asking) if state.classes else 0
 
 
 def _read(registry: Registry, connection: ConnectionRecord, request: PushRequest, begun: Sequence[SyncStep]) -> _State:
     with registry.read() as tx:
         links = tx.connections.links(connection.id)
         checks = tx.attention_checks.of_connection(connection.id)
+        classes = tuple(tx.images.class_names())
         if begun:
             ids = {step.image_id for step in begun if step.image_id is not None}
             proposals = {proposal.image_id: proposal for proposal in tx.proposals.pending_for(ids)}
-            return _State(tx.images.select(splits=OUTSIDE_TEST, ids=ids), proposals, links, checks, [], [])
+            return _State(tx.images.select(splits=OUTSIDE_TEST, ids=ids), proposals, links, checks, [], [], classes)
         images, proposals = _selected(tx, request, links)
         candidates: list[ImageRecord] = []
         if request.catch_share:
-            located = tx.images.select(splits=OUTSIDE_TEST, supervision=Supervision.FULLY)
+            located = tx.images.select(splits=OUTSIDE_TEST, located=True)
             candidates = [image for image in located if image.id not in links and image.id not in checks]
         audit = _audit(tx, {image.id for image in images} | set(links) | set(checks)) if request.audit_share else []
-    return _State(images, proposals, links, checks, candidates, audit)
+    return _State(images, proposals, links, checks, candidates, audit, classes)
 
 
 def _audit(tx: Transaction, with_task: set[int]) -> list[ImageRecord]:
     """Return images for the audit; those of `with_task` have a task, or get one anyway."""
-    unknown = tx.images.select(splits=[Split.VAL], supervision=Supervision.PARTLY)
+    unknown = tx.images.select(splits=[Split.VAL], located=False)
     if not unknown:
         return []
-    located = {image.id for image in tx.images.select(splits=[Split.VAL], supervision=Supervision.FULLY)}
+    located = {image.id for image in tx.images.select(splits=[Split.VAL], located=True)}
     return audit_candidates(unknown, group_names(tx), located | with_task)
 
 
@@ -159,12 +206,12 @@ def _selected(
     proposals = {proposal.image_id: proposal for proposal in waiting}
     if request.what == "proposals":
         return tx.images.select(splits=PROPOSED_FOR, ids=proposals), proposals
-    supervision = Supervision.PARTLY if request.what == "partly" else None
-    images = tx.images.select(splits=PROPOSED_FOR, supervision=supervision, limit=enough)
+    located = False if request.what == "partly" else None
+    images = tx.images.select(splits=PROPOSED_FOR, located=located, limit=enough)
     further = set(proposals) - {image.id for image in images}
-    images += tx.images.select(splits=PROPOSED_FOR, supervision=supervision, ids=further)
-    share = len(images) / max(1, tx.images.count(splits=PROPOSED_FOR, supervision=supervision))
-    val = tx.images.select(splits=[Split.VAL], supervision=supervision)
+    images += tx.images.select(splits=PROPOSED_FOR, located=located, ids=further)
+    share = len(images) / max(1, tx.images.count(splits=PROPOSED_FOR, located=located))
+    val = tx.images.select(splits=[Split.VAL], located=located)
     if images and share < 1:
         # As large a share of them, and a random one: those registered first would be no random ones.
         val = [image for image in val if image.id in links or is_chosen(image, "validation", share)]
@@ -190,6 +237,7 @@ def _plan(
         begun=begun,
         checks=state.checks,
     )
+    plan.skipped += state.unsaid
     there = {key_of(task) for task in tasks}
     add_audit(plan, [image for image in state.audit if image.key not in there], request)
     shown = [task.proposal for task in plan.create if task.proposal is not None and not task.control]
@@ -210,12 +258,10 @@ def _report(plan: PushPlan) -> PushReport:
     )
 
 
-def _masks(
-    registry: Registry, client: LabelStudioClient, connection: ConnectionRecord, plan: PushPlan
-) -> dict[int, bytes]:
+def _masks(registry: Registry, page: str, plan: PushPlan) -> dict[int, bytes]:
     """Return the masks of images whose known location is to be shown, by label."""
     wanted = [planned.image.label.id for planned in plan.create if planned.image.label and planned.image.label.has_mask]
-    if not wanted or not has_mask_tools(client.get_project(connection.project_id).config):
+    if not wanted or not has_mask_tools(page):
         return {}
     with registry.read() as tx:
         return tx.labels.mask_pngs(wanted)
@@ -244,6 +290,7 @@ def _carry_out(
     plan: PushPlan,
     state: _State,
     report: PushReport,
+    request: PushRequest,
 ) -> PushReport:
     recreated = {planned.image.id for planned in plan.create} | {image.id for image in plan.gone}
     there = (set(state.links) | {link.image_id for link in plan.adopt}) - recreated
@@ -254,6 +301,7 @@ def _carry_out(
     updated = sender.add_predictions(plan.update)
     left = {image.id for image in plan.gone} | {item.image for item in plan.skipped}
     sender.show_predictions([item for item in state.proposals.values() if item.image_id not in left])
+    report = replace(report, class_asked=_asked(created, state, request))
     return _done(report, created, plan.update[:updated], unreadable)
 
 
@@ -269,6 +317,7 @@ def _done(
         again=sum(planned.round > 1 for planned in created),
         catch=sum(planned.check is not None for planned in created),
         audit=sum(planned.audit for planned in created),
+        nothing=sum(planned.proposes_nothing for planned in created),
         updated=len(updated),
         predictions=sum(planned.shown is not None for planned in created) + len(updated),
         skipped=[*report.skipped, *unreadable],

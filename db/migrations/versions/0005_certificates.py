@@ -81,7 +81,7 @@ def _create_class_labels() -> None:
         sa.Column("run_id", sa.Integer(), nullable=True),
         sa.Column("operation_id", sa.Integer(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("source IN ('accepted', 'chosen')", name=op.f("ck_class_labels_source")),
+        sa.CheckConstraint("source IN ('accepted', 'chosen', 'withdrawn')", name=op.f("ck_class_labels_source")),
         sa.CheckConstraint("source <> 'accepted' OR run_id IS NOT NULL", name=op.f("ck_class_labels_run")),
         *(
             sa.ForeignKeyConstraint(

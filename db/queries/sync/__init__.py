@@ -1,1 +1,1 @@
-"""What passes between the registry and Label Studio, as queries."""
+"""What passes between the registry and Label Studio: connections, the journal of pushes and pulls, attention checks."""

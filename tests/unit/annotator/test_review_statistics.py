@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -93,3 +94,33 @@ def test_agreement_of_the_last_words_by_hand():
     # Image 1: IoU .5, agreed. Image 2: both empty, agreed. Image 3: not. Image 4: only one of them says where.
     assert (pair.first, pair.second, pair.images, pair.agreed, pair.iou) == ("ann", "bob", 3, 2, 0.5)
     assert agreements(reviews[:2], said) == []
+
+
+def nothing(number, outcome, **fields):
+    return replace(review(number, outcome, **fields), of_nothing=True)
+
+
+def test_proposals_of_nothing_are_counted_apart_without_an_iou():
+    reviews = [
+        nothing(1, "accepted", score=0.95),
+        nothing(2, "drawn", score=0.97),
+        nothing(3, "rejected", score=0.91),
+        review(4, "accepted", score=0.9, iou=1.0),
+    ]
+    (boxes,) = score_bins(reviews)
+    assert (boxes.n, boxes.accepted, boxes.iou) == (1, 1, 1.0)
+    (found,) = score_bins(reviews, of_nothing=True)
+    assert (found.n, found.accepted, found.edited, found.rejected, found.iou) == (3, 1, 0, 2, None)
+
+
+def test_to_agree_that_there_is_nothing_counts_as_one():
+    reviews = [
+        nothing(1, "accepted"),
+        nothing(2, "drawn", image=2),
+        review(3, "empty", image=3, score=None),
+        review(4, "drawn", image=4, score=None),
+    ]
+    said = {3: label(3), 4: label(4, Box(0, 0, 10, 10))}
+    held_back = {key: proposal_record(image_id=key, boxes=()) for key in (3, 4)}
+    proposed, control = influences(reviews, said, held_back)
+    assert (proposed.iou, proposed.agreed, control.iou, control.agreed) == (0.5, 1, 0.5, 1)

@@ -8,12 +8,13 @@ from annotator.label_studio.payload.labeling_config import (
     NO_LESION,
     WRONG_CLASS,
     result_from_boxes,
+    result_from_class,
     result_from_verdict,
 )
-from annotator.label_studio.payload.tasks import KEY, KNOWN_PREFIX
+from annotator.label_studio.payload.tasks import CLASSES, KEY, KNOWN_PREFIX
 from annotator.label_studio.pull.interpret import NoStatement, Unsettled, interpret_annotation
 from annotator.label_studio.pull.plan import Known, plan_pull
-from db.records import Box, LocationSource, LocationStatus, ReviewOutcome
+from db.records import Box, LocationSource, LocationStatus, ReviewOutcome, TaskLink
 from tests.builders import image_record, label_record, proposal_record
 
 IMAGE = image_record(id=7, width=200, height=100)
@@ -205,3 +206,89 @@ def test_what_has_to_be_settled_is_planned_to_be_looked_at_again():
     plan = plan_pull(tasks, known())
     assert list(plan.unsettled) == [11, 12]
     assert len(plan.skipped) == 3
+
+
+# --- "nothing to find"
+
+NOTHING = proposal_record(image_id=7, boxes=(), run_id=3)
+
+
+@pytest.mark.parametrize("verdict", [ACCEPT, NO_LESION])
+def test_nothing_to_find_is_accepted_by_one_key(verdict):
+    review = meant(result_from_verdict(verdict), proposal=NOTHING)
+    assert (review.outcome, review.location.status) == (ReviewOutcome.ACCEPTED, LocationStatus.EMPTY)
+    assert (review.proposal_id, review.iou) == (NOTHING.id, None)
+
+
+def test_nothing_to_find_is_not_accepted_by_an_untouched_page():
+    with pytest.raises(Unsettled, match="choose 'accept'"):
+        meant([], proposal=NOTHING)
+    with pytest.raises(Unsettled, match="choose 'accept'"):
+        meant(result_from_class("benign"), proposal=NOTHING)
+    agreed = interpret_annotation(annotation([]), IMAGE, NOTHING, empty_is_none=True)
+    assert (agreed.outcome, agreed.location.status) == (ReviewOutcome.ACCEPTED, LocationStatus.EMPTY)
+
+
+def test_a_box_where_nothing_was_proposed_is_drawn_and_beside_an_acceptance_a_contradiction():
+    review = meant(drawn(PROPOSED), proposal=NOTHING)
+    assert (review.outcome, review.iou, review.proposal_id) == (ReviewOutcome.DRAWN, None, NOTHING.id)
+    for verdict in (ACCEPT, NO_LESION, CANNOT_TELL):
+        with pytest.raises(Unsettled, match="remove one"):
+            meant(with_verdict(verdict, PROPOSED), proposal=NOTHING)
+
+
+@pytest.mark.parametrize("verdict", [CANNOT_TELL, WRONG_CLASS])
+def test_nothing_to_find_is_rejected_by_what_says_no_place(verdict):
+    review = meant(result_from_verdict(verdict), proposal=NOTHING)
+    assert (review.outcome, review.location) == (ReviewOutcome.REJECTED, None)
+
+
+# --- classes
+
+CLASSLESS = replace(IMAGE, class_name=None)
+
+
+def stated(result, preset=None, image=CLASSLESS, proposal=PROPOSAL):
+    review = interpret_annotation(annotation(result), image, proposal, preset_class=preset)
+    return review.class_name, review.class_source, review.outcome
+
+
+def test_a_class_is_accepted_as_it_was_preset_or_chosen():
+    said = [*drawn(PROPOSED), *result_from_class("benign")]
+    assert stated(said, "benign") == ("benign", "accepted", "accepted")
+    assert stated(said, "malignant") == ("benign", "chosen", "accepted")
+    assert stated(said, None) == ("benign", "chosen", "accepted")
+    assert stated(drawn(PROPOSED), "benign") == (None, None, "accepted"), "nobody chose one"
+
+
+def test_a_preset_class_that_is_called_wrong_is_not_stored():
+    said = [*drawn(PROPOSED), *result_from_verdict(WRONG_CLASS), *result_from_class("benign")]
+    assert stated(said, "benign") == (None, None, "rejected")
+    assert stated(said, "malignant") == ("benign", "chosen", "rejected")
+
+
+def test_a_class_alone_says_no_location_unless_that_is_known():
+    with pytest.raises(Unsettled, match="states a class and no location"):
+        stated(result_from_class("benign"), proposal=None)
+    located = replace(CLASSLESS, label=label_record(Box(1, 2, 30, 40)))
+    assert stated(result_from_class("benign"), image=located, proposal=None) == ("benign", "chosen", "rejected")
+    said = [*result_from_class("benign"), *result_from_verdict(CANNOT_TELL)]
+    assert stated(said, proposal=None) == ("benign", "chosen", "rejected")
+
+
+def test_a_class_was_preset_only_where_a_prediction_says_so():
+    def source(**task):
+        notes = [annotation([*drawn(PROPOSED), *result_from_class("benign")], parent_prediction=31)]
+        data = {KEY: CLASSLESS.key, CLASSES: [{"value": "benign"}]}
+        whole = {"id": 1, "data": data, "annotations": notes, **task}
+        links = {1: TaskLink(7, 1, PROPOSAL.id)}
+        plan = plan_pull([whole], known(images={CLASSLESS.key: CLASSLESS}, proposals={5: PROPOSAL}, links=links))
+        return plan.reviews[0].review.class_source
+
+    def predicted(*classes):
+        return [{"id": 31 + n, "model_version": "run-1", "result": result_from_class(name)} for n, name in classes]
+
+    assert source(predictions=predicted((0, "benign"))) == "accepted"
+    assert source(predictions=predicted((0, "malignant"))) == "chosen"
+    assert source(predictions=[]) == "accepted", "deleted there, but known to have been sent"
+    assert source(predictions=[], data={KEY: CLASSLESS.key}) == "chosen", "the page did not ask"

@@ -1,7 +1,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotator.label_studio.payload.labeling_config import NO_LESION, result_from_boxes, result_from_verdict
+from annotator.label_studio.payload.labeling_config import (
+    ACCEPT,
+    CANNOT_TELL,
+    NO_LESION,
+    result_from_boxes,
+    result_from_verdict,
+)
 from annotator.label_studio.payload.tasks import KEY
 from annotator.label_studio.pull.interpret import interpret_attention_check
 from annotator.label_studio.pull.plan import Known, plan_pull
@@ -79,3 +85,29 @@ def test_a_planted_task_stays_as_it_is_and_is_planted_again_if_it_was_cut():
     later = proposal_record(id=9, image_id=7, run_id=2)
     plan = plan_push([IMAGE], {7: later}, {7: TaskLink(7, 4, None)}, [task], checks={7: TRIAL})
     assert (plan.create, plan.update, plan.unchanged) == ([], [], 1)
+
+
+def test_nothing_to_find_is_said_of_lesions_as_often_as_the_real_proposals_say_it():
+    candidates = [located(n, Box(10, 10, 20, 20)) for n in range(1, 201)]
+    boxes = [proposal_record(id=n, image_id=300 + n, score=0.6) for n in range(50)]
+    empty = [proposal_record(id=100 + n, image_id=400 + n, score=0.95, boxes=()) for n in range(50)]
+    checks = [task.check for task in plan_attention_checks(candidates, [*boxes, *empty], 1.0)]
+    nothing = [check for check in checks if not check.boxes]
+    assert 30 < len(nothing) < 70
+    assert {check.score for check in nothing} == {0.95}
+    assert {check.score for check in checks if check.boxes} == {0.6}
+    assert all(not task.boxes for task in plan_attention_checks(candidates, empty, 1.0))
+    assert all(task.proposes_nothing for task in plan_attention_checks(candidates, empty, 1.0))
+
+
+def test_to_agree_with_a_planted_nothing_is_to_miss_it():
+    planted = AttentionCheck(7, 1, 0.9, (), IMAGE.boxes, id=3)
+
+    def missed(result):
+        return interpret_attention_check(said(result), IMAGE, planted).missed
+
+    assert missed(result_from_verdict(ACCEPT))
+    assert missed(result_from_verdict(NO_LESION))
+    assert not missed(result_from_verdict(CANNOT_TELL))
+    assert not missed(result_from_boxes(IMAGE.boxes, 200, 100))
+    assert not missed([]), "an untouched page agrees with nobody"

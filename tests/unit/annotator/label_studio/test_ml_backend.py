@@ -1,0 +1,39 @@
+"""What the ML backend answers, from a registry; the protocol with a real server is in tests/e2e/test_live.py."""
+
+import pytest
+
+from annotator.label_studio.ml_backend import MlBackend
+from annotator.label_studio.payload.labeling_config import class_in, regions_in
+from annotator.label_studio.payload.tasks import CLASSES, KEY, PROPOSAL, PROPOSES_NOTHING
+from db.records import Box
+from tests.builders import add_images, new_image, proposal_record
+
+BOXES = (Box(20, 10, 40, 30),)
+
+
+@pytest.fixture
+def ask(registry):
+    """Asks about one task of an image of this class; returns the regions of the answer."""
+
+    def answer(boxes=BOXES, *, class_name=None, **data):
+        (image_id,) = add_images(registry, new_image(f"{len(data)}{class_name}{len(boxes)}.png", class_name=class_name))
+        with registry.read() as tx:
+            image = tx.images.get(image_id)
+        proposal = proposal_record(image_id=image_id, boxes=boxes, class_name="malignant")
+        backend = MlBackend(registry, lambda ids: {image_id: proposal} if image_id in ids else {}, lambda: "run-1")
+        answers = backend.predict({"tasks": [{"data": {KEY: image.key, **data}}]})["results"][0]
+        return answers[0]["result"] if answers else None
+
+    return answer
+
+
+def test_a_box_is_answered_with_the_class_only_where_the_page_asks_for_it(ask):
+    result = ask(**{CLASSES: [{"value": "benign"}]})
+    assert (len(regions_in(result, "rectanglelabels")), class_in(result)) == (1, "malignant")
+    assert class_in(ask(**{CLASSES: []}, more=1)) is None
+    assert class_in(ask(class_name="benign", **{CLASSES: [{"value": "benign"}]})) is None
+
+
+def test_nothing_to_find_is_not_answered_and_no_box_appears_under_words_that_say_so(ask):
+    assert ask(()) is None
+    assert ask(**{PROPOSAL: PROPOSES_NOTHING}) is None
