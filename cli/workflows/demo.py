@@ -39,7 +39,7 @@ from learner.training.train import train_model
 PHANTOMS = 320
 KEPT_LOCATIONS = 0.25
 HELD_BACK = 0.2
-PHANTOM_SETTINGS = {"size": 96, "stage1_epochs": 20, "stage2_epochs": 16}
+PHANTOM_SETTINGS = {"size": 96, "stage1_epochs": 8, "stage2_epochs": 16}
 REAL_SETTINGS = {"size": 128}
 PICTURES = 12
 

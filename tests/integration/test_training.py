@@ -79,7 +79,8 @@ def test_both_presets_train_evaluate_and_propose(filled, tmp_path, preset):
     report = evaluate_run(filled)
     assert report.summary.n == len(test_ids)
     assert set(asdict(report.summary.localization)) == {"n", "iou", "dice", "ap50_all", "ap50", "mask_iou", "mask_dice"}
-    assert set(asdict(report.summary.empty)) == {"n", "false_positive_rate"}
+    rates = {"false_positive_rate", "false_positive_rate_at_95"}
+    assert set(asdict(report.summary.empty)) == {"n", "presence_auroc", *rates}
 
     proposed = propose_locations(filled, ProposeRequest(tau=0.0))
     with filled.read() as tx:
