@@ -9,8 +9,10 @@ looked at, and no image measures a choice that it took part in.
 
 import argparse
 import random
+import sqlite3
 import statistics
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from learner.config import TrainConfig, make_config, parse_overrides
 from learner.distributed import Processes
 from learner.training.epoch_choice import selection_score
 from learner.training.job import Job
+from learner.training.lease import Lease
 from learner.training.loop import (
     ValidationRow,
     epoch_batches,
@@ -43,7 +46,8 @@ def epochs_of(registry: Registry, config: TrainConfig) -> tuple[Job, list[list[V
     """Train once and return the scored validation images of every epoch of stage 2."""
     progress, processes = SilentProgress(), Processes()
     plan = plan_training(registry, config, resume=False, progress=progress)
-    job = prepare_training(registry, plan, processes, progress)
+    with Lease(registry) as lease:
+        job = prepare_training(registry, plan, processes, progress, lease)
     learner, found = job.learner, []
     for stage in make_stages(job.config):
         if not stage.epochs:
@@ -82,7 +86,11 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], dest="settings")
     given = parser.parse_args()
-    registry = open_registry(f"sqlite:///{given.project}/registry.sqlite3", given.project)
+    # A copy, since what is trained here is no run of the project.
+    folder = tempfile.TemporaryDirectory()
+    with sqlite3.connect(given.project / "registry.sqlite3") as original:
+        original.execute("VACUUM INTO ?", (f"{folder.name}/registry.sqlite3",))
+    registry = open_registry(f"sqlite:///{folder.name}/registry.sqlite3", given.project)
     config = make_config("default", parse_overrides(given.settings))
     with registry.read() as tx:
         groups = group_names(tx)
@@ -117,6 +125,7 @@ def main() -> int:
         means = "".join(f"{statistics.fmean(found[name][metric]):>10.3f}" for metric in METRICS)
         print(f"{name:<32}{means}     {low:.0f} {middle:.0f} {high:.0f}")
     registry.close()
+    folder.cleanup()
     return 0
 
 

@@ -148,10 +148,13 @@ class PlainLoop:
             torch.stack(targets).to(self.bench.device),
             known_B,
             data.class_N[batch_B].to(self.bench.device),
+            data.presence_N[batch_B].to(self.bench.device),
+            torch.ones(len(batch_B), device=self.bench.device),
             ~data.known_N[batch_B],
             located=float(known_B.sum()),
             pseudo=float((~known_B).sum()),
             class_weight=float(len(batch_B)),
+            presence_weight=float((data.presence_N[batch_B] >= 0).sum()),
         )
 
 

@@ -20,7 +20,7 @@ from learner.errors import CheckpointIncompatible
 
 FORMAT = 1
 BEST = "checkpoint"
-"""Name of the checkpoint that is used: the best epoch on validation."""
+"""Name of the checkpoint that is used: the epoch that is kept."""
 LAST = "last"
 """Name of the checkpoint that an interrupted training goes on from."""
 

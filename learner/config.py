@@ -179,8 +179,10 @@ class TrainConfig:
             yield f"folds is 0 or at least 2, and fold lies from 0 to folds - 1; got {self.folds} and {self.fold}"
         if self.stage1_epochs < 0:
             yield f"stage1_epochs must not be negative, got {self.stage1_epochs}"
-        if self.min_steps < 0 or self.presence_weight < 0:
-            yield f"min_steps and presence_weight must not be negative, got {self.min_steps} and {self.presence_weight}"
+        if self.min_steps < 0:
+            yield f"min_steps must not be negative, got {self.min_steps}"
+        if self.presence and not self.presence_weight > 0:
+            yield f"presence_weight must be positive, got {self.presence_weight}; to do without: presence=false"
         if not self.lr > 0 or not self.encoder_lr_factor > 0:
             yield f"lr and encoder_lr_factor must be positive, got {self.lr} and {self.encoder_lr_factor}"
         if not 0 <= self.ema_decay < 1 or not 0 < self.val < 1:

@@ -186,7 +186,7 @@ class Project:
     # --- models
 
     def train(self, *, preset: str = "default", resume: bool = False, **settings: Any) -> "TrainResult":
-        """Train in two stages on all images outside the test split, and keep the best epoch on validation.
+        """Train in two stages on all images outside the test split.
 
         Args:
             preset: `default` or `paper`.

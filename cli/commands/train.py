@@ -34,7 +34,7 @@ def train(
     num_nodes: Nodes = 1,
     dry_run: DryRun = False,
 ) -> None:
-    """Train in two stages on all images outside the test split, and keep the best epoch on validation."""
+    """Train in two stages on all images outside the test split."""
     configured = work.training_config(preset, config, settings, weights)
     if dry_run:
         from learner.training.prepare import describe_plan, plan_training
@@ -82,4 +82,4 @@ def _training_rows(result: "TrainResult") -> list[tuple[str, object]]:
         (key, getattr(result, key))
         for key in ("run", "weights", "epochs", "seconds", "images_per_second", "checkpoint")
     ]
-    return [*rows, ("best epoch", result.best.epoch), *metric_rows(result.val, "validation ")]
+    return [*rows, ("kept epoch", result.best.epoch), *metric_rows(result.val, "validation ")]

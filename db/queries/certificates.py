@@ -36,8 +36,12 @@ class CertificateQueries:
 
     def of_run(self, run_id: int) -> dict[CertificateKind, CertificateRecord]:
         """Return the certificates of a run that hold, by what they are about."""
+        return {item.kind: item for item in self.history(run_id)}
+
+    def history(self, run_id: int) -> list[CertificateRecord]:
+        """Return everything that was certified about a run, or could not be, oldest first."""
         rows = self._session.scalars(select(Certificate).where(Certificate.run_id == run_id).order_by(Certificate.id))
-        return {CertificateKind(row.kind): _record(row) for row in rows}
+        return [_record(row) for row in rows]
 
     def by_id(self, ids: Iterable[int]) -> dict[int, CertificateRecord]:
         """Return these certificates by id."""

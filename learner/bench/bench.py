@@ -1,7 +1,7 @@
 """The bench use-case: trains every method of a table over seeds, tests each once, and puts the numbers side by side.
 
 A training that was done before with the same settings on the same data is not done again, whichever table asked for
-it; one that was cut goes on. The epoch is chosen on validation; test images are looked at once, after that.
+it; one that was cut goes on. If an epoch is chosen, validation chooses it; test images are looked at once, after that.
 """
 
 import math
@@ -207,7 +207,8 @@ def _tested(registry: Registry, table: str, config: TrainConfig, progress: Progr
             tx.runs.add_metrics(run.id, {BENCH: table})
             run = tx.runs.get(run.name)
     written = run.checkpoint is not None and bool(read_results(run.checkpoint, TEST))
-    if TEST not in run.metrics or not written:
+    # Earlier versions ranked boxes otherwise, and did not store the classes.
+    if "classes" not in run.metrics.get(TEST, {}) or not written:
         report = evaluate_run(registry, run=run.name, split=Split.TEST, progress=progress)
         with registry.begin() as tx:
             tx.runs.add_metrics(run.id, {TEST: report.to_document()})

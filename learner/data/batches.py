@@ -17,6 +17,8 @@ class Epoch:
     """Indices of images."""
     draws_N: Tensor
     """float: how often each image is drawn in an epoch on average; 0 for one that takes no part."""
+    alike: bool = False
+    """All batches have the same make-up, so that each may be weighed by what is expected of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,12 @@ def stream_batches(
     if located_only:
         streams[2] = streams[2][:0]
     counts = [len(stream) for stream in streams]
+    filled = -(-len(known_N) // batch_size)
     # Fewer images than places would only be repeated within a batch.
     batch_size = min(batch_size, max(2, sum(counts)))
     places = _places(counts, batch_size, shares)
     if places[1] == 0:
         streams = [torch.cat(streams[:2]), streams[1][:0], streams[2]]
-    filled = -(-len(known_N) // batch_size)
     shown_once = [(streams[0], places[0]), (streams[2], places[2])]
     batches = max(filled, min_batches, *(-(-len(stream) // place) for stream, place in shown_once if place))
     draws_N = torch.zeros(len(known_N))
@@ -88,7 +90,7 @@ def stream_batches(
         draws_N[stream] = needed / len(stream)
         order = torch.cat([torch.randperm(len(stream), generator=generator) for _ in range(-(-needed // len(stream)))])
         columns.append(stream[order[:needed]].view(batches, place))
-    return Epoch(list(torch.cat(columns, dim=1)), draws_N)
+    return Epoch(list(torch.cat(columns, dim=1)), draws_N, alike=True)
 
 
 def _places(counts: list[int], batch_size: int, shares: Shares) -> tuple[int, int, int]:
@@ -108,13 +110,10 @@ def _places(counts: list[int], batch_size: int, shares: Shares) -> tuple[int, in
     return of_located - of_empty, of_empty, batch_size - of_located
 
 
-def counted(batches: list[Tensor], known_N: Tensor) -> Epoch:
-    """Add to batches how often an image of known location, and one of unknown location, is drawn on average."""
-    drawn_N = torch.bincount(torch.cat(batches), minlength=len(known_N)).float()
-    draws_N = torch.zeros(len(known_N))
-    for kind_N in (known_N, ~known_N):
-        if kind_N.any():
-            draws_N[kind_N] = drawn_N[kind_N].mean()
+def unweighted(batches: list[Tensor], count: int) -> Epoch:
+    """Make an epoch of batches in which each drawn image counts alike, as in the paper."""
+    draws_N = torch.zeros(count)
+    draws_N[torch.cat(batches)] = 1.0
     return Epoch(batches, draws_N)
 
 

@@ -7,6 +7,7 @@ promise too much, so a training that chooses its epoch is shown one half, and th
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def cut_validation(groups: Mapping[int, str], image_ids: Sequence[int], seed: int) -> tuple[list[int], list[int]]:
@@ -33,3 +34,15 @@ def cut_validation(groups: Mapping[int, str], image_ids: Sequence[int], seed: in
 def _draw(member_ids: Sequence[int], seed: int) -> str:
     named = ",".join(str(image_id) for image_id in sorted(member_ids))
     return hashlib.sha256(f"{seed}/validation cut/{named}".encode()).hexdigest()
+
+
+def chosen_by(description: Mapping[str, Any]) -> frozenset[int]:
+    """Return the validation images that chose a checkpoint's epoch.
+
+    Trainings that cut validation in two write down the half that chose; before
+    they did, all of validation chose.
+    """
+    if str(description["config"].get("select")) == "last":
+        return frozenset()
+    cut = description.get("validation_cut") is True and "choosing" in description
+    return frozenset(description["choosing"] if cut else description.get("images", {}).get("val", ()))

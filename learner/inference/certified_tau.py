@@ -67,6 +67,21 @@ def one_of_each(items: Sequence[Item], group_of: Callable[[Item], str], seed: in
     return [random.Random(f"{seed}/{name}").choice(of_group) for name, of_group in members.items()]
 
 
+def delta_of_attempt(delta: float, attempt: int) -> float:
+    """Share the chance of a wrong promise over attempts on more and more images: 6 delta / (pi attempt)^2.
+
+    Whoever asks again after every few reviews until the answer is yes is wrong far more often than one who asks once.
+    The shares add up to delta, however often it is asked.
+
+    Args:
+        delta: accepted chance that any of the attempts promises wrongly, 0 to 1.
+        attempt: counted from 1.
+
+    Source: Bonferroni over a sequence of tests whose number is not known before, with the sum of 1 / k^2.
+    """
+    return 6 * delta / (math.pi * attempt) ** 2
+
+
 def boxes_needed(precision: float, delta: float) -> int:
     """Correct boxes without an error that certify a precision: ceil(ln delta / ln precision)."""
     return math.ceil(math.log(delta) / math.log(precision))
@@ -122,7 +137,12 @@ def images_needed(images: int, best: int, errors: int, *, precision: float, delt
 
 
 def certify_tau(
-    scores: Sequence[float], correct: Sequence[bool], *, precision: float = 0.85, delta: float = 0.2
+    scores: Sequence[float],
+    correct: Sequence[bool],
+    *,
+    precision: float = 0.85,
+    delta: float = 0.2,
+    next_delta: float | None = None,
 ) -> CertifiedTau:
     """Find the loosest tau whose precision is certified.
 
@@ -131,6 +151,7 @@ def certify_tau(
         correct: whether its boxes are right.
         precision: share of accepted images that must be right, 0 to 1.
         delta: accepted chance that the promise is wrong, 0 to 1.
+        next_delta: that of a later attempt, for what that needs; None: the same.
 
     Raises:
         ValueError: the lengths differ, or precision or delta are not between 0 and 1.
@@ -161,5 +182,5 @@ def certify_tau(
         found = CertifiedTau(float(tau), precision, delta, accepted, errors)
     if found is not None:
         return found
-    needed = images_needed(len(score_N), best, wrong, precision=precision, delta=delta)
+    needed = images_needed(len(score_N), best, wrong, precision=precision, delta=next_delta or delta)
     return CertifiedTau(math.inf, precision, delta, len(score_N), int((~correct_N).sum()), needed)

@@ -14,7 +14,7 @@ from db.imaging.geometry import boxes_iou
 from db.records import ImageRecord, LocationStatus, Split
 from db.records.certificates import CertificateKind, CertificateRecord, NewCertificate
 from db.registry import Registry
-from learner.inference.certified_tau import certify_tau, one_of_each
+from learner.inference.certified_tau import boxes_needed, certify_tau, delta_of_attempt, one_of_each
 from learner.inference.gate import Promise
 from learner.inference.judged_images import judged_images
 from learner.inference.strategies import Scored
@@ -148,7 +148,12 @@ def is_correct(item: Scored) -> bool:
 
 
 def certify_run(
-    model: TrainedModel, gate: str, promise: Promise, calibration: CalibrationImages, score: Score
+    model: TrainedModel,
+    gate: str,
+    promise: Promise,
+    calibration: CalibrationImages,
+    score: Score,
+    earlier: Sequence[CertificateRecord] = (),
 ) -> list[NewCertificate]:
     """Certify a run's proposals of boxes, and where it makes some on calibration images those of nothing to find.
 
@@ -158,6 +163,8 @@ def certify_run(
         promise: what has to be certified about each kind.
         calibration: what the certificates may rest on.
         score: runs the model on images.
+        earlier: what was certified about the run before, or could not be, oldest first: every attempt on other images
+            takes its share of the chance of a wrong promise.
 
     Returns:
         One certificate a kind, that of boxes first; those without a tau say that nothing could be certified.
@@ -169,18 +176,52 @@ def certify_run(
         # One image of a patient, video or picture: the others of it are no further evidence.
         drawn = one_of_each(items, lambda item: calibration.groups[item.image.id], model.config.seed)
         if drawn or kind is CertificateKind.BOXES:
-            found.append(_certificate(model, kind, gate, promise, drawn))
+            before = [item for item in earlier if (item.kind, item.gate) == (kind, gate) and _is_about(item, promise)]
+            found.append(_certificate(model, kind, gate, promise, drawn, before))
     return found
 
 
+def _is_about(certificate: NewCertificate, promise: Promise) -> bool:
+    return (certificate.precision, certificate.confidence) == (promise.precision, promise.confidence)
+
+
+def attempt_on(image_ids: Sequence[int], earlier: Sequence[Sequence[int]], promise: Promise) -> tuple[int, int]:
+    """Number an attempt to certify a promise, given the calibration images of it and of the attempts before it.
+
+    The same images again are no further attempt, nor are so few that nothing could pass.
+
+    Returns:
+        The number of this attempt, counted from 1, and that of one on further images.
+    """
+    count, last = 0, None
+    for of_attempt in earlier:
+        if tuple(of_attempt) != last and _could_pass(of_attempt, count + 1, promise):
+            count, last = count + 1, tuple(of_attempt)
+    if tuple(image_ids) == last:
+        return count, count + 1
+    return count + 1, count + 1 + _could_pass(image_ids, count + 1, promise)
+
+
+def _could_pass(image_ids: Sequence[int], attempt: int, promise: Promise) -> bool:
+    return len(image_ids) > boxes_needed(promise.precision, delta_of_attempt(promise.delta, attempt))
+
+
 def _certificate(
-    model: TrainedModel, kind: CertificateKind, gate: str, promise: Promise, items: Sequence[Scored]
+    model: TrainedModel,
+    kind: CertificateKind,
+    gate: str,
+    promise: Promise,
+    items: Sequence[Scored],
+    earlier: Sequence[NewCertificate],
 ) -> NewCertificate:
+    image_ids = tuple(sorted(item.image.id for item in items))
+    attempt, following = attempt_on(image_ids, [item.image_ids for item in earlier], promise)
     certified = certify_tau(
         [item.score for item in items],
         [is_correct(item) for item in items],
         precision=promise.precision,
-        delta=promise.delta,
+        delta=delta_of_attempt(promise.delta, attempt),
+        next_delta=delta_of_attempt(promise.delta, following),
     )
     return NewCertificate(
         run_id=model.run.id,
@@ -193,7 +234,7 @@ def _certificate(
         errors=certified.errors,
         lower_bound=certified.lower_bound,
         needed=certified.needed,
-        image_ids=tuple(sorted(item.image.id for item in items)),
+        image_ids=image_ids,
     )
 
 

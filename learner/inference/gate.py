@@ -52,8 +52,11 @@ def gate_score(gate: str, said: Evidence, known_class: int | None = None) -> flo
     Returns:
         0 to 1.
     """
+    if not said.has_boxes and (gate == "class" or said.presence is None or said.presence >= PRESENT_FROM):
+        # It does not say that there is nothing: it found no place for what it sees, or cannot tell.
+        return 0.0
     if gate == "class":
-        return float(said.class_probability_K.max()) if said.has_boxes else 0.0
+        return float(said.class_probability_K.max())
     if said.presence is not None:
         return float(said.agreement * said.presence if said.has_boxes else 1 - said.presence)
     index = int(said.class_probability_K.argmax()) if known_class is None else known_class

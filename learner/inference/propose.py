@@ -172,12 +172,15 @@ def choose_thresholds(
         return Thresholds(dict.fromkeys(CertificateKind, check_tau(wanted)))
     gate = request.gate or model.config.gate
     calibration = calibration_images(registry, model)
+    with registry.read() as tx:
+        earlier = tx.certificates.history(model.run.id)
     found = certify_run(
         model,
         gate,
         request.promise,
         calibration,
         lambda images: score_images(registry, model, images, gate, processes, progress),
+        earlier,
     )
     for line in explain_certificates(found, calibration, model.run.name):
         progress.say(line)

@@ -29,8 +29,11 @@ class Scored:
 
 
 def most_confident(scored: Sequence[Scored]) -> list[Scored]:
-    """Highest score first: what is quickest to confirm. Equal scores are in the order of registration."""
-    return sorted(scored, key=lambda item: (-item.score, item.image.id))
+    """Boxes before images with nothing to find, each with the highest score first: what is quickest to confirm.
+
+    The two kinds of score do not compare. Equal scores are in the order of registration.
+    """
+    return sorted(scored, key=lambda item: (not item.boxes, -item.score, item.image.id))
 
 
 STRATEGIES: MappingProxyType[str, Callable[[Sequence[Scored]], list[Scored]]] = MappingProxyType(

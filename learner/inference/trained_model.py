@@ -1,9 +1,8 @@
 """A run's model, loaded from its checkpoint and ready to score images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -13,6 +12,7 @@ from db.registry import Registry
 from learner.checkpoint import load_checkpoint
 from learner.config import TrainConfig, config_from_dict
 from learner.data.dataset import Example, FramedData, load_framed
+from learner.data.validation_cut import chosen_by
 from learner.distributed import Processes
 from learner.errors import CheckpointIncompatible
 from learner.network.build import build_model
@@ -76,20 +76,9 @@ def load_model(record: RunRecord, folder: Path, processes: Processes) -> Trained
     parts = [checkpoint.description.get(key, {}) for key in ("images", "seen_before")]
     seen = frozenset(number for part in parts for ids in part.values() for number in ids)
     learned_from = frozenset(number for part in parts for number in part.get("train", ()))
-    chose = chosen_by(checkpoint.description)
+    before = checkpoint.description.get("seen_before", {})
+    chose = chosen_by(checkpoint.description) | frozenset(before.get("chose", ()))
     return TrainedModel(record, placed.eval(), config, classes, chosen, seen, learned_from, chose)
-
-
-def chosen_by(description: Mapping[str, Any]) -> frozenset[int]:
-    """Return the validation images that chose a checkpoint's epoch.
-
-    Trainings that cut validation in two (see `learner.data.validation_cut`) write down the half that chose; before
-    they did, all of validation chose.
-    """
-    if str(description["config"].get("select")) == "last":
-        return frozenset()
-    cut = description.get("validation_cut") is True and "choosing" in description
-    return frozenset(description["choosing"] if cut else description.get("images", {}).get("val", ()))
 
 
 def frame_share(

@@ -20,11 +20,11 @@ def plot_history(history: Sequence[Mapping[str, Any]], out: Path) -> Path:
     """Draw losses and validation metrics over the epochs of both stages."""
     figure, (losses, metrics) = _figure(2)
     epochs = range(1, len(history) + 1)
-    for name in ("loss", "classification", "localization", "pseudo"):
+    for name in ("loss", "classification", "localization", "pseudo", "presence"):
         values = [entry.get(name) for entry in history]
         if any(value is not None for value in values):
             losses.plot(epochs, [np.nan if value is None else value for value in values], label=name)
-    for name in ("accuracy", "auc", "dice"):
+    for name in ("accuracy", "auc", "dice", "empty"):
         values = [(entry.get("val") or {}).get(name) for entry in history]
         if any(value is not None for value in values):
             metrics.plot(epochs, [np.nan if value is None else value for value in values], label=name)

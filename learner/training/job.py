@@ -1,7 +1,7 @@
 """A training under way, and the two checkpoints that it keeps: the best epoch, and the last one to resume from."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +140,9 @@ def restore(job: Job) -> None:
     job.seen_before = state.get("seen_before", {})
     job.seconds, job.images_seen = state["seconds"], state["images_seen"]
     job.best, job.history = BestEpoch(**state["best"]) if state["best"] else None, state["history"]
+    if job.best is not None and "empty" not in state["best"]:
+        # An earlier version scored epochs in another way; what it chose gives way to the next one.
+        job.best = replace(job.best, score=None)
     job.start_stage = state["stage"] + (1 if state["finished_stage"] else 0)
     job.start_epoch = 1 if state["finished_stage"] else state["finished_epoch"] + 1
     job.progress.say(f"{job.run.name} resumes after epoch {state['finished_epoch']} of stage {state['stage']}")

@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 
 from db.progress import Task
 from learner.config import TrainConfig
-from learner.data.batches import Epoch, Shares, counted, plain_batches, stream_batches, two_stream_batches
+from learner.data.batches import Epoch, Shares, plain_batches, stream_batches, two_stream_batches, unweighted
 from learner.data.dataset import NO_CLASS, FramedData
 from learner.data.letterbox import unit_images
 from learner.data.presence import EMPTY, PRESENT
@@ -71,7 +71,7 @@ def epoch_batches(data: FramedData, stage: StageConfig, config: TrainConfig, gen
     batches = _shuffled(data, stage, config, generator)
     while len(batches) < wanted:
         batches += _shuffled(data, stage, config, generator)
-    return counted(batches, data.known_N)
+    return unweighted(batches, len(data))
 
 
 def _shuffled(data: FramedData, stage: StageConfig, config: TrainConfig, generator: Generator) -> list[Tensor]:
@@ -95,7 +95,9 @@ def train_epoch(
     for batch_B in epoch.batches:
         set_rates(learner)
         learner.optimizer.zero_grad(set_to_none=True)
-        losses = add_gradients(learner, data, stage, Batch(batch_B, epoch.draws_N), generator)
+        losses = add_gradients(
+            learner, data, stage, Batch(batch_B, epoch.draws_N, len(epoch.batches) if epoch.alike else None), generator
+        )
         if not math.isfinite(losses["loss"]):
             parts = ", ".join(f"{name} {value:g}" for name, value in losses.items())
             raise TrainingDiverged(

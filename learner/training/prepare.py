@@ -38,6 +38,8 @@ class Plan:
     """That goes on; None for a new one."""
     goes_on: bool = False
     """An epoch of it was done before."""
+    requested: TrainConfig | None = None
+    """The settings as they were asked for, before what was left to be chosen was; None: the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +86,19 @@ def plan_training(
             run = take_run(tx, _interrupted(tx, registry, None if resume is True else resume))
             config = config_from_dict(run.config)
         data = _choose_data(tx, registry, config, run, progress)
-    config = _with_size(config, data.train, progress)
+    requested, config = config, _with_size(config, data.train, progress)
     if data.left_out:
         progress.say(
             f"left out: {data.left_out} images that share a patient, video or picture with a held-out image "
             "(see: partly doctor)"
         )
-    return Plan(config, data, run, goes_on=run is not None and has_epochs(registry, run))
+    return Plan(config, data, run, goes_on=run is not None and has_epochs(registry, run), requested=requested)
 
 
 def _with_size(config: TrainConfig, images: Sequence[ImageRecord], progress: Progress) -> TrainConfig:
     """Choose the size where it is to be chosen, and warn of boxes that it shows too small."""
+    # What is hidden from the training chooses nothing either.
+    images = hide_locations(images, config.location_share, config.seed)
     if not config.localizes:
         return config if config.size else replace(config, size=CHOICES_PX[0])
     if not config.size:
@@ -126,7 +130,7 @@ def _start_run(registry: Registry, plan: Plan, settled: TrainConfig) -> RunRecor
     with registry.begin() as tx:
         run = tx.runs.start(
             preset=settled.preset,
-            config=stored_settings(plan.config, settled),
+            config=stored_settings(plan.requested or plan.config, settled),
             snapshot=data.snapshot.hash,
             image_ids=[image.id for image in (*data.train, *data.val)],
         )
@@ -188,9 +192,11 @@ def prepare_training(registry: Registry, plan: Plan, processes: Processes, progr
     config = start.config
     train = _load(registry, data.train, data.classes, config, progress, "decoding train")
     val = _load(registry, data.val, data.classes, config, progress, "decoding validation")
+    _refuse_nothing_located(config, train)
     train.presence_N = presence_with_classes(train.presence_N, train.class_N)
     for framed in (train, val):
         framed.move_to(device)
+    choosing, data = _choosing(val, data)
     learner = make_learner(model, config, device, processes)
     run = plan.run or processes.first(lambda: _start_run(registry, plan, config))
     if processes.is_first:
@@ -210,7 +216,7 @@ def prepare_training(registry: Registry, plan: Plan, processes: Processes, progr
         learner=learner,
         train=train,
         val=val,
-        choosing=_choosing(val, data),
+        choosing=choosing,
         progress=progress,
         processes=processes,
         tracker=tracker,
@@ -224,10 +230,29 @@ def prepare_training(registry: Registry, plan: Plan, processes: Processes, progr
     return job
 
 
-def _choosing(val: FramedData, data: TrainingData) -> FramedData:
-    """Return the validation images that choose the epoch; all of them where nothing is chosen."""
-    chosen = [n for n, example in enumerate(val.examples) if example.image_id in set(data.choosing)]
-    return val.select(chosen) if chosen else val
+def _refuse_nothing_located(config: TrainConfig, train: FramedData) -> None:
+    """Refuse to localize without a location.
+
+    Raises:
+        DataInvalid: none that may be used is left.
+    """
+    if config.localizes and not train.known_N.any():
+        raise DataInvalid(
+            "no training image with a known location is left to learn from: the files cannot be read, or "
+            f"location_share={config.location_share:g} hides all of them"
+        )
+
+
+def _choosing(val: FramedData, data: TrainingData) -> tuple[FramedData, TrainingData]:
+    """Return the validation images that choose the epoch (all, where nothing is chosen), and data that names them."""
+    if not data.choosing:
+        return val, data
+    wanted = set(data.choosing)
+    chosen = [n for n, example in enumerate(val.examples) if example.image_id in wanted]
+    if chosen:
+        return val.select(chosen), data
+    # None of them can be read, so the others choose, and can certify no more.
+    return val, replace(data, choosing=tuple(image.id for image in data.val))
 
 
 def _load(

@@ -14,13 +14,14 @@ from db.progress import Progress
 from db.registry import Registry
 from learner.checkpoint import BEST, Checkpoint, load_checkpoint
 from learner.config import REQUESTED, TrainConfig, config_from_dict
+from learner.data.validation_cut import chosen_by
 from learner.errors import WeightsUnavailable
 from learner.input_range import write_statistics
 from learner.network.interface import Network
 from learner.network.weights import load_encoder_weights, load_imagenet, misfit
 
 Images = Mapping[str, Sequence[int]]
-"""Numbers of images, by `train` and `val`."""
+"""Numbers of images, by `train` and `val`, and by `chose` those that chose an epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,10 @@ def is_same_training(stored: Mapping[str, Any], config: TrainConfig) -> bool:
     left to be chosen, the same data choose again.
     """
     settled = config_from_dict(stored)
-    config = replace(config, size=config.size or settled.size)
     requested = config_from_dict({**stored, **stored.get(REQUESTED, {})})
+    if config.size == 0 != requested.size:
+        return False
+    config, requested = (replace(one, size=one.size or settled.size) for one in (config, requested))
     return config in (requested, replace(requested, weights=settled.weights)) or _without_weights(config) == settled
 
 
@@ -149,12 +152,14 @@ def _load_run(
             f"trained here; train with --set method={source.method}, or start from other weights"
         )
     state = model.state_dict()
-    last_layer = {name for name in state if name.rpartition(".")[0].split(".")[-1] == "score"}
+    last_layer = {
+        name for name in state if name.rpartition(".")[0].split(".")[-1] == "score" and not name.startswith("presence.")
+    }
     left_out = last_layer if before != list(classes) else set()
     wanted = {name: value for name, value in state.items() if name not in left_out}
     problem = misfit(wanted, checkpoint.tensors)
     if problem:
-        names = ("encoder", "head", "head_channels", "cam", "sam", "size")
+        names = ("encoder", "head", "head_channels", "cam", "sam", "presence", "size")
         differing = [name for name in names if getattr(source, name) != getattr(config, name)]
         settings = " ".join(f"--set {name}={str(getattr(source, name)).lower()}" for name in differing)
         raise WeightsUnavailable(
@@ -182,5 +187,8 @@ def _seen_before(registry: Registry, folder: Path, checkpoint: Checkpoint, progr
             "test images"
         )
         return {}
-    parts = (description.get("images", {}), description.get("seen_before", {}))
-    return {key: sorted({number for part in parts for number in part.get(key, ())}) for key in ("train", "val")}
+    before = description.get("seen_before", {})
+    parts = (description.get("images", {}), before)
+    seen = {key: sorted({number for part in parts for number in part.get(key, ())}) for key in ("train", "val")}
+    # Images that chose the epoch of these weights cannot certify what comes of them.
+    return seen | {"chose": sorted({*chosen_by(description), *before.get("chose", ())})}

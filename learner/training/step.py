@@ -41,6 +41,8 @@ class Batch:
     """Indices."""
     draws_N: Tensor
     """float: how often each image of the data is drawn in an epoch on average."""
+    of_alike: int | None = None
+    """Number of batches in the epoch where all have the same make-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +122,22 @@ def make_views(learner: Learner, data: FramedData, stage: StageConfig, batch: Ba
 
 
 def _totals(learner: Learner, data: FramedData, batch: Batch) -> tuple[float, float]:
-    """Sum the weights of a whole batch's images in the class loss, and in the loss on presence."""
-    weight_B = 1 / batch.draws_N[batch.images_B].clamp_min(1e-6)
-    class_B = data.class_N[batch.images_B]
-    labeled_B = class_B != NO_CLASS
-    of_class_B = weight_B[labeled_B]
+    """Work out what a batch's class loss, and its loss on presence, are divided by.
+
+    That is the sum of its images' weights; in streams the mean of that over the epoch: a batch that happens to hold
+    only images which come round often must not give them the weight of all.
+    """
+    class_weight_N = (data.class_N != NO_CLASS).float()
     if learner.class_weight_K is not None:
-        of_class_B = of_class_B * learner.class_weight_K.cpu()[class_B[labeled_B]]
-    return float(of_class_B.sum()), float(weight_B[data.presence_N[batch.images_B] != UNKNOWN].sum())
+        class_weight_N = class_weight_N * learner.class_weight_K.cpu()[data.class_N.clamp_min(0)]
+    known_N = (data.presence_N != UNKNOWN).float()
+    if batch.of_alike is not None:
+        takes_part_N = batch.draws_N > 0
+        sums = (class_weight_N[takes_part_N].sum(), known_N[takes_part_N].sum())
+        return float(sums[0]) / batch.of_alike, float(sums[1]) / batch.of_alike
+    weight_B = 1 / batch.draws_N[batch.images_B].clamp_min(1e-6)
+    of_class_B, known_B = class_weight_N[batch.images_B], known_N[batch.images_B]
+    return float((weight_B * of_class_B).sum()), float((weight_B * known_B).sum())
 
 
 def batch_losses(
@@ -192,9 +202,10 @@ def _pseudo_loss(
                 answer = learner.teacher(learner.normalize(views.weak_B3SS[chosen_P]))
             answer_P1HW, classes_PK = answer.mask_logits_B1HW.float(), answer.class_logits_BK.float()
         mask_P1HW, valid_P1HW = pseudo_mask(torch.sigmoid(answer_P1HW), low=config.ignore_low, high=config.ignore_high)
-        # A class that is always empty says what the mask is.
-        empty_P111 = (views.presence_B[chosen_P] == EMPTY)[:, None, None, None]
-        mask_P1HW, valid_P1HW = mask_P1HW.masked_fill(empty_P111, 0.0), valid_P1HW.masked_fill(empty_P111, 1.0)
+        if config.presence:
+            # A class that is always empty says what the mask is.
+            empty_P111 = (views.presence_B[chosen_P] == EMPTY)[:, None, None, None]
+            mask_P1HW, valid_P1HW = mask_P1HW.masked_fill(empty_P111, 0.0), valid_P1HW.masked_fill(empty_P111, 1.0)
         gated = config.pseudo_gate == "class"
         passing_P = passes_gate(classes_PK.softmax(dim=1), config.tau) if gated else torch.ones_like(chosen_P).bool()
         count = views.pseudo

@@ -1,4 +1,4 @@
-"""The training use-case: set up, run the two stages, keep the best epoch on validation, record the run.
+"""The training use-case: set up, run the two stages, keep an epoch, record the run.
 
     train_model -> plan_training (config, data, run) -> prepare_training (images, model) -> _fit (stages, epochs)
     -> _finish (metrics)

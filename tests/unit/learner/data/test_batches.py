@@ -73,6 +73,12 @@ def test_a_tenth_of_the_boxes_is_trained_as_long_as_all_of_them():
     assert lengths == [63, 63]
 
 
+@pytest.mark.parametrize("located", [1, 3, 8, 16, 200])
+def test_few_boxes_are_not_trained_longer_than_many(located):
+    known, empty = kinds(located, 0, 1000 - located)
+    assert len(stream_batches(known, empty, 16, USUAL, generator(), located_only=True).batches) == 63
+
+
 def test_a_stage_has_a_floor():
     known, empty = kinds(20, 0, 0)
     assert len(stream_batches(known, empty, 16, USUAL, generator(), min_batches=24).batches) == 24

@@ -6,7 +6,9 @@ import torch
 from db.records import Box, LocationSource, NewLabel, Split
 from db.records.certificates import CertificateKind
 from learner.config import make_config
+from learner.data.validation_cut import chosen_by
 from learner.inference.certify import (
+    attempt_on,
     calibration_images,
     certified_thresholds,
     certify_run,
@@ -15,7 +17,7 @@ from learner.inference.certify import (
 )
 from learner.inference.gate import Promise
 from learner.inference.strategies import Scored
-from learner.inference.trained_model import TrainedModel, chosen_by
+from learner.inference.trained_model import TrainedModel
 from tests.builders import EMPTY, add_images, image_record, label_record, new_image, present
 
 HERE, THERE = Box(10, 10, 20, 20), Box(60, 50, 20, 20)
@@ -81,7 +83,29 @@ def test_of_a_group_one_image_counts(registry):
     fill(registry, located=40, size=4)
     (found,) = certify(registry, model(registry), scorer())
     assert len(found.image_ids) == 10
-    assert (found.is_certified, found.needed) == (False, 1)
+    assert (found.is_certified, found.needed) == (False, 4)
+
+
+def test_attempts_are_those_on_other_images_that_could_have_passed():
+    some, more = tuple(range(20)), tuple(range(40))
+    assert attempt_on(some, [], Promise()) == (1, 2)
+    assert attempt_on(some, [some, some], Promise()) == (1, 2)
+    assert attempt_on(more, [some], Promise()) == (2, 3)
+    assert attempt_on((1, 2, 3), [], Promise()) == (1, 1)
+    assert attempt_on(some, [(), (1, 2, 3)], Promise()) == (1, 2)
+    assert attempt_on(tuple(range(16)), [tuple(range(15))], Promise()) == (2, 2)
+
+
+def test_a_second_attempt_needs_more_than_a_first(registry):
+    """Right so often that one attempt passes; after an attempt on fewer images, its share of delta is a quarter."""
+    ids = fill(registry, located=16, unknown=0)
+    first = certify(registry, model(registry), scorer())
+    assert first[0].is_certified
+    with registry.begin() as tx:
+        stored = tx.certificates.add(replace(first[0], run_id=1, image_ids=tuple(ids[:15]), tau=None, lower_bound=None))
+    calibration = calibration_images(registry, model(registry))
+    again = certify_run(model(registry), "class", Promise(), calibration, scorer(), [stored])
+    assert not again[0].is_certified
 
 
 @pytest.mark.parametrize("part", ["learned_from", "chose"])
@@ -101,7 +125,7 @@ def test_a_run_that_all_of_validation_has_chosen_says_to_train_again(registry):
     calibration = calibration_images(registry, run)
     found = certify_run(run, "class", Promise(), calibration, scorer())
     assert not found[0].is_certified
-    assert found[0].needed == 11
+    assert found[0].needed == 14
     said = " ".join(explain_certificates(found, calibration, "run-1"))
     assert "40 validation images that chose the epoch of run-1" in said
     assert "Train again" in said
@@ -114,12 +138,12 @@ def test_too_few_images_say_how_many_more_and_what_to_type(registry):
     calibration = calibration_images(registry, run)
     found = certify_run(run, "class", Promise(), calibration, scorer())
     (said,) = explain_certificates(found, calibration, "run-1")
-    assert "it takes at least 6 more" in said
-    assert "partly push --audit-share 1 --limit 6, then partly pull" in said
+    assert "it takes at least 9 more" in said
+    assert "partly push --audit-share 1 --limit 9, then partly pull" in said
     # Half of those that would be sent have chosen the epoch, so twice as many are sent.
     cut = replace(run, chose=frozenset(ids[5:15]))
     (said,) = explain_certificates(found, calibration_images(registry, cut), "run-1")
-    assert "--limit 12" in said
+    assert "--limit 18" in said
     calibration = replace(calibration, waiting=0, unreviewed=0)
     (said,) = explain_certificates(found, calibration, "run-1")
     assert "import more images" in said

@@ -27,6 +27,12 @@ def test_models_without_the_output_score_as_before():
     assert gate_score("agreement", said(None), known_class=0) == pytest.approx(0.96 * 0.95)
     assert gate_score("agreement", said(None), known_class=1) == pytest.approx(0.04 * 0.95)
     assert gate_score("class", said(None)) == pytest.approx(0.96)
+    # They never say that there is nothing to find, however much their views agree.
+    assert gate_score("agreement", said(None, has_boxes=False)) == 0
+
+
+def test_a_model_that_sees_something_does_not_say_that_there_is_nothing():
+    assert gate_score("agreement", said(0.6, has_boxes=False)) == 0
 
 
 @pytest.mark.parametrize("value", [0, 1, -0.1, 1.5, math.nan, math.inf])

@@ -188,6 +188,18 @@ def test_images_that_are_drawn_often_do_not_skew_the_class_loss():
     assert found == pytest.approx((often / 55 + rare) / (1 / 55 + 1), rel=1e-5)
 
 
+def test_a_batch_of_images_that_come_often_does_not_get_the_weight_of_all():
+    """Only located images of this batch have a class: over the epoch they are 2 of 4, whatever this batch holds."""
+    learner = learner_with("default", pseudo="none")
+    sure_of(learner, 0.9)
+    stage, draws = make_stages(learner.config)[1], torch.tensor([4.0, 4.0, 1.0, 1.0])
+    generator = torch.Generator().manual_seed(0)
+    batch = Batch(torch.tensor([0, 1]), draws, of_alike=5)
+    found = batch_losses(learner, data(), stage, batch, generator)["classification"].item()
+    # Each weighs 1/4; a batch's share of the 4 classed images is 4/5.
+    assert found == pytest.approx(-math.log(0.9) * (2 / 4) / (4 / 5), rel=1e-5)
+
+
 def test_both_stages_take_as_many_steps_as_the_floor():
     config = make_config("default", {"min_steps": 100, "batch_size": 2})
     for stage in make_stages(config):
