@@ -396,5 +396,5 @@ def test_as_many_images_are_counted_as_selected(registry):
         tx.labels.append(NewLabel(ids[0], EMPTY, source=LocationSource.IMPORTED))
     with registry.read() as tx:
         assert tx.images.count() == 4
-        assert tx.images.count(splits=[Split.TRAIN, None], supervision=Supervision.PARTLY) == 1
-        assert tx.images.count(supervision=Supervision.FULLY) == 1
+        assert tx.images.count(splits=[Split.TRAIN, None], located=False) == 1
+        assert tx.images.count(located=True) == 1
