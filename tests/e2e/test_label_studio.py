@@ -355,8 +355,8 @@ def test_without_a_local_server_connect_says_how_to_start_it(tmp_path, monkeypat
 
 def test_the_demo_gets_better(tmp_path, studio, monkeypatch):
     monkeypatch.setenv("PARTLY_STUDIO_HOME", str(studio.home))
-    monkeypatch.setattr("cli.workflows.demo.PHANTOMS", 110)
-    settings = ["encoder=resnet10t", "size=64", "stage1_epochs=16", "stage2_epochs=10", "device=cpu", "tau=0.6"]
+    monkeypatch.setattr("cli.workflows.demo.PHANTOMS", 160)
+    settings = ["encoder=resnet10t", "size=64", "stage1_epochs=12", "stage2_epochs=12", "device=cpu", "tau=0.6"]
     options = [word for setting in settings for word in ("--set", setting)]
     result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo"), "--json", *options])
     assert result.exit_code == 0, result.output
