@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from db.progress import SilentProgress
@@ -10,6 +11,7 @@ from db.records import LocationSource, NewLabel, Split, Supervision
 from db.records.certificates import CertificateKind
 from learner.config import make_config
 from learner.distributed import Processes
+from learner.inference.certified_tau import certify_tau, delta_of_attempt
 from learner.inference.gate import Promise
 from learner.inference.live import LiveProposer
 from learner.inference.propose import ProposeRequest, propose_locations, score_images
@@ -133,3 +135,21 @@ def test_the_half_that_did_not_choose_certifies(agreed):
     certifying = {image_id for certificate in found.values() for image_id in certificate.image_ids}
     assert certifying
     assert certifying.isdisjoint(val[: len(val) // 2])
+
+
+def asked_until_it_passes(deltas, trials=400):
+    """Share of false promises of somebody who asks after every ten reviews, of images of which too few are right."""
+    rng, false = np.random.default_rng(7), 0
+    for _ in range(trials):
+        scores, right = rng.random(150), rng.random(150) < 0.82
+        false += any(
+            certify_tau(scores[:count], right[:count], precision=0.85, delta=delta).is_certified
+            for count, delta in zip(range(20, 151, 10), deltas, strict=True)
+        )
+    return false / trials
+
+
+def test_who_asks_until_it_passes_is_not_promised_too_much():
+    # Two standard errors of .2 in 400 trials are .04.
+    assert asked_until_it_passes([delta_of_attempt(0.2, attempt) for attempt in range(1, 15)]) <= 0.2 + 0.04
+    assert asked_until_it_passes([0.2] * 14) > 0.3, "with the whole delta each time"

@@ -205,23 +205,5 @@ def test_mapie_finds_no_looser_threshold():
     assert compared >= 10
 
 
-def asked_until_it_passes(deltas, trials=400):
-    """Share of false promises of somebody who asks after every ten reviews, of images of which too few are right."""
-    rng, false = np.random.default_rng(7), 0
-    for _ in range(trials):
-        scores, right = rng.random(150), rng.random(150) < 0.82
-        false += any(
-            certify_tau(scores[:count], right[:count], precision=0.85, delta=delta).is_certified
-            for count, delta in zip(range(20, 151, 10), deltas, strict=True)
-        )
-    return false / trials
-
-
-def test_who_asks_until_it_passes_is_not_promised_too_much():
-    # Two standard errors of .2 in 400 trials are .04.
-    assert asked_until_it_passes([delta_of_attempt(0.2, attempt) for attempt in range(1, 15)]) <= 0.2 + 0.04
-    assert asked_until_it_passes([0.2] * 14) > 0.3, "with the whole delta each time"
-
-
 def test_the_shares_of_all_attempts_add_up():
     assert sum(delta_of_attempt(0.2, attempt) for attempt in range(1, 100_000)) == pytest.approx(0.2, rel=1e-4)
