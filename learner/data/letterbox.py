@@ -86,7 +86,7 @@ def framed_mask(mask_HW: NDArray[np.bool_], frame: Frame, size: int) -> NDArray[
 def framed_boxes(boxes: Sequence[Box], size: int, *, ellipse: bool) -> NDArray[np.uint8]:
     """Draw boxes, or their inscribed ellipses, with the share of every pixel that they cover.
 
-    A box never teaches that there is nothing: one thinner than a pixel and a half fills the pixel at its centre.
+    A box never teaches that there is nothing: one that covers half of no pixel fills the pixel at its centre.
 
     Args:
         boxes: in pixels of the square.
@@ -98,6 +98,7 @@ def framed_boxes(boxes: Sequence[Box], size: int, *, ellipse: bool) -> NDArray[n
     """
     square_SS = np.zeros((size, size), dtype=np.uint8)
     for box in boxes:
+        highest = 0.0
         left, top = max(0, math.floor(box.x)), max(0, math.floor(box.y))
         right, bottom = min(size, math.ceil(box.x + box.width)), min(size, math.ceil(box.y + box.height))
         if right > left and bottom > top:
@@ -106,7 +107,8 @@ def framed_boxes(boxes: Sequence[Box], size: int, *, ellipse: bool) -> NDArray[n
             covered = fine.reshape(bottom - top, FINER, right - left, FINER).mean(axis=(1, 3)) * INSIDE
             part = square_SS[top:bottom, left:right]
             np.maximum(part, np.rint(covered).astype(np.uint8), out=part)
-        if min(box.width, box.height) < 1.5:
+            highest = covered.max()
+        if highest <= INSIDE / 2:
             x, y = box.x + box.width / 2, box.y + box.height / 2
             square_SS[min(size - 1, max(0, math.floor(y))), min(size - 1, max(0, math.floor(x)))] = INSIDE
     return square_SS
