@@ -53,7 +53,7 @@ def select_training_data(tx: Transaction, config: TrainConfig) -> TrainingData:
     images = tx.snapshots.images_at(snapshot.position)
     of_test, of_val = leaking_images(tx)
     held_back = of_test | _test_images(tx)
-    groups = group_names(tx) if config.folds else {}
+    groups = group_names(tx) if config.folds or config.select != "last" else {}
     outside = [image for image in images if image.split is not Split.TEST]
     kept = [image for image in outside if image.id not in (of_test if config.folds else of_test | of_val)]
     left_out = len(outside) - len(kept)
@@ -63,7 +63,7 @@ def select_training_data(tx: Transaction, config: TrainConfig) -> TrainingData:
     data = _training_data(kept, snapshot, localizes=config.localizes, left_out=left_out)
     if config.select == "last":
         return data
-    choosing, _ = cut_validation(group_names(tx), [image.id for image in data.val], config.seed)
+    choosing, _ = cut_validation(groups, [image.id for image in data.val], config.seed)
     return replace(data, choosing=tuple(choosing))
 
 

@@ -39,10 +39,9 @@ def _draw(member_ids: Sequence[int], seed: int) -> str:
 def chosen_by(description: Mapping[str, Any]) -> frozenset[int]:
     """Return the validation images that chose a checkpoint's epoch.
 
-    Trainings that cut validation in two write down the half that chose; before
-    they did, all of validation chose.
+    Trainings that cut validation in two write down the half that chose; before they did, all of validation chose.
     """
-    if str(description["config"].get("select")) == "last":
+    if description["config"].get("select") == "last":
         return frozenset()
     cut = description.get("validation_cut") is True and "choosing" in description
     return frozenset(description["choosing"] if cut else description.get("images", {}).get("val", ()))

@@ -124,18 +124,18 @@ def calibration_images(registry: Registry, model: TrainedModel) -> CalibrationIm
         unknown = tx.images.select(splits=[Split.VAL], located=False)
         rejected = tx.proposals.rejected_for(image.id for image in unknown)
         reviewed = [*located, *(image for image in unknown if image.id in rejected)]
-        unreviewed = [image for image in unknown if image.id not in rejected]
-        judged = judged_images(tx, model, reviewed)
-        waiting = judged_images(tx, model, unreviewed)
+        usable = {image.id for image in judged_images(tx, model, [*located, *unknown])}
         choosing = relatives(tx, model.chose)
         groups = group_names(tx)
+    unreviewed = [image for image in unknown if image.id not in rejected]
+    judged = [image for image in reviewed if image.id in usable]
     images = [image for image in judged if image.id not in choosing]
     return CalibrationImages(
         images,
         groups,
         learned=len(reviewed) - len(judged),
         chose=len(judged) - len(images),
-        waiting=sum(image.id not in choosing for image in waiting),
+        waiting=sum(image.id in usable and image.id not in choosing for image in unreviewed),
         unreviewed=len(unreviewed),
     )
 

@@ -97,10 +97,10 @@ def plan_training(
 
 def _with_size(config: TrainConfig, images: Sequence[ImageRecord], progress: Progress) -> TrainConfig:
     """Choose the size where it is to be chosen, and warn of boxes that it shows too small."""
-    # What is hidden from the training chooses nothing either.
-    images = hide_locations(images, config.location_share, config.seed)
     if not config.localizes:
         return config if config.size else replace(config, size=CHOICES_PX[0])
+    # What is hidden from the training chooses nothing either.
+    images = hide_locations(images, config.location_share, config.seed)
     if not config.size:
         config = replace(config, size=choose_size(images, config.framing))
         if config.size > CHOICES_PX[0]:
