@@ -218,6 +218,9 @@ def result_from_mask(
         mask_HW: bool of the upright image, True inside.
         as_polygons: as polygons, to within a pixel; a mask with holes stays painted, since a polygon has none.
         region_prefix: of the regions' ids.
+
+    Raises:
+        ValueError: the mask is in more pieces than could be read back.
     """
     height, width = mask_HW.shape
     if as_polygons and not has_holes(mask_HW):

@@ -4,6 +4,7 @@ A task is recognised by our own key in its data, never by its place in a list or
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,11 +149,12 @@ def known_location_of(image: ImageRecord, mask_png: bytes | None, *, as_polygons
     if image.label is None or image.location_status is not LocationStatus.PRESENT:
         return []
     prefix = f"{KNOWN_PREFIX}{image.label.id}-"
+    result: list[dict[str, Any]] = []
     if mask_png is not None:
-        mask_HW = mask_from_png(mask_png)
-        result = result_from_mask(mask_HW, as_polygons=as_polygons, region_prefix=prefix)
-    else:
-        result = result_from_boxes(image.boxes, image.width, image.height, region_prefix=prefix)
+        # A mask in more pieces than anybody could change is not shown; its boxes are.
+        with suppress(ValueError):
+            result = result_from_mask(mask_from_png(mask_png), as_polygons=as_polygons, region_prefix=prefix)
+    result = result or result_from_boxes(image.boxes, image.width, image.height, region_prefix=prefix)
     # Left out, the server would take it for the ground truth.
     return [{"result": result, "ground_truth": False}]
 
