@@ -67,6 +67,9 @@ def union_area(boxes: Sequence[Box]) -> float:
     """Area that the boxes cover together, overlaps counted once, in square pixels."""
     if not boxes:
         return 0.0
+    if len(boxes) == 1:
+        (box,) = boxes
+        return ((box.y + box.height) - box.y) * ((box.x + box.width) - box.x)
     if len(boxes) > FEW_BOXES:
         return _swept_areas(boxes, ())[1]
     xs = np.unique([edge for box in boxes for edge in (box.x, box.x + box.width)])

@@ -3,6 +3,7 @@
 A task is recognised by our own key in its data, never by its place in a list or its file name.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,14 +33,19 @@ READING = "partly_reading"
 SECOND_READING = "second reading"
 LIVE_TITLE = "partly"
 """Name of the ML backend under which proposals are asked for while people work."""
+PROBLEM = "partly_problem"
+"""Why a task or an annotation cannot be read, as `annotator.label_studio.payload.received` found; never sent."""
+NUMBER = re.compile(r"[0-9]{1,18}")
+"""Of an image; a database can hold it."""
 KNOWN_PREFIX = "known-"
 """Of the ids of regions that show what the registry knew when the task was made."""
 
 
 def key_of(task: Mapping[str, Any]) -> str | None:
     """Return the key of the image that a task is of, None where the task was not made by partly."""
-    key = (task.get("data") or {}).get(KEY)
-    return str(key) if key else None
+    data = task.get("data")
+    key = data.get(KEY) if isinstance(data, Mapping) else None
+    return key if key and isinstance(key, str) else None
 
 
 def image_key_of(task: Mapping[str, Any]) -> str:
@@ -68,6 +74,16 @@ def as_own(task: Mapping[str, Any], registry_id: str | None) -> dict[str, Any]:
     return {**task, "data": {**task["data"], KEY: image_key_of(task)}}
 
 
+def problem_of(document: Mapping[str, Any]) -> str | None:
+    """Return why a task or an annotation cannot be read, None if it can."""
+    return document.get(PROBLEM)
+
+
+def why_unreadable(task: Mapping[str, Any]) -> str:
+    """Say of a task that it cannot be read, why, and what to do."""
+    return f"task {task['id']} cannot be read: {problem_of(task)}; correct or delete it in Label Studio"
+
+
 def score_text(score: float | None) -> str | None:
     """Write a score for the Data Manager, as text, since a number would lose its last zero."""
     return f"{score:.2f}" if score is not None else None
@@ -75,7 +91,8 @@ def score_text(score: float | None) -> str | None:
 
 def round_of(task: Mapping[str, Any]) -> int:
     """Return which of its image's tasks in the project a task is, counted from 1."""
-    found = (task.get("data") or {}).get(ROUND)
+    data = task.get("data")
+    found = data.get(ROUND) if isinstance(data, Mapping) else None
     return found if isinstance(found, int) and found > 0 else 1
 
 
@@ -110,7 +127,7 @@ def image_of(task: Mapping[str, Any], images: Mapping[str, ImageRecord]) -> Imag
 def image_ids_of(tasks: Iterable[Mapping[str, Any]]) -> list[int]:
     """Return the numbers of the images that a registry's own tasks are of, as far as their keys are of our form."""
     numbers = ((key_of(task) or "").partition("-")[0] for task in tasks if not is_of_another(task))
-    return [int(number) for number in numbers if number.isdigit()]
+    return [int(number) for number in numbers if NUMBER.fullmatch(number)]
 
 
 def shows_prediction(task: Mapping[str, Any], model_version: str) -> bool:
