@@ -11,6 +11,9 @@ MOST_VALUES = 200_000
 """Values in one document, beside paint."""
 LONGEST_TEXT = 2**22
 """Characters; images in other tools' results are written as text."""
+NO_CHARACTERS = frozenset({"Cc", "Cs"})
+"""Unicode's categories of what is no character by itself: controls, and halves of a pair."""
+PLACEHOLDER = "\ufffd"
 LARGEST_WHOLE = 2**63
 
 
@@ -70,8 +73,18 @@ def check_text(value: Any, name: str, longest: int) -> None:
         raise Unreadable(f"{name} is {shown(value)}, not text")
     if not value or len(value) > longest:
         raise Unreadable(f"{name} has {len(value):,} characters; expected 1 to {longest:,}")
-    if any(category(character) in ("Cc", "Cs") for character in value):
+    if not is_writable(value):
         raise Unreadable(f"{name} is {shown(value)}, with control characters")
+
+
+def is_writable(text: str) -> bool:
+    """Say whether a text has neither control characters nor half characters, which no page and no XML can show."""
+    return not any(category(character) in NO_CHARACTERS for character in text)
+
+
+def writable(text: str) -> str:
+    """Replace what no page can show."""
+    return "".join(PLACEHOLDER if category(character) in NO_CHARACTERS else character for character in text)
 
 
 def check_plain(document: Any, name: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotator.label_studio.payload.labeling_config import result_from_boxes, result_from_class, result_from_mask
+from annotator.label_studio.payload.plain import writable
 from db.imaging.decode import mask_from_png
 from db.records import Box, ImageRecord, LocationStatus
 
@@ -209,7 +210,7 @@ class TaskHeader:
 def header_data(image: ImageRecord, header: TaskHeader) -> dict[str, Any]:
     """Write what the page says of an image that may change from one push to the next."""
     return {
-        CLASS: image.class_name or "not known",
+        CLASS: writable(image.class_name) if image.class_name else "not known",
         SCORE: score_text(header.score),
         PROPOSAL: PROPOSES_NOTHING if header.proposes_nothing else "",
         CLASSES: [_offered(number, name) for number, name in enumerate(header.classes)],
@@ -247,7 +248,7 @@ def task_of(
     data = {
         "image": address,
         KEY: full_key(image, registry_id),
-        "partly_image": header.name if header.name is not None else f"image {image.id}",
+        "partly_image": writable(header.name) if header.name is not None else f"image {image.id}",
         **header_data(image, header),
         READING: SECOND_READING if header.annotators > 1 else "",
         NOTE: "",
