@@ -208,9 +208,17 @@ def _annotation_differences(
         elif pulled and changed_here:
             why = "the current label was imported after the review; Label Studio shows an older one"
             differences.append(Difference(DIFFERS, [image], why, [int(task["id"])]))
+    # What a task that cannot be read still holds is not known.
+    unknown = {image.id for task in tasks if problem_of(task) and (image := image_of(task, known)) is not None}
     for annotation_id, image_id in annotated.items():
         image = images.get(image_id)
-        if image is None or image_id not in listed or annotation_id in there or image.label is None:
+        if (
+            image is None
+            or image_id in unknown
+            or image_id not in listed
+            or annotation_id in there
+            or image.label is None
+        ):
             continue
         if image.label.review_id is not None and image.label.retraction_id is None:
             why = f"annotation {annotation_id} was deleted after it was pulled; to retract its label: partly pull"

@@ -79,7 +79,7 @@ def check_text(value: Any, name: str, longest: int) -> None:
 
 def is_writable(text: str) -> bool:
     """Say whether a text has neither control characters nor half characters, which no page and no XML can show."""
-    return not any(category(character) in NO_CHARACTERS for character in text)
+    return text.isprintable() or not any(category(character) in NO_CHARACTERS for character in text)
 
 
 def writable(text: str) -> str:
@@ -93,35 +93,36 @@ def check_plain(document: Any, name: str) -> None:
     Raises:
         Unreadable: it is one.
     """
-    count = 0
-    waiting: list[tuple[Any, int]] = [(document, 0)]
-    while waiting:
-        value, depth = waiting.pop()
-        count += 1
-        if depth > DEEPEST:
-            raise Unreadable(f"{name}: more than {DEEPEST} levels of lists and objects within each other")
-        if count > MOST_VALUES:
+    level, count = [document], 0
+    for _ in range(DEEPEST + 1):
+        deeper: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                deeper += value
+                deeper += value.values()
+            elif isinstance(value, list):
+                deeper += value
+            else:
+                _check_single(value, name)
+        count += len(level)
+        if count + len(deeper) > MOST_VALUES:
             raise Unreadable(f"{name}: more than {MOST_VALUES:,} values")
-        if isinstance(value, Mapping):
-            waiting += [(item, depth + 1) for pair in value.items() for item in pair]
-        elif isinstance(value, list):
-            if len(value) > MOST_VALUES:
-                raise Unreadable(f"{name}: more than {MOST_VALUES:,} values")
-            waiting += [(item, depth + 1) for item in value]
-        else:
-            _check_single(value, name)
+        if not deeper:
+            return
+        level = deeper
+    raise Unreadable(f"{name}: more than {DEEPEST} levels of lists and objects within each other")
 
 
 def _check_single(value: Any, name: str) -> None:
     if isinstance(value, str):
         if len(value) > LONGEST_TEXT:
             raise Unreadable(f"{name}: a text of {len(value):,} characters; at most {LONGEST_TEXT:,} are read")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise Unreadable(f"{name}: a text with half a character") from None
+        if value.isprintable():
+            return
         if "\x00" in value:
             raise Unreadable(f"{name}: a text with the character NUL")
+        if not value.isascii() and any(category(character) == "Cs" for character in value):
+            raise Unreadable(f"{name}: a text with half a character")
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise Unreadable(f"{name}: {value} is not a finite number")

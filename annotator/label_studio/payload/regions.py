@@ -112,8 +112,10 @@ def _check_paint(rle: Any) -> None:
         raise Unreadable(f"its paint (rle) is {shown(rle)}, not a list of bytes")
     if len(rle) > MOST_PAINT_BYTES:
         raise Unreadable(f"its paint has {len(rle):,} bytes; at most {MOST_PAINT_BYTES:,} are read")
-    if any(type(byte) is not int or not 0 <= byte <= 255 for byte in rle):
-        raise Unreadable("its paint (rle) has something other than bytes from 0 to 255")
+    try:
+        bytes(rle)
+    except (TypeError, ValueError, OverflowError):
+        raise Unreadable("its paint (rle) has something other than bytes from 0 to 255") from None
 
 
 def _check_points(points: Any) -> None:
