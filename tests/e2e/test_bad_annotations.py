@@ -10,6 +10,7 @@ from annotator.datasets.phantoms import write_phantoms
 from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.payload.labeling_config import result_from_boxes
 from annotator.label_studio.payload.tasks import KEY
+from annotator.label_studio.pull.plan import PullRequest
 from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
@@ -165,6 +166,13 @@ def test_a_bad_task_stops_neither_push_nor_pull_nor_doctor(registry, client, stu
     assert pull_reviews(registry, client).created == 0
     send(client, "PATCH", f"/api/tasks/{tasks[4]}/", {"data": whole})
     assert pull_reviews(registry, client).created == 1
+    # Broken again, what was said there still holds.
+    send(client, "PATCH", f"/api/tasks/{tasks[4]}/", {"data": bad[4]})
+    for full in (False, True):
+        broken = pull_reviews(registry, client, PullRequest(full=full))
+        assert (broken.withdrawn, broken.gone) == (0, 0)
+        assert tasks[4] in {item.task for item in broken.skipped}
+    assert statuses(registry)[4] is LocationStatus.PRESENT
     with_adoption = connect_project(registry, client, ConnectRequest(title="", project_id=project, adopt=True))
     assert with_adoption.adopted == 0
     assert check_registry(registry) == []
