@@ -31,13 +31,8 @@ def boxes_from_mask(mask_HW: NDArray[np.bool_], min_area_share: float = MIN_AREA
 
     labels_HW = label(np.asarray(mask_HW, dtype=bool), connectivity=2)
     areas = np.bincount(labels_HW.ravel())[1:]
-    large = np.flatnonzero(areas >= min_area_share * areas.sum())
-    if len(large) < len(areas):
-        # Noise can have millions of components, so only those that are kept are looked up.
-        numbers = np.zeros(len(areas) + 1, dtype=np.int32)
-        numbers[large + 1] = np.arange(1, len(large) + 1)
-        labels_HW = numbers[labels_HW]
-    kept = list(zip(areas[large].tolist(), find_objects(labels_HW), strict=True))
+    found = zip(areas.tolist(), find_objects(labels_HW), strict=True)
+    kept = [(area, place) for area, place in found if area >= min_area_share * areas.sum()]
     kept.sort(key=lambda pair: -pair[0])
     return tuple(
         Box(float(x.start), float(y.start), float(x.stop - x.start), float(y.stop - y.start)) for _, (y, x) in kept
