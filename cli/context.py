@@ -124,8 +124,16 @@ class Workspace:
             url = tx.connections.current().url
         return self.client(url)
 
-    def client(self, url: str) -> "LabelStudioClient":
-        """Return a client to a server, with the token that is known for it."""
+    def client(self, url: str, *, is_typed: bool = False) -> "LabelStudioClient":
+        """Return a client to a server, with the token that is known for it.
+
+        Args:
+            url: the server's address.
+            is_typed: the user has named it just now; else it comes from a registry or a settings file.
+
+        Raises:
+            AuthRejected: there is no token, or the user has never named this server.
+        """
         from annotator.label_studio.client import LabelStudioClient
         from annotator.label_studio.transport import check_reachable, normalize_url
 
@@ -135,6 +143,8 @@ class Workspace:
             # Nobody should look for a token for a server that is down.
             check_reachable(normal, ca_file=ca_file)
             token = ask_token(normal)
+        if not is_local_studio(normal, self.studio):
+            confirm_server(normal, is_typed=is_typed)
         return LabelStudioClient(normal, token, ca_file=ca_file)
 
     def connect(
@@ -230,6 +240,34 @@ def ask_token(url: str) -> str:
 
         return getpass.getpass(f"Access token for {url} (Account & Settings, Access Token): ").strip()
     raise AuthRejected(f"no token for {url}: set {TOKEN_VARIABLE}, or start the local server with: partly studio start")
+
+
+def confirm_server(url: str, *, is_typed: bool) -> None:
+    """Make sure that the user has named a server before a token goes there.
+
+    Only a token in the environment can go astray: one that is typed, or kept in the keyring, belongs to an address.
+
+    Raises:
+        AuthRejected: the user has not, or says no.
+    """
+    from annotator.errors import AuthRejected
+    from cli.trusted_servers import is_trusted, trust
+
+    if is_typed:
+        trust(url)
+    if not os.environ.get(TOKEN_VARIABLE) or is_trusted(url):
+        return
+    if sys.stdin.isatty():
+        import typer
+
+        question = f"The address {url} comes from this project, not from you. Send it the token in {TOKEN_VARIABLE}?"
+        if typer.confirm(question, err=True):
+            trust(url)
+            return
+    raise AuthRejected(
+        f"the token in {TOKEN_VARIABLE} was never used with {url}, and that address comes from this project, not from "
+        f"you; nothing was sent. If it is your server: partly connect {url}"
+    )
 
 
 def _from_keyring(url: str) -> str | None:

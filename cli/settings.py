@@ -4,6 +4,8 @@ What is trained is not here but in `learner.config`; a token is never here at al
 """
 
 import os
+import shlex
+import stat
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,13 +84,32 @@ def load_settings(*, project: Path | None, database: str | None) -> Settings:
 
     Raises:
         RegistryMissing: there is no project here.
-        InvalidArgument: partly.toml cannot be read, or says something unknown.
+        InvalidArgument: partly.toml cannot be read, says something unknown, or was found on the way up and others can
+            write to it.
     """
     root = project.resolve() if project is not None else find_project(Path.cwd())
+    if project is None and root is not None and (stranger := stranger_of(root / PROJECT_FILE)):
+        # In a folder that everybody may write to, anybody can put a file that decides what a command works with.
+        raise InvalidArgument(
+            f"{root / PROJECT_FILE} {stranger}, so it is not used unasked; if you trust it, name its folder: "
+            f"partly --project {shlex.quote(str(root))} ..."
+        )
     if root is None or not (root / PROJECT_FILE).is_file():
         where = project if project is not None else "this folder or any above it"
         raise RegistryMissing(f"there is no partly project in {where}; create one with: partly init")
     return settings_of(root, database=database)
+
+
+def stranger_of(file: Path) -> str | None:
+    """Say who else can write to a settings file; None if only this user and the system's administrator can."""
+    if not hasattr(os, "getuid"):
+        return None
+    found = file.stat()
+    if found.st_uid not in (os.getuid(), 0):
+        return "belongs to another user"
+    if found.st_mode & stat.S_IWOTH:
+        return "can be written by every user"
+    return None
 
 
 def settings_of(root: Path, *, database: str | None) -> Settings:

@@ -265,7 +265,7 @@ class Project:
 
         The token comes from PARTLY_LABEL_STUDIO_TOKEN, the keyring, or the local server's own account.
         """
-        with self._work.client(url) as client:
+        with self._work.client(url, is_typed=True) as client:
             return self._work.connect(client, title=title, masks=masks).connection
 
     def push(self, *, dry_run: bool = False, **options: Any) -> "PushReport":

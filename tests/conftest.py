@@ -29,6 +29,7 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith(("PARTLY_", "LABEL_STUDIO")) and name != "PARTLY_STUDIO_ENVIRONMENT":
             monkeypatch.delenv(name)
     monkeypatch.setenv("PARTLY_STUDIO_HOME", str(tmp_path / "studio-home"))
+    monkeypatch.setenv("PARTLY_CONFIG_HOME", str(tmp_path / "config-home"))
 
 
 @pytest.fixture(scope="session")

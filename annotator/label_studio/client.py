@@ -7,10 +7,11 @@ requests are sent, tried again and refused is in `annotator.label_studio.transpo
 import base64
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from annotator.label_studio.transport import NO_RETRIES, TIMEOUT_S, Transport, n
 PAGE_SIZE = 100
 KEYS_PAGE = 1000
 TASKS_PAGE = 250
+MOST_PAGES = 1000
+"""Of projects; whoever has more of them gives a number."""
 LISTING_TRIES = 3
 KEYS = "id,data,predictions_model_versions,overlap,is_labeled,total_annotations,cancelled_annotations"
 """What a listing needs that only compares what is there."""
@@ -107,6 +110,7 @@ class LabelStudioClient:
     def find_project(self, title: str) -> Project | None:
         """Return the oldest project with exactly this title."""
         found: list[Any] = []
+        known: set[Any] = set()
         page, seen, total = 1, 0, 1
         # By the server's own count: it answers 404 beyond its last page, which may well be a full one.
         while seen < total:
@@ -116,10 +120,11 @@ class LabelStudioClient:
                 if page == 1:
                     raise
                 raise IncompleteListing(f"the listing of projects on {self.url} stopped at page {page}") from exc
-            items = list(pager.items or [])
+            items = [item for item in pager.items or [] if item.id not in known]
+            known.update(item.id for item in items)
             total, seen = int(pager.response.count), seen + len(items)
             found += [item for item in items if item.title == title]
-            if not items and seen < total:
+            if (not items and seen < total) or page == MOST_PAGES:
                 raise IncompleteListing(f"{self.url} has {total} projects, but only {seen} were listed; try again")
             page += 1
         return self.get_project(min(item.id for item in found)) if found else None
@@ -186,7 +191,7 @@ class LabelStudioClient:
         if changed_since is not None:
             query["query"] = _changed_since(changed_since)
         tasks: dict[int, dict[str, Any]] = {}
-        page = 1
+        page, most = 1, None
         while True:
             try:
                 answer = self.http.get("/api/tasks/", **query, page=page)
@@ -196,12 +201,15 @@ class LabelStudioClient:
                 if page == 1:
                     raise ProjectUnusable(f"the tasks of project {project_id} cannot be listed ({exc})") from exc
                 raise IncompleteListing(f"the listing of project {project_id} stopped at page {page} ({exc})") from exc
+            before = len(tasks)
             with self.http.translated():
                 items, total = list(answer["tasks"]), int(answer["total"])
                 if with_annotations and any(lacks_result(item["annotations"]) for item in items):
                     raise RequestRefused(f"{self.url} lists annotations without their results")
                 tasks.update((task["id"], task) for task in map(read_task, items))
-            if len(tasks) >= total or not items:
+            # Somebody may add tasks meanwhile, but not as many again.
+            most = 2 * total + PAGE_SIZE if most is None else most
+            if len(tasks) >= total or len(tasks) == before or len(tasks) > most:
                 break
             page += 1
         if len(tasks) != total:
@@ -357,12 +365,13 @@ class LabelStudioClient:
         with self.http.translated():
             return [dict(storage) for storage in answer]
 
-    def image_problem(self, address: str, task_id: int | None = None) -> str | None:
+    def image_problem(self, address: str, task_id: int | None = None, *, hosts: Container[str] = ()) -> str | None:
         """Fetch a task's image as a browser would, and say what is wrong with it; None if it is served.
 
         Args:
             address: what the task's data says: a path on the server, an address elsewhere, or an object in a bucket.
             task_id: the task, through which the server resolves an object in a bucket.
+            hosts: on which images may lie, beside the server.
         """
         scheme = address.partition("://")[0] if "://" in address else ""
         if scheme and scheme not in ("http", "https"):
@@ -371,15 +380,14 @@ class LabelStudioClient:
             encoded = base64.urlsafe_b64encode(address.encode()).decode()
             address = f"/tasks/{task_id}/resolve/?fileuri={encoded}"
         try:
-            answer = self.http.fetch(address)
+            answer = self.http.fetch(address, hosts)
         except LabelStudioError as exc:
             return f"it cannot be fetched ({exc})"
-        kind = answer.headers.get("content-type", "")
-        if answer.status_code != 200:
-            return f"the server answers with status {answer.status_code}"
-        if not kind.startswith(("image/", "application/octet-stream", "binary/octet-stream")):
-            return f"the server sends {kind or 'something without a type'} instead of an image"
-        return None if answer.content else "the server sends an empty file"
+        if answer.status != HTTPStatus.OK:
+            return f"the server answers with status {answer.status}"
+        if not answer.kind.startswith(("image/", "application/octet-stream", "binary/octet-stream")):
+            return f"the server sends {answer.kind or 'something without a type'} instead of an image"
+        return "the server sends an empty file" if answer.is_empty else None
 
 
 def _changed_since(moment: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.network.origin import web_hosts
 from annotator.label_studio.ownership import own_project
 from annotator.label_studio.payload.labeling_config import config_problem
 from annotator.label_studio.payload.tasks import (
@@ -114,7 +115,9 @@ def _unserved(
     for task in own[:: max(1, len(own) // SAMPLE)][:SAMPLE]:
         address = task["data"].get("image")
         is_text = isinstance(address, str)
-        problem = client.image_problem(address, int(task["id"])) if is_text else "its address is not text"
+        # Whoever writes tasks does not decide whom this machine asks.
+        hosts = web_hosts([known[task["data"][KEY]].path.location])
+        problem = client.image_problem(address, int(task["id"]), hosts=hosts) if is_text else "its address is not text"
         if problem is not None:
             why = f"annotators cannot see the image of task {task['id']}: {problem}; to restore it: partly push --all"
             differences.append(Difference(NOT_SERVED, [known[task["data"][KEY]]], why, [int(task["id"])]))

@@ -6,8 +6,9 @@ after as long as the server asks for, and every error is translated.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -15,6 +16,8 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 import httpx
 
 from annotator.errors import AuthRejected, ConnectionFailed, LabelStudioError, RequestRefused
+from annotator.label_studio.network.bounded import ACCEPTED, AnswerTooLarge, bound_answer
+from annotator.label_studio.network.origin import AddressRefused, checked_url, is_private, join_address, origin_of
 from db.errors import InvalidArgument
 
 T = TypeVar("T")
@@ -25,6 +28,7 @@ LONGEST_WAIT_S = 60.0
 """A server that asks for more patience than this is not waited for."""
 TIMEOUT_S = 120.0
 PROBE_TIMEOUT_S = 10
+MOST_REDIRECTS = 5
 NO_RETRIES: dict[str, Any] = {"max_retries": 0}
 
 
@@ -49,9 +53,21 @@ def check_reachable(url: str, *, ca_file: Path | None = None) -> None:
         ConnectionFailed: nothing does; InvalidArgument: the certificates cannot be read.
     """
     try:
-        httpx.get(f"{url}/health", timeout=PROBE_TIMEOUT_S, verify=_certificates(ca_file))
+        with httpx.stream("GET", f"{url}/health", timeout=PROBE_TIMEOUT_S, verify=_certificates(ca_file)):
+            # What it says is of no interest.
+            pass
     except httpx.HTTPError as exc:
         raise ConnectionFailed(_unreachable(url, exc)) from exc
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The beginning of an answer to a browser's question."""
+
+    status: int
+    kind: str
+    """Content type, empty where none is named."""
+    is_empty: bool
 
 
 class Transport:
@@ -72,7 +88,14 @@ class Transport:
         import label_studio_sdk
 
         self.url = url
-        self._http = httpx.Client(timeout=timeout_s, verify=_certificates(ca_file))
+        self._origin = origin_of(httpx.URL(url))
+        self._http = httpx.Client(
+            timeout=timeout_s,
+            verify=_certificates(ca_file),
+            headers={"Accept-Encoding": ACCEPTED},
+            # Whoever sends the request, the SDK included: nothing passes but through these two.
+            event_hooks={"request": [self._keep_credentials], "response": [bound_answer]},
+        )
         sdk: Any = label_studio_sdk
         try:
             with self.translated():
@@ -103,6 +126,15 @@ class Transport:
         """Delete something, once."""
         self.write(lambda: self.send("DELETE", path))
 
+    def _keep_credentials(self, request: httpx.Request) -> None:
+        """Let no token go to another server.
+
+        Raises:
+            RequestRefused: it was about to.
+        """
+        if "authorization" in request.headers and origin_of(request.url) != self._origin:
+            raise RequestRefused(f"the token for {self.url} is sent to no other server; nothing was sent")
+
     def send(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send one request and return an answer that is no error."""
         headers = self.headers()
@@ -111,14 +143,38 @@ class Transport:
             raise self._error(answer.status_code, _json_or_none(answer), answer.headers)
         return answer
 
-    def fetch(self, address: str) -> httpx.Response:
-        """Fetch a file as a browser would, following redirects; the token goes to the server alone."""
-        outside = bool(urlsplit(address).scheme)
-        with self.translated():
-            headers = {} if outside else self.headers()
-            return self._http.get(
-                address if outside else f"{self.url}{address}", headers=headers, follow_redirects=True
-            )
+    def fetch(self, address: str, hosts: Container[str] = ()) -> Fetched:
+        """Ask for a file as a browser would, and read its beginning.
+
+        The token goes with the first request, and only if that goes to the server itself. Redirects are followed, but
+        from nowhere in the world into a private network.
+
+        Args:
+            address: a path on the server, or an address elsewhere.
+            hosts: where else files may be asked for.
+
+        Raises:
+            RequestRefused: it is of another host, or leads to where nothing is asked for.
+            ConnectionFailed: there is no answer.
+        """
+        try:
+            url = join_address(self.url, address)
+            with self.translated():
+                is_own = origin_of(url) == self._origin
+                if not is_own and url.host not in hosts:
+                    raise AddressRefused(f"no image of the registry lies on {url.host}, so nothing is asked for there")
+                headers, is_inside = self.headers() if is_own else {}, is_private(url.host)
+                for _ in range(MOST_REDIRECTS + 1):
+                    with self._http.stream("GET", url, headers=headers, follow_redirects=False) as answer:
+                        if not answer.has_redirect_location:
+                            kind = answer.headers.get("content-type", "")
+                            return Fetched(answer.status_code, kind, not any(answer.iter_bytes()))
+                        url, headers = checked_url(url.join(answer.headers["location"])), {}
+                    if not is_inside and is_private(url.host):
+                        raise AddressRefused(f"it is sent on to {url.host}, in a private network")
+                raise AddressRefused(f"it is sent on more than {MOST_REDIRECTS} times")
+        except AddressRefused as exc:
+            raise RequestRefused(str(exc)) from exc
 
     def headers(self) -> dict[str, str]:
         """Return what names the token's user; a personal access token is exchanged for a short-lived one here."""
@@ -161,13 +217,15 @@ class Transport:
 
         try:
             yield
-        except LabelStudioError:
+        except (LabelStudioError, AddressRefused):
             raise
+        except AnswerTooLarge as exc:
+            raise RequestRefused(f"{self.url}: {exc}; is this its address?") from exc
         except ApiError as exc:
             raise self._error(exc.status_code, exc.body, exc.headers or {}) from exc.__cause__
         except httpx.HTTPError as exc:
             raise ConnectionFailed(_unreachable(self.url, exc)) from exc
-        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, httpx.InvalidURL) as exc:
             # HTML instead of JSON, or an answer of another shape.
             raise RequestRefused(
                 f"{self.url} did not answer as Label Studio does ({type(exc).__name__}): is this its address?"

@@ -102,7 +102,7 @@ def connect(
     dry_run: DryRun = False,
 ) -> None:
     """Check the server and the token, and find or create the project for push and pull."""
-    with work.client(url or _local_url(work)) as client:
+    with work.client(url or _local_url(work), is_typed=url is not None) as client:
         found = work.connect(
             client,
             title=title,

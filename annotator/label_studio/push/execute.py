@@ -11,6 +11,7 @@ from urllib.parse import quote
 from annotator.errors import ConnectionFailed, IncompleteListing, ProjectUnusable, RequestRefused
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import MEDIA_LOCAL
+from annotator.label_studio.network.origin import web_hosts
 from annotator.label_studio.payload.plain import is_writable
 from annotator.label_studio.payload.tasks import (
     CLASS,
@@ -157,7 +158,7 @@ class Sender:
                 skipped += unreadable
                 ready = [item for item in chunk if item.image.id in addresses]
                 if ready and not created:
-                    self._look_at([addresses[item.image.id] for item in ready])
+                    self._look_at({addresses[item.image.id]: item.image for item in ready})
                 if ready:
                     self._create_chunk(ready, addresses)
                 created += ready
@@ -313,14 +314,15 @@ class Sender:
             }
         return self._buckets
 
-    def _look_at(self, addresses: Sequence[str]) -> None:
+    def _look_at(self, images: Mapping[str, ImageRecord]) -> None:
         """Fetch a few images as people's browsers will, before the first task is made.
 
         Raises:
             ProjectUnusable: one is not served; nothing was created.
         """
+        addresses = list(images)
         for address in addresses[:: max(1, len(addresses) // LOOKED_AT)][:LOOKED_AT]:
-            problem = self._client.image_problem(address)
+            problem = self._client.image_problem(address, hosts=web_hosts([images[address].path.location]))
             if problem is not None:
                 raise ProjectUnusable(
                     f"Label Studio cannot show the images: {problem} ({address}); no task was created. Fix this, then "

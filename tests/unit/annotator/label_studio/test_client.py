@@ -203,3 +203,121 @@ def test_uploads_that_the_server_did_not_keep_are_an_error(monkeypatch):
     assert client.upload_images(1, [("a.png", b"x")]) == {"a.png": "/data/upload/1/0bf7ee21-a.png"}
     with pytest.raises(IncompleteListing, match="1 of 2"):
         client.upload_images(1, [("a.png", b"x"), ("b.png", b"y")])
+
+
+# --- the token, and what a hostile server or annotator tries
+
+
+class Recorded:
+    """Answers by host, and keeps what was asked for with what credentials."""
+
+    def __init__(self, answers):
+        self.answers, self.asked = answers, []
+
+    def __call__(self, request):
+        self.asked.append((str(request.url), request.headers.get("authorization")))
+        return self.answers.get(request.url.host, lambda _: httpx.Response(200, content=b"x"))(request)
+
+    @property
+    def given_away(self):
+        return [url for url, token in self.asked if token and httpx.URL(url).host != "studio.test"]
+
+
+PICTURE = {"content-type": "image/png"}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        ".evil.test/steal",
+        "@evil.test/",
+        "//evil.test/x",
+        "http://evil.test/x",
+        "/\\evil.test",
+        "http://studio.test@evil.test/",
+    ],
+)
+def test_a_task_cannot_send_the_token_elsewhere(monkeypatch, address):
+    server = Recorded({})
+    client_with(monkeypatch, server).image_problem(address)
+    assert server.given_away == []
+    assert all(httpx.URL(url).host == "studio.test" for url, _ in server.asked), "nor is anybody else asked"
+
+
+def test_hosts_of_registered_images_are_asked_without_the_token(monkeypatch):
+    server = Recorded({"images.test": lambda _: httpx.Response(200, content=b"x", headers=PICTURE)})
+    client = client_with(monkeypatch, server)
+    assert client.image_problem("http://images.test/a.png", hosts={"images.test"}) is None
+    assert server.asked == [("http://images.test/a.png", None)]
+    assert "no image of the registry lies on images.test" in client.image_problem("http://images.test/a.png")
+
+
+def test_a_redirect_is_followed_without_the_token(monkeypatch):
+    def sent_on(request):
+        return httpx.Response(302, headers={"location": "http://bucket.test/signed?s=1"})
+
+    picture = httpx.Response(200, content=b"x", headers=PICTURE)
+    server = Recorded({"studio.test": sent_on, "bucket.test": lambda _: picture})
+    client = client_with(monkeypatch, server)
+    assert client.image_problem("s3://bucket/a.png", task_id=4) is None
+    assert [(httpx.URL(url).host, bool(token)) for url, token in server.asked] == [
+        ("studio.test", True),
+        ("bucket.test", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    "target", ["http://169.254.169.254/meta", "http://127.0.0.1:6379/", "http://[::1]/", "ftp://x/", "/loop"]
+)
+def test_a_redirect_into_a_private_network_or_round_and_round_is_not_followed(monkeypatch, target):
+    server = Recorded({"studio.test": lambda _: httpx.Response(307, headers={"location": target})})
+    problem = client_with(monkeypatch, server).image_problem("/data/a.png")
+    assert problem.startswith("it cannot be fetched")
+    assert {httpx.URL(url).host for url, _ in server.asked} == {"studio.test"}
+
+
+def test_no_request_carries_the_token_to_another_server_whoever_sends_it(monkeypatch):
+    server = Recorded({})
+    client = client_with(monkeypatch, server)
+    with pytest.raises(LabelStudioError, match="no other server"):
+        client.http._http.get("http://studio.test:8081/", headers=client.http.headers())
+    assert server.asked == []
+
+
+def test_a_server_that_repeats_a_page_is_left(monkeypatch):
+    server = Recorded(
+        {"studio.test": lambda _: httpx.Response(200, json={"tasks": [{"id": 1, "data": {}}], "total": 9})}
+    )
+    with pytest.raises(IncompleteListing):
+        client_with(monkeypatch, server).list_tasks(1, with_annotations=False)
+    assert len(server.asked) < 10
+
+
+def test_a_server_that_has_more_and_more_tasks_is_left(monkeypatch):
+    calls = []
+
+    def more_and_more(_):
+        calls.append(1)
+        first = 1000 * len(calls)
+        tasks = [{"id": first + n, "data": {}} for n in range(1000)]
+        return httpx.Response(200, json={"tasks": tasks, "total": first + 5000})
+
+    with pytest.raises(IncompleteListing):
+        client_with(monkeypatch, more_and_more).list_tasks(1, with_annotations=False)
+    assert len(calls) < 60
+
+
+def test_a_server_that_repeats_its_projects_is_left(monkeypatch):
+    def same(_):
+        shown = [{"id": n + 1, "title": "x"} for n in range(100)]
+        return httpx.Response(200, json={"count": 10**9, "next": None, "previous": None, "results": shown})
+
+    with pytest.raises(IncompleteListing):
+        client_with(monkeypatch, same).find_project("p")
+
+
+def test_json_that_is_nested_without_end_is_an_error_of_the_server(monkeypatch):
+    deep = b"[" * 100_000
+    client = client_with(monkeypatch, lambda _: httpx.Response(200, content=deep))
+    with pytest.raises(LabelStudioError, match="did not answer as Label Studio does"):
+        client.http.get("/api/projects/1/")

@@ -1,0 +1,96 @@
+"""Where a request may go, and whether the token goes with it. Decided on the address that is really sent.
+
+A task's image is written by whoever may write tasks. Joined as text, `.evil.test/x` behind `http://labels.test` is
+another server; so addresses are joined as URLs (RFC 3986), by the library that sends them, and compared after that.
+"""
+
+import ipaddress
+import socket
+import unicodedata
+from collections.abc import Iterable
+
+import httpx
+
+REFUSED = ("Cc", "Cf", "Zl", "Zp")
+"""Categories of characters that no address has: they read otherwise than they are sent."""
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class AddressRefused(Exception):
+    """Nothing is sent to an address; the message says why."""
+
+
+def join_address(base: str, address: str) -> httpx.URL:
+    """Find out which address a task's data mean.
+
+    Args:
+        base: the server's address in its normal form, with its path prefix where it has one.
+        address: a path on the server (below its prefix), or an absolute address.
+
+    Returns:
+        An absolute http or https address without a user.
+
+    Raises:
+        AddressRefused: it is none.
+    """
+    if any(unicodedata.category(character) in REFUSED or character == "\\" for character in address):
+        raise AddressRefused("the address has backslashes or control characters")
+    try:
+        on_server = address.startswith("/") and not address.startswith("//")
+        url = httpx.URL(base + address) if on_server else httpx.URL(f"{base}/").join(address)
+        return checked_url(url)
+    except (httpx.InvalidURL, ValueError) as exc:
+        raise AddressRefused(f"the address cannot be read ({exc})") from exc
+
+
+def checked_url(url: httpx.URL) -> httpx.URL:
+    """Return an address that a request may go to.
+
+    Raises:
+        AddressRefused: it is not http or https, names no host, or carries a user.
+    """
+    if url.scheme not in DEFAULT_PORTS or not url.host:
+        raise AddressRefused(f"{url.scheme or 'this'} is not an address of a web server")
+    if url.port is not None and not 0 < url.port < 65536:
+        raise AddressRefused(f"there is no port {url.port}")
+    if url.userinfo:
+        raise AddressRefused("the address carries a user name")
+    return url
+
+
+def origin_of(url: httpx.URL) -> tuple[str, str, int | None]:
+    """Return scheme, host and port: what credentials belong to (RFC 6454)."""
+    return url.scheme, url.host.lower().rstrip("."), url.port or DEFAULT_PORTS.get(url.scheme)
+
+
+def is_private(host: str) -> bool:
+    """Say whether a host is of a private network, this machine, or nobody's: any of the addresses that it has now."""
+    try:
+        found = {str(item[4][0]).partition("%")[0] for item in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):
+        # It cannot be reached either.
+        return False
+    return any(not _plain(address).is_global for address in found)
+
+
+def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Take an IPv4 address out of the IPv6 address that it may be wrapped in."""
+    parsed = ipaddress.ip_address(address)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return mapped or parsed
+
+
+def web_hosts(locations: Iterable[str]) -> frozenset[str]:
+    """Return the hosts of those files that lie on web servers.
+
+    Args:
+        locations: paths and URIs.
+    """
+    found = set()
+    for location in locations:
+        if location.startswith(("http://", "https://")):
+            try:
+                found.add(httpx.URL(location).host)
+            except httpx.InvalidURL:
+                continue
+    return frozenset(found)
