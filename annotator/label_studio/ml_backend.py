@@ -6,24 +6,30 @@ that a pull can tell what a person was shown. Controls stay without a proposal, 
 there is nothing to find is not answered: an answer cannot write it into the page's header, so it waits for a push.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from annotator.errors import LabelStudioError, ProjectUnusable
 from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.payload.plain import Unreadable
+from annotator.label_studio.payload.received import read_task
 from annotator.label_studio.payload.tasks import (
     CLASSES,
     CONTROL,
     LIVE_TITLE,
+    PROBLEM,
     PROPOSAL,
     as_own,
     image_ids_of,
     image_of,
     prediction_of,
 )
-from annotator.label_studio.web_server import Handler
-from db.records import ProposalRecord
+from annotator.label_studio.web_server import Handler, RequestInvalid
+from db.records import ImageRecord, ProposalRecord
 from db.registry import Registry
+
+log = logging.getLogger(__name__)
 
 PRIVATE = (
     "A Label Studio refuses addresses of private networks unless it is started with SSRF_PROTECTION_ENABLED=false and "
@@ -75,34 +81,53 @@ class MlBackend:
             return {"versions": [run.name for run in tx.runs.all()]}
 
     def predict(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer a list of predictions for every task, in the order of the tasks."""
+        """Answer a list of predictions for every task, in the order of the tasks; none for one that cannot be read.
+
+        Raises:
+            RequestInvalid: there is no list of tasks.
+        """
+        listed = request.get("tasks") or []
+        if not isinstance(listed, list):
+            raise RequestInvalid("tasks is not a list")
         with self._registry.read() as tx:
             identity = tx.connections.identity()
-            tasks = [as_own(task, identity) for task in request.get("tasks") or [] if isinstance(task, Mapping)]
+            tasks = [as_own(task, identity) for task in map(_readable, listed)]
             images = {image.key: image for image in tx.images.select(ids=image_ids_of(tasks))}
             blind = set(tx.connections.control_images())
         # By key: a number alone could be of an image in another registry.
         asked = {
             image.id
             for task in tasks
-            if (image := image_of(task, images)) is not None
-            and image.id not in blind
-            and not (task.get("data") or {}).get(CONTROL)
+            if (image := image_of(task, images)) is not None and image.id not in blind and not task["data"].get(CONTROL)
         }
         proposals = self._propose(asked) if asked else {}
-        results: list[list[dict[str, Any]]] = []
-        for task in tasks:
-            image = image_of(task, images)
-            proposal = proposals.get(image.id) if image is not None else None
-            data = task.get("data") or {}
-            if image is None or proposal is None or proposal.is_nothing or data.get(PROPOSAL):
-                # Neither is a box shown under a header that says "nothing to find".
-                results.append([])
-                continue
-            class_name = proposal.class_name if data.get(CLASSES) and image.class_name is None else None
-            shown = prediction_of(image, proposal.boxes, model_version=proposal.run_name, class_name=class_name)
-            results.append([shown])
-        return {"results": results}
+        return {"results": [self._answer(task, images, proposals) for task in tasks]}
+
+    @staticmethod
+    def _answer(
+        task: Mapping[str, Any], images: Mapping[str, ImageRecord], proposals: Mapping[int, ProposalRecord]
+    ) -> list[dict[str, Any]]:
+        image, data = image_of(task, images), task["data"]
+        proposal = proposals.get(image.id) if image is not None else None
+        if image is None or proposal is None or proposal.is_nothing or data.get(PROPOSAL):
+            # Neither is a box shown under a header that says "nothing to find".
+            return []
+        class_name = proposal.class_name if data.get(CLASSES) and image.class_name is None else None
+        return [prediction_of(image, proposal.boxes, model_version=proposal.run_name, class_name=class_name)]
+
+
+def _readable(task: Any) -> dict[str, Any]:
+    """Return a task as it can be read; one that cannot is nobody's, and the others are answered all the same."""
+    try:
+        # It is answered by its place in the list, so its number does not matter.
+        found = read_task({**task, "id": 1}) if isinstance(task, Mapping) else None
+    except Unreadable as exc:
+        found = {PROBLEM: str(exc)}
+    if found is None or found.get(PROBLEM):
+        why = found[PROBLEM] if found is not None else "it is no JSON object"
+        log.warning("a task is not answered: %s", why)
+        return {"data": {}}
+    return found
 
 
 def attach_backend(

@@ -1,21 +1,58 @@
-"""A small web server for what Label Studio calls: JSON in, JSON out. The one place that knows Starlette and uvicorn."""
+"""A small web server for what Label Studio calls: JSON in, JSON out. The one place that knows Starlette and uvicorn.
 
+Whoever can reach its port can send anything, for as long as they like: bodies without an end, a byte a minute, a
+thousand connections. So there are limits, and answers to what fails say nothing about this machine.
+"""
+
+import asyncio
 import base64
 import hmac
 import json
 import logging
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from annotator.errors import PortUnusable
+from annotator.label_studio.network.callers import refusal
 
 Handler = Callable[[Mapping[str, Any]], Any]
 """Takes the request's JSON document (empty for GET), returns the answer's."""
 
-BIGGEST_BODY = 64 * 2**20
 START_S = 20.0
+log = logging.getLogger(__name__)
+
+
+class RequestInvalid(Exception):
+    """A request that a handler cannot answer; the caller is told the message."""
+
+
+class BodyTooLarge(Exception):
+    """A request's body is larger than any that is meant for us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a caller may take."""
+
+    body_bytes: int = 16 * 2**20
+    """Of one request; a batch of tasks has some hundred thousand."""
+    request_s: float = 30.0
+    """Seconds until a request has to be there, headers and body."""
+    at_once: int = 32
+    """Connections; more are answered with status 503, and many more not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who is answered."""
+
+    account: tuple[str, str] | None = None
+    """Name and password that callers must give (HTTP Basic); None to answer anybody."""
+    names: frozenset[str] = frozenset()
+    """By which callers may name this server, beside localhost and its addresses."""
 
 
 class WebServer:
@@ -27,7 +64,8 @@ class WebServer:
         *,
         host: str,
         port: int,
-        account: tuple[str, str] | None = None,
+        access: Access | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """Prepare to listen.
 
@@ -35,13 +73,15 @@ class WebServer:
             handlers: what answers, by method and path.
             host: address to listen on.
             port: port; 0 for any that is free.
-            account: name and password that callers must give (HTTP Basic); None to answer anybody.
+            access: who is answered; None for anybody who calls it by its address or its own name.
+            limits: what a caller may take; None for the usual.
 
         Raises:
             PortUnusable: somebody else listens there, or the address is not this machine's.
         """
         import uvicorn
 
+        access, limits = access or Access(), limits or Limits()
         try:
             self._socket = socket.create_server((host, port), reuse_port=False)
         except OSError as exc:
@@ -49,7 +89,18 @@ class WebServer:
                 f"cannot listen on {host}:{port} ({exc.strerror or exc}); choose another port with --port"
             ) from exc
         self.host, self.port = host, int(self._socket.getsockname()[1])
-        config = uvicorn.Config(_application(handlers, account), log_level="warning", access_log=False)
+        names = {name.lower().rstrip(".") for name in (host, socket.gethostname(), *access.names) if name}
+        config = uvicorn.Config(
+            _application(handlers, access.account, names, limits),
+            http=_timed_protocol(limits),
+            ws="none",
+            limit_concurrency=limits.at_once,
+            timeout_keep_alive=5,
+            h11_max_incomplete_event_size=64 * 2**10,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="partly web server", daemon=True
@@ -65,39 +116,128 @@ class WebServer:
         self._socket.close()
 
 
-def _application(handlers: Mapping[tuple[str, str], Handler], account: tuple[str, str] | None) -> Any:
+def _timed_protocol(limits: Limits) -> Any:
+    """Make uvicorn's protocol drop connections that send no whole request in time, which it would wait for for ever."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class TimedProtocol(H11Protocol):
+        """One connection."""
+
+        waiting: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            """Begin to wait for a request."""
+            super().connection_made(transport)
+            if len(self.connections) > 4 * limits.at_once:
+                transport.abort()
+                return
+            self._wait()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            """Wait no more."""
+            if self.waiting is not None:
+                self.waiting.cancel()
+            super().connection_lost(exc)
+
+        def on_response_complete(self) -> None:
+            """Begin to wait for the next request."""
+            super().on_response_complete()
+            self._wait()
+
+        def _wait(self) -> None:
+            if self.waiting is not None:
+                self.waiting.cancel()
+            self.waiting = self.loop.call_later(limits.request_s, self._drop)
+
+        def _drop(self) -> None:
+            # One whose headers are there is the application's affair.
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.abort()
+
+    return TimedProtocol
+
+
+def _application(
+    handlers: Mapping[tuple[str, str], Handler],
+    account: tuple[str, str] | None,
+    names: Collection[str],
+    limits: Limits,
+) -> Any:
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
-    from starlette.requests import Request
-    from starlette.responses import JSONResponse
+    from starlette.requests import ClientDisconnect, Request
+    from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
+    strangers: set[str] = set()
+
+    def refused(status: int, reason: str, **headers: str) -> JSONResponse:
+        # What is left of the request is not read, so the connection ends.
+        return JSONResponse({"error": reason}, status, headers={"Connection": "close", **headers})
+
+    def check(request: Request) -> JSONResponse | None:
+        found = refusal(request.method, request.headers, names)
+        if found is not None:
+            host = request.headers.get("host", "")[:200]
+            if found[0] == 403 and "origin" not in request.headers and host not in strangers and len(strangers) < 100:
+                strangers.add(host)
+                name = host.rpartition(":")[0] or host
+                log.warning("a caller names this server %r and is refused; to allow it: --allow-host %s", host, name)
+            return refused(*found)
+        if account is not None and not _is_allowed(request.headers.get("authorization"), account):
+            return refused(401, "name and password are needed", **{"WWW-Authenticate": 'Basic realm="partly"'})
+        return None
+
+    async def body_of(request: Request) -> bytes:
+        parts, size = [], 0
+        async with asyncio.timeout(limits.request_s):
+            async for part in request.stream():
+                size += len(part)
+                if size > limits.body_bytes:
+                    raise BodyTooLarge
+                parts.append(part)
+        return b"".join(parts)
+
     def endpoint(handler: Handler) -> Any:
-        async def answer(request: Request) -> JSONResponse:
-            if account is not None and not _is_allowed(request.headers.get("authorization"), account):
-                headers = {"WWW-Authenticate": 'Basic realm="partly"'}
-                return JSONResponse({"error": "name and password are needed"}, 401, headers=headers)
-            if int(request.headers.get("content-length") or 0) > BIGGEST_BODY:
-                return JSONResponse({"error": "the request is too large"}, 413)
-            body = await request.body()
+        async def answer(request: Request) -> Response:
+            if (problem := check(request)) is not None:
+                return problem
             try:
-                document = json.loads(body) if body else {}
-            except ValueError:
-                return JSONResponse({"error": "the request is not JSON"}, 400)
-            if not isinstance(document, dict):
-                return JSONResponse({"error": "the request is not a JSON object"}, 400)
-            try:
+                document = _document(await body_of(request))
                 # Handlers use the registry and the model, which would keep all other callers waiting.
                 return JSONResponse(await run_in_threadpool(handler, document))
+            except BodyTooLarge:
+                return refused(413, f"the request is larger than {limits.body_bytes // 2**20} MiB")
+            except TimeoutError:
+                return refused(408, f"the request was not there within {limits.request_s:g} seconds")
+            except RequestInvalid as exc:
+                return refused(400, str(exc))
+            except ClientDisconnect:
+                return refused(400, "the request broke off")
             except Exception as exc:
-                # The server must go on answering, whatever one request brings.
-                logging.getLogger(__name__).warning("a request failed (%s: %s)", type(exc).__name__, exc)
-                return JSONResponse({"error": f"{type(exc).__name__}: {exc}"}, 500)
+                # It must go on answering, whatever one request brings, and who calls learns nothing of this machine.
+                log.warning("a request to %s failed (%s: %s)", request.url.path, type(exc).__name__, exc)
+                return refused(500, "the request failed; the log of this server says why")
 
         return answer
 
     routes = [Route(path, endpoint(handler), methods=[method]) for (method, path), handler in handlers.items()]
     return Starlette(routes=routes)
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    """Read a request's document; an empty body is an empty one.
+
+    Raises:
+        RequestInvalid: it is no JSON object.
+    """
+    try:
+        document = json.loads(body) if body else {}
+    except (ValueError, RecursionError):
+        raise RequestInvalid("the request is not JSON") from None
+    if not isinstance(document, dict):
+        raise RequestInvalid("the request is not a JSON object")
+    return document
 
 
 def _is_allowed(header: str | None, account: tuple[str, str]) -> bool:

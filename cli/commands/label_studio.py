@@ -338,9 +338,9 @@ def _follow(
             port, url = listen
             host = "127.0.0.1" if url is None else "0.0.0.0"
             hints = hints_from(client, project_id, hint, host=host, port=port, url=url)
-            work.output.remark(
-                f"Label Studio sends change notifications to {stack.enter_context(hints).rpartition('/hint/')[0]}"
-            )
+            address = stack.enter_context(hints).rpartition("/hint/")[0]
+            reach = "" if url is None else "; other machines can reach this port, too"
+            work.output.remark(f"Label Studio sends change notifications to {address}{reach}")
         follow_project(pull_once, told, every_s=every_s, hint=hint, stop=stop, say=work.output.remark)
     return total
 

@@ -5,6 +5,7 @@ import signal
 import threading
 from contextlib import suppress
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -39,6 +40,14 @@ def serve(
         str | None,
         typer.Option(help="With --attach: address at which Label Studio reaches this server (default: HOST and PORT)."),
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name by which Label Studio calls this server, such as host.docker.internal (repeatable; localhost, "
+            "addresses, this machine's own name and that of --url are allowed anyway).",
+        ),
+    ] = None,
 ) -> None:
     """Serve the current run's proposals to Label Studio during annotation (its ML backend protocol).
 
@@ -46,23 +55,28 @@ def serve(
     """
     from annotator.errors import LabelStudioError
     from annotator.label_studio.ml_backend import MlBackend, attach_backend, detach_backend
-    from annotator.label_studio.web_server import WebServer
+    from annotator.label_studio.web_server import Access, WebServer
     from learner.inference.gate import parse_promise, parse_tau
     from learner.inference.live import LiveProposer
 
     name, password = os.environ.get(USER_VARIABLE), os.environ.get(PASSWORD_VARIABLE)
     account = (name, password) if name and password else None
-    if account is None and host not in ("127.0.0.1", "localhost", "::1"):
+    if host not in ("127.0.0.1", "localhost", "::1"):
         work.output.remark(
             f"anyone who can reach {host} can request proposals; to require a password, set {USER_VARIABLE} and "
             f"{PASSWORD_VARIABLE}"
+            if account is None
+            else f"this server can be reached from other machines at {host}, and passwords travel to it unencrypted; "
+            "put a proxy with TLS before it"
         )
     wanted = parse_tau(tau)
     promise = parse_promise(wanted, precision, confidence)
     proposer = LiveProposer(work.registry, run=run, tau=wanted, promise=promise, progress=work.progress)
     backend = MlBackend(work.registry, proposer.propose, proposer.current_run)
     stop = stop_on_signals()
-    with WebServer(backend.handlers(), host=host, port=port, account=account) as server:
+    names = {*(allow_host or ()), urlsplit(url or "").hostname or ""} - {""}
+    access = Access(account, frozenset(names))
+    with WebServer(backend.handlers(), host=host, port=port, access=access) as server:
         address = url or f"http://{host}:{server.port}"
         document = {"url": address, "run": proposer.current_run(), "attached": attach}
         if not attach:

@@ -8,6 +8,7 @@ from db.progress import Progress, SilentProgress
 from db.records import ProposalRecord
 from db.registry import Registry
 from learner.distributed import Processes
+from learner.errors import DataInvalid
 from learner.inference.certify import Thresholds
 from learner.inference.gate import Promise
 from learner.inference.propose import (
@@ -95,7 +96,12 @@ class LiveProposer:
                 known = {item.image_id: item for item in tx.proposals.of_run(run_id, wanted)}
                 left = wanted - set(known) - self._asked_nothing if loaded.thresholds.by_kind else set()
                 images = tx.images.select(located=False, ids=left)
-            scored = score_images(self._registry, loaded.model, images, loaded.gate, Processes(), SilentProgress())
+            try:
+                scored = score_images(self._registry, loaded.model, images, loaded.gate, Processes(), SilentProgress())
+            except DataInvalid as exc:
+                # None of these can be read; what is known of the others is answered all the same.
+                self._progress.say(str(exc))
+                scored = []
             passing = [item for item in scored if loaded.thresholds.passes(item)]
             self._asked_nothing |= {item.image.id for item in scored} - {item.image.id for item in passing}
             if passing:

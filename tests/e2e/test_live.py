@@ -24,7 +24,7 @@ from annotator.label_studio.pull.follow import follow, hints_from
 from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
-from annotator.label_studio.web_server import WebServer
+from annotator.label_studio.web_server import Access, WebServer
 from db.curation.splitting import split_images
 from db.records import Box, Supervision
 from db.registry import open_registry
@@ -114,7 +114,7 @@ def test_a_task_is_answered_while_people_work(trained, studio, client, tmp_path)
 def test_the_protocol_and_the_newest_run(trained):
     proposer = LiveProposer(trained, tau=0.0)
     backend = MlBackend(trained, proposer.propose, proposer.current_run)
-    with WebServer(backend.handlers(), host="127.0.0.1", port=0, account=("ls", "word")) as server:
+    with WebServer(backend.handlers(), host="127.0.0.1", port=0, access=Access(("ls", "word"))) as server:
         base = f"http://127.0.0.1:{server.port}"
         with httpx.Client(base_url=base, auth=("ls", "word"), timeout=60) as caller:
             assert caller.get("/health").json()["status"] == "UP"

@@ -5,12 +5,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
 
 from annotator.errors import ConnectionFailed, IncompleteListing, LabelStudioError, ProjectUnusable
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.ml_backend import PRIVATE
 from annotator.label_studio.pull.plan import PullReport
-from annotator.label_studio.web_server import WebServer
+from annotator.label_studio.web_server import Access, WebServer
 
 ACTIONS = ["ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED"]
 SETTLE_S = 0.5
@@ -76,7 +77,8 @@ def hints_from(
         hint.set()
         return {"result": "thanks"}
 
-    with WebServer({("POST", path): heard}, host=host, port=port) as server:
+    access = Access(names=frozenset({urlsplit(url).hostname or ""} if url else ()))
+    with WebServer({("POST", path): heard}, host=host, port=port, access=access) as server:
         address = (url or f"http://{host}:{server.port}").rstrip("/") + path
         document = {
             "url": address,

@@ -5,6 +5,7 @@ import pytest
 from annotator.label_studio.ml_backend import MlBackend
 from annotator.label_studio.payload.labeling_config import class_in, regions_in
 from annotator.label_studio.payload.tasks import CLASSES, KEY, PROPOSAL, PROPOSES_NOTHING
+from annotator.label_studio.web_server import RequestInvalid
 from db.records import Box
 from tests.builders import add_images, new_image, proposal_record
 
@@ -37,3 +38,53 @@ def test_a_box_is_answered_with_the_class_only_where_the_page_asks_for_it(ask):
 def test_nothing_to_find_is_not_answered_and_no_box_appears_under_words_that_say_so(ask):
     assert ask(()) is None
     assert ask(**{PROPOSAL: PROPOSES_NOTHING}) is None
+
+
+@pytest.fixture
+def backend(registry):
+    """Three images that are proposed for, and their tasks."""
+    ids = add_images(registry, *(new_image(f"{n}.png") for n in range(3)))
+    with registry.read() as tx:
+        tasks = [{"id": image.id, "data": {KEY: image.key}} for image in tx.images.select()]
+    found = {image_id: proposal_record(image_id=image_id, boxes=BOXES) for image_id in ids}
+    return MlBackend(registry, lambda wanted: {one: found[one] for one in wanted}, lambda: "run-1"), tasks
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *(
+            None,
+            7,
+            "x",
+            [],
+            {},
+            {"data": None},
+            {"data": []},
+            {"data": "x"},
+            {"data": {KEY: "²-x"}},
+            {"data": {KEY: 7}},
+        ),
+        *(
+            {"data": {KEY: {"a": []}}},
+            {"data": {KEY: "\ud800"}},
+            {"id": [], "data": {KEY: "1-"}},
+            {"data": {KEY: "9" * 400}},
+        ),
+        *(
+            {"data": {KEY: "1-x"}, "annotations": 7},
+            {"data": {KEY: "1-x", "partly_round": "x"}},
+            {"meta": float("nan")},
+        ),
+    ],
+)
+def test_a_task_that_cannot_be_read_takes_no_other_with_it(backend, bad):
+    server, tasks = backend
+    results = server.predict({"tasks": [tasks[0], bad, tasks[2]]})["results"]
+    assert [len(result) for result in results] == [1, 0, 1]
+
+
+@pytest.mark.parametrize("tasks", [7, "x", {"a": 1}, True])
+def test_what_is_no_list_of_tasks_is_refused(backend, tasks):
+    with pytest.raises(RequestInvalid):
+        backend[0].predict({"tasks": tasks})

@@ -1,0 +1,65 @@
+"""Who may call a server of ours, and how: checked on a request's headers before its body is read. Pure.
+
+A page in somebody's browser can send requests to 127.0.0.1, and a name that its owner points there (DNS rebinding)
+makes the browser take them for the page's own. So the name that a caller used has to be one of ours, a page of another
+site is refused, and what a form can send without asking is no JSON.
+"""
+
+import ipaddress
+from collections.abc import Collection, Mapping
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def refusal(method: str, headers: Mapping[str, str], names: Collection[str]) -> tuple[int, str] | None:
+    """Say why a request is not answered; None where it is.
+
+    Args:
+        method: GET, POST and so on.
+        headers: of the request, names in lower case.
+        names: by which callers may name this server, beside its addresses.
+
+    Returns:
+        HTTP status and the reason.
+    """
+    host = headers.get("host", "")
+    name = _name_in(host)
+    if name is None or not (name in LOCAL_NAMES or name in names or _is_address(name)):
+        return HTTPStatus.FORBIDDEN, "this server is not called by that name"
+    origin = headers.get("origin")
+    if origin is not None and _site_of(origin) != host.lower():
+        return HTTPStatus.FORBIDDEN, "pages of other sites are not answered"
+    if method == "POST":
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "expected application/json"
+    return None
+
+
+def _name_in(host: str) -> str | None:
+    """Return the name in a Host header, without its port; None where it cannot be read."""
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+    return name.rstrip(".") if name and "@" not in host and "/" not in host else None
+
+
+def _site_of(origin: str) -> str | None:
+    """Return host and port of an Origin header; None where it names no web server, as `null` does."""
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return None
+    return parts.netloc.lower() if parts.scheme in ("http", "https") and parts.netloc else None
+
+
+def _is_address(name: str) -> bool:
+    """Say whether a name is an IP address, which nobody else can point anywhere."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
