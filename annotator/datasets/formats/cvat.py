@@ -23,8 +23,8 @@ from annotator.datasets.listing.named_images import NamedImages
 from annotator.datasets.listing.options import PLAIN, ReadOptions
 from annotator.errors import DataUnreadable
 from annotator.shapes.drawn import Ellipse, Painted, Polygon, Rectangle, Shape
-from db.imaging.decode import MAX_PIXELS
 from db.imaging.files import ImageFile
+from db.imaging.limits import PIXELS as MAX_PIXELS
 from db.records import Box
 
 FILE_NAME = "annotations.xml"

@@ -9,7 +9,6 @@ Source: https://github.com/wkentaro/labelme, labelme/_label_file.py.
 
 import base64
 import binascii
-import io
 import json
 import math
 from collections import Counter
@@ -17,9 +16,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
-
-import numpy as np
-from PIL import Image
 
 from annotator.datasets.formats.folders import OUTSIDE
 from annotator.datasets.listing.companions import Companions
@@ -29,7 +25,8 @@ from annotator.datasets.listing.image_class import class_beside
 from annotator.datasets.listing.options import PLAIN, ReadOptions, own_folder
 from annotator.errors import DataUnreadable
 from annotator.shapes.drawn import Ellipse, Painted, Polygon, Rectangle, Shape
-from db.imaging.decode import MAX_PIXELS, SUFFIXES
+from db.errors import ImageUnreadable
+from db.imaging.decode import SUFFIXES, grey_from_png
 from db.imaging.files import ImageFile
 from db.records import Box
 
@@ -187,12 +184,10 @@ def _shape(shape: Labels) -> Shape:
 def _mask(encoded: str) -> Any:
     """Decode a mask of a part of the image, a PNG in base64."""
     try:
-        picture = Image.open(io.BytesIO(base64.b64decode(encoded, validate=True)), formats=("PNG",))
-        if picture.width * picture.height > MAX_PIXELS:
-            raise ValueError("its mask is too large")
-        return np.asarray(picture.convert("L")) > 0
-    except (binascii.Error, OSError, SyntaxError) as exc:
-        raise ValueError(f"its mask is not a PNG in base64: {exc}") from exc
+        return grey_from_png(base64.b64decode(encoded, validate=True)) > 0
+    except (binascii.Error, ImageUnreadable) as exc:
+        reason = exc.reason if isinstance(exc, ImageUnreadable) else exc
+        raise ValueError(f"its mask is not a PNG in base64: {reason}") from exc
 
 
 def _remarks(listing: Listing, labels: Companions, parsed: Mapping[str, Labels | BadEntry], silent: int) -> None:

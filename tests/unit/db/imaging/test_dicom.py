@@ -467,7 +467,7 @@ def test_single_bits(tmp_path):
 def test_damage_is_told_in_plain_words(tmp_path):
     with pytest.raises(dicom.DicomUnusable, match="contains no image"):
         dicom.read_header(write_dicom(tmp_path / "a.dcm", GREY, data=b"").read_bytes())
-    with pytest.raises(dicom.DicomUnusable, match="how large"):
+    with pytest.raises(dicom.DicomUnusable, match="NumberOfFrames is '-2'"):
         dicom.read_header(write_dicom(tmp_path / "a.dcm", GREY, NumberOfFrames=-2).read_bytes())
     with pytest.raises(dicom.DicomUnusable, match="MPEG-4") as film:
         grey(tmp_path, GREY, syntax=MPEG4HP41)
