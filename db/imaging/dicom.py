@@ -150,11 +150,11 @@ def _decode(dataset: Any, frame: int) -> tuple[NDArray[Any], dict[str, Any]]:
     """Decode a frame; return it with what is true of it now, after pydicom has converted its colours."""
     from pydicom.pixels import get_decoder
 
-    syntax: Any = dataset.file_meta.get("TransferSyntaxUID")
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
     if not syntax or not isinstance(syntax, str):
         raise DicomUnusable("the DICOM file does not say how its pixels are stored (no Transfer Syntax UID)")
     decoder = get_decoder(syntax)
-    if syntax.is_encapsulated and syntax != RLE_LOSSLESS:
+    if syntax != RLE_LOSSLESS and _is_packed(dataset):
         check_stream(dataset, frame)
     below = _bits_below(dataset, syntax)
     options = {"bits_stored": dataset.HighBit + 1} if below else {}

@@ -21,6 +21,7 @@ from annotator.datasets.formats.folders import OUTSIDE
 from annotator.datasets.listing.companions import Companions
 from annotator.datasets.listing.drawing import check_size, drawing_of, read_number, used_outlines
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part, unexpected
+from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.image_class import class_beside
 from annotator.datasets.listing.options import PLAIN, ReadOptions, own_folder
 from annotator.errors import DataUnreadable
@@ -53,7 +54,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
     previews = [name for name in pictures if PurePosixPath(name).parent.name.endswith("_json")]
     wanted = [name for name in pictures if name not in previews]
-    parsed = {name: _parsed(root / name) for name in names if PurePosixPath(name).suffix.lower() == ".json"}
+    parsed = {name: _parsed(folder, name) for name in names if PurePosixPath(name).suffix.lower() == ".json"}
     labels = Companions(wanted, [name for name, found in parsed.items() if not _is_of_others(found)])
     listing = Listing()
     listing.found(Counts(len(wanted), len(labels.names), sum(_outlines(parsed[name]) for name in labels.names)))
@@ -93,13 +94,15 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     return listing
 
 
-def _parsed(file: Path) -> Labels | BadEntry:
+def _parsed(folder: Folder, name: str) -> Labels | BadEntry:
+    file = PurePosixPath(name).name
     try:
-        document = json.loads(file.read_bytes())
-    except (ValueError, RecursionError, OSError) as exc:
-        return BadEntry(f"its label file {file.name} cannot be read ({exc})")
+        document = json.loads(folder.read(name))
+    except (ValueError, RecursionError, ImageUnreadable) as exc:
+        reason = exc.reason if isinstance(exc, ImageUnreadable) else exc
+        return BadEntry(f"its label file {file} cannot be read ({reason})")
     if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
-        return BadEntry(f"its label file {file.name} is not labelme's: it has no list of shapes")
+        return BadEntry(f"its label file {file} is not labelme's: it has no list of shapes")
     document.pop("imageData", None)
     return document
 
@@ -147,7 +150,7 @@ def _entry(
 
     def draw(width: int, height: int) -> Drawing:
         check_size(size, width, height, by="its label file")
-        return drawing_of([_shape(shape) for shape in drawn], width, height)
+        return drawing_of(map(_shape, drawn), width, height)
 
     return Entry(
         name=name,
