@@ -98,7 +98,7 @@ def check_stream(dataset: Any, frame: int) -> None:
 def _stream_size(data: bytes) -> tuple[int, int] | None:
     """Return width and height that a JPEG, JPEG-LS or JPEG 2000 states, None where nothing is found."""
     if (at := data.find(JPEG_2000_SIZE)) >= 0 and not data.startswith(b"\xff\xd8"):
-        right, bottom, left, top = (int.from_bytes(data[at + 6 + 4 * n : at + 10 + 4 * n], "big") for n in range(4))
+        right, bottom, left, top = (int.from_bytes(data[at + 8 + 4 * n : at + 12 + 4 * n], "big") for n in range(4))
         return right - left, bottom - top
     place = 2
     while data.startswith(b"\xff\xd8") and place + 9 <= len(data):

@@ -120,8 +120,9 @@ def _brightest(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8]
     is_coloured = False
     for rows in strips_of(image.height, image.width):
         part_HW4 = np.asarray(image.crop((0, rows.start, image.width, rows.stop)).convert("RGBA"))
-        brightest_HW[rows], alpha_HW[rows] = part_HW4[:, :, :3].max(axis=2), part_HW4[:, :, 3]
-        is_coloured = is_coloured or bool((part_HW4[:, :, :3].min(axis=2) != brightest_HW[rows]).any())
+        red_HW, green_HW, blue_HW, alpha_HW[rows] = (part_HW4[:, :, band] for band in range(4))
+        brightest_HW[rows] = np.maximum(np.maximum(red_HW, green_HW), blue_HW)
+        is_coloured = is_coloured or bool((red_HW != green_HW).any() or (green_HW != blue_HW).any())
     return brightest_HW, alpha_HW, is_coloured
 
 
