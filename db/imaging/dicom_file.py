@@ -121,7 +121,7 @@ class _Bounded(io.BytesIO):
         if size is None or size < 0:
             inflater, total, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, data
             try:
-                while rest and total <= DICOM_INFLATED_BYTES:
+                while rest and not inflater.eof and total <= DICOM_INFLATED_BYTES:
                     total += len(inflater.decompress(rest, 2**24))
                     rest = inflater.unconsumed_tail
             except zlib.error:

@@ -40,7 +40,7 @@ def boxes_from_mask(mask_HW: NDArray[np.bool_], min_area_share: float = MIN_AREA
     areas_N[0] = 0
     kept_N = np.flatnonzero((areas_N > 0) & (areas_N >= min_area_share * areas_N.sum()))
     # Specks may be as many as pixels, so that only what is kept becomes a record.
-    renumbered_N = np.zeros(number + 1, dtype=np.int32)
+    renumbered_N = np.zeros(number + 1, dtype=np.min_scalar_type(len(kept_N)))
     renumbered_N[kept_N] = np.arange(1, len(kept_N) + 1)
     places = find_objects(renumbered_N[labels_HW])
     found = sorted(zip(areas_N[kept_N].tolist(), places, strict=True), key=lambda pair: -pair[0])

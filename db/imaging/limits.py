@@ -58,7 +58,7 @@ OUTLINE_PX = 2**22
 """Length of an outline; to fill one takes memory by its length."""
 OUTLINES_PX = 2**24
 """Length of all outlines of an image."""
-PAINTED_PX = 2**30
+PAINTED_PX = 2**29
 """Pixels that all shapes of an image may paint, those painted twice counted twice."""
 
 

@@ -559,6 +559,14 @@ def test_a_deflated_file_is_inflated_up_to_a_limit(tmp_path, monkeypatch):
         read_facts(tmp_path / "bomb.dcm")
 
 
+def test_a_deflated_file_of_several_pieces_is_read_to_its_end(tmp_path):
+    pixels = np.zeros((4200, 4200), dtype=np.uint8)
+    path = write_dicom(tmp_path / "a.dcm", pixels, syntax=DeflatedExplicitVRLittleEndian)
+    # What follows the end is no part of it.
+    path.write_bytes(path.read_bytes() + b"\0" * 1000)
+    assert dicom.read_header(path.read_bytes()).width == 4200
+
+
 @pytest.mark.parametrize(("syntax", "format"), [(JPEG2000Lossless, "JPEG2000"), (JPEGBaseline8Bit, "JPEG")])
 def test_a_compressed_frame_that_is_larger_than_the_file_says_is_not_decoded(tmp_path, syntax, format):
     buffer = io.BytesIO()
