@@ -3,6 +3,7 @@
 import functools
 import itertools
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from annotator.datasets.formats.names import InputFormat
 from annotator.datasets.formats.recognise import recognise
 from annotator.datasets.formats.supported import read_layout
+from annotator.datasets.import_request import plain_text
+from annotator.datasets.listing.canvas import check_count
 from annotator.datasets.listing.entries import BadEntry, Drawing, Entry, Refusal, unexpected
 from db.errors import ImageUnreadable
 from db.imaging.decode import ImageFacts, png_from_mask, read_facts
@@ -26,6 +29,10 @@ from db.records import Location, LocationStatus, NewImage
 MaskReader = Callable[[ImageFile], NDArray[np.bool_]]
 
 LONGEST_CLASS = 255
+LONGEST_GROUP = 1000
+"""A longer one does not fit into an index of PostgreSQL."""
+NUL, CONTROL = re.compile("\\0"), re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
+"""What no text holds; the second leaves tabs and ends of lines alone."""
 TOGETHER = 32
 """Entries that a thread opens in one go."""
 
@@ -47,9 +54,10 @@ def open_entry(
     Returns:
         One image; of a DICOM file with several frames one an image.
     """
+    if not _is_text(entry.path.location):
+        name = entry.name.encode("utf-8", "backslashreplace").decode()
+        return Refusal(name, "its name is not valid UTF-8; rename the file", entry.counts)
     file = ImageFile.at(entry.path, cache=cache)
-    if (problem := _unstorable(entry)) is not None:
-        return Refusal(entry.name.encode("utf-8", "backslashreplace").decode(), problem, entry.counts)
     try:
         facts = read_facts(file, fresh=True)
     except ImageUnreadable as exc:
@@ -69,16 +77,25 @@ def open_entry(
         return Refusal(entry.name, unexpected(exc), entry.counts)
 
 
-def _unstorable(entry: Entry) -> str | None:
-    """Say what no database could store, before it would take good images down with it."""
-    if not entry.path.location.isprintable() and not _is_text(entry.path.location):
-        return "its name is not valid UTF-8; rename the file"
-    for what, text in (("class", entry.class_name), ("group", entry.group)):
-        if text is not None and (not _is_text(text) or "\0" in text):
-            return f"its {what} holds characters that are no text"
-    if entry.class_name is not None and len(entry.class_name) > LONGEST_CLASS:
-        return f"its class is longer than {LONGEST_CLASS} characters"
-    return None
+def _checked(image: NewImage) -> NewImage:
+    """Refuse what no database could store, before it would take good images down with it.
+
+    Raises:
+        BadEntry: its class, group or path is no text, or longer than there is room for.
+    """
+    for what, text in (("class", image.class_name), ("group", image.group), ("path", image.path.location)):
+        if text is None:
+            continue
+        if not _is_text(text):
+            raise BadEntry(f"its {what} holds characters that are no text")
+        # A name of a file may have any but NUL.
+        if (found := (NUL if what == "path" else CONTROL).search(text)) is not None:
+            raise BadEntry(f"its {what} holds a control character (U+{ord(found[0]):04X}), which is no text")
+    if image.class_name is not None and len(image.class_name) > LONGEST_CLASS:
+        raise BadEntry(f"its class is longer than {LONGEST_CLASS} characters")
+    if image.group is not None and len(image.group) > LONGEST_GROUP:
+        raise BadEntry(f"its group is longer than {LONGEST_GROUP} characters")
+    return image
 
 
 def _is_text(text: str) -> bool:
@@ -94,7 +111,7 @@ def _mask_of(file: ImageFile, *, cache: Path | None, background: int | None) -> 
 
 
 def _new_image(entry: Entry, file: ImageFile, facts: ImageFacts, read: MaskReader, origin: str | None) -> NewImage:
-    return NewImage(
+    image = NewImage(
         path=file.with_frame(facts.frame) if facts.frame is not None else file,
         content_hash=facts.content_hash,
         width=facts.width,
@@ -104,9 +121,10 @@ def _new_image(entry: Entry, file: ImageFile, facts: ImageFacts, read: MaskReade
         split=entry.split,
         location=_location(entry, facts.width, facts.height, read),
         thumbnail=facts.thumbnail,
-        remark=facts.remark,
-        origin=origin,
+        remark=plain_text(facts.remark) if facts.remark is not None else None,
+        origin=plain_text(origin) if origin is not None else None,
     )
+    return _checked(image)
 
 
 def _location(entry: Entry, width: int, height: int, read: MaskReader) -> Location | None:
@@ -115,6 +133,7 @@ def _location(entry: Entry, width: int, height: int, read: MaskReader) -> Locati
             raise BadEntry("it is said to be empty, but its mask shows something")
         return Location(LocationStatus.EMPTY)
     drawing = entry.draw(width, height) if entry.draw is not None else Drawing(entry.boxes)
+    check_count(drawing.boxes)
     for box in drawing.boxes:
         if not is_within(box, width, height):
             raise BadEntry(

@@ -1,7 +1,6 @@
 """What every writer of a format receives: images with what is known of them, ready to be written below a folder."""
 
 import csv
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,21 +84,6 @@ def write_sidecar(export: ExportSet, folder: Path, place: Callable[[ExportImage]
         writer.writeheader()
         writer.writerows({"image": place(image), **facts_of(image)} for image in export.images)
     return file
-
-
-def read_sidecar(folder: Path) -> dict[str, dict[str, str]]:
-    """Read what `write_sidecar` wrote, by place; nothing where there is none."""
-    file = folder / SIDECAR
-    if not file.is_file():
-        return {}
-    try:
-        reader = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"), newline=""))
-        rows = [row for row in reader if row.get("image")]
-    except (UnicodeDecodeError, csv.Error, OSError):
-        return {}
-    # Another program's file of this name says other things.
-    is_own = {"image", "class", "location", "split", "source"} <= set(reader.fieldnames or ())
-    return {row["image"]: row for row in rows} if is_own else {}
 
 
 def masks_by_box(mask_HW: NDArray[np.bool_], boxes: Sequence[Box]) -> list[NDArray[np.bool_]]:

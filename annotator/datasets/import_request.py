@@ -46,4 +46,14 @@ class ImportRequest:
     @property
     def origin(self) -> str:
         """What the history says about where labels come from."""
-        return f"import of {self.path} as {self.layout}" + (f" by {self.author}" if self.author else "")
+        return self.operation + (plain_text(f" by {self.author}") if self.author else "")
+
+    @property
+    def operation(self) -> str:
+        """What the list of operations says."""
+        return plain_text(f"import of {self.path} as {self.layout}")
+
+
+def plain_text(text: str) -> str:
+    """Return words of ours, in which a name of a file may stand, with what no database can store spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", r"\x00")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from annotator.datasets.import_report import Tally
-from annotator.datasets.import_request import ImportRequest
+from annotator.datasets.import_request import ImportRequest, plain_text
 from annotator.datasets.listing.entries import NOTHING, Counts, Entry, Part, Refusal, Unused, total
 from annotator.datasets.listing.folder import missing_files
 from db.imaging.decode import mask_from_png
@@ -116,9 +116,8 @@ class ImageWriter:
     def _operation(self, tx: Transaction) -> int:
         """Return the number of this import, which is noted with its first change."""
         if self._tally.operation is None:
-            author = self._request.author or "unknown"
-            detail = f"import of {self._request.path} as {self._request.layout}"
-            self._tally.operation = tx.operations.begin(OperationKind.IMPORT, detail, author=author)
+            author = plain_text(self._request.author or "unknown")
+            self._tally.operation = tx.operations.begin(OperationKind.IMPORT, self._request.operation, author=author)
         return self._tally.operation
 
     def _add(self, tx: Transaction, images: Sequence[NewImage]) -> None:

@@ -9,18 +9,22 @@ import hashlib
 import io
 import threading
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from db.errors import ImageUnreadable
 from db.imaging import dicom
+from db.imaging.claims import TooCostly, check_bytes, check_directory, check_size, count_pages
+from db.imaging.dicom_file import DicomUnusable
 from db.imaging.files import ImageFile
 from db.imaging.fingerprints import THUMBNAIL_SIDE
-from db.imaging.pixels import stretched
+from db.imaging.limits import LARGE_BYTES, PAGES, PIXELS
+from db.imaging.pixels import array_of, stretched
 
 SUFFIXES = (
     frozenset({".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm"})
@@ -30,12 +34,19 @@ SUFFIXES = (
 """File names that importers of folders take for images; what a file is, its content decides."""
 
 HASH_PREFIX = "sha256:"
-MAX_PIXELS = 2 * 89_478_485
-"""Beyond this a file is refused before it is decoded (a decompression bomb); Pillow's own limit."""
 
 ORIENTATION = 0x0112
+TURNS = {
+    **{2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM},
+    **{5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE},
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns an image upright, by its EXIF orientation."""
 TURNED = frozenset({5, 6, 7, 8})
 """EXIF orientations that swap width and height."""
+RAW_EXIF = "Raw profile type exif"
+"""Where some programs put EXIF data in a PNG, as text."""
+RAW_EXIF_LETTERS = 2**18
 
 DRAFT = (4 * THUMBNAIL_SIDE, 4 * THUMBNAIL_SIDE)
 """A JPEG's smallest version that is decoded for its thumbnail."""
@@ -64,49 +75,90 @@ class ImageFacts:
     """What somebody should know about how it was read."""
 
 
+class readable:
+    """Turns whatever a decoder raises into a refusal of the file: they raise anything.
+
+    Raises:
+        ImageUnreadable: with a reason that people understand.
+    """
+
+    def __init__(self, file: ImageFile | Path | str) -> None:
+        self._file = file
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        if isinstance(exc, Exception) and not isinstance(exc, ImageUnreadable):
+            raise ImageUnreadable(self._file, _reason(exc)) from exc
+
+
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, (TooCostly, DicomUnusable)):
+        return str(exc)
+    if isinstance(exc, Image.DecompressionBombError):
+        return f"it has more than {PIXELS:,} pixels, the limit for decoding; cut it into tiles"
+    if isinstance(exc, MemoryError):
+        return "there is not enough memory to decode it"
+    # Pillow names the buffer that it was given, which says nothing to anybody and differs each time.
+    said = " ".join(str(exc).split())[:200]
+    if isinstance(exc, (OSError, ValueError, SyntaxError, EOFError)):
+        return "it is not an image that can be read" + ("" if "BytesIO" in said or not said else f" ({said})")
+    return f"it is damaged, and cannot be read ({type(exc).__name__}{': ' if said else ''}{said})"
+
+
 def decode_upright(file: ImageFile | Path, data: bytes) -> Image.Image:
     """Decode a file as it is stored, upright: its own mode, palette and depth.
 
     Raises:
-        ImageUnreadable: it is missing, empty, not an image, or cut short.
+        ImageUnreadable: it is missing, empty, not an image, cut short, or too large.
     """
-    return _decode_sized(file, data)[0]
+    with readable(file):
+        return _decode_sized(*_opened(data))[0]
 
 
-def _decode_sized(file: ImageFile | Path, data: bytes, *, as_grey: bool = False) -> tuple[Image.Image, tuple[int, int]]:
-    """Decode a file, upright, and return it with its true size.
+def _opened(data: bytes) -> tuple[Image.Image, int]:
+    """Open a file, not yet decoded; returns with it the bytes that decoding it needs.
 
-    `as_grey` spares a JPEG its colours and, if it is large, its finest detail; all of its data are read all the same.
+    Raises:
+        TooCostly: it would cost too much; anything: it is no image, or damaged.
     """
     if not _quiet:
         _silence_metadata()
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-        width, height = image.size
+    check_bytes(data)
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    return image, check_size(image, data)
+
+
+_large = threading.Lock()
+
+
+def _decode_sized(image: Image.Image, needs: int, *, as_grey: bool = False) -> tuple[Image.Image, tuple[int, int]]:
+    """Decode an opened file, upright, and return it with its true size.
+
+    `as_grey` spares a JPEG its colours and, if it is large, its finest detail; all of its data are read all the same.
+    """
+    width, height = image.size
+    # Many threads decode at once, and each image may need all the memory that one may.
+    with _large if needs > LARGE_BYTES else nullcontext():
         if as_grey and image.format == "JPEG":
             image.draft("L", DRAFT)
         image.load()
         orientation = _orientation(image)
-        if orientation == 1:
+        if orientation not in TURNS:
             return image, (width, height)
-        return ImageOps.exif_transpose(image), ((height, width) if orientation in TURNED else (width, height))
-    except Image.DecompressionBombError as exc:
-        raise ImageUnreadable(
-            file, f"it has more than {MAX_PIXELS:,} pixels, the limit for decoding; cut it into tiles"
-        ) from exc
-    except (OSError, ValueError, SyntaxError, EOFError) as exc:
-        raise ImageUnreadable(file, _unreadable(exc)) from exc
-
-
-def _unreadable(exc: Exception) -> str:
-    # Pillow names the buffer that it was given, which says nothing to anybody and differs each time.
-    said = str(exc)
-    return "it is not an image that can be read" + ("" if "BytesIO" in said or not said else f" ({said})")
+        turned = image.transpose(TURNS[orientation])
+    return turned, ((height, width) if orientation in TURNED else (width, height))
 
 
 def _orientation(image: Image.Image) -> int:
-    if image.format == "JPEG" and "exif" not in image.info:
+    exif = image.info.get("exif")
+    if image.format == "JPEG" and exif is None:
         return 1
+    if isinstance(exif, bytes):
+        check_directory(exif)
+    if len(image.info.get(RAW_EXIF, "")) > RAW_EXIF_LETTERS:
+        raise TooCostly(f"its EXIF data have more than {RAW_EXIF_LETTERS:,} letters")
     return int(image.getexif().get(ORIENTATION, 1))
 
 
@@ -141,40 +193,42 @@ def read_facts(file: ImageFile | Path, *, fresh: bool = False) -> list[ImageFact
         return _dicom_facts(where, data, digest)
     if where.frame is not None:
         raise ImageUnreadable(where, "only DICOM files have frames")
-    image, (width, height) = _decode_sized(where, data, as_grey=True)
-    return [ImageFacts(_content_hash(digest, None), width, height, _thumbnail(image), remark=_remark(image))]
+    with readable(where):
+        opened, needs = _opened(data)
+        pages = count_pages(data, opened)
+        image, (width, height) = _decode_sized(opened, needs, as_grey=True)
+        return [ImageFacts(_content_hash(digest, None), width, height, _thumbnail(image), remark=_remark(pages))]
 
 
-def _pages(image: Image.Image) -> int:
-    return getattr(image, "n_frames", 1) if image.format in {"GIF", "PNG", "TIFF", "WEBP"} else 1
+def pages_of(file: ImageFile | Path, data: bytes) -> int:
+    """Count the pages or frames of an image file, up to one more than anybody needs to know.
+
+    Raises:
+        ImageUnreadable: it is not an image, or damaged.
+    """
+    with readable(file):
+        return count_pages(data, _opened(data)[0])
 
 
-def pages_of(data: bytes) -> int:
-    """Count the pages or frames of an image file that can be decoded."""
-    return _pages(Image.open(io.BytesIO(data), formats=FORMATS))
-
-
-def _remark(image: Image.Image) -> str | None:
-    frames = _pages(image)
-    return f"it holds {frames} frames, only the first is used" if frames > 1 else None
+def _remark(frames: int) -> str | None:
+    number = str(frames) if frames <= PAGES else f"more than {PAGES:,}"
+    return f"it holds {number} frames, only the first is used" if frames > 1 else None
 
 
 def _thumbnail(image: Image.Image) -> bytes:
     grey = image
     if image.mode != "L":
-        grey = Image.fromarray(stretched(np.asarray(image))) if image.mode in DEEP else image.convert("L")
+        grey = Image.fromarray(stretched(array_of(image))) if image.mode in DEEP else image.convert("L")
     return grey.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0).tobytes()
 
 
 def _dicom_facts(file: ImageFile, data: bytes, digest: "hashlib._Hash") -> list[ImageFacts]:
-    try:
+    facts: list[ImageFacts] = []
+    with readable(file):
         header = dicom.read_header(data)
-        if header.width * header.height > MAX_PIXELS:
-            raise ImageUnreadable(file, f"it has more than {MAX_PIXELS:,} pixels, the limit for decoding")
         # A frame that is asked for by number is one, even where it is the only one.
         numbered = header.frames > 1 or file.frame is not None
         frames = range(header.frames) if file.frame is None else [file.frame]
-        facts: list[ImageFacts] = []
         for frame, pixels in zip(frames, dicom.read_frames(data, frames), strict=True):
             facts.append(
                 ImageFacts(
@@ -188,8 +242,6 @@ def _dicom_facts(file: ImageFile, data: bytes, digest: "hashlib._Hash") -> list[
                     remark=None if facts else header.remark,
                 )
             )
-    except dicom.DicomUnusable as exc:
-        raise ImageUnreadable(file, str(exc)) from exc
     return facts
 
 
@@ -209,10 +261,8 @@ def is_stored_upright(file: ImageFile, data: bytes) -> bool:
     """Say whether every program sees this file as we do: no EXIF rotation, no DICOM."""
     if dicom.is_dicom(data):
         return False
-    try:
-        return _orientation(Image.open(io.BytesIO(data), formats=FORMATS)) == 1
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
-        raise ImageUnreadable(file, _unreadable(exc)) from exc
+    with readable(file):
+        return _orientation(_opened(data)[0]) == 1
 
 
 def suffix_of(file: ImageFile, data: bytes) -> str:
@@ -223,10 +273,8 @@ def suffix_of(file: ImageFile, data: bytes) -> str:
     """
     if dicom.is_dicom(data):
         return ".dcm"
-    try:
-        name = str(Image.open(io.BytesIO(data), formats=FORMATS).format)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
-        raise ImageUnreadable(file, _unreadable(exc)) from exc
+    with readable(file):
+        name = str(_opened(data)[0].format)
     return USUAL_SUFFIX.get(name, f".{name.lower()}")
 
 
@@ -242,15 +290,27 @@ def read_image(file: ImageFile | Path) -> NDArray[np.uint8]:
     where = ImageFile.at(file)
     data = where.read_bytes()
     if dicom.is_dicom(data):
-        try:
+        with readable(where):
             pixels = dicom.read_frame(data, where.frame or 0)
-        except dicom.DicomUnusable as exc:
-            raise ImageUnreadable(where, str(exc)) from exc
-        return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
+            return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
     image = decode_upright(where, data)
-    if image.mode in DEEP:
-        return np.repeat(stretched(np.asarray(image))[:, :, None], 3, axis=2)
-    return np.asarray(image.convert("RGB"), dtype=np.uint8)
+    with readable(where):
+        if image.mode in DEEP:
+            return np.repeat(stretched(array_of(image))[:, :, None], 3, axis=2)
+        return array_of(image, "RGB")
+
+
+def grey_from_png(png: bytes) -> NDArray[np.uint8]:
+    """Decode a PNG that lies within another file, to grey.
+
+    Raises:
+        ImageUnreadable: it is none, or too large.
+    """
+    with readable("PNG"):
+        check_bytes(png)
+        image = Image.open(io.BytesIO(png), formats=("PNG",))
+        check_size(image, png)
+        return array_of(image, "L")
 
 
 def png_from_mask(mask_HW: NDArray[np.bool_]) -> bytes:

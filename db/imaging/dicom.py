@@ -4,8 +4,7 @@ pydicom is an extra (`pip install 'partly[dicom]'`), imported only when a DICOM 
 here elements are found (it knows no functional groups) and handed over so that it reads them right.
 """
 
-import io
-import logging
+import itertools
 import math
 import re
 import warnings
@@ -16,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from db.imaging.dicom_file import DicomUnusable, check_claims, check_stream, read_dataset, said
+from db.imaging.limits import DICOM_VALUES
 from db.imaging.pixels import stretched
 
 MAGIC_AT, MAGIC = 128, b"DICM"
@@ -57,10 +58,6 @@ def is_placeholder(patient: str, *, filler: bool = False) -> bool:
     return filler or any(word in PLACEHOLDERS for word in words)
 
 
-class DicomUnusable(Exception):
-    """The file cannot be shown; the message says why and what to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class DicomHeader:
     """What a DICOM file says about its pixels and where they come from."""
@@ -84,16 +81,14 @@ def read_header(data: bytes) -> DicomHeader:
     Raises:
         DicomUnusable: pydicom is not installed, the file is damaged, or it holds no image.
     """
-    dataset = _read(data)
+    dataset = read_dataset(data)
     try:
         if not any(dataset.get(keyword) for keyword in PIXELS):
             raise DicomUnusable("the DICOM file contains no image (no PixelData)")
         if str(dataset.get("SOPClassUID") or "") == SEGMENTATION:
             raise DicomUnusable("it is a DICOM segmentation, not an image")
         patient = str(dataset.get("PatientID") or "").strip()
-        frames, width, height = int(dataset.get("NumberOfFrames") or 1), int(dataset.Columns), int(dataset.Rows)
-        if min(frames, width, height) < 1:
-            raise ValueError(f"{frames} frames of {width} x {height} pixels")
+        frames, width, height = check_claims(dataset, len(data))
         known = None if is_placeholder(patient, filler=True) else patient
         remark = OVERLAY_REMARK if any(tag in dataset for tag in OVERLAYS) else None
         return DicomHeader(frames, width, height, known, remark)
@@ -101,7 +96,7 @@ def read_header(data: bytes) -> DicomHeader:
         raise
     except Exception as exc:
         # pydicom parses an element when it is asked for, and raises what it likes.
-        raise DicomUnusable(f"the DICOM file does not say how large its image is ({_said(exc)})") from exc
+        raise DicomUnusable(f"the DICOM file does not say how large its image is ({said(exc)})") from exc
 
 
 def read_frame(data: bytes, frame: int = 0) -> NDArray[np.uint8]:
@@ -120,7 +115,8 @@ def read_frames(data: bytes, frames: Iterable[int]) -> Iterator[NDArray[np.uint8
     Raises:
         DicomUnusable: there is no such frame, it is damaged, or there is no decoder for the file's compression.
     """
-    dataset = _read(data)
+    dataset = read_dataset(data)
+    check_claims(dataset, len(data))
     for frame in frames:
         yield _show(dataset, frame)
 
@@ -137,14 +133,17 @@ def _show(dataset: Any, frame: int) -> NDArray[np.uint8]:
             return _grey(pixels, dataset, frame)
     except Exception as exc:
         # pydicom's decoders raise what they like; for the user it is always the same: this frame cannot be shown.
-        final = isinstance(exc, (DicomUnusable, NotImplementedError))
-        packed = not final and dataset.file_meta.TransferSyntaxUID.is_encapsulated
+        final = isinstance(exc, (DicomUnusable, NotImplementedError, MemoryError))
+        packed = not final and _is_packed(dataset)
         hint = "; compressed DICOM needs: pip install 'pylibjpeg[all]'" if packed else ""
-        raise DicomUnusable(f"frame {frame} cannot be decoded ({_said(exc)}){hint}") from exc
+        raise DicomUnusable(f"frame {frame} cannot be decoded ({said(exc)}){hint}") from exc
 
 
-def _said(exc: Exception) -> str:
-    return " ".join(str(exc).split())[:200]
+def _is_packed(dataset: Any) -> bool:
+    try:
+        return bool(dataset.file_meta.TransferSyntaxUID.is_encapsulated)
+    except Exception:
+        return False  # a file that is damaged in more than one place
 
 
 def _decode(dataset: Any, frame: int) -> tuple[NDArray[Any], dict[str, Any]]:
@@ -155,6 +154,8 @@ def _decode(dataset: Any, frame: int) -> tuple[NDArray[Any], dict[str, Any]]:
     if not syntax or not isinstance(syntax, str):
         raise DicomUnusable("the DICOM file does not say how its pixels are stored (no Transfer Syntax UID)")
     decoder = get_decoder(syntax)
+    if syntax != RLE_LOSSLESS and _is_packed(dataset):
+        check_stream(dataset, frame)
     below = _bits_below(dataset, syntax)
     options = {"bits_stored": dataset.HighBit + 1} if below else {}
     if dataset.get("SamplesPerPixel") == 3:
@@ -247,7 +248,7 @@ def _rescaled(pixels: NDArray[Any], dataset: Any, frame: int) -> NDArray[Any]:
             return np.asarray(apply_modality_lut(pixels.astype(np.int64), found))
         except Exception as exc:
             # Unlike a window, which only says how to look at the numbers, the table says what they mean.
-            raise DicomUnusable(f"its table of grey values (Modality LUT) cannot be read ({_said(exc)})") from exc
+            raise DicomUnusable(f"its table of grey values (Modality LUT) cannot be read ({said(exc)})") from exc
     slope, intercept = _numbers(found, "RescaleSlope"), _numbers(found, "RescaleIntercept")
     usable = len(slope + intercept) == 2 and slope != [0.0] and np.isfinite(slope + intercept).all()
     return np.asarray(apply_modality_lut(pixels, found)) if usable else pixels
@@ -298,27 +299,14 @@ def _through_window(values: NDArray[Any], looks: Any) -> NDArray[np.uint8] | Non
 def _numbers(dataset: Any, keyword: str) -> list[float]:
     """Read an element that holds one number or several; NaN where it is missing or no number."""
     try:
-        return np.asarray(dataset.get(keyword), dtype=np.float64).reshape(-1).tolist() or [math.nan]
-    except (TypeError, ValueError):
+        value = dataset.get(keyword)
+        several = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+        first = list(itertools.islice(value, DICOM_VALUES)) if several else value
+        return np.asarray(first, dtype=np.float64).reshape(-1).tolist() or [math.nan]
+    except (TypeError, ValueError, OverflowError):
         return [math.nan]
 
 
 def _spread(values: NDArray[Any], top: int) -> NDArray[np.uint8]:
     """Map 0 to `top` onto 0 to 255; NaN counts as 0."""
     return np.asarray(np.rint(np.clip(np.nan_to_num(values), 0, top) * (255.0 / top)), dtype=np.uint8)
-
-
-def _read(data: bytes) -> Any:
-    try:
-        import pydicom
-    except ImportError as exc:
-        raise DicomUnusable("DICOM files need: pip install 'partly[dicom]'") from exc
-    if not (log := logging.getLogger("pydicom")).handlers:
-        # It logs what it thinks of damaged values, which Python would print among the progress bars.
-        log.addHandler(logging.NullHandler())
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return pydicom.dcmread(io.BytesIO(data))
-    except Exception as exc:
-        raise DicomUnusable(f"it is not a readable DICOM file ({_said(exc)})") from exc

@@ -10,6 +10,7 @@ The text form names the frame as `#frame=3` at the end; a file whose own name en
 import hashlib
 import os
 import re
+import stat
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,10 +19,61 @@ from urllib.request import url2pathname
 
 from db.atomic_write import write_bytes
 from db.errors import ImageUnreadable, InvalidArgument
+from db.imaging.limits import IMAGE_BYTES, in_words
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _FRAME = re.compile(r"#frame=(\d{1,6})\Z")
 _FILE = "#file"
+_OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+"""How files are opened: what is no file must neither wait for somebody nor become a terminal."""
+_SPECIAL = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"))
+_PIECE = 2**16
+_AT_ONCE = 2**30
+
+
+def read_regular(location: str, limit: int, *, first: int | None = None, follow: bool = True) -> bytes:
+    """Read a file of this machine; a device, a pipe, a socket or a folder is refused, and nobody waits for one.
+
+    Args:
+        location: its path.
+        limit: the most bytes that it may hold.
+        first: read only so many bytes.
+        follow: also where the path itself is a link.
+
+    Raises:
+        ImageUnreadable: it is larger, or no regular file.
+        OSError: it is missing, or cannot be read.
+    """
+    descriptor = os.open(location, _OPEN if follow else _OPEN | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            kind = next((name for is_kind, name in _SPECIAL if is_kind(found.st_mode)), "device")
+            raise ImageUnreadable(location, f"it is a {kind}, which cannot be read as a file")
+        if first is not None:
+            return os.read(descriptor, first)
+        if found.st_size > limit:
+            raise ImageUnreadable(
+                location, f"it has {in_words(found.st_size)}, the limit for such a file is {in_words(limit)}"
+            )
+        return _read_all(descriptor, location, found.st_size, limit)
+    finally:
+        os.close(descriptor)
+
+
+def _read_all(descriptor: int, location: str, size: int, limit: int) -> bytes:
+    """Read to the end, which some file systems do not know beforehand."""
+    data = os.read(descriptor, min(size + 1, _AT_ONCE) if size else _PIECE)
+    if len(data) == size and size:
+        return data
+    parts, total = [data], len(data)
+    while data:
+        data = os.read(descriptor, _PIECE if total >= size else min(size - total, _AT_ONCE))
+        parts.append(data)
+        total += len(data)
+        if total > limit:
+            raise ImageUnreadable(location, f"it has more than {in_words(limit)}, the limit for such a file")
+    return b"".join(parts)
 
 
 def is_uri(text: str) -> bool:
@@ -113,8 +165,8 @@ class ImageFile:
         if not self.is_remote:
             try:
                 return Path(self.location).is_file()
-            except OSError:
-                # A name that is too long for the file system is no file's.
+            except (OSError, ValueError):
+                # A name that is too long for the file system, or has a NUL in it, is no file's.
                 return False
         if (cached := self._cached()) is not None and cached.is_file():
             return True
@@ -126,25 +178,30 @@ class ImageFile:
         except Exception as exc:
             raise ImageUnreadable(self, _remote_reason(exc)) from exc
 
-    def read_bytes(self, *, fresh: bool = False) -> bytes:
+    def read_bytes(self, *, fresh: bool = False, limit: int = IMAGE_BYTES, follow: bool = True) -> bytes:
         """Read the whole file.
 
         Args:
             fresh: fetch a remote file again even if it is in the cache.
+            limit: the most bytes that it may hold.
+            follow: also where its name is a link.
 
         Raises:
-            ImageUnreadable: it is missing, empty, or cannot be reached.
+            ImageUnreadable: it is missing, empty, too large, no regular file, or cannot be reached.
         """
         try:
             if self.is_remote:
                 data = self._read_remote(fresh=fresh)
+                if len(data) > limit:
+                    raise ImageUnreadable(self, f"it has more than {in_words(limit)}, the limit for such a file")
             else:
-                with open(self.location, "rb") as stream:  # noqa: PTH123 - a Path is a tenth of an import's time
-                    data = stream.read()
+                data = read_regular(self.location, limit, follow=follow)
         except FileNotFoundError as exc:
             raise ImageUnreadable(self, "no such file") from exc
-        except OSError as exc:
-            raise ImageUnreadable(self, f"the file cannot be read ({exc.strerror or exc})") from exc
+        except (OSError, ValueError) as exc:
+            # A ValueError is a name that no file can have.
+            reason = getattr(exc, "strerror", None) or exc
+            raise ImageUnreadable(self, f"the file cannot be read ({reason})") from exc
         if not data:
             raise ImageUnreadable(self, "the file is empty")
         return data

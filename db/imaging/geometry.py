@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from db.imaging.boxes import Box
 
+ROWS_TOGETHER = 2**24
+"""Pixels that are counted at once."""
 MIN_AREA_SHARE = 0.02
 """A component below this share of the mask's area is noise, not a lesion."""
 FEW_BOXES = 512
@@ -26,16 +28,27 @@ def boxes_from_mask(mask_HW: NDArray[np.bool_], min_area_share: float = MIN_AREA
     Returns:
         Boxes in pixels, the largest component first; none for an empty mask.
     """
-    from scipy.ndimage import find_objects
-    from skimage.measure import label
+    from scipy.ndimage import find_objects, label
 
-    labels_HW = label(np.asarray(mask_HW, dtype=bool), connectivity=2)
-    areas = np.bincount(labels_HW.ravel())[1:]
-    found = zip(areas.tolist(), find_objects(labels_HW), strict=True)
-    kept = [(area, place) for area, place in found if area >= min_area_share * areas.sum()]
-    kept.sort(key=lambda pair: -pair[0])
+    inside_HW = np.asarray(mask_HW, dtype=bool)
+    rows_N, columns_N = np.flatnonzero(inside_HW.any(axis=1)), np.flatnonzero(inside_HW.any(axis=0))
+    if not rows_N.size:
+        return ()
+    top, left = int(rows_N[0]), int(columns_N[0])
+    labels_HW, number = label(inside_HW[top : rows_N[-1] + 1, left : columns_N[-1] + 1], structure=np.ones((3, 3)))
+    areas_N = np.zeros(number + 1, dtype=np.int64)
+    for row_W in np.array_split(labels_HW, max(1, labels_HW.size // ROWS_TOGETHER)):
+        areas_N += np.bincount(row_W.ravel(), minlength=number + 1)
+    areas_N[0] = 0
+    kept_N = np.flatnonzero((areas_N > 0) & (areas_N >= min_area_share * areas_N.sum()))
+    # Specks may be as many as pixels, so that only what is kept becomes a record.
+    renumbered_N = np.zeros(number + 1, dtype=np.min_scalar_type(len(kept_N)))
+    renumbered_N[kept_N] = np.arange(1, len(kept_N) + 1)
+    places = find_objects(renumbered_N[labels_HW])
+    found = sorted(zip(areas_N[kept_N].tolist(), places, strict=True), key=lambda pair: -pair[0])
     return tuple(
-        Box(float(x.start), float(y.start), float(x.stop - x.start), float(y.stop - y.start)) for _, (y, x) in kept
+        Box(float(left + x.start), float(top + y.start), float(x.stop - x.start), float(y.stop - y.start))
+        for _, (y, x) in found
     )
 
 

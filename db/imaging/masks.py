@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from db.errors import ImageUnreadable
-from db.imaging.decode import DEEP, decode_upright, pages_of
+from db.imaging.decode import DEEP, decode_upright, pages_of, readable
 from db.imaging.files import ImageFile
+from db.imaging.limits import MASK_VALUES, PAGES
+from db.imaging.pixels import array_of, strips_of
 
 FEW_VALUES = 16
 """Up to so many values are labels, each of its own meaning; more are shades, between outside and inside."""
@@ -40,15 +42,19 @@ def read_mask(file: ImageFile | Path, *, background: int | None = None) -> NDArr
         ImageUnreadable: it is missing, empty, not an image, cut short, or does not say what is inside.
     """
     data = ImageFile.at(file).read_bytes()
+    if (pages := pages_of(file, data)) > 1:
+        number = str(pages) if pages <= PAGES else f"more than {PAGES:,}"
+        raise ImageUnreadable(file, f"it has {number} pages; a mask is one")
     image = decode_upright(file, data)
-    if (pages := pages_of(data)) > 1:
-        raise ImageUnreadable(file, f"it has {pages} pages; a mask is one")
     try:
-        if background is not None:
-            return np.asarray(_indices(image) != background)
-        return _inside(image, lossy=_is_lossy(data))
-    except _Ambiguous as exc:
-        raise ImageUnreadable(file, str(exc)) from exc
+        with readable(file):
+            if background is not None:
+                return np.asarray(_indices(image) != background)
+            return _inside(image, lossy=_is_lossy(data))
+    except ImageUnreadable as exc:
+        if isinstance(exc.__cause__, _Ambiguous):
+            raise ImageUnreadable(file, str(exc.__cause__)) from exc
+        raise
 
 
 class _Ambiguous(Exception):
@@ -61,32 +67,39 @@ def _is_lossy(data: bytes) -> bool:
 
 def _indices(image: Image.Image) -> NDArray[Any]:
     """Return the numbers that are stored: of a palette its indices, of colours their brightness."""
-    plain = image if image.mode in DEEP or image.mode in {"1", "P", "L"} else image.convert("L")
-    return np.asarray(plain).astype(np.float64)
+    return array_of(image, None if image.mode in DEEP or image.mode in {"1", "P", "L"} else "L")
 
 
 def _inside(image: Image.Image, *, lossy: bool) -> NDArray[np.bool_]:
     if image.mode == "1":
-        return np.asarray(image, dtype=bool)
+        return np.asarray(array_of(image), dtype=bool)
     if image.mode in DEEP:
-        return _by_grey(np.nan_to_num(np.asarray(image).astype(np.float64)), lossy=False)
+        grey_HW = array_of(image)
+        if grey_HW.dtype.kind == "f":
+            np.nan_to_num(grey_HW, copy=False)
+        return _by_grey(grey_HW, lossy=False)
     if image.mode == "P":
         return _by_palette(image)
     if "A" in image.getbands() or "transparency" in image.info:
         return _by_alpha(image)
     if image.mode == "L":
-        return _by_grey(np.asarray(image).astype(np.float64), lossy=lossy)
-    return _by_colour(np.asarray(image.convert("RGB")), lossy=lossy)
+        return _by_grey(array_of(image), lossy=lossy)
+    return _by_colour(*_brightest(image)[::2], lossy=lossy)
 
 
 def _by_palette(image: Image.Image) -> NDArray[np.bool_]:
-    index_HW = np.asarray(image)
-    colours_HW4 = np.asarray(image.convert("RGBA"))
-    black_HW = (colours_HW4[:, :, :3] == 0).all(axis=2) | ~_opaque(colours_HW4[:, :, 3])
+    index_HW = array_of(image)
+    # What each index looks like is worked out once for the palette, not for every pixel.
+    palette = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+    palette.putpalette(image.palette or b"")
+    palette.info.update({key: image.info[key] for key in ("transparency",) if key in image.info})
+    colours_N4 = np.asarray(palette.convert("RGBA"))[0]
+    alpha_HW = colours_N4[:, 3][index_HW]
+    black_HW = (colours_N4[:, :3] == 0).all(axis=1)[index_HW] | ~_opaque(alpha_HW)
     if black_HW.all():
         # A palette without colours says nothing; then the numbers of the classes do.
         return np.asarray(index_HW > 0)
-    if not black_HW.any() and len(np.unique(index_HW)) > 1:
+    if not black_HW.any() and len(_values(index_HW)) > 1:
         raise _Ambiguous(
             f"no colour of its palette is black, so nothing says which of the indices {_listed(index_HW)} is "
             "background; name it with --mask-background N"
@@ -97,32 +110,64 @@ def _by_palette(image: Image.Image) -> NDArray[np.bool_]:
 def _opaque(alpha_HW: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Say what is not transparent: anything but 0, or of shades (the edges of a drawn line) the upper half."""
     peak = int(alpha_HW.max(initial=0))
-    return np.asarray(alpha_HW > peak / 2 if len(np.unique(alpha_HW)) > FEW_VALUES else alpha_HW > 0)
+    return np.asarray(alpha_HW > peak / 2 if len(_values(alpha_HW)) > FEW_VALUES else alpha_HW > 0)
+
+
+def _brightest(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8], bool]:
+    """Return each pixel's brightest colour and its opacity, and whether any pixel is other than grey."""
+    brightest_HW = np.empty((image.height, image.width), dtype=np.uint8)
+    alpha_HW = np.empty_like(brightest_HW)
+    is_coloured = False
+    for rows in strips_of(image.height, image.width):
+        part_HW4 = np.asarray(image.crop((0, rows.start, image.width, rows.stop)).convert("RGBA"))
+        red_HW, green_HW, blue_HW, alpha_HW[rows] = (part_HW4[:, :, band] for band in range(4))
+        brightest_HW[rows] = np.maximum(np.maximum(red_HW, green_HW), blue_HW)
+        is_coloured = is_coloured or bool((red_HW != green_HW).any() or (green_HW != blue_HW).any())
+    return brightest_HW, alpha_HW, is_coloured
 
 
 def _by_alpha(image: Image.Image) -> NDArray[np.bool_]:
-    colours_HW4 = np.asarray(image.convert("RGBA"))
-    opaque_HW = _opaque(colours_HW4[:, :, 3])
-    black_HW = (colours_HW4[:, :, :3] == 0).all(axis=2)
-    shown = black_HW[opaque_HW]
+    brightest_HW, alpha_HW, is_coloured = _brightest(image)
+    opaque_HW = _opaque(alpha_HW)
     if opaque_HW.all():
-        return _by_colour(colours_HW4[:, :, :3], lossy=False)
-    if shown.size and not shown.all():
-        # Opaque black beside opaque colours is background too.
-        return np.asarray(opaque_HW & ~black_HW)
-    return np.asarray(opaque_HW)
+        return _by_colour(brightest_HW, is_coloured, lossy=False)
+    coloured_HW = opaque_HW & (brightest_HW > 0)
+    # Opaque black beside opaque colours is background too.
+    return np.asarray(coloured_HW if coloured_HW.any() else opaque_HW)
 
 
-def _by_colour(colours_HW3: NDArray[np.uint8], *, lossy: bool) -> NDArray[np.bool_]:
+def _by_colour(brightest_HW: NDArray[np.uint8], is_coloured: bool, *, lossy: bool) -> NDArray[np.bool_]:
     """Take black for background, whatever the colours of the classes are."""
-    if not lossy and (colours_HW3.min(axis=2) != colours_HW3.max(axis=2)).any():
+    if not lossy and is_coloured:
         # Colours number classes or objects; how bright one is says nothing.
-        return np.asarray(colours_HW3.any(axis=2))
-    return _by_grey(colours_HW3.max(axis=2).astype(np.float64), lossy=lossy)
+        return np.asarray(brightest_HW > 0)
+    return _by_grey(brightest_HW, lossy=lossy)
+
+
+def _values(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the different values in order; of more than `MASK_VALUES` the lowest, the highest, and some between.
+
+    Raises:
+        _Ambiguous: they are whole numbers, and nobody can say whether they number objects.
+    """
+    low, high = (values.min(), values.max()) if values.size else (0, 0)
+    if values.dtype.kind in "iub" and low >= 0 and high < MASK_VALUES:
+        found = np.zeros(MASK_VALUES, dtype=bool)
+        for rows in strips_of(len(values), values[0].size if values.size else 1):
+            found[values[rows].ravel()] = True
+        return np.flatnonzero(found)
+    known = values.ravel()[:0]
+    for rows in strips_of(len(values), values[0].size):
+        known = np.union1d(known, values[rows])
+        if len(known) > MASK_VALUES:
+            if values.dtype.kind != "f":
+                raise _Ambiguous(f"it has more than {MASK_VALUES:,} different values")
+            return np.linspace(low, high, MASK_VALUES + 2)
+    return known
 
 
 def _by_grey(grey_HW: NDArray[Any], *, lossy: bool) -> NDArray[np.bool_]:
-    values = np.unique(grey_HW)
+    values = _values(grey_HW)
     peak = float(values[-1])
     if peak <= 0 and len(values) == 1:
         return np.zeros(grey_HW.shape, dtype=bool)
@@ -134,7 +179,7 @@ def _by_grey(grey_HW: NDArray[Any], *, lossy: bool) -> NDArray[np.bool_]:
             )
         return np.asarray(grey_HW > peak / 2)
     if len(values) > FEW_VALUES and not _are_numbers(grey_HW, values):
-        return np.asarray(grey_HW > (values[0] + peak) / 2)
+        return np.asarray(grey_HW > (float(values[0]) + peak) / 2)
     if values[0] > 0 and len(values) > 1:
         raise _Ambiguous(
             f"none of its values {_listed(grey_HW)} is 0, so nothing says which is background; name it with "
@@ -155,5 +200,5 @@ def _are_numbers(grey_HW: NDArray[Any], values: NDArray[Any]) -> bool:
 
 
 def _listed(values: NDArray[Any]) -> str:
-    found = np.unique(values)
+    found = _values(values)
     return ", ".join(f"{value:g}" for value in found[:NAMED]) + (", ..." if len(found) > NAMED else "")

@@ -47,6 +47,44 @@ def test_nothing_is_ever_unpickled():
         assert text.count("torch.load(") == len(re.findall(r"torch\.load\([^()]*weights_only=True", text)), path
 
 
+READS = {"open", "fdopen", "read_text", "read_bytes", "memmap", "fromfile", "loadtxt", "genfromtxt", "read_csv"}
+DOORS = {"annotator/datasets/listing/folder.py", "db/imaging/files.py"}
+"""What opens files that came from elsewhere: regular ones, inside their folder, up to a limit."""
+THROUGH_A_DOOR = {
+    ("annotator/datasets/export_images.py", "read_bytes"),  # of an ImageFile
+    ("db/imaging/decode.py", "read_bytes"),
+    ("db/imaging/masks.py", "read_bytes"),
+    ("db/imaging/decode.py", "open"),  # Pillow's, of bytes
+}
+
+
+def test_files_of_data_sets_are_opened_in_one_place():
+    found = set()
+    for path in SOURCES:
+        name = path.relative_to(ROOT).as_posix()
+        if not name.startswith(("annotator/datasets/", "db/imaging/")) or name in DOORS:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            what = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
+            if what in READS and "w" not in [arg.value for arg in node.args if isinstance(arg, ast.Constant)]:
+                found.add((name, what))
+    assert found <= THROUGH_A_DOOR
+
+
+def test_documents_of_data_sets_are_parsed_where_their_limits_are():
+    for word, only in {
+        "defusedxml": "annotator/datasets/listing/xml_document.py",
+        "yaml.load(": "annotator/datasets/listing/yolo_description.py",
+        "yaml.parse(": "annotator/datasets/listing/yolo_description.py",
+        "frPyObjects": "annotator/datasets/listing/coco_segmentation.py",
+    }.items():
+        own = [path for path in SOURCES if path.is_relative_to(ROOT / "annotator" / "datasets")]
+        using = [path for path in own if word in path.read_text(encoding="utf-8")]
+        assert [path.relative_to(ROOT).as_posix() for path in using] == [only], word
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_modules_say_what_they_are_for_and_stay_readable(path):
     text = path.read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from annotator.datasets.export_set import NO_CLASS, ExportImage, ExportSet, facts_of, masks_by_box, number, write_json
-from annotator.datasets.listing.coco_segmentation import extent_of, mask_of
+from annotator.datasets.listing.coco_segmentation import draw_annotations
 from annotator.datasets.listing.drawing import check_size, read_number, used_outlines
 from annotator.datasets.listing.entries import (
     BadEntry,
@@ -230,10 +230,8 @@ def _entry(
     def draw(width: int, height: int) -> Drawing:
         # 0 x 0 is how some programs say that they do not know.
         check_size(size, width, height, by="the COCO file")
-        masks = [mask for _, segmentation in shapes if (mask := mask_of(segmentation, width, height)) is not None]
         # In a set that partly wrote, a box without an outline has nothing of the mask in it.
-        whole = np.logical_or.reduce(masks) if masks and (facts or len(masks) == len(shapes)) else None
-        return Drawing(tuple(box or extent_of(segmentation, width, height) for box, segmentation in shapes), whole)
+        return draw_annotations(shapes, width, height, some_do=bool(facts))
 
     return Entry(
         name=name,

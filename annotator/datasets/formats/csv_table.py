@@ -143,7 +143,7 @@ def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[Row], List
     if not is_uri(str(place)) and not Path(place).is_file():
         raise DataUnreadable(f"{place}: no such file; the csv layout needs {FILE_NAME}")
     try:
-        reader = csv.reader(io.StringIO(read_data_file(place).decode("utf-8-sig"), newline=""), strict=True)
+        reader = csv.reader(_text(read_data_file(place)), strict=True)
         titles = [title.strip() for title in next(reader, ())]
         if "image" not in titles:
             found = ", ".join(titles) or "nothing"
@@ -165,6 +165,11 @@ def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[Row], List
         said = ", ".join(f"{cell!r} ({count})" for cell, count in sorted(nothing.items()))
         listing.warnings.append(f"{name}: cells that say {said} count as not given")
     return rows, listing
+
+
+def _text(data: bytes) -> io.TextIOWrapper:
+    """Return the lines of a file, decoded as they are asked for: the whole would need several times more memory."""
+    return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
 
 
 def _rows(reader: Any, titles: Sequence[str], named: str | None, nothing: Counter[str]) -> Iterator[Row]:

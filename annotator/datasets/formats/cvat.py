@@ -21,10 +21,11 @@ from annotator.datasets.listing.folder import Folder, parent_of, read_data_file
 from annotator.datasets.listing.image_class import class_beside
 from annotator.datasets.listing.named_images import NamedImages
 from annotator.datasets.listing.options import PLAIN, ReadOptions
+from annotator.datasets.listing.xml_document import XmlUnreadable, parse_xml
 from annotator.errors import DataUnreadable
 from annotator.shapes.drawn import Ellipse, Painted, Polygon, Rectangle, Shape
-from db.imaging.decode import MAX_PIXELS
 from db.imaging.files import ImageFile
+from db.imaging.limits import PIXELS
 from db.records import Box
 
 FILE_NAME = "annotations.xml"
@@ -81,12 +82,9 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
 
 
 def _parse(place: str | Path) -> Any:
-    from defusedxml.common import DefusedXmlException
-    from defusedxml.ElementTree import ParseError, fromstring
-
     try:
-        root = fromstring(read_data_file(place))
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as exc:
+        root = parse_xml(read_data_file(place))
+    except XmlUnreadable as exc:
         raise DataUnreadable(f"{place}: is not XML that can be read ({exc})") from exc
     if root.tag != "annotations" or (root.find("image") is None and root.find("track") is None):
         raise DataUnreadable(f"{place}: expected CVAT's <annotations> with <image> in it, found <{root.tag}>")
@@ -124,7 +122,7 @@ def _entry(name: str, file: ImageFile, item: Any, vocabulary: set[str], options:
 
     def draw(width: int, height: int) -> Drawing:
         check_size(size, width, height, by=FILE_NAME)
-        return drawing_of(list(_shapes(item)), width, height)
+        return drawing_of(_shapes(item), width, height)
 
     return Entry(
         name=name,
@@ -180,7 +178,7 @@ def _rotated(box: Box, degrees: float) -> Box:
 
 def _unpacked(runs: Sequence[int], width: int, height: int) -> Any:
     """Unpack run lengths, outside first, row by row."""
-    if min(runs) < 0 or width <= 0 or height <= 0 or sum(runs) != width * height or sum(runs) > MAX_PIXELS:
+    if min(runs) < 0 or width <= 0 or height <= 0 or sum(runs) != width * height or sum(runs) > PIXELS:
         raise ValueError(f"its run lengths add up to {sum(runs)}, not to {width}x{height} = {width * height}")
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
 

@@ -178,7 +178,7 @@ def _listed(classes: set[str | None]) -> str:
 
 
 def _drawing(item: Annotation, width: int, height: int) -> Drawing:
-    return drawing_of([_shape(region, width, height) for region in item.drawn], width, height)
+    return drawing_of((_shape(region, width, height) for region in item.drawn), width, height)
 
 
 def _shape(region: Region, width: int, height: int) -> Shape:

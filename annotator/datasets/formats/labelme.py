@@ -9,7 +9,6 @@ Source: https://github.com/wkentaro/labelme, labelme/_label_file.py.
 
 import base64
 import binascii
-import io
 import json
 import math
 from collections import Counter
@@ -18,18 +17,17 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from annotator.datasets.formats.folders import OUTSIDE
 from annotator.datasets.listing.companions import Companions
 from annotator.datasets.listing.drawing import check_size, drawing_of, read_number, used_outlines
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part, unexpected
+from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.image_class import class_beside
 from annotator.datasets.listing.options import PLAIN, ReadOptions, own_folder
 from annotator.errors import DataUnreadable
 from annotator.shapes.drawn import Ellipse, Painted, Polygon, Rectangle, Shape
-from db.imaging.decode import MAX_PIXELS, SUFFIXES
+from db.errors import ImageUnreadable
+from db.imaging.decode import SUFFIXES, grey_from_png
 from db.imaging.files import ImageFile
 from db.records import Box
 
@@ -56,7 +54,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
     previews = [name for name in pictures if PurePosixPath(name).parent.name.endswith("_json")]
     wanted = [name for name in pictures if name not in previews]
-    parsed = {name: _parsed(root / name) for name in names if PurePosixPath(name).suffix.lower() == ".json"}
+    parsed = {name: _parsed(folder, name) for name in names if PurePosixPath(name).suffix.lower() == ".json"}
     labels = Companions(wanted, [name for name, found in parsed.items() if not _is_of_others(found)])
     listing = Listing()
     listing.found(Counts(len(wanted), len(labels.names), sum(_outlines(parsed[name]) for name in labels.names)))
@@ -96,13 +94,15 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     return listing
 
 
-def _parsed(file: Path) -> Labels | BadEntry:
+def _parsed(folder: Folder, name: str) -> Labels | BadEntry:
+    file = PurePosixPath(name).name
     try:
-        document = json.loads(file.read_bytes())
-    except (ValueError, RecursionError, OSError) as exc:
-        return BadEntry(f"its label file {file.name} cannot be read ({exc})")
+        document = json.loads(folder.read(name))
+    except (ValueError, RecursionError, ImageUnreadable) as exc:
+        reason = exc.reason if isinstance(exc, ImageUnreadable) else exc
+        return BadEntry(f"its label file {file} cannot be read ({reason})")
     if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
-        return BadEntry(f"its label file {file.name} is not labelme's: it has no list of shapes")
+        return BadEntry(f"its label file {file} is not labelme's: it has no list of shapes")
     document.pop("imageData", None)
     return document
 
@@ -150,7 +150,7 @@ def _entry(
 
     def draw(width: int, height: int) -> Drawing:
         check_size(size, width, height, by="its label file")
-        return drawing_of([_shape(shape) for shape in drawn], width, height)
+        return drawing_of(map(_shape, drawn), width, height)
 
     return Entry(
         name=name,
@@ -187,12 +187,10 @@ def _shape(shape: Labels) -> Shape:
 def _mask(encoded: str) -> Any:
     """Decode a mask of a part of the image, a PNG in base64."""
     try:
-        picture = Image.open(io.BytesIO(base64.b64decode(encoded, validate=True)), formats=("PNG",))
-        if picture.width * picture.height > MAX_PIXELS:
-            raise ValueError("its mask is too large")
-        return np.asarray(picture.convert("L")) > 0
-    except (binascii.Error, OSError, SyntaxError) as exc:
-        raise ValueError(f"its mask is not a PNG in base64: {exc}") from exc
+        return grey_from_png(base64.b64decode(encoded, validate=True)) > 0
+    except (binascii.Error, ImageUnreadable) as exc:
+        reason = exc.reason if isinstance(exc, ImageUnreadable) else exc
+        raise ValueError(f"its mask is not a PNG in base64: {reason}") from exc
 
 
 def _remarks(listing: Listing, labels: Companions, parsed: Mapping[str, Labels | BadEntry], silent: int) -> None:

@@ -167,7 +167,7 @@ def _from_csv(place: str | Path, data: bytes) -> list[Listed]:
                 _mapping(json.loads(row.get(title) or "{}"))
                 for title in ("region_shape_attributes", "region_attributes", "file_attributes")
             )
-        except ValueError:
+        except (ValueError, RecursionError):
             # What cannot be read is nothing known; the image is refused, the others are read.
             shape, region, file = {"name": f"region of line {number} that cannot be read", "bad": True}, {}, {}
         known = images.get(row["filename"], Listed(row["filename"], (), file))
@@ -214,7 +214,7 @@ def _entry(
     named = [name for region in drawn for name in _values(region.attributes, of_region)]
 
     def draw(width: int, height: int) -> Drawing:
-        return drawing_of([_shape(region.shape) for region in drawn], width, height)
+        return drawing_of((_shape(region.shape) for region in drawn), width, height)
 
     return Entry(
         name=image.name,

@@ -24,18 +24,20 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from annotator.datasets.export_set import NO_CLASS, ExportImage, ExportSet, number, read_sidecar, write_sidecar
+from annotator.datasets.export_set import NO_CLASS, ExportImage, ExportSet, number, write_sidecar
 from annotator.datasets.formats.folders import OUTSIDE, SPLITS
-from annotator.datasets.listing.companions import Companions, read_text
+from annotator.datasets.listing.companions import Companions
 from annotator.datasets.listing.drawing import check_size, read_number
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part
 from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.image_class import image_class, plain
 from annotator.datasets.listing.options import PLAIN, ReadOptions, own_folder
+from annotator.datasets.listing.sidecar import read_sidecar
 from annotator.datasets.listing.splits import SplitLists
+from annotator.datasets.listing.xml_document import XmlUnreadable, parse_xml
 from annotator.datasets.listing.yolo_description import looks_like_labels
 from annotator.errors import DataUnreadable
-from db.errors import InvalidArgument
+from db.errors import ImageUnreadable, InvalidArgument
 from db.imaging.decode import SUFFIXES
 from db.imaging.files import ImageFile
 from db.records import Box, LocationStatus, Split
@@ -68,15 +70,15 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     annotations = Companions(wanted, [name for name in names if PurePosixPath(name).suffix.lower() == ".xml"])
     masks = Companions(wanted, [name for name in names if _is_mask(name)])
     listing.found(Counts(len(wanted), len(annotations.names), len(masks.names)))
-    parsed = {name: _parsed(root / name) for name in annotations.names}
+    parsed = {name: _parsed(folder, name) for name in annotations.names}
     listing.warnings += annotations.assign_by_content({name: _filename(root) for name, root in parsed.items()})
-    facts = read_sidecar(root)
+    facts = read_sidecar(folder, names)
     if options.origin is None and facts:
         # As partly writes it, fractions of pixels included.
         options = replace(options, origin=1)
     if options.origin is None:
         options = replace(options, origin=_origin(parsed, listing, is_cvat=CVAT in names))
-    lists = _splits(root, names, wanted, listing)
+    lists = _splits(folder, names, wanted, listing)
     unsaid = 0
     for name in wanted:
         by_place = _said_split(name, facts.get(name, {}))
@@ -101,7 +103,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             f"{unsaid} annotation files have no object; CVAT writes them for images that nobody has looked at too, so "
             "their location counts as unknown"
         )
-    listing.leave_foreign(name for name in names if _is_foreign(root, name))
+    listing.leave_foreign(name for name in names if _is_foreign(folder, name))
     for name in annotations.unused():
         listing.leave(Part.LABELS, name, "no image belongs to it; it was not used")
     others = [name for name in names if _is_beside_masks(name)]
@@ -170,10 +172,10 @@ def _is_mask(name: str) -> bool:
     )
 
 
-def _is_foreign(root: Path, name: str) -> bool:
+def _is_foreign(folder: Folder, name: str) -> bool:
     """Say whether a file has labels of another program."""
     suffix = PurePosixPath(name).suffix.lower()
-    return suffix == ".json" or (suffix == ".txt" and looks_like_labels(root / name))
+    return suffix == ".json" or (suffix == ".txt" and looks_like_labels(folder, name))
 
 
 def _is_beside_masks(name: str) -> bool:
@@ -187,9 +189,9 @@ def _is_beside_masks(name: str) -> bool:
     )
 
 
-def _parsed(file: Path) -> Any:
+def _parsed(folder: Folder, name: str) -> Any:
     try:
-        return _parse(file)
+        return _parse(folder, name)
     except BadEntry as exc:
         return exc
 
@@ -227,17 +229,17 @@ def _filename(root: Any) -> str:
     return "" if root is None or isinstance(root, BadEntry) else (root.findtext("filename") or "").strip()
 
 
-def _splits(root: Path, names: Sequence[str], wanted: Sequence[str], listing: Listing) -> SplitLists:
+def _splits(folder: Folder, names: Sequence[str], wanted: Sequence[str], listing: Listing) -> SplitLists:
     lists = SplitLists()
     places = [
-        [name for name in names if name.startswith(f"{SETS}/{folder}/") and name.lower().endswith(".txt")]
-        for folder in SET_FOLDERS
+        [name for name in names if name.startswith(f"{SETS}/{kind}/") and name.lower().endswith(".txt")]
+        for kind in SET_FOLDERS
     ]
     for place in next((found for found in places if found), []):
         split = SPLITS.get(PurePosixPath(place).stem.lower())
         if split is None:
             continue
-        lines = Counter(line.split()[0] for line in read_text(root / place).splitlines() if line.strip())
+        lines = Counter(line.split()[0] for line in folder.text(place).splitlines() if line.strip())
         listing.found(Counts(splits=lines.total()))
         listed = Companions(wanted, [f"{line}.txt" for line in lines])
         for name in wanted:
@@ -258,14 +260,20 @@ def _said_split(name: str, own: Mapping[str, str]) -> Split | None:
     return next((SPLITS[part.lower()] for part in PurePosixPath(name).parts[:-1] if part.lower() in SPLITS), None)
 
 
-def _parse(file: Path) -> Any:
-    from defusedxml.common import DefusedXmlException
-    from defusedxml.ElementTree import ParseError, fromstring
-
+def _parse(folder: Folder, name: str) -> Any:
+    file = PurePosixPath(name).name
     try:
-        return fromstring(file.read_bytes())
-    except (ParseError, DefusedXmlException, OSError, ValueError, LookupError) as exc:
-        raise BadEntry(f"its annotation file {file.name} cannot be read ({exc})") from exc
+        root = parse_xml(folder.read(name))
+    except (XmlUnreadable, ImageUnreadable) as exc:
+        reason = exc.reason if isinstance(exc, ImageUnreadable) else exc
+        raise BadEntry(f"its annotation file {file} cannot be read ({reason})") from exc
+    if root.find("object") is None:
+        # A file of another kind would say that there is nothing to find.
+        if root.tag != "annotation":
+            raise BadEntry(f"its annotation file {file} is none of VOC: it begins with <{root.tag}>, not <annotation>")
+        if any(str(element.tag).lower() in ("object", "objects", "bndbox") for element in root.iter()):
+            raise BadEntry(f"its annotation file {file} has its objects in another place than <annotation><object>")
+    return root
 
 
 def _entry(name: str, found: Described, own: Mapping[str, str], split: Split | None, options: ReadOptions) -> Entry:

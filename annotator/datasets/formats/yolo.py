@@ -9,27 +9,28 @@ Source: https://docs.ultralytics.com/datasets/detect/ (labels lie where `images`
 """
 
 import math
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-import numpy as np
 import yaml
 
-from annotator.datasets.export_set import NO_CLASS, SIDECAR, ExportImage, ExportSet, read_sidecar, write_sidecar
+from annotator.datasets.export_set import NO_CLASS, SIDECAR, ExportImage, ExportSet, write_sidecar
 from annotator.datasets.formats.folders import OUTSIDE, SPLITS
-from annotator.datasets.listing.companions import NameIndex, read_text
+from annotator.datasets.listing.canvas import Canvas, check_count
+from annotator.datasets.listing.companions import NameIndex
 from annotator.datasets.listing.drawing import used_outlines
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part
+from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import PLAIN, ReadOptions, own_folder
+from annotator.datasets.listing.sidecar import read_sidecar
 from annotator.datasets.listing.splits import SplitLists
 from annotator.datasets.listing.yolo_description import DATA_FILES, Described, describe, looks_like_labels
 from annotator.errors import DataUnreadable
-from annotator.shapes.polygons import mask_from_polygon
-from db.errors import InvalidArgument
+from db.errors import ImageUnreadable, InvalidArgument
 from db.imaging.decode import SUFFIXES
 from db.imaging.files import ImageFile
 from db.records import Box, LocationStatus, Split
@@ -57,12 +58,12 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     folder = own_folder(root, options, layout="yolo", holding="images and labels")
     names = folder.names()
     listing = Listing()
-    described = describe(root, named, listing)
-    facts = read_sidecar(root)
+    described = describe(folder, names, named.name if named is not None else None, listing)
+    facts = read_sidecar(folder, names)
     wanted = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
-    labels = _LabelFiles(root, names, wanted, described)
+    labels = _LabelFiles(folder, names, wanted, described)
     listing.found(Counts(images=len(wanted), labels=len(labels.there)))
-    lists = _listed_splits(root, described, wanted, listing)
+    lists = _listed_splits(folder, names, described, wanted, listing)
     unsaid = 0
     for name in wanted:
         own_label, by_folder = labels.of(name), None
@@ -81,7 +82,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
                 raise BadEntry(OUTSIDE)
             if own_label is not None:
                 labels.check_owner(name)
-                lines = _without_twins(_lines(root / own_label, own_label, described), own_label, listing)
+                lines = _without_twins(_lines(folder, own_label, described), own_label, listing)
             outlines = sum(len(line) != 5 for line in lines or ())
             counts += Counts(masks=outlines)
             listing.found(Counts(masks=outlines))
@@ -117,7 +118,7 @@ class _Contradictory(Exception):
 class _LabelFiles:
     """The label files of a data set, and whose they are."""
 
-    def __init__(self, root: Path, names: Sequence[str], wanted: Sequence[str], described: Described) -> None:
+    def __init__(self, folder: Folder, names: Sequence[str], wanted: Sequence[str], described: Described) -> None:
         self._names = set(names)
         self._owners: dict[str, list[str]] = defaultdict(list)
         for name in wanted:
@@ -130,7 +131,7 @@ class _LabelFiles:
             if PurePosixPath(name).suffix.lower() == ".txt"
             and (name in self._owners or PurePosixPath(name).name.lower() not in NO_LABELS)
             and name not in lists
-            and (str(PurePosixPath(name).parent) in folders or looks_like_labels(root / name))
+            and (str(PurePosixPath(name).parent) in folders or looks_like_labels(folder, name))
         }
 
     def name_of(self, image: str) -> str:
@@ -163,16 +164,19 @@ class _LabelFiles:
         return sorted(self.there - set(self._owners))
 
 
-def _listed_splits(root: Path, described: Described, wanted: Sequence[str], listing: Listing) -> SplitLists:
+def _listed_splits(
+    folder: Folder, names: Sequence[str], described: Described, wanted: Sequence[str], listing: Listing
+) -> SplitLists:
     """Read lists of images, one path a line."""
     lists = SplitLists()
-    index = NameIndex(wanted)
+    index, there = NameIndex(wanted), set(names)
     for split, places in described.places.items():
         for place in (place for place in places if place.endswith(".txt")):
             # A path in the YAML file may count from where the set lay once.
-            file = next((root / name for name in (place, PurePosixPath(place).name) if (root / name).is_file()), None)
+            either = (os.path.normpath(place), PurePosixPath(place).name)
+            file = next((name for name in either if name in there), None)
             if file is not None:
-                lists.read(read_text(file), split, index, place, listing)
+                lists.read(folder.text(file), split, index, place, listing)
     return lists
 
 
@@ -218,12 +222,14 @@ def _label_name(name: str) -> str:
     return "/".join(parts)
 
 
-def _lines(file: Path, name: str, described: Described) -> list[list[float]]:
+def _lines(folder: Folder, name: str, described: Described) -> list[list[float]]:
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = folder.read(name).decode("utf-8-sig")
         rows = [[float(value) for value in line.split()] for line in text.splitlines() if line.strip()]
-    except (OSError, ValueError) as exc:
-        raise BadEntry(f"its label file {name} cannot be read ({exc})") from exc
+    except (ImageUnreadable, ValueError) as exc:
+        reason = exc.reason if isinstance(exc, ImageUnreadable) else exc
+        raise BadEntry(f"its label file {name} cannot be read ({reason})") from exc
+    check_count(rows)
     for row in rows:
         if not all(map(math.isfinite, row)):
             raise BadEntry(f"its label file {name} has a value that is not finite")
@@ -267,7 +273,11 @@ def _entry(
         polygons = [line[1:] for line in lines or [] if len(line) != 5]
         if len(polygons) != len(boxes):
             return Drawing(boxes)
-        return Drawing(boxes, np.logical_or.reduce([_filled(polygon, width, height) for polygon in polygons]))
+        canvas = Canvas(width, height)
+        for polygon in polygons:
+            pairs = zip(polygon[::2], polygon[1::2], strict=True)
+            canvas.paint_outline((x * width, y * height) for x, y in pairs)
+        return Drawing(boxes, canvas.mask_HW)
 
     return Entry(
         name=name,
@@ -285,11 +295,6 @@ def _box(values: Sequence[float], width: int, height: int) -> Box:
         return Box((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)
     xs, ys = values[::2], values[1::2]
     return Box(min(xs) * width, min(ys) * height, (max(xs) - min(xs)) * width, (max(ys) - min(ys)) * height)
-
-
-def _filled(polygon: Sequence[float], width: int, height: int) -> Any:
-    corners = [(x * width, y * height) for x, y in zip(polygon[::2], polygon[1::2], strict=True)]
-    return mask_from_polygon(corners, height, width)
 
 
 def write(export: ExportSet, folder: Path) -> list[Path]:

@@ -3,22 +3,51 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from annotator.datasets.listing.entries import BadEntry
+from annotator.datasets.listing.canvas import MIN_CORNERS, Canvas
+from annotator.datasets.listing.entries import BadEntry, Drawing
 from db.imaging.geometry import boxes_from_mask
 from db.records import Box
 
+NO_RUNS = "a segmentation cannot be read ({})"
+RUN_BITS, MORE_RUN, SIGN_RUN = 5, 0x20, 0x10
+"""A letter of packed run lengths, less 48: five bits, whether more follow, and the sign of the last ones."""
+LETTERS = 13
+"""Of one number, at most: more than any number of 64 bits has."""
 
-def extent_of(segmentation: Any, width: int, height: int) -> Box:
+Encoded = Mapping[str, Any]
+"""What pycocotools works with: run lengths of a mask of the image's size."""
+
+
+def draw_annotations(
+    shapes: Sequence[tuple[Box | None, Any]], width: int, height: int, *, some_do: bool = False
+) -> Drawing:
+    """Draw the annotations of an image.
+
+    Args:
+        shapes: box and segmentation of each; either may be missing.
+        width: of the image, pixels.
+        height: of the image, pixels.
+        some_do: there is a mask also where some of them have no segmentation.
+
+    Raises:
+        BadEntry: one cannot be read, is of an image of another size, or they are too much for one.
+    """
+    canvas = Canvas(width, height)
+    encoded = [_encoded(segmentation, canvas) for _, segmentation in shapes]
+    boxes = tuple(box or _extent_of(own, canvas) for (box, _), own in zip(shapes, encoded, strict=True))
+    outlined = [own for own in encoded if own is not None]
+    if not outlined or not (some_do or len(outlined) == len(shapes)):
+        return Drawing(boxes)
+    return Drawing(boxes, _decoded(_united(outlined), canvas))
+
+
+def _extent_of(encoded: Encoded | None, canvas: Canvas) -> Box:
     """Return the box around a segmentation that came without one.
 
     Raises:
         BadEntry: there is nothing in it.
     """
-    mask_HW = mask_of(segmentation, width, height)
-    boxes = boxes_from_mask(mask_HW) if mask_HW is not None else ()
+    boxes = boxes_from_mask(_decoded(encoded, canvas)) if encoded is not None else ()
     if not boxes:
         raise BadEntry("an annotation has neither a bbox nor anything inside its segmentation")
     left, top = min(box.x for box in boxes), min(box.y for box in boxes)
@@ -26,59 +55,99 @@ def extent_of(segmentation: Any, width: int, height: int) -> Box:
     return Box(left, top, right - left, bottom - top)
 
 
-def _check_run_lengths(segmentation: Mapping[str, Any], width: int, height: int) -> None:
-    """Refuse run lengths that do not fill the image: the decoder would read past their end.
-
-    Raises:
-        BadEntry: they do not, or they are of an image of another size.
-    """
-    if list(segmentation["size"]) != [height, width]:
-        raise BadEntry(f"a mask is {segmentation['size'][1]}x{segmentation['size'][0]}, the image {width}x{height}")
-    total = sum(int(count) for count in segmentation["counts"])
-    if total != width * height:
-        raise BadEntry(f"the run lengths of a mask add up to {total}, not to {width}x{height} = {width * height}")
-
-
-def _check_corners(polygons: Sequence[Sequence[float]], width: int, height: int) -> None:
-    """Refuse corners far from the image: the decoder needs memory by the length of an outline.
-
-    Raises:
-        BadEntry: a corner is further away than the image is large, or not finite.
-    """
-    for polygon in polygons:
-        for side, values in ((width, polygon[::2]), (height, polygon[1::2])):
-            if not all(-side <= float(value) <= 2 * side for value in values):
-                raise BadEntry(f"a corner of a segmentation lies far beyond the {width}x{height} image")
-
-
-def mask_of(segmentation: Any, width: int, height: int) -> NDArray[np.bool_] | None:
-    """Decode polygons or run lengths.
-
-    Returns:
-        bool HW; None where there is no segmentation.
-
-    Raises:
-        BadEntry: it cannot be read, or is of an image of another size.
-    """
+def _encoded(segmentation: Any, canvas: Canvas) -> Encoded | None:
+    """Check polygons or run lengths, and hand them over; None where there is no segmentation."""
     from pycocotools import mask as codec
 
     if not segmentation:
         return None
+    size = canvas.height, canvas.width
     try:
         if isinstance(segmentation, list):
-            _check_corners(segmentation, width, height)
-            encoded = codec.merge(codec.frPyObjects(segmentation, height, width))
-        elif isinstance(segmentation.get("counts"), list):
-            _check_run_lengths(segmentation, width, height)
-            encoded = codec.frPyObjects(segmentation, height, width)
-        else:
-            encoded = {"size": segmentation["size"], "counts": str(segmentation["counts"]).encode()}
-        if list(encoded["size"]) != [height, width]:
-            raise BadEntry(f"a mask is {encoded['size'][1]}x{encoded['size'][0]}, the image {width}x{height}")
-        decoded: NDArray[np.bool_] = codec.decode(encoded).astype(bool)
-    except BadEntry:
-        raise
+            # What programs make of one or two pixels has no area; to pycocotools it would be a box.
+            areas = [item for item in segmentation if not isinstance(item, list) or len(item) >= 2 * MIN_CORNERS]
+            polygons = [_polygon(item, canvas) for item in areas or segmentation]
+            return _united(codec.frPyObjects(polygons, *size))
+        said = [int(side) for side in segmentation["size"]]
+        if said != list(size):
+            raise BadEntry(f"a mask is {'x'.join(map(str, said[::-1]))}, the image {canvas.width}x{canvas.height}")
+        counts = segmentation["counts"]
+        counts = _unpacked(counts, canvas) if isinstance(counts, str) else [_run(count) for count in counts]
+        _check_runs(counts, canvas)
+        made: Encoded = codec.frPyObjects({"size": list(size), "counts": counts}, *size)
+        return made
+    except BadEntry as exc:
+        raise BadEntry(f"a segmentation cannot be used: {exc}") from exc
     except Exception as exc:
-        # The C library raises bare exceptions of many kinds for a segmentation that makes no sense.
-        raise BadEntry(f"a segmentation cannot be read ({exc})") from exc
-    return decoded
+        # Whatever a segmentation is that makes no sense.
+        raise BadEntry(NO_RUNS.format(str(exc)[:200])) from exc
+
+
+def _polygon(values: Any, canvas: Canvas) -> list[float]:
+    if not isinstance(values, list) or len(values) < 2 * MIN_CORNERS or len(values) % 2:
+        raise BadEntry(f"a polygon of a segmentation needs at least {MIN_CORNERS} corners, two numbers each")
+    found: list[float] = canvas.outline(zip(values[::2], values[1::2], strict=True)).ravel().tolist()
+    return found
+
+
+def _run(value: Any) -> int:
+    number = int(value)
+    if number != value:
+        raise BadEntry(f"a run length of a mask is {value!r}, expected a whole number")
+    return number
+
+
+def _unpacked(text: str, canvas: Canvas) -> list[int]:
+    """Read packed run lengths, as pycocotools would: it reads and writes past the end of those that are cut short.
+
+    Source: `rleFrString` in https://github.com/cocodataset/cocoapi/blob/master/common/maskApi.c.
+    """
+    counts: list[int] = []
+    number = letters = 0
+    for letter in text.encode():
+        code = letter - 48
+        if not 0 <= code < 64 or letters >= LETTERS:
+            raise BadEntry(NO_RUNS.format("its run lengths have a letter that is none of theirs"))
+        number |= (code & 0x1F) << RUN_BITS * letters
+        letters += 1
+        if code & MORE_RUN:
+            continue
+        if code & SIGN_RUN:
+            number -= 1 << RUN_BITS * letters
+        # From the third on the number says by how much a run is longer than the one before the last.
+        counts.append(number + counts[-2] if len(counts) > 2 else number)
+        if len(counts) > canvas.width * canvas.height + 1:
+            break
+        number = letters = 0
+    if letters:
+        raise BadEntry(NO_RUNS.format("its run lengths are cut short"))
+    return counts
+
+
+def _check_runs(counts: Sequence[int], canvas: Canvas) -> None:
+    """Refuse run lengths that do not fill the image.
+
+    Raises:
+        BadEntry: they do not.
+    """
+    width, height = canvas.width, canvas.height
+    if min(counts, default=0) < 0:
+        raise BadEntry(f"a run length of a mask is {min(counts)}")
+    if (total := sum(counts)) != width * height:
+        raise BadEntry(f"the run lengths of a mask add up to {total}, not to {width}x{height} = {width * height}")
+
+
+def _united(encoded: Sequence[Encoded]) -> Encoded:
+    """Unite masks, pairs first, so that the time does not grow with the square of their number."""
+    from pycocotools import mask as codec
+
+    while len(encoded) > 1:
+        encoded = [codec.merge(list(encoded[place : place + 2])) for place in range(0, len(encoded), 2)]
+    return encoded[0]
+
+
+def _decoded(encoded: Encoded, canvas: Canvas) -> Any:
+    from pycocotools import mask as codec
+
+    canvas.take(canvas.width * canvas.height)
+    return codec.decode(dict(encoded)).view(bool)

@@ -8,10 +8,9 @@ it occurs once among the images and once among the files.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from annotator.datasets.listing.entries import BadEntry
-from annotator.errors import DataUnreadable
 
 KINDS = frozenset(
     {"jpegimages", "annotations", "segmentationclass", "segmentationclasspng", "segmentationobject"}
@@ -183,17 +182,3 @@ class NameIndex:
         if len(longer) > 1:
             raise BadEntry(f"{name} may be {' or '.join(longer[:5])}; nobody can say which")
         return longer[0] if longer else None
-
-
-def read_text(file: Path) -> str:
-    """Read a file of names, without the mark that Windows programs put before it.
-
-    Raises:
-        DataUnreadable: it is not UTF-8, or cannot be read.
-    """
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise DataUnreadable(f"{file}: it is not UTF-8 ({exc.reason} at byte {exc.start}); save it as UTF-8") from exc
-    except OSError as exc:
-        raise DataUnreadable(f"{file}: it cannot be read ({exc.strerror or exc})") from exc

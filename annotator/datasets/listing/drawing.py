@@ -1,28 +1,49 @@
 """From shapes that a data set draws to boxes and a mask."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-import numpy as np
-
+from annotator.datasets.listing.canvas import Canvas, check_count
 from annotator.datasets.listing.entries import BadEntry, Drawing, Listing, Part
-from annotator.shapes.drawn import Shape
+from annotator.shapes.drawn import Ellipse, Painted, Polygon, Shape
+from db.records import Box
 
 BESIDE_A_BOX = "an outline beside a plain box; only the boxes are used"
 
 
-def drawing_of(shapes: Sequence[Shape], width: int, height: int) -> Drawing:
-    """Draw shapes on an image of this size.
+def drawing_of(shapes: Iterable[Shape], width: int, height: int) -> Drawing:
+    """Draw shapes on an image of this size, one after the other.
 
     Returns:
         A box for each, and the mask of all where every shape is an outline: beside a plain box nobody can say what of
         the rest is inside.
+
+    Raises:
+        BadEntry: a shape lies far from the image, or they are too much for one.
     """
-    boxes = tuple(shape.box() for shape in shapes)
-    masks = [mask for shape in shapes if (mask := shape.mask(height, width)) is not None]
-    if not masks or len(masks) < len(shapes):
-        return Drawing(boxes)
-    whole_HW = np.logical_or.reduce(masks)
-    return Drawing(boxes, whole_HW if whole_HW.any() else None)
+    canvas = Canvas(width, height)
+    boxes: list[Box] = []
+    all_outlines = True
+    for shape in shapes:
+        boxes.append(shape.box())
+        check_count(boxes)
+        all_outlines = _paint(shape, canvas) and all_outlines
+    mask_HW = canvas.mask_HW if all_outlines else None
+    return Drawing(tuple(boxes), mask_HW if mask_HW is not None and mask_HW.any() else None)
+
+
+def _paint(shape: Shape, canvas: Canvas) -> bool:
+    """Paint a shape, and say whether it is an outline."""
+    if isinstance(shape, Polygon):
+        canvas.paint_outline(shape.corners)
+    elif isinstance(shape, Ellipse):
+        centre, radii = (shape.x, shape.y), (shape.radius_x, shape.radius_y)
+        canvas.paint_ellipse(centre, radii, shape.degrees, shape.box())
+    elif isinstance(shape, Painted):
+        canvas.paint_mask(shape.inside_HW, shape.left, shape.top)
+    else:
+        canvas.check_extent(shape.box())
+        return False
+    return True
 
 
 def used_outlines(outlined: int, drawn: int, name: str, listing: Listing) -> int:

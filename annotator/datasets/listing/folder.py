@@ -12,8 +12,10 @@ from urllib.parse import quote
 from annotator.errors import DataUnreadable
 from db.errors import ImageUnreadable
 from db.imaging.decode import SUFFIXES
-from db.imaging.files import ImageFile, is_uri, list_remote
+from db.imaging.files import ImageFile, is_uri, list_remote, read_regular
+from db.imaging.limits import LABEL_BYTES, LISTING_BYTES
 
+OUTSIDE = "it is, or lies behind, a link that points outside the data set's folder"
 ODD_PARTS = re.compile(r"//|/\.{1,2}(/|$)|/$")
 """Parts of a path that say nothing or lead back; without them it is as short as it can be."""
 
@@ -80,6 +82,48 @@ class Folder:
                 return frozenset(entry.name for entry in entries if entry.is_symlink())
         except OSError:
             return frozenset()
+
+    def read(self, name: str, limit: int = LABEL_BYTES, *, first: int | None = None) -> bytes:
+        """Read a file of labels, names or splits: all of them are read here, so that none leads out of the folder.
+
+        Args:
+            name: relative to the folder.
+            limit: the most bytes that it may hold.
+            first: read only so many bytes.
+
+        Raises:
+            ImageUnreadable: it is missing, too large, no regular file, or outside the folder.
+        """
+        file = self.file(name)
+        if file is None:
+            raise ImageUnreadable(name, OUTSIDE)
+        if file.is_remote:
+            return file.read_bytes(limit=limit)[:first]
+        parent, _, last = file.location.rpartition("/")
+        is_link = last in self._links_in(parent)
+        try:
+            # What was no link when the folder was looked at must be none now.
+            location = os.path.realpath(file.location) if is_link else file.location
+            return read_regular(location, limit, first=first, follow=False)
+        except FileNotFoundError as exc:
+            raise ImageUnreadable(name, "no such file") from exc
+        except (OSError, ValueError) as exc:
+            raise ImageUnreadable(name, f"it cannot be read ({getattr(exc, 'strerror', None) or exc})") from exc
+
+    def text(self, name: str, limit: int = LABEL_BYTES) -> str:
+        """Read a file of names, without the mark that Windows programs put before it.
+
+        Raises:
+            DataUnreadable: it is not UTF-8, or cannot be read.
+        """
+        try:
+            return self.read(name, limit).decode("utf-8-sig")
+        except UnicodeDecodeError as exc:
+            raise DataUnreadable(
+                f"{self}/{name}: it is not UTF-8 ({exc.reason} at byte {exc.start}); save it as UTF-8"
+            ) from exc
+        except ImageUnreadable as exc:
+            raise DataUnreadable(f"{self}/{name}: {exc.reason}") from exc
 
     def names(self) -> list[str]:
         """List all files in the folder and below it, linked folders and hidden files left out, in order.
@@ -152,15 +196,23 @@ def _files_in(place: str) -> set[str]:
 
 
 def read_data_file(place: str | Path) -> bytes:
-    """Read a listing, local or remote.
+    """Read a listing, local or remote; a link may not lead out of the folder that it lies in.
 
     Raises:
-        DataUnreadable: it is missing, empty, or cannot be reached.
+        DataUnreadable: it is missing, empty, too large, no regular file, or cannot be reached.
     """
+    file = ImageFile.at(place)
+    parent, _, name = file.location.rpartition("/")
     try:
-        return ImageFile.at(place).read_bytes()
+        data = (
+            file.read_bytes(limit=LISTING_BYTES) if file.is_remote else Folder(parent or "/").read(name, LISTING_BYTES)
+        )
     except ImageUnreadable as exc:
-        raise DataUnreadable(str(exc)) from exc
+        hint = "; name the file that it leads to" if exc.reason == OUTSIDE else ""
+        raise DataUnreadable(f"{place}: {exc.reason}{hint}") from exc
+    if not data:
+        raise DataUnreadable(f"{place}: the file is empty")
+    return data
 
 
 def read_json(place: str | Path) -> Any:
@@ -182,6 +234,10 @@ def only_file(folder: str | Path, *patterns: str, what: str) -> Path:
         DataUnreadable: there is none, or there are several.
     """
     found = sorted(file for pattern in patterns for file in Path(folder).glob(pattern))
+    inside = Folder(folder)
+    for file in found:
+        if inside.file(file.relative_to(folder).as_posix()) is None:
+            raise DataUnreadable(f"{file}: {OUTSIDE}; name the file that it leads to")
     if len(found) != 1:
         names = ", ".join(file.name for file in found[:5]) or "none"
         raise DataUnreadable(f"{folder}: expected one {what}, found {names}; name the file itself")

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset  # noqa: E402
 from pydicom.encaps import encapsulate  # noqa: E402
 from pydicom.uid import (  # noqa: E402
     MPEG4HP41,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -467,7 +468,7 @@ def test_single_bits(tmp_path):
 def test_damage_is_told_in_plain_words(tmp_path):
     with pytest.raises(dicom.DicomUnusable, match="contains no image"):
         dicom.read_header(write_dicom(tmp_path / "a.dcm", GREY, data=b"").read_bytes())
-    with pytest.raises(dicom.DicomUnusable, match="how large"):
+    with pytest.raises(dicom.DicomUnusable, match="NumberOfFrames is '-2'"):
         dicom.read_header(write_dicom(tmp_path / "a.dcm", GREY, NumberOfFrames=-2).read_bytes())
     with pytest.raises(dicom.DicomUnusable, match="MPEG-4") as film:
         grey(tmp_path, GREY, syntax=MPEG4HP41)
@@ -502,3 +503,85 @@ def test_what_pydicom_thinks_of_damaged_values_is_not_printed(tmp_path):
     write_dicom(file, np.full((4, 4), 7, dtype=np.uint8))
     done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+# --- files made to do harm
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        ({"NumberOfFrames": -3}, "NumberOfFrames is '-3'"),
+        ({"NumberOfFrames": 2_000_000_000}, "2,000,000,000 frames, the limit is 10,000"),
+        ({"Rows": 65535, "Columns": 65535}, "65,535 x 65,535 pixels, the limit for a frame is 33,554,432"),
+        ({"Rows": 5000, "Columns": 5000, "NumberOfFrames": 9000}, "more than a file of"),
+        ({"Rows": None}, "no Rows"),
+        ({"Rows": 0}, "Rows is '0'"),
+    ],
+)
+def test_what_a_file_claims_is_checked_before_it_is_believed(tmp_path, tags, words):
+    path = write_dicom(tmp_path / "a.dcm", np.zeros((8, 8), dtype=np.uint8), **tags)
+    for reader in (read_facts, read_image):
+        with pytest.raises(ImageUnreadable, match=words):
+            reader(path)
+
+
+@pytest.mark.parametrize("written", [b"0 ", b"  ", b"1 "])
+def test_a_number_of_frames_that_is_blank_or_0_is_one(tmp_path, written):
+    data = write_dicom(tmp_path / "a.dcm", np.zeros((8, 8), dtype=np.uint8), NumberOfFrames=7).read_bytes()
+    (tmp_path / "a.dcm").write_bytes(data.replace(b"IS\x02\x007 ", b"IS\x02\x00" + written))
+    (facts,) = read_facts(tmp_path / "a.dcm")
+    assert (facts.width, facts.height, facts.frame) == (8, 8, None)
+    assert read_image(tmp_path / "a.dcm").shape == (8, 8, 3)
+
+
+def test_a_number_of_frames_that_is_text_is_named(tmp_path):
+    data = write_dicom(tmp_path / "a.dcm", np.zeros((8, 8), dtype=np.uint8), NumberOfFrames=7).read_bytes()
+    (tmp_path / "a.dcm").write_bytes(data.replace(b"IS\x02\x007 ", b"IS\x02\x00ab"))
+    with warnings.catch_warnings(), pytest.raises(ImageUnreadable, match="NumberOfFrames"):
+        warnings.simplefilter("ignore")
+        read_facts(tmp_path / "a.dcm")
+
+
+def test_a_deflated_file_is_inflated_up_to_a_limit(tmp_path, monkeypatch):
+    import zlib
+
+    small = write_dicom(
+        tmp_path / "a.dcm", np.arange(64, dtype=np.uint8).reshape(8, 8), syntax=DeflatedExplicitVRLittleEndian
+    )
+    assert read_image(small).shape == (8, 8, 3)
+    meta = small.read_bytes()
+    head = meta[: meta.index(b"\x02\x00\x00\x00UL") + 12 + int.from_bytes(meta[140:144], "little")]
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    (tmp_path / "bomb.dcm").write_bytes(head + packer.compress(bytes(20_000_000)) + packer.flush())
+    monkeypatch.setattr("db.imaging.dicom_file.DICOM_INFLATED_BYTES", 10_000_000)
+    with pytest.raises(ImageUnreadable, match="inflates to more than 9 MB"):
+        read_facts(tmp_path / "bomb.dcm")
+
+
+def test_a_deflated_file_of_several_pieces_is_read_to_its_end(tmp_path):
+    pixels = np.zeros((4200, 4200), dtype=np.uint8)
+    path = write_dicom(tmp_path / "a.dcm", pixels, syntax=DeflatedExplicitVRLittleEndian)
+    # What follows the end is no part of it.
+    path.write_bytes(path.read_bytes() + b"\0" * 1000)
+    assert dicom.read_header(path.read_bytes()).width == 4200
+
+
+@pytest.mark.parametrize(("syntax", "format"), [(JPEG2000Lossless, "JPEG2000"), (JPEGBaseline8Bit, "JPEG")])
+def test_a_compressed_frame_that_is_larger_than_the_file_says_is_not_decoded(tmp_path, syntax, format):
+    buffer = io.BytesIO()
+    Image.new("L", (900, 700)).save(buffer, format)
+    path = write_dicom(tmp_path / "a.dcm", np.zeros((8, 8), np.uint8), syntax=syntax, data=buffer.getvalue())
+    with pytest.raises(ImageUnreadable, match="its compressed image is 900 x 700 pixels, the file says 8 x 8"):
+        read_image(path)
+
+
+def test_damage_in_two_places_is_one_refusal(tmp_path):
+    data = write_dicom(tmp_path / "a.dcm", np.zeros((8, 8), dtype=np.uint8)).read_bytes()
+    for end in range(132, len(data), 11):
+        (tmp_path / "a.dcm").write_bytes(data[:end])
+        for reader in (read_facts, read_image):
+            try:
+                reader(tmp_path / "a.dcm")
+            except ImageUnreadable as exc:
+                assert exc.reason
