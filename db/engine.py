@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import StaticPool
 
+from db.database_url import sqlite_name
 from db.errors import RegistryError
 
 BUSY_TIMEOUT_S = 60.0
@@ -34,6 +35,8 @@ def make_engine(url: str) -> Engine:
             parsed = parsed.set(drivername="postgresql+psycopg")
         options: dict[str, Any] = {}
         if parsed.get_backend_name() == "sqlite":
+            # SQLAlchemy decodes the name, depending on its version.
+            parsed = parsed.set(database=sqlite_name(url)[0] or None)
             options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
             if parsed.database in (None, "", ":memory:"):
                 options["poolclass"] = StaticPool
@@ -67,6 +70,9 @@ def _prepare_sqlite(connection: SqliteConnection, _: object) -> None:
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] == "delete":
         # Only once in the life of a file: the switch needs the file for itself.
         cursor.execute("PRAGMA journal_mode=WAL")
+    # A file may come from elsewhere: what its schema calls has no effects, and odd pages are refused.
+    cursor.execute("PRAGMA trusted_schema=OFF")
+    cursor.execute("PRAGMA cell_size_check=ON")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()

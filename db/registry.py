@@ -9,8 +9,9 @@
 No transaction may stay open during network or GPU work: fetch or compute first, write after.
 """
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine
@@ -19,6 +20,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
 from db import schema
+from db.atomic_write import OWNER_ONLY
 from db.database_url import absolute_url, sqlite_file
 from db.engine import make_engine, reading_engine
 from db.errors import Conflict, RegistryError, RegistryMissing, SchemaOutOfDate
@@ -211,7 +213,18 @@ def create_registry(url: str, root: Path) -> Registry:
     Raises:
         RegistryError: the database cannot be reached or written.
     """
-    registry = Registry(make_engine(absolute_url(url, root)), root)
+    url = absolute_url(url, root)
+    _make_file(url)
+    registry = Registry(make_engine(url), root)
     registry.upgrade()
     registry.check()
     return registry
+
+
+def _make_file(url: str) -> None:
+    """Make the file for the owner alone, before SQLite makes it for everybody; what lies beside it follows."""
+    file = sqlite_file(url)
+    if file is not None:
+        # What keeps it from being made, or is there already, SQLite says.
+        with suppress(OSError):
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY))

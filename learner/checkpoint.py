@@ -15,7 +15,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from db.atomic_write import replacing, write_text
+from db.atomic_write import OWNER_ONLY, replacing, write_text
 from learner.errors import CheckpointIncompatible
 
 FORMAT = 1
@@ -54,12 +54,12 @@ def save_checkpoint(folder: Path, name: str, tensors: Mapping[str, Tensor], desc
         digest = _sha256(draft)
         return folder / f"{name}-{digest[:12]}.safetensors"
 
-    with replacing(folder / f"{name}.safetensors", named=by_content) as draft:
+    with replacing(folder / f"{name}.safetensors", mode=OWNER_ONLY, named=by_content) as draft:
         save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, draft)
     weights = f"{name}-{digest[:12]}.safetensors"
     document = {"format": FORMAT, "weights": weights, "sha256": digest, **description}
     target = folder / f"{name}.json"
-    write_text(target, json.dumps(document, indent=1))
+    write_text(target, json.dumps(document, indent=1), mode=OWNER_ONLY)
     for stale in folder.glob(f"{name}-*.safetensors"):
         if stale.name != weights:
             stale.unlink(missing_ok=True)
