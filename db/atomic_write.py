@@ -149,10 +149,13 @@ def place_new(draft: Path, target: Path) -> None:
 
 @contextmanager
 def _draft(target: Path, mode: int) -> Iterator[Path]:
-    if mode & 0o077:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    else:
-        make_private(target.parent)
+    try:
+        if mode & 0o077:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            make_private(target.parent)
+    except FileExistsError as exc:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target.parent)) from exc
     draft = draft_of(target)
     os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
     try:
