@@ -47,7 +47,8 @@ def make_engine(url: str) -> Engine:
             "postgresql://user@host/name (pip install 'partly[postgres]')"
         ) from exc
     if parsed.get_backend_name() == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+        only_reads = "mode=ro" in sqlite_name(url)[1].split("&")
+        event.listen(engine, "connect", _prepare_reading_sqlite if only_reads else _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     elif parsed.get_backend_name() == "postgresql":
         event.listen(engine, "begin", _begin_postgresql)
@@ -76,6 +77,12 @@ def _prepare_sqlite(connection: SqliteConnection, _: object) -> None:
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _prepare_reading_sqlite(connection: SqliteConnection, _: object) -> None:
+    connection.isolation_level = None
+    for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "query_only=ON", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
 
 
 def _begin_sqlite(connection: Connection) -> None:

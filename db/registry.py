@@ -21,7 +21,7 @@ from sqlalchemy.pool import StaticPool
 
 from db import schema
 from db.atomic_write import OWNER_ONLY
-from db.database_url import absolute_url, sqlite_file
+from db.database_url import absolute_url, file_url, sqlite_file
 from db.engine import make_engine, reading_engine
 from db.errors import Conflict, RegistryError, RegistryMissing, SchemaOutOfDate
 from db.imaging.paths import ProjectPaths
@@ -69,8 +69,10 @@ class Transaction:
 class Registry:
     """What is known about each image. Made by `open_registry` or `create_registry`."""
 
-    def __init__(self, engine: Engine, root: Path) -> None:
+    def __init__(self, engine: Engine, root: Path, *, read_only: bool = False) -> None:
         self._engine = engine
+        self.read_only = read_only
+        """It can be read, but nothing can be stored: the file, its folder or the disk is read-only."""
         self._reading = reading_engine(engine)
         self.root = root.resolve()
         self._paths = ProjectPaths(self.root)
@@ -92,6 +94,7 @@ class Registry:
             Conflict: a constraint of the schema was violated; nothing was written.
             RegistryError: the database cannot be written (locked, read-only, disk full).
         """
+        self._refuse_writing()
         with self._session(self._engine, rehearsal=rehearsal) as tx:
             yield tx
 
@@ -120,8 +123,17 @@ class Registry:
     @contextmanager
     def connect(self, *, write: bool = False) -> Iterator[Connection]:
         """One transaction without queries, for what works on whole tables; private to db."""
+        if write:
+            self._refuse_writing()
         with self._translated(), (self._engine if write else self._reading).begin() as connection:
             yield connection
+
+    def _refuse_writing(self) -> None:
+        if self.read_only:
+            raise RegistryError(
+                f"the registry {self._engine.url.database} is read-only here (the file, its folder or the disk), so "
+                "nothing can be stored; what only reads works. To change it, copy the project to where you may write"
+            )
 
     def check(self) -> None:
         """Refuse a schema that is not the program's; see `db.schema.check`."""
@@ -141,6 +153,7 @@ class Registry:
 
     def upgrade(self) -> None:
         """Create the schema or bring it up to date."""
+        self._refuse_writing()
         try:
             schema.upgrade(self._engine)
         except DBAPIError as exc:
@@ -153,6 +166,7 @@ class Registry:
 
 REMEDIES = {
     "disk is full": "; free some disk space and repeat the command; completed work is kept",
+    "read-only transaction": "; the database is read-only here, so nothing can be stored",
     "readonly database": "; its file or folder is not writable: check the permissions",
     "unable to open": "; its folder is missing or not writable: check the path and its permissions",
     "file is not a database": "; it is not a registry, or damaged; restore a backup: partly db restore BACKUP",
@@ -179,8 +193,37 @@ def open_registry(url: str, root: Path) -> Registry:
     """
     url = absolute_url(url, root)
     _refuse_missing_file(url)
+    file = sqlite_file(url)
+    if file is not None and not _is_writable(file):
+        return _open_read_only(file, root)
     registry = Registry(make_engine(url), root)
     registry.check()
+    return registry
+
+
+def _is_writable(file: Path) -> bool:
+    # SQLite writes beside the file too.
+    own = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+    return os.access(file, os.W_OK, **own) and os.access(file.parent, os.W_OK, **own)
+
+
+def _open_read_only(file: Path, root: Path) -> Registry:
+    registry = Registry(make_engine(file_url(file, mode="ro")), root, read_only=True)
+    try:
+        registry.check()
+    except (RegistryMissing, SchemaOutOfDate):
+        raise
+    except RegistryError:
+        # Without the files that a writer has beside it, SQLite reads it only as one that nobody changes meanwhile.
+        registry.close()
+        wal = file.with_name(f"{file.name}-wal")
+        if wal.exists() and wal.stat().st_size:
+            raise RegistryError(
+                f"{file} is read-only here, and its newest changes are in {wal.name}, which cannot be read without "
+                "writing beside it; copy both files to a folder of your own and read them there"
+            ) from None
+        registry = Registry(make_engine(file_url(file, mode="ro", immutable="1")), root, read_only=True)
+        registry.check()
     return registry
 
 

@@ -113,7 +113,10 @@ def export_images(
     copied = request.images == ImagesIn.COPY
     entries = list(_entries(registry, records, masks, waiting, unlabeled=request.unlabeled, copied=copied))
     if not dry_run:
-        return _write(entries, request, digest, progress or SilentProgress())
+        report = _write(entries, request, digest, progress or SilentProgress())
+        if registry.read_only and request.snapshot is None:
+            report.warnings.append("the registry is read-only, so the exported state was not stored as a snapshot")
+        return report
     skipped: list[SkippedImage] = []
     if copied:
         entries = _copy_images(entries, None, request.layout, skipped, progress or SilentProgress())
@@ -140,8 +143,9 @@ def _write(
 def _read(
     registry: Registry, snapshot: str | None, *, with_proposals: bool, dry_run: bool
 ) -> tuple[list[ImageRecord], dict[int, bytes], dict[int, ProposalRecord], str]:
-    with registry.read() if snapshot is not None else registry.begin(rehearsal=dry_run) as tx:
-        found = tx.snapshots.get(snapshot) if snapshot is not None else tx.snapshots.take()
+    only_reads = snapshot is not None or registry.read_only
+    with registry.read() if only_reads else registry.begin(rehearsal=dry_run) as tx:
+        found = tx.snapshots.take(store=not only_reads) if snapshot is None else tx.snapshots.get(snapshot)
     with registry.read() as tx:
         records = tx.snapshots.images_at(found.position)
         waiting = {item.image_id: item for item in tx.proposals.pending()} if with_proposals else {}
