@@ -71,6 +71,7 @@ class Registry:
 
     def __init__(self, engine: Engine, root: Path, *, read_only: bool = False) -> None:
         self._engine = engine
+        self._place = sqlite_file(f"sqlite:///{engine.url.database}?uri=true")
         self.read_only = read_only
         """It can be read, but nothing can be stored: the file, its folder or the disk is read-only."""
         self._reading = reading_engine(engine)
@@ -131,7 +132,7 @@ class Registry:
     def _refuse_writing(self) -> None:
         if self.read_only:
             raise RegistryError(
-                f"the registry {self._engine.url.database} is read-only here (the file, its folder or the disk), so "
+                f"the registry {self._place} is read-only here (the file, its folder or the disk), so "
                 "nothing can be stored; what only reads works. To change it, copy the project to where you may write"
             )
 

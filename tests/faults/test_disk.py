@@ -65,7 +65,7 @@ def test_a_read_only_folder_says_so():
         folder.chmod(0o555)
         (folder / "r.sqlite3").chmod(0o444)
         with nobody():
-            with pytest.raises(RegistryError, match="not writable: check"):
+            with pytest.raises(RegistryError, match=f"registry {folder}/r.sqlite3 is read-only here"):
                 registry = open_registry(f"sqlite:///{folder}/r.sqlite3", folder)
                 with registry.begin() as tx:
                     tx.images.class_ids(["benign"])

@@ -91,6 +91,7 @@ def test_what_reads_works_and_what_writes_says_why_not(closed):
         run(closed, "log", "1")
         assert "run-1" in run(closed, "runs").stdout
         run(closed, "snapshots")
+        run(closed, "doctor")
         assert "is there already" in run(closed, "init", closed).stdout
         run(closed, "db", "check")
         for layout in ("coco", "csv", "voc", "yolo"):
@@ -104,7 +105,7 @@ def test_what_reads_works_and_what_writes_says_why_not(closed):
         run(closed, "db", "backup", out / "backup.sqlite3")
         for words in (
             ("split", "--val", "0.3"), ("propose", "--tau", "0.0"), ("train",), ("remove", "1"), ("undo",),
-            ("set", "1", "--group", "x"), ("snapshots", "--take"), ("doctor",),
+            ("set", "1", "--group", "x"), ("snapshots", "--take"),
             ("import", closed / "phantoms", "--layout", "csv", "--seed", "5", "--keep-locations", "1"),
         ):  # fmt: skip
             done = run(closed, *words, code=4)
