@@ -65,7 +65,7 @@ class TrainConfig:
     location_share: float = 1.0
     """Share of the known locations that learning and choosing the epoch may use, by class, 0 to 1."""
     encoder: str = "resnet18"
-    """Any timm encoder that can return features (`features_only`)."""
+    """Any encoder of timm that can return features (`features_only`), by its name there."""
     weights: str = "auto"
     """Weights to start from: auto (imagenet where they can be had, else none), imagenet, none, a safetensors file of
     the encoder, or a run to go on from (run-3)."""
