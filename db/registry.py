@@ -205,7 +205,8 @@ def open_registry(url: str, root: Path) -> Registry:
 def _is_writable(file: Path) -> bool:
     # SQLite writes beside the file too.
     own = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
-    return os.access(file, os.W_OK, **own) and os.access(file.parent, os.W_OK, **own)
+    place = file.resolve()
+    return os.access(place, os.W_OK, **own) and os.access(place.parent, os.W_OK, **own)
 
 
 def _open_read_only(file: Path, root: Path) -> Registry:
@@ -217,7 +218,8 @@ def _open_read_only(file: Path, root: Path) -> Registry:
     except RegistryError:
         # Without the files that a writer has beside it, SQLite reads it only as one that nobody changes meanwhile.
         registry.close()
-        wal = file.with_name(f"{file.name}-wal")
+        place = file.resolve()
+        wal = place.with_name(f"{place.name}-wal")
         if wal.exists() and wal.stat().st_size:
             raise RegistryError(
                 f"{file} is read-only here, and its newest changes are in {wal.name}, which cannot be read without "
