@@ -3,6 +3,7 @@
 import errno
 import functools
 import inspect
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,8 @@ import typer
 
 from cli.context import CommonOptions, Workspace
 from cli.exits import EXPECTED, REGISTRY, exit_code
+from cli.output import EscapingFormatter, print_remark
+from db.plain_text import shown
 
 INTERRUPTED = 130
 
@@ -66,18 +69,20 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Call
 
 def run_guarded(work: Callable[[], None]) -> None:
     """Run a command's work; expected errors become one line on stderr and an exit code."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(EscapingFormatter())
     try:
         work()
     except EXPECTED as exc:
-        typer.echo(f"partly: {exc}", err=True)
+        print_remark(f"partly: {shown(str(exc))}")
         raise typer.Exit(exit_code(exc)) from None
     except OSError as exc:
         if exc.errno not in UNWRITABLE:
             raise
         where = f"{exc.filename}: " if exc.filename else ""
-        typer.echo(
-            f"partly: {where}{exc.strerror}; free some space or check who owns the folder, then repeat the command",
-            err=True,
+        print_remark(
+            f"partly: {shown(where)}{exc.strerror}; free some space or check who owns the folder, then repeat the "
+            "command"
         )
         raise typer.Exit(REGISTRY) from None
     except KeyboardInterrupt:

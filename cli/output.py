@@ -1,12 +1,14 @@
 """What people and scripts see: tables or one JSON document on stdout, progress and remarks on stderr."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from cli.documents import document_of
+from db.plain_text import json_shown, shown
 from db.progress import Progress, SilentProgress, Task
 
 Rows = Sequence[Sequence[object]]
@@ -36,7 +38,7 @@ class Output:
         if self._muted:
             return
         if self.as_json:
-            print(json.dumps(document_of(document), indent=2, ensure_ascii=False))
+            _print(json_shown(json.dumps(document_of(document), indent=2, ensure_ascii=not _says_all(sys.stdout))))
             return
         for titles, rows in tables:
             print_table(titles, rows)
@@ -44,7 +46,7 @@ class Output:
     def line(self, text: str) -> None:
         """Print a line for people; nothing with --json."""
         if not self.as_json and not self._muted:
-            print(text)
+            _print(shown(text, lines=True))
 
     def confirm(self, question: str) -> bool | None:
         """Ask a person; None where there is nobody to ask, and with --json."""
@@ -52,16 +54,44 @@ class Output:
             return None
         import typer
 
-        return typer.confirm(question, default=False, err=True)
+        return typer.confirm(shown(question, lines=True), default=False, err=True)
 
     def remark(self, text: str) -> None:
         """Print a line that is not part of the outcome."""
         if not self._muted:
-            print(text, file=sys.stderr)
+            print_remark(text)
 
     def progress(self) -> Progress:
         """Return what long work reports to."""
         return SilentProgress() if self._muted else RichProgress()
+
+
+def print_remark(text: str) -> None:
+    """Print a line on stderr, with nothing in it that commands a terminal."""
+    _print(shown(text, lines=True), sys.stderr)
+
+
+def _print(text: str, stream: TextIO | None = None) -> None:
+    """Print a text that was made harmless; what the stream's encoding does not have is spelled out."""
+    stream = stream or sys.stdout
+    print(_spelled(text, stream), file=stream)
+
+
+def _spelled(text: str, stream: TextIO) -> str:
+    encoding = "utf-8" if _says_all(stream) else stream.encoding or "ascii"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _says_all(stream: TextIO) -> bool:
+    return (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").startswith("utf")
+
+
+class EscapingFormatter(logging.Formatter):
+    """Shows log lines with nothing in them that commands a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return shown(super().format(record), lines=True)
 
 
 def print_table(titles: Sequence[str], rows: Rows) -> None:
@@ -81,7 +111,7 @@ def print_table(titles: Sequence[str], rows: Rows) -> None:
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.3f}" if isinstance(value, float) else _spelled(shown(str(value)), sys.stdout)
 
 
 class _RichTask:
@@ -90,7 +120,7 @@ class _RichTask:
 
     def advance(self, count: int = 1, **fields: str) -> None:
         """Move the bar."""
-        text = "  ".join(f"{name} {value}" for name, value in fields.items())
+        text = shown("  ".join(f"{name} {value}" for name, value in fields.items()))
         if text:
             self._progress.update(self._task_id, advance=count, note=text)
         else:
@@ -106,7 +136,7 @@ class RichProgress:
 
     def say(self, message: str) -> None:
         """Show one line above the bars."""
-        print(message, file=sys.stderr)
+        print_remark(message)
 
 
 @contextmanager
@@ -122,14 +152,15 @@ def _rich_task(name: str, total: int) -> Iterator[Task]:
     )
 
     columns = (
-        TextColumn("{task.description:<18}"),
+        # Not as rich's markup: a bracket in a name is a bracket.
+        TextColumn("{task.description:<18}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        yield _RichTask(progress, progress.add_task(name, total=total, note=""))
+        yield _RichTask(progress, progress.add_task(shown(name), total=total, note=""))

@@ -3,6 +3,7 @@
 What is trained is not here but in `learner.config`; a token is never here at all.
 """
 
+import json
 import os
 import shlex
 import stat
@@ -150,7 +151,11 @@ def write_project_file(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     file = root / PROJECT_FILE
     if not file.exists():
-        file.write_text(TEMPLATE.format(title=f"partly: {root.name}".replace('"', "'")), encoding="utf-8")
+        # JSON's way to write a text is TOML's, but for the one character that TOML wants written and JSON does not,
+        # and for bytes of a folder's name that are no characters.
+        name = root.name.encode("utf-8", "replace").decode()
+        title = json.dumps(f"partly: {name}", ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f")
+        file.write_text(TEMPLATE.format(title=title), encoding="utf-8")
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:

@@ -2,15 +2,44 @@
 
 import re
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 
 def sqlite_file(url: str) -> Path | None:
     """Return the file that a SQLAlchemy URL names; None for a database in memory, or another kind of database."""
-    scheme, separator, rest = url.partition("://")
-    name = rest.removeprefix("/").partition("?")[0]
-    if not separator or scheme.partition("+")[0] != "sqlite" or name in ("", ":memory:") or name.startswith("file:"):
+    name, query = sqlite_name(url)
+    if name in ("", ":memory:"):
         return None
+    if name.startswith("file:"):
+        # SQLite's own URI; a relative one counts from wherever the process is, and is left to SQLite.
+        path = unquote(name.removeprefix("file:").removeprefix("//"))
+        return Path(path) if path.startswith("/") and "uri=true" in query.split("&") else None
     return Path(name)
+
+
+def sqlite_name(url: str) -> tuple[str, str]:
+    """Return what SQLite is to open, as it is written in a URL, and the URL's options; both empty for others.
+
+    Nothing in it is decoded: a folder may be called "50%20", and a URL is often made of a folder's name.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.partition("+")[0] != "sqlite":
+        return "", ""
+    name, _, query = rest.removeprefix("/").partition("?")
+    return name, query
+
+
+def file_url(file: Path, **options: str) -> str:
+    """Write the URL of a SQLite file, whatever its name: a "?" would end the name in a plain URL.
+
+    Args:
+        file: absolute path.
+        options: of SQLite's own URI, such as `mode="ro"`.
+    """
+    if "?" not in str(file) and not options:
+        return f"sqlite:///{file.as_posix()}"
+    query = "&".join(f"{name}={value}" for name, value in (options | {"uri": "true"}).items())
+    return f"sqlite:///file:{quote(file.as_posix(), errors='surrogateescape')}?{query}"
 
 
 def absolute_url(url: str, folder: Path) -> str:
@@ -28,4 +57,6 @@ def absolute_url(url: str, folder: Path) -> str:
         return url
     scheme, _, rest = url.partition("://")
     query = rest.partition("?")[2]
+    if "?" in str(folder.absolute()) and not query:
+        return file_url(folder.absolute() / file)
     return f"{scheme}:///{(folder.absolute() / file).as_posix()}" + (f"?{query}" if query else "")

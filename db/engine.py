@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import StaticPool
 
+from db.database_url import sqlite_name
 from db.errors import RegistryError
 
 BUSY_TIMEOUT_S = 60.0
@@ -34,6 +35,8 @@ def make_engine(url: str) -> Engine:
             parsed = parsed.set(drivername="postgresql+psycopg")
         options: dict[str, Any] = {}
         if parsed.get_backend_name() == "sqlite":
+            # SQLAlchemy decodes the name, depending on its version.
+            parsed = parsed.set(database=sqlite_name(url)[0] or None)
             options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
             if parsed.database in (None, "", ":memory:"):
                 options["poolclass"] = StaticPool
@@ -44,7 +47,8 @@ def make_engine(url: str) -> Engine:
             "postgresql://user@host/name (pip install 'partly[postgres]')"
         ) from exc
     if parsed.get_backend_name() == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+        only_reads = "mode=ro" in sqlite_name(url)[1].split("&")
+        event.listen(engine, "connect", _prepare_reading_sqlite if only_reads else _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     elif parsed.get_backend_name() == "postgresql":
         event.listen(engine, "begin", _begin_postgresql)
@@ -67,9 +71,18 @@ def _prepare_sqlite(connection: SqliteConnection, _: object) -> None:
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] == "delete":
         # Only once in the life of a file: the switch needs the file for itself.
         cursor.execute("PRAGMA journal_mode=WAL")
+    # A file may come from elsewhere: what its schema calls has no effects, and odd pages are refused.
+    cursor.execute("PRAGMA trusted_schema=OFF")
+    cursor.execute("PRAGMA cell_size_check=ON")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _prepare_reading_sqlite(connection: SqliteConnection, _: object) -> None:
+    connection.isolation_level = None
+    for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "query_only=ON", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -9,8 +9,9 @@
 No transaction may stay open during network or GPU work: fetch or compute first, write after.
 """
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine
@@ -19,7 +20,8 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
 from db import schema
-from db.database_url import absolute_url, sqlite_file
+from db.atomic_write import OWNER_ONLY
+from db.database_url import absolute_url, file_url, sqlite_file
 from db.engine import make_engine, reading_engine
 from db.errors import Conflict, RegistryError, RegistryMissing, SchemaOutOfDate
 from db.imaging.paths import ProjectPaths
@@ -67,8 +69,11 @@ class Transaction:
 class Registry:
     """What is known about each image. Made by `open_registry` or `create_registry`."""
 
-    def __init__(self, engine: Engine, root: Path) -> None:
+    def __init__(self, engine: Engine, root: Path, *, read_only: bool = False) -> None:
         self._engine = engine
+        self._place = sqlite_file(f"sqlite:///{engine.url.database}?uri=true")
+        self.read_only = read_only
+        """It can be read, but nothing can be stored: the file, its folder or the disk is read-only."""
         self._reading = reading_engine(engine)
         self.root = root.resolve()
         self._paths = ProjectPaths(self.root)
@@ -90,6 +95,7 @@ class Registry:
             Conflict: a constraint of the schema was violated; nothing was written.
             RegistryError: the database cannot be written (locked, read-only, disk full).
         """
+        self._refuse_writing()
         with self._session(self._engine, rehearsal=rehearsal) as tx:
             yield tx
 
@@ -118,8 +124,17 @@ class Registry:
     @contextmanager
     def connect(self, *, write: bool = False) -> Iterator[Connection]:
         """One transaction without queries, for what works on whole tables; private to db."""
+        if write:
+            self._refuse_writing()
         with self._translated(), (self._engine if write else self._reading).begin() as connection:
             yield connection
+
+    def _refuse_writing(self) -> None:
+        if self.read_only:
+            raise RegistryError(
+                f"the registry {self._place} is read-only here (the file, its folder or the disk), so "
+                "nothing can be stored; what only reads works. To change it, copy the project to where you may write"
+            )
 
     def check(self) -> None:
         """Refuse a schema that is not the program's; see `db.schema.check`."""
@@ -139,6 +154,7 @@ class Registry:
 
     def upgrade(self) -> None:
         """Create the schema or bring it up to date."""
+        self._refuse_writing()
         try:
             schema.upgrade(self._engine)
         except DBAPIError as exc:
@@ -151,6 +167,7 @@ class Registry:
 
 REMEDIES = {
     "disk is full": "; free some disk space and repeat the command; completed work is kept",
+    "read-only transaction": "; the database is read-only here, so nothing can be stored",
     "readonly database": "; its file or folder is not writable: check the permissions",
     "unable to open": "; its folder is missing or not writable: check the path and its permissions",
     "file is not a database": "; it is not a registry, or damaged; restore a backup: partly db restore BACKUP",
@@ -177,8 +194,39 @@ def open_registry(url: str, root: Path) -> Registry:
     """
     url = absolute_url(url, root)
     _refuse_missing_file(url)
+    file = sqlite_file(url)
+    if file is not None and not _is_writable(file):
+        return _open_read_only(file, root)
     registry = Registry(make_engine(url), root)
     registry.check()
+    return registry
+
+
+def _is_writable(file: Path) -> bool:
+    # SQLite writes beside the file too.
+    own = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+    place = file.resolve()
+    return os.access(place, os.W_OK, **own) and os.access(place.parent, os.W_OK, **own)
+
+
+def _open_read_only(file: Path, root: Path) -> Registry:
+    registry = Registry(make_engine(file_url(file, mode="ro")), root, read_only=True)
+    try:
+        registry.check()
+    except (RegistryMissing, SchemaOutOfDate):
+        raise
+    except RegistryError:
+        # Without the files that a writer has beside it, SQLite reads it only as one that nobody changes meanwhile.
+        registry.close()
+        place = file.resolve()
+        wal = place.with_name(f"{place.name}-wal")
+        if wal.exists() and wal.stat().st_size:
+            raise RegistryError(
+                f"{file} is read-only here, and its newest changes are in {wal.name}, which cannot be read without "
+                "writing beside it; copy both files to a folder of your own and read them there"
+            ) from None
+        registry = Registry(make_engine(file_url(file, mode="ro", immutable="1")), root, read_only=True)
+        registry.check()
     return registry
 
 
@@ -211,7 +259,18 @@ def create_registry(url: str, root: Path) -> Registry:
     Raises:
         RegistryError: the database cannot be reached or written.
     """
-    registry = Registry(make_engine(absolute_url(url, root)), root)
+    url = absolute_url(url, root)
+    _make_file(url)
+    registry = Registry(make_engine(url), root)
     registry.upgrade()
     registry.check()
     return registry
+
+
+def _make_file(url: str) -> None:
+    """Make the file for the owner alone, before SQLite makes it for everybody; what lies beside it follows."""
+    file = sqlite_file(url)
+    if file is not None:
+        # What keeps it from being made, or is there already, SQLite says.
+        with suppress(OSError):
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY))

@@ -5,6 +5,7 @@ their SHA-256) is put in place by one rename, then older weights are removed. So
 checkpoint, whenever the writer was stopped. Nothing is ever unpickled.
 """
 
+import errno
 import hashlib
 import json
 from collections.abc import Mapping
@@ -12,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from db.atomic_write import replacing, write_text
-from learner.errors import CheckpointIncompatible
+from db.atomic_write import OWNER_ONLY, replacing, write_text
+from learner.description import read_description
+from learner.errors import CheckpointIncompatible, CheckpointNotSaved, TrainingDiverged
+from learner.tensor_files import not_finite, read_tensors, write_tensors
 
 FORMAT = 1
 BEST = "checkpoint"
@@ -43,7 +45,27 @@ def save_checkpoint(folder: Path, name: str, tensors: Mapping[str, Tensor], desc
         name: `BEST` or `LAST`; the older checkpoint of that name is replaced.
         tensors: weights by name.
         description: plain values: config, classes, snapshot, metrics, epoch.
+
+    Raises:
+        TrainingDiverged: a weight is not finite; CheckpointNotSaved: there is no space, or no permission. The older
+            checkpoint is as it was.
     """
+    wrong = not_finite(tensors)
+    if wrong:
+        raise TrainingDiverged(
+            f"{len(wrong)} of the {len(tensors)} weights are not finite ({wrong[0]}), and are not saved over those "
+            "before. Try a lower learning rate, such as --set lr=0.0003"
+        )
+    try:
+        return _save(folder, name, tensors, description)
+    except OSError as exc:
+        raise CheckpointNotSaved(
+            f"{folder}: the checkpoint cannot be saved ({exc.strerror or exc}), the one before it is kept; free some "
+            "space or check who owns the folder, then go on with: partly train --resume"
+        ) from exc
+
+
+def _save(folder: Path, name: str, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Path:
     for left in folder.glob(f".{name}.*.partial"):
         # A training that was killed while it wrote leaves its draft behind.
         left.unlink(missing_ok=True)
@@ -54,12 +76,12 @@ def save_checkpoint(folder: Path, name: str, tensors: Mapping[str, Tensor], desc
         digest = _sha256(draft)
         return folder / f"{name}-{digest[:12]}.safetensors"
 
-    with replacing(folder / f"{name}.safetensors", named=by_content) as draft:
-        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, draft)
+    with replacing(folder / f"{name}.safetensors", mode=OWNER_ONLY, named=by_content) as draft:
+        write_tensors(tensors, draft)
     weights = f"{name}-{digest[:12]}.safetensors"
     document = {"format": FORMAT, "weights": weights, "sha256": digest, **description}
     target = folder / f"{name}.json"
-    write_text(target, json.dumps(document, indent=1))
+    write_text(target, json.dumps(document, indent=1), mode=OWNER_ONLY)
     for stale in folder.glob(f"{name}-*.safetensors"):
         if stale.name != weights:
             stale.unlink(missing_ok=True)
@@ -74,30 +96,29 @@ def load_checkpoint(folder: Path, name: str = BEST) -> Checkpoint:
     """
     file = folder / f"{name}.json"
     try:
-        description = json.loads(file.read_text(encoding="utf-8"))
+        description = read_description(file)
+        if description["format"] != FORMAT:
+            raise CheckpointIncompatible(f"{file}: format {description['format']}, this program reads format {FORMAT}")
         weights = folder / Path(description["weights"]).name
-        digest = _sha256(weights)
+        if not weights.is_file():
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(weights))
+        if _sha256(weights) != description["sha256"]:
+            raise CheckpointIncompatible(f"{weights}: damaged: the content does not match the checksum in {file.name}")
+        tensors = read_tensors(weights)
     except FileNotFoundError as exc:
         raise CheckpointIncompatible(
             f"{folder}: no complete checkpoint ({Path(exc.filename).name} is missing)"
         ) from exc
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise CheckpointIncompatible(f"{file}: cannot be read as a checkpoint ({exc})") from exc
-    if description.get("format") != FORMAT:
-        raise CheckpointIncompatible(
-            f"{file}: format {description.get('format')!r}, this program reads format {FORMAT}"
-        )
-    if digest != description.get("sha256"):
-        raise CheckpointIncompatible(f"{weights}: damaged: the content does not match the checksum in {file.name}")
-    return Checkpoint(folder, description, load_file(weights))
+    except (OSError, ValueError) as exc:
+        raise CheckpointIncompatible(f"{folder}: the weights cannot be read: {exc}") from exc
+    return Checkpoint(folder, description, tensors)
 
 
 def is_there(folder: Path, name: str = BEST) -> bool:
     """Say whether a checkpoint's files are there, without reading its weights."""
     try:
-        description = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        return (folder / Path(description["weights"]).name).is_file()
-    except (OSError, ValueError, KeyError, TypeError):
+        return (folder / Path(read_description(folder / f"{name}.json")["weights"]).name).is_file()
+    except (OSError, CheckpointIncompatible):
         return False
 
 

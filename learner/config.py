@@ -7,6 +7,7 @@ known to hold it back: the mask's resolution, the loss, the source of pseudo lab
 import dataclasses
 import difflib
 import math
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -38,6 +39,19 @@ SHARES = (
 """Settings that lie from 0 to 1."""
 
 
+ENCODER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+"""Settings come from checkpoints and files too, and what timm is asked for with a scheme it would go and fetch."""
+MOST = MappingProxyType(
+    {
+        **{"size": 8192, "head_channels": 4096, "batch_size": 65_536, "accumulate": 65_536, "folds": 1000},
+        **{"stage1_epochs": 1_000_000, "stage2_epochs": 1_000_000, "min_steps": 1_000_000_000},
+    }
+)
+"""Beyond any machine; settings that come with a file could ask for all memory there is."""
+LONGEST_FILE = 2**20
+"""Bytes of a file with settings."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
     """Settings of one training; every field is a key of `--set`."""
@@ -51,7 +65,7 @@ class TrainConfig:
     location_share: float = 1.0
     """Share of the known locations that learning and choosing the epoch may use, by class, 0 to 1."""
     encoder: str = "resnet18"
-    """Any timm encoder that can return features (`features_only`)."""
+    """Any encoder of timm that can return features (`features_only`), by its name there."""
     weights: str = "auto"
     """Weights to start from: auto (imagenet where they are installed or can be fetched, else none), imagenet, none, a
     safetensors file of the encoder, or a run to go on from (run-3)."""
@@ -168,6 +182,14 @@ class TrainConfig:
             parse_statistics(self.normalize)
         except ValueError as exc:
             yield f"normalize={self.normalize}: {exc}"
+        if not ENCODER_NAME.fullmatch(self.encoder):
+            yield (
+                f"encoder={self.encoder[:80]!r} is not the name of an encoder of timm, such as resnet18; one that lies "
+                "elsewhere (hf-hub:, local-dir:) is not fetched: give its weights as a file, --weights FILE.safetensors"
+            )
+        for name, most in MOST.items():
+            if getattr(self, name) > most:
+                yield f"{name} is at most {most}, got {getattr(self, name)}"
         for name in ("batch_size", "head_channels", "stage2_epochs", "accumulate"):
             if getattr(self, name) < 1:
                 yield f"{name} must be at least 1, got {getattr(self, name)}"
@@ -322,8 +344,10 @@ def read_overrides(path: Path) -> dict[str, Any]:
         ConfigInvalid: it cannot be read, or is not flat TOML.
     """
     try:
+        if path.stat().st_size > LONGEST_FILE:
+            raise ConfigInvalid(f"{path}: {path.stat().st_size} bytes are no settings")
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as exc:
         raise ConfigInvalid(f"{path}: cannot be read as TOML ({exc})") from exc
     nested = [key for key, value in values.items() if isinstance(value, dict | list)]
     if nested:

@@ -5,6 +5,7 @@ LearnerError
 ├── DataInvalid               the registered data cannot be trained on or scored
 ├── WeightsUnavailable        pretrained weights that cannot be had, or do not fit
 ├── CheckpointIncompatible    a checkpoint that is missing, damaged or from another configuration
+├── CheckpointNotSaved        there is no space for a checkpoint, or no permission to write it
 ├── RunInUse                  a run that another process is training
 ├── TrainingDiverged          a loss that is not finite; nothing was stepped on it
 ├── OutOfMemory               a batch that the device's memory does not hold
@@ -30,6 +31,10 @@ class WeightsUnavailable(LearnerError):
 
 class CheckpointIncompatible(LearnerError):
     """A checkpoint that is missing, damaged or from another configuration."""
+
+
+class CheckpointNotSaved(LearnerError):
+    """A checkpoint could not be written; the one before it is as it was."""
 
 
 class RunInUse(LearnerError):

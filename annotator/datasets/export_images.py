@@ -6,30 +6,28 @@ differs from images that nobody has labeled, which are left out unless asked for
 """
 
 import io
-import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from PIL import Image
 
-from annotator.datasets.export_set import MANIFEST, ExportImage, ExportSet, write_json
+from annotator.datasets.export_folder import refuse_foreign, replacing_export
+from annotator.datasets.export_names import reserve_stems
+from annotator.datasets.export_set import MANIFEST, ExportImage, ExportSet, write_json, write_new
 from annotator.datasets.formats.names import ImagesIn, OutputFormat
 from annotator.datasets.formats.supported import WRITERS
 from annotator.datasets.formats.voc import IMAGES as VOC_IMAGES
 from annotator.datasets.formats.yolo import split_folder
-from db.errors import Conflict, ImageUnreadable, InvalidArgument
+from db.errors import ImageUnreadable, InvalidArgument
 from db.imaging.decode import SUFFIXES, hash_content, is_stored_upright, read_image, suffix_of
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, LocationStatus, ProposalRecord, Split, run_name
 from db.registry import Registry, Transaction
 
 CHUNK = 256
-LONGEST_STEM = 150
-"""Characters of an original's name that a copy keeps; file systems limit names to 255 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +75,16 @@ class ExportRequest:
     """Write pending proposals where there is no label, marked as such; they are not part of a snapshot."""
     images: str = ImagesIn.COPY
     """`copy` them upright into the export, or `none`: name the originals."""
+    spreadsheet_safe: bool = False
+    """Keep a spreadsheet from taking a text of a csv for a formula."""
 
     def __post_init__(self) -> None:
         if self.layout not in WRITERS:
             raise InvalidArgument(f"unknown format {self.layout!r}; expected one of: {', '.join(WRITERS)}")
         if self.images not in tuple(ImagesIn):
             raise InvalidArgument(f"--images is {' or '.join(ImagesIn)}, got {self.images!r}")
+        if self.spreadsheet_safe and self.layout != OutputFormat.CSV:
+            raise InvalidArgument(f"--spreadsheet-safe is for --format csv; {self.layout} is not read by spreadsheets")
         if self.proposals and self.snapshot is not None:
             raise InvalidArgument("--proposals and --snapshot cannot be combined: a snapshot contains no proposals")
 
@@ -102,7 +104,7 @@ def export_images(
         InvalidArgument: the format needs images that are not copied; NotFound: there is no such snapshot.
         Conflict: the folder holds something else.
     """
-    _refuse_foreign(request.out)
+    refuse_foreign(request.out)
     records, masks, waiting, digest = _read(
         registry, request.snapshot, with_proposals=request.proposals, dry_run=dry_run
     )
@@ -111,7 +113,10 @@ def export_images(
     copied = request.images == ImagesIn.COPY
     entries = list(_entries(registry, records, masks, waiting, unlabeled=request.unlabeled, copied=copied))
     if not dry_run:
-        return _write(entries, request, digest, progress or SilentProgress())
+        report = _write(entries, request, digest, progress or SilentProgress())
+        if registry.read_only and request.snapshot is None:
+            report.warnings.append("the registry is read-only, so the exported state was not stored as a snapshot")
+        return report
     skipped: list[SkippedImage] = []
     if copied:
         entries = _copy_images(entries, None, request.layout, skipped, progress or SilentProgress())
@@ -123,43 +128,24 @@ def _write(
 ) -> ExportReport:
     """Write the export beside its place, then put it there."""
     skipped: list[SkippedImage] = []
-    out, copied = request.out, request.images == ImagesIn.COPY
-    draft = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(draft, ignore_errors=True)
-    try:
-        draft.mkdir(parents=True)
+    copied = request.images == ImagesIn.COPY
+    with replacing_export(request.out) as draft:
         if copied:
             entries = _copy_images(entries, draft, request.layout, skipped, progress)
         written = [entry for _, entry in entries]
         classes = sorted({entry.class_name for entry in written if entry.class_name is not None})
-        WRITERS[request.layout](ExportSet(written, classes, copied), draft)
+        WRITERS[request.layout](ExportSet(written, classes, copied, request.spreadsheet_safe), draft)
         manifest = {"format": request.layout, "snapshot": digest, "images": len(written)}
         write_json(draft / MANIFEST, manifest)
-        _put_in_place(draft, out)
         return _report(digest, request.layout, written, skipped)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _refuse_foreign(out: Path) -> None:
-    if out.exists() and not (out.is_dir() and ((out / MANIFEST).is_file() or not any(out.iterdir()))):
-        raise Conflict(f"{out} exists and is not an export of partly; choose a folder that does not exist yet")
-
-
-def _put_in_place(draft: Path, out: Path) -> None:
-    old = out.with_name(f".{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.rename(old)
-    draft.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _read(
     registry: Registry, snapshot: str | None, *, with_proposals: bool, dry_run: bool
 ) -> tuple[list[ImageRecord], dict[int, bytes], dict[int, ProposalRecord], str]:
-    with registry.read() if snapshot is not None else registry.begin(rehearsal=dry_run) as tx:
-        found = tx.snapshots.get(snapshot) if snapshot is not None else tx.snapshots.take()
+    only_reads = snapshot is not None or registry.read_only
+    with registry.read() if only_reads else registry.begin(rehearsal=dry_run) as tx:
+        found = tx.snapshots.take(store=not only_reads) if snapshot is None else tx.snapshots.get(snapshot)
     with registry.read() as tx:
         records = tx.snapshots.images_at(found.position)
         waiting = {item.image_id: item for item in tx.proposals.pending()} if with_proposals else {}
@@ -186,7 +172,7 @@ def _entries(
     ]
     # By name, so that the order says nothing about when an image was registered.
     chosen.sort(key=lambda record: (str(record.path), record.id))
-    names = _names(chosen) if copied else {record.id: _original(registry, record) for record in chosen}
+    stems = reserve_stems(chosen)
     for record in chosen:
         label = record.label
         known = record.location_status is not LocationStatus.UNKNOWN
@@ -194,7 +180,9 @@ def _entries(
         yield (
             record,
             ExportImage(
-                name=names[record.id],
+                # A copy has its name once it is known what kind of file it is.
+                name=stems[record.id] if copied else _original(registry, record),
+                stem=stems[record.id],
                 width=record.width,
                 height=record.height,
                 class_name=record.class_name,
@@ -214,28 +202,6 @@ def _original(registry: Registry, record: ImageRecord) -> str:
     text = str(record.path)
     prefix = f"{registry.root.as_posix()}/"
     return text.removeprefix(prefix)
-
-
-def _names(records: Sequence[ImageRecord]) -> dict[int, str]:
-    """Name the copies: the original's name without odd characters, with the image's number where two would collide."""
-    plain: dict[int, str] = {}
-    for record in records:
-        known = record.path.suffix.lower() in SUFFIXES
-        stem = record.path.stem if known else record.path.name
-        plain[record.id] = re.sub(r"[^\w.()-]+", "_", stem).strip(".")[:LONGEST_STEM] or "image"
-    counts = Counter(stem.lower() for stem in plain.values())
-    taken = {stem for stem, count in counts.items() if count == 1}
-    names: dict[int, str] = {}
-    for record in records:
-        stem = plain[record.id]
-        if counts[stem.lower()] > 1:
-            stem = f"{stem}-{record.id}"
-            while stem.lower() in taken:
-                stem += "-"
-            taken.add(stem.lower())
-        # The end of a name that says nothing is put right when the content is read.
-        names[record.id] = stem + (suffix if (suffix := record.path.suffix.lower()) in SUFFIXES else "")
-    return names
 
 
 def _copy_images(
@@ -266,22 +232,21 @@ def _copy_image(record: ImageRecord, entry: ExportImage, folder: Path | None, la
         data = record.path.read_bytes()
         if hash_content(record.path, data) != record.content_hash:
             return "the file's content has changed since it was registered"
-        name = entry.name
-        if PurePath(name).suffix.lower() not in SUFFIXES:
-            name += suffix_of(record.path, data)
+        suffix = record.path.suffix.lower()
+        if suffix not in SUFFIXES:
+            # The end of a name that says nothing is put right.
+            suffix = suffix_of(record.path, data)
         if not is_stored_upright(record.path, data):
             # Other programs do not all turn images as their EXIF data say, and boxes belong to the upright one.
             buffer = io.BytesIO()
             Image.fromarray(read_image(record.path)).save(buffer, "PNG")
-            data, name = buffer.getvalue(), f"{PurePath(name).stem}.png"
+            data, suffix = buffer.getvalue(), ".png"
     except ImageUnreadable as exc:
         return exc.reason
-    if folder is None:
-        return replace(entry, name=name)
-    place = {"voc": VOC_IMAGES, "yolo": f"images/{split_folder(entry)}"}.get(layout, "images")
-    target = folder / place / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(data)
+    name = entry.stem + suffix
+    if folder is not None:
+        place = {"voc": VOC_IMAGES, "yolo": f"images/{split_folder(entry)}"}.get(layout, "images")
+        write_new(folder / place / name, data)
     return replace(entry, name=name)
 
 

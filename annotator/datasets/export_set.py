@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from db.errors import Conflict
 from db.imaging.decode import mask_from_png
 from db.records import Box, LocationStatus, Split
 
@@ -20,6 +21,9 @@ class ExportImage:
 
     name: str
     """File name in the export, without a folder; or, where images are not copied, the place of the original."""
+    stem: str
+    """What the names of the image's files in the export begin with: the image's own, its mask's, its label's; no other
+    image of the export has it."""
     width: int
     height: int
     class_name: str | None
@@ -32,11 +36,6 @@ class ExportImage:
     """imported, drawn, accepted, edited; or `proposed` for what nobody has reviewed yet."""
     reviewer: str | None
     run: str | None
-
-    @property
-    def stem(self) -> str:
-        """The file name without its end."""
-        return Path(self.name).stem
 
     def mask(self) -> NDArray[np.bool_] | None:
         """Return the mask, bool HW, None where only boxes are known."""
@@ -51,6 +50,8 @@ class ExportSet:
     classes: Sequence[str]
     copied: bool
     """The images lie in the export's own folder."""
+    spreadsheet_safe: bool = False
+    """Texts of a csv that a spreadsheet would take for formulas begin with an apostrophe."""
 
 
 def facts_of(image: ExportImage) -> dict[str, str]:
@@ -110,6 +111,23 @@ def masks_by_box(mask_HW: NDArray[np.bool_], boxes: Sequence[Box]) -> list[NDArr
     if parts:
         parts[0] = parts[0] | left_HW
     return parts
+
+
+def write_new(file: Path, content: bytes) -> None:
+    """Write a file of an export, which none of the others may be.
+
+    Raises:
+        Conflict: another file of the export has this name on this file system.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with file.open("xb") as stream:
+            stream.write(content)
+    except FileExistsError:
+        raise Conflict(
+            f"two files of the export would be called {file.name} on this file system; nothing was exported: export to "
+            "another disk"
+        ) from None
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

@@ -144,13 +144,15 @@ def journaled(
 
 def is_at_work(sync: SyncRecord) -> bool:
     """Say whether the process that runs a sync is still there, as far as that can be seen from here."""
-    if sync.status is not SyncStatus.RUNNING or datetime.now(UTC) - sync.touched_at > LEASE:
+    silence = timedelta(seconds=sync.silent_s)
+    # One that was last touched in the future, by a clock that was wrong, does not block for ever either.
+    if sync.status is not SyncStatus.RUNNING or abs(silence) > LEASE:
         return False
     host, _, number = sync.owner.rpartition(":")
     if host != socket.gethostname() or not number.isdigit():
         return True
     # A process that began after the sync was last touched has only been given the same number.
-    return process_runs(int(number), since=sync.touched_at)
+    return process_runs(int(number), since=datetime.now(UTC) - silence)
 
 
 def _this_process() -> str:

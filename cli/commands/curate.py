@@ -143,6 +143,14 @@ def export(
     images: Annotated[
         ImagesIn, typer.Option(help="Copy the images (upright), or only reference the originals.")
     ] = ImagesIn.COPY,
+    spreadsheet_safe: Annotated[
+        bool,
+        typer.Option(
+            "--spreadsheet-safe",
+            help="With --format csv: texts that a spreadsheet would run as formulas begin with an apostrophe. Such a "
+            "file is for reading; it cannot be imported again.",
+        ),
+    ] = False,
     dry_run: DryRun = False,
 ) -> None:
     """Export reviewed and imported labels with their images. The same snapshot gives the same bytes."""
@@ -156,6 +164,7 @@ def export(
         unlabeled=unlabeled,
         proposals=proposals,
         images=images.value,
+        spreadsheet_safe=spreadsheet_safe,
     )
     report = export_images(work.registry, request, dry_run=dry_run, progress=work.progress)
     document = document_of(report) | {"out": str(out), "format": layout.value, "dry_run": dry_run}

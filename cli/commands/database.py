@@ -41,8 +41,9 @@ def upgrade(work: Workspace, dry_run: DryRun = False) -> None:
 def check(work: Workspace) -> None:
     """Check the registry's integrity: database, constraints between tables, masks, snapshots."""
     from db.maintenance.integrity import check_registry
+    from db.maintenance.untrusted import check_schema
 
-    problems = check_registry(work.registry)
+    problems = check_schema(work.registry) + check_registry(work.registry)
     rows = [(problem,) for problem in problems]
     work.output.document({"sound": not problems, "problems": problems}, *([(("problem",), rows)] if rows else []))
     if problems:
@@ -71,14 +72,12 @@ def restore(
     dry_run: DryRun = False,
 ) -> None:
     """Restore a backup into this project's empty registry, on SQLite or PostgreSQL."""
-    from db.maintenance.backup import plan_restore, restore_registry
-    from db.registry import create_registry
+    from db.maintenance.backup import plan_restore, restore_project
 
     if dry_run:
         counts = plan_restore(file, work.settings.database_url, work.settings.root)
     else:
-        registry = create_registry(work.settings.database_url, work.settings.root)
-        counts = restore_registry(file, registry, progress=work.progress)
+        counts = restore_project(file, work.settings.database_url, work.settings.root, progress=work.progress)
     work.output.document(
         {"file": str(file), "rows": counts, "dry_run": dry_run}, (("table", "rows"), list(counts.items()))
     )

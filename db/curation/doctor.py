@@ -1,14 +1,16 @@
-"""Finds problems in a registry: duplicates, conflicting classes, leaks between splits, missing or changed files."""
+"""Finds problems in a registry: duplicates, conflicting classes, leaks between splits, files missing or changed."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from db.atomic_write import left_behind
 from db.curation.duplicates import add_missing_fingerprints, find_near_duplicates
 from db.curation.groups import distinct_groups, group_images
 from db.errors import ImageUnreadable
 from db.imaging.decode import read_facts
+from db.imaging.paths import CACHE
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, Split
 from db.registry import Registry
@@ -20,6 +22,7 @@ LEAK = "split_leak"
 MISSING = "missing_file"
 CHANGED = "changed_file"
 QUESTIONED = "class_questioned"
+LEFTOVER = "leftover_draft"
 
 Pair = tuple[int, int, float]
 """Two near-duplicates: smaller image id, larger image id, correlation."""
@@ -59,6 +62,7 @@ def find_problems(registry: Registry, *, verify_files: bool = False, progress: P
         *_class_conflicts(images, pairs),
         *_leaks(images, pairs),
         *_lost_files(list(images.values()), verify_files, progress or SilentProgress()),
+        *_leftovers(registry),
     ]
 
 
@@ -143,6 +147,17 @@ def _leaks(images: Mapping[int, ImageRecord], pairs: Sequence[Pair]) -> list[Fin
             detail = f"one patient, video or picture in several splits: {', '.join(parts)}; repair: partly split"
             findings.append(Finding(LEAK, [images[key] for key in members], detail))
     return findings
+
+
+def _leftovers(registry: Registry) -> list[Finding]:
+    """Find what killed processes left half-written: beside the registry, in the folders of runs and in the cache."""
+    runs, cache = registry.root / "runs", registry.root / CACHE
+    folders = [registry.root, runs, *runs.glob("run-*"), *cache.glob("*")]
+    return [
+        Finding(LEFTOVER, [], f"{draft}: half of a file, left by a process that was killed; delete it")
+        for folder in folders
+        for draft in left_behind(folder)
+    ]
 
 
 def _lost_files(images: Sequence[ImageRecord], verify: bool, progress: Progress) -> list[Finding]:

@@ -4,19 +4,21 @@ A backup is a SQLite registry of its own: it can be opened with `--db sqlite:///
 PostgreSQL alike. It is complete or not there at all.
 """
 
+import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, Table, func, insert, select, text
 
-from db.atomic_write import replacing
-from db.database_url import absolute_url, sqlite_file
+from db.atomic_write import OWNER_ONLY, creating
+from db.database_url import absolute_url, file_url, sqlite_file
 from db.errors import Conflict, RegistryError, RegistryMissing
+from db.maintenance.untrusted import copy_untrusted
 from db.progress import Progress, SilentProgress
 from db.registry import Registry, create_registry, open_for_upgrade, open_registry
 from db.tables import Base
@@ -35,26 +37,47 @@ def backup_registry(
     Raises:
         Conflict: the file exists already; RegistryError: it cannot be written.
     """
-    if out.exists():
+    if os.path.lexists(out):
         raise Conflict(f"{out} exists already; a backup never overwrites a file")
     if dry_run:
         return _count(registry)
     try:
         # Absolute, since a relative URL counts from the project folder, a path typed by a person from the current one.
-        with replacing(out.absolute()) as draft:
+        with creating(out.absolute(), mode=OWNER_ONLY) as draft:
             try:
-                copy = create_registry(f"sqlite:///{draft}", registry.root)
+                copy = create_registry(file_url(draft), registry.root)
                 try:
                     counts = _copy(registry, copy, progress or SilentProgress())
                 finally:
                     # The last connection that closes brings everything into the one file.
                     copy.close()
+                _verify(draft, counts)
             except BaseException:
                 _remove_sqlite(draft)
                 raise
+    except FileExistsError as exc:
+        raise Conflict(
+            f"{out} was made by another process in the meantime, and is left alone; if it is not the backup that you "
+            "want, choose another name"
+        ) from exc
     except OSError as exc:
         raise RegistryError(f"{out}: the backup cannot be written ({exc.strerror or exc})") from exc
     return counts
+
+
+def _verify(draft: Path, counts: Mapping[str, int]) -> None:
+    """Make sure that a finished backup can be read back as it stands on the disk, before it gets its name."""
+    left = [suffix for suffix in ("-wal", "-journal") if draft.with_name(draft.name + suffix).exists()]
+    try:
+        with closing(sqlite3.connect(f"{draft.as_uri()}?mode=ro&immutable=1", uri=True)) as written:
+            said = [str(row[0]) for row in written.execute("PRAGMA integrity_check(3)")]
+            found = {name: written.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in counts}
+    except sqlite3.Error as exc:
+        raise RegistryError(f"the backup cannot be read back ({exc}); nothing was kept, repeat the command") from exc
+    if left or said != ["ok"] or found != counts:
+        raise RegistryError(
+            "what was written is not what was read, and was not kept: check the disk, then repeat the command"
+        )
 
 
 def restore_registry(file: Path, registry: Registry, *, progress: Progress | None = None) -> dict[str, int]:
@@ -67,8 +90,22 @@ def restore_registry(file: Path, registry: Registry, *, progress: Progress | Non
         Conflict: the registry is not empty; RegistryError: the file is no backup, or cannot be read.
     """
     with _opened(file, registry.root) as backup:
-        _check_empty(registry)
-        return _copy(backup, registry, progress or SilentProgress())
+        return _fill(registry, backup, progress)
+
+
+def restore_project(file: Path, url: str, root: Path, *, progress: Progress | None = None) -> dict[str, int]:
+    """Do as `restore_registry`, into a registry that is made where it is missing, but only for a backup that is good.
+
+    Raises:
+        Conflict: the registry is not empty; RegistryError: the file is no backup, or cannot be read.
+    """
+    with _opened(file, root) as backup, closing(create_registry(url, root)) as registry:
+        return _fill(registry, backup, progress)
+
+
+def _fill(registry: Registry, backup: Registry, progress: Progress | None) -> dict[str, int]:
+    _check_empty(registry)
+    return _copy(backup, registry, progress or SilentProgress())
 
 
 def plan_restore(file: Path, url: str, root: Path) -> dict[str, int]:
@@ -88,21 +125,20 @@ def plan_restore(file: Path, url: str, root: Path) -> dict[str, int]:
 
 @contextmanager
 def _opened(file: Path, root: Path) -> Iterator[Registry]:
-    """Open a copy of a backup, brought up to this program's schema."""
+    """Open what a backup says, brought up to this program's schema; the file itself is never opened as a registry."""
     if not file.is_file():
         raise RegistryError(f"{file}: no such file")
     with tempfile.TemporaryDirectory() as folder:
-        own = Path(folder) / "backup.sqlite3"
-        shutil.copyfile(file, own)
+        copy, own = Path(folder) / "copy.sqlite3", Path(folder) / "backup.sqlite3"
+        shutil.copyfile(file, copy)
         try:
-            backup = open_for_upgrade(f"sqlite:///{own}", root)
-        except RegistryMissing as exc:
-            raise RegistryError(f"{file} is not a backup: it contains no registry") from exc
-        try:
+            copy_untrusted(copy, own)
+        except RegistryError as exc:
+            raise RegistryError(f"{file} is not a backup that can be restored: {exc}") from exc
+        copy.unlink()
+        with closing(open_for_upgrade(file_url(own), root)) as backup:
             backup.upgrade()
             yield backup
-        finally:
-            backup.close()
 
 
 def _check_empty(registry: Registry) -> None:
@@ -160,15 +196,20 @@ def copy_before_upgrade(url: str, root: Path) -> Path | None:
         return None
     if not file.is_file():
         raise RegistryMissing(f"there is no registry at {file}; create one with: partly init")
-    # Opened read-only: a file that is not there must not come into being as an empty one.
-    address = f"{file.as_uri()}?mode=ro"
-    with (
-        replacing(target) as draft,
-        closing(sqlite3.connect(address, uri=True)) as source,
-        closing(sqlite3.connect(draft)) as copy,
-    ):
-        source.backup(copy)
-    return target
+    while True:
+        # Opened read-only: a file that is not there must not come into being as an empty one.
+        address = f"{file.absolute().as_uri()}?mode=ro"
+        try:
+            with (
+                creating(target, mode=OWNER_ONLY) as draft,
+                closing(sqlite3.connect(address, uri=True)) as source,
+                closing(sqlite3.connect(draft)) as copy,
+            ):
+                source.backup(copy)
+            return target
+        except FileExistsError:
+            # Another process has made one under this name in the meantime; both are kept.
+            target = _copy_name(url, root) or target
 
 
 def _copy_name(url: str, root: Path) -> Path | None:
@@ -177,7 +218,7 @@ def _copy_name(url: str, root: Path) -> Path | None:
     if file is None:
         return None
     target, number = file.with_name(f"{file.name}.before-upgrade"), 1
-    while target.exists():
+    while os.path.lexists(target):
         number += 1
         target = file.with_name(f"{file.name}.before-upgrade-{number}")
     return target

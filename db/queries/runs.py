@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from db.errors import Conflict, NotFound
 from db.imaging.paths import ProjectPaths
 from db.queries.bulk import chunks
+from db.queries.clock import database_now, silent_seconds
 from db.records import RunRecord, RunStatus, Split
 from db.tables import Image, Run, now
 
@@ -67,14 +68,14 @@ class RunQueries:
     def take(self, run_id: int, *, host: str, pid: int) -> None:
         """Store which process trains a run, whoever did before."""
         run = self._row(run_id)
-        run.host, run.pid, run.heartbeat_at = host, pid, now()
+        run.host, run.pid, run.heartbeat_at = host, pid, database_now(self._session)
 
     def beat(self, run_id: int, *, host: str, pid: int) -> bool:
         """Note that the process that trains a run lives; returns False where the run is another's by now."""
         run = self._row(run_id)
         if (run.host, run.pid) != (host, pid):
             return False
-        run.heartbeat_at = now()
+        run.heartbeat_at = database_now(self._session)
         return True
 
     def release(self, run_id: int, *, host: str, pid: int) -> None:
@@ -137,4 +138,5 @@ class RunQueries:
             host=run.host,
             pid=run.pid,
             heartbeat_at=run.heartbeat_at,
+            silent_s=silent_seconds(self._session, run.heartbeat_at),
         )

@@ -13,7 +13,7 @@ from db.queries.bulk import chunks
 from db.queries.images import records_from_rows
 from db.queries.labels import LabelQueries
 from db.records import ImageRecord, SnapshotRecord
-from db.tables import Image, ImageClass, ImageVersion, Snapshot
+from db.tables import Image, ImageClass, ImageVersion, Snapshot, now
 
 VERSION_COLUMNS = (
     ImageVersion.image_id.label("id"),
@@ -37,10 +37,13 @@ class SnapshotQueries:
         self._session = session
         self._paths = paths
 
-    def take(self) -> SnapshotRecord:
+    def take(self, *, store: bool = True) -> SnapshotRecord:
         """Store the current state of the registry, in time proportional to the changes since the last snapshot.
 
         If all is as it was in some earlier snapshot, that one is returned.
+
+        Args:
+            store: only say what it would be, where it is False.
         """
         session = self._session
         last = session.scalar(select(Snapshot).order_by(Snapshot.position.desc(), Snapshot.id.desc()).limit(1))
@@ -55,9 +58,10 @@ class SnapshotQueries:
         digest = hash_state(state)
         found = session.scalar(select(Snapshot).where(Snapshot.hash == digest))
         if found is None:
-            found = Snapshot(hash=digest, position=position, num_images=total, state=state)
-            session.add(found)
-            session.flush()
+            found = Snapshot(hash=digest, position=position, num_images=total, state=state, created_at=now())
+            if store:
+                session.add(found)
+                session.flush()
         return _record(found)
 
     def position(self) -> int:

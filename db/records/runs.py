@@ -34,6 +34,8 @@ class RunRecord:
     """That process's number there."""
     heartbeat_at: datetime | None = None
     """When that process last said that it lives."""
+    silent_s: float | None = None
+    """How long ago that was when this was read, by the clock that it was written by; see db/queries/clock.py."""
 
     @property
     def name(self) -> str:

@@ -82,6 +82,8 @@ class SyncRecord:
     created_at: datetime
     touched_at: datetime
     finished_at: datetime | None
+    silent_s: float = 0.0
+    """How long ago it was touched when this was read, by the clock that it was written by; see db/queries/clock.py."""
 
 
 @dataclass(frozen=True, slots=True)

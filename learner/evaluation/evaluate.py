@@ -1,11 +1,12 @@
 """The evaluation use-case: scores a split of the registry, or images that are not registered at all."""
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from db.curation.leakage import already_seen
-from db.progress import Progress
+from db.progress import Progress, SilentProgress
 from db.records import NewImage, Split
 from db.registry import Registry
 from learner.data.dataset import Example, example_from_new, examples_from_records
@@ -89,7 +90,14 @@ def evaluate_run(
         )
     rows = score_examples(model, examples, processes, progress)
     if images is None and model.run.checkpoint is not None and processes.is_first:
-        write_results(model.run.checkpoint, split, rows)
+        try:
+            write_results(model.run.checkpoint, split, rows)
+        except OSError as exc:
+            if exc.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            (progress or SilentProgress()).say(
+                f"what was found in each image was not kept beside the checkpoint: {exc.strerror}"
+            )
     leaks = None
     if leaking and images is not None:
         unseen = [row for row in rows if row.position not in set(leaking)]

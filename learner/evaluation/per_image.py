@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from db.atomic_write import write_text
+from db.atomic_write import OWNER_ONLY, write_text
 from db.imaging.decode import mask_from_png
 from db.imaging.geometry import boxes_dice, boxes_iou, mask_dice, mask_iou, union_area
 from db.progress import Progress
@@ -164,7 +164,7 @@ def _box_scores(prediction: Prediction) -> tuple[float, ...]:
 def write_results(folder: Path, split: str, rows: Sequence[ImageResult]) -> Path:
     """Put the results of a split beside a checkpoint, in one step."""
     target = folder / f"{split}.images.json"
-    write_text(target, json.dumps([row.to_document() for row in rows]))
+    write_text(target, json.dumps([row.to_document() for row in rows]), mode=OWNER_ONLY)
     return target
 
 

@@ -14,7 +14,7 @@ from learner.config import TrainConfig, config_from_dict
 from learner.data.dataset import Example, FramedData, load_framed
 from learner.data.validation_cut import chosen_by
 from learner.distributed import Processes
-from learner.errors import CheckpointIncompatible
+from learner.errors import CheckpointIncompatible, ConfigInvalid
 from learner.network.build import build_model
 from learner.network.interface import Network
 
@@ -63,9 +63,12 @@ def load_model(record: RunRecord, folder: Path, processes: Processes) -> Trained
         CheckpointIncompatible: the checkpoint is missing, damaged, or does not fit its own configuration.
     """
     checkpoint = load_checkpoint(folder)
-    config = config_from_dict(checkpoint.description["config"])
     classes = list(checkpoint.description["classes"])
-    network = build_model(config, len(classes))
+    try:
+        config = config_from_dict(checkpoint.description["config"])
+        network = build_model(config, len(classes))
+    except ConfigInvalid as exc:
+        raise CheckpointIncompatible(f"{folder}: the settings stored with the weights cannot be used: {exc}") from exc
     try:
         network.load_state_dict(checkpoint.tensors)
     except RuntimeError as exc:

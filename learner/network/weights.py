@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from learner.errors import WeightsUnavailable
@@ -17,6 +16,7 @@ from learner.input_range import Statistics
 from learner.network.encoder import create_timm
 from learner.network.hub import fetch_pretrained
 from learner.network.packaged_weights import load_packaged, packaged_file
+from learner.tensor_files import read_tensors
 
 PREFIXES = (
     "", "encoder.body.", "model.encoder.body.", "encoder.", "backbone.", "body.", "model.", "module.",
@@ -62,8 +62,8 @@ def load_encoder_weights(encoder: Loadable, weights: str) -> None:
             ) from exc
         return
     try:
-        state = load_file(Path(weights).expanduser())
-    except Exception as exc:  # the reader has no error class of its own
+        state = read_tensors(Path(weights).expanduser())
+    except (OSError, ValueError) as exc:
         raise WeightsUnavailable(f"--weights {weights}: cannot be read as a safetensors file ({exc})") from exc
     body = encoder.body.state_dict()
     found = _named_as(body, state)
@@ -108,11 +108,18 @@ def misfit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
         for name, value in wanted.items()
         if name in found and found[name].shape != value.shape
     ]
+    kinds = [
+        f"{name} {found[name].dtype} instead of {value.dtype}"
+        for name, value in wanted.items()
+        if name in found and found[name].is_floating_point() != value.is_floating_point()
+    ]
     parts = []
     if missing:
         parts.append(f"{len(missing)} of the {len(wanted)} tensors are missing ({_first(missing)})")
     if other:
         parts.append(f"{len(other)} of the {len(wanted)} tensors have another shape ({_first(other)})")
+    if kinds:
+        parts.append(f"{len(kinds)} of the {len(wanted)} tensors are of another type ({_first(kinds)})")
     return "; ".join(parts)
 
 

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from db.atomic_write import replacing
 from db.imaging.decode import read_image
 from db.imaging.files import ImageFile
+from db.plain_text import shown
 from db.records import Box
 from learner.inference.propose import ProposeResult
 
@@ -54,14 +56,18 @@ def draw_page(panels: Sequence[Panel], out: Path, *, columns: int = 4, cell_px: 
     draw = ImageDraw.Draw(page)
     font = ImageFont.load_default(13)
     if title:
-        draw.text((MARGIN_PX, 8), title, fill=(235, 235, 235), font=ImageFont.load_default(15))
+        draw.text((MARGIN_PX, 8), shown(title), fill=(235, 235, 235), font=ImageFont.load_default(15))
     for n, panel in enumerate(panels):
         left, upper = MARGIN_PX + n % columns * step_x, top + n // columns * step_y
         cell = draw_boxes(panel, cell_px)
         page.paste(cell, (left + (cell_px - cell.width) // 2, upper + (cell_px - cell.height) // 2))
-        draw.text((left, upper + cell_px + 3), panel.caption, fill=(220, 220, 220), font=font)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    page.save(out)
+        draw.text((left, upper + cell_px + 3), shown(panel.caption), fill=(220, 220, 220), font=font)
+    return _save(page, out)
+
+
+def _save(page: Image.Image, out: Path) -> Path:
+    with replacing(out, durable=False) as draft:
+        page.save(draft, Image.registered_extensions().get(out.suffix.lower(), "PNG"))
     return out
 
 
@@ -93,11 +99,12 @@ def draw_heat(panel: HeatPanel, out: Path, *, cell_px: int = 360) -> Path:
     page.paste(left, (MARGIN_PX, MARGIN_PX))
     page.paste(right, (left.width + 2 * MARGIN_PX, MARGIN_PX))
     ImageDraw.Draw(page).text(
-        (MARGIN_PX, left.height + MARGIN_PX + 4), panel.caption, fill=(220, 220, 220), font=ImageFont.load_default(13)
+        (MARGIN_PX, left.height + MARGIN_PX + 4),
+        shown(panel.caption),
+        fill=(220, 220, 220),
+        font=ImageFont.load_default(13),
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    page.save(out)
-    return out
+    return _save(page, out)
 
 
 def draw_proposals(result: ProposeResult, out: Path, *, count: int = 12) -> Path:

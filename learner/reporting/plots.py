@@ -3,19 +3,45 @@
 Shape legend: N images, K classes.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
+from db.atomic_write import replacing
+from db.plain_text import shown
 from learner.evaluation.estimates import Estimate
 
 BINS = 20
 
 
+P = ParamSpec("P")
+
+
+def _literally(draw: Callable[P, Path]) -> Callable[P, Path]:
+    """Draw names as they are: a dollar in a class's name begins no formula."""
+
+    @functools.wraps(draw)
+    def drawing(*arguments: P.args, **named: P.kwargs) -> Path:
+        from matplotlib import rc_context
+
+        with rc_context({"text.parse_math": False}):
+            return draw(*arguments, **named)
+
+    return drawing
+
+
+def _name(text: str) -> str:
+    """Return a name as matplotlib draws it: a label that begins with an underscore is one that it hides."""
+    text = shown(text)
+    return f" {text}" if text.startswith("_") else text
+
+
+@_literally
 def plot_history(history: Sequence[Mapping[str, Any]], out: Path) -> Path:
     """Draw losses and validation metrics over the epochs of both stages."""
     figure, (losses, metrics) = _figure(2)
@@ -38,6 +64,7 @@ def plot_history(history: Sequence[Mapping[str, Any]], out: Path) -> Path:
     return _save(figure, out)
 
 
+@_literally
 def plot_confusion(truth_N: Sequence[str], predicted_N: Sequence[str], classes: Sequence[str], out: Path) -> Path:
     """Draw the confusion matrix, counts and shares of each true class."""
     counts_KK = confusion_matrix(truth_N, predicted_N, labels=list(classes))
@@ -51,11 +78,12 @@ def plot_confusion(truth_N: Sequence[str], predicted_N: Sequence[str], classes: 
             color="white" if share > 0.5 else "black",
         )  # fmt: skip
     axes.set(title="confusion", xlabel="predicted", ylabel="known")
-    axes.set_xticks(range(len(classes)), classes)
-    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xticks(range(len(classes)), [_name(name) for name in classes])
+    axes.set_yticks(range(len(classes)), [_name(name) for name in classes])
     return _save(figure, out)
 
 
+@_literally
 def plot_curves(
     truth_N: Sequence[str], probability_NK: NDArray[np.floating], classes: Sequence[str], out: Path
 ) -> Path:
@@ -68,8 +96,8 @@ def plot_curves(
             continue
         wrong, right, _ = roc_curve(is_class_N, probability_NK[:, index])
         precision, recall, _ = precision_recall_curve(is_class_N, probability_NK[:, index])
-        roc.plot(wrong, right, label=name)
-        pr.plot(recall, precision, label=name)
+        roc.plot(wrong, right, label=_name(name))
+        pr.plot(recall, precision, label=_name(name))
     roc.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
     roc.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate")
     pr.set(title="precision over recall", xlabel="recall", ylabel="precision", ylim=(0, 1.02))
@@ -79,6 +107,7 @@ def plot_curves(
     return _save(figure, out)
 
 
+@_literally
 def plot_ious(ious: Sequence[float], out: Path) -> Path:
     """Draw how many located images have which box IoU; a miss is 0."""
     figure, (axes,) = _figure(1)
@@ -89,6 +118,7 @@ def plot_ious(ious: Sequence[float], out: Path) -> Path:
     return _save(figure, out)
 
 
+@_literally
 def plot_table(
     title: str, rows: Sequence[tuple[str, Mapping[str, Estimate]]], metrics: Sequence[str], out: Path
 ) -> Path:
@@ -132,6 +162,6 @@ def _save(figure: Any, out: Path) -> Path:
     from matplotlib import rc_context
 
     # Ids drawn from the content, and no date: the same numbers give the same file.
-    with rc_context({"svg.hashsalt": "partly"}):
-        figure.savefig(out, format="svg", metadata={"Date": None})
+    with rc_context({"svg.hashsalt": "partly"}), replacing(out, durable=False) as draft:
+        figure.savefig(draft, format="svg", metadata={"Date": None})
     return out

@@ -135,11 +135,18 @@ def save_last(job: Job, stage: StageConfig, epoch: int) -> None:
 def restore(job: Job) -> None:
     """Bring a training to where its last checkpoint was written."""
     last = load_checkpoint(job.folder, LAST)
-    restore_learner(job.learner, last.tensors)
     state = last.description
+    try:
+        restore_learner(job.learner, last.tensors)
+        best = BestEpoch(**state["best"]) if state["best"] else None
+    except (RuntimeError, ValueError, KeyError, TypeError, IndexError) as exc:
+        reason = str(exc).strip().splitlines()[0][:200] if str(exc).strip() else type(exc).__name__
+        raise CheckpointIncompatible(
+            f"{job.folder}: {job.run.name} cannot go on from what is stored there ({reason}); train again: partly train"
+        ) from exc
     job.seen_before = state.get("seen_before", {})
     job.seconds, job.images_seen = state["seconds"], state["images_seen"]
-    job.best, job.history = BestEpoch(**state["best"]) if state["best"] else None, state["history"]
+    job.best, job.history = best, state["history"]
     if job.best is not None and "empty" not in state["best"]:
         # An earlier version scored epochs in another way; what it chose gives way to the next one.
         job.best = replace(job.best, score=None)

@@ -1,7 +1,8 @@
 """Which process trains a run: it says so in the registry, again and again, so that no second one goes on with the run.
 
 A process that is killed leaves its name behind. On its own machine one can see that it is gone; elsewhere it counts as
-gone when it has said nothing for `PATIENCE`.
+gone when it has said nothing for `PATIENCE`. How long that is, is measured by one clock: the database server's where
+there is one, so that machines whose clocks differ agree.
 """
 
 import os
@@ -24,13 +25,15 @@ PATIENCE = timedelta(minutes=2)
 
 def is_alive(run: RunRecord) -> bool:
     """Say whether the process that trains a run is still there, as far as that can be seen from here."""
-    if run.status is not RunStatus.RUNNING or run.host is None or run.pid is None or run.heartbeat_at is None:
+    if run.status is not RunStatus.RUNNING or run.host is None or run.pid is None or run.silent_s is None:
         return False
-    is_recent = datetime.now(UTC) - run.heartbeat_at < PATIENCE
+    silence = timedelta(seconds=run.silent_s)
+    # A beat from the future, by a clock that was wrong, does not count for ever.
+    is_recent = abs(silence) < PATIENCE
     if run.host != socket.gethostname():
         return is_recent
     # A process that began after the last beat has only been given the same number.
-    return process_runs(run.pid, since=run.heartbeat_at) and (is_recent or process_stopped(run.pid))
+    return process_runs(run.pid, since=datetime.now(UTC) - silence) and (is_recent or process_stopped(run.pid))
 
 
 def run_state(run: RunRecord) -> str:
@@ -60,8 +63,8 @@ def refuse_living(run: RunRecord) -> None:
 
 
 def _words(run: RunRecord) -> str:
-    assert run.heartbeat_at is not None, "only who has spoken is alive"
-    seconds = max(0, round((datetime.now(UTC) - run.heartbeat_at).total_seconds()))
+    assert run.silent_s is not None, "only who has spoken is alive"
+    seconds = max(0, round(run.silent_s))
     if run.host == socket.gethostname():
         place, remedy = f"this machine ({run.host})", f"wait for it, or stop it first: kill {run.pid}"
     else:

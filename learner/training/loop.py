@@ -26,6 +26,7 @@ from learner.errors import TrainingDiverged
 from learner.evaluation.metrics import classification_metrics
 from learner.network.forward import Evaluating, upsample
 from learner.network.interface import Network
+from learner.tensor_files import not_finite
 from learner.training.stages import StageConfig
 from learner.training.state import Learner, set_rates, update_teacher
 from learner.training.step import Batch, make_views, view_losses
@@ -87,7 +88,7 @@ def train_epoch(
     """Train one epoch and return the mean losses.
 
     Raises:
-        TrainingDiverged: a loss is not finite; its step was not taken.
+        TrainingDiverged: a loss is not finite, and its step was not taken; or weights are not.
     """
     learner.trained.train()
     totals: dict[str, float] = {}
@@ -112,6 +113,13 @@ def train_epoch(
         images += len(batch_B)
         rate = images / (time.perf_counter() - started)
         task.advance(len(batch_B), loss=f"{totals['loss'] / images:.3f}", speed=f"{rate:.0f} images/s")
+    wrong = not_finite(learner.model.state_dict())
+    if wrong:
+        # The loss of the step that did this was finite still.
+        raise TrainingDiverged(
+            f"{len(wrong)} weights are not finite after an epoch of {stage.name} ({wrong[0]}); it was not saved. "
+            "Try a lower learning rate, such as --set lr=0.0003"
+        )
     return {name: value / images for name, value in totals.items()}
 
 

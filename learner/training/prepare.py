@@ -226,7 +226,12 @@ def prepare_training(registry: Registry, plan: Plan, processes: Processes, progr
     if config.class_weights == "balanced":
         job.learner.class_weight_K = balanced_weights(job.train.class_N, len(data.classes)).to(device)
     if plan.goes_on:
-        restore(job)
+        try:
+            restore(job)
+        except CheckpointIncompatible as exc:
+            if processes.is_first:
+                mark_failed(registry, run, exc)
+            raise
     return job
 
 

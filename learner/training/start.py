@@ -15,7 +15,7 @@ from db.registry import Registry
 from learner.checkpoint import BEST, Checkpoint, load_checkpoint
 from learner.config import REQUESTED, TrainConfig, config_from_dict
 from learner.data.validation_cut import chosen_by
-from learner.errors import WeightsUnavailable
+from learner.errors import CheckpointIncompatible, ConfigInvalid, WeightsUnavailable
 from learner.input_range import write_statistics
 from learner.network.interface import Network
 from learner.network.weights import load_encoder_weights, load_imagenet, misfit
@@ -145,7 +145,10 @@ def _load_run(
     model: Network, config: TrainConfig, classes: Sequence[str], checkpoint: Checkpoint, progress: Progress
 ) -> TrainConfig:
     """Load the network of a run, but for the classifier's last layer where the classes are others."""
-    source = config_from_dict(checkpoint.description["config"])
+    try:
+        source = config_from_dict(checkpoint.description["config"])
+    except ConfigInvalid as exc:
+        raise CheckpointIncompatible(f"--weights {config.weights}: its settings cannot be used: {exc}") from exc
     before = list(checkpoint.description["classes"])
     if source.method != config.method:
         raise WeightsUnavailable(

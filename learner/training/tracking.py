@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from db.atomic_write import make_private
 from learner.config import TrainConfig
 from learner.errors import ConfigInvalid
 
@@ -76,7 +77,7 @@ class _MLflow:
         active = mlflow.start_run(run_id=before, run_name=None if before else run)
         if before is None:
             mlflow.log_params(config.to_dict())
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private(folder)
             noted.write_text(json.dumps({"run_id": active.info.run_id}), encoding="utf-8")
 
     def log(self, epoch: int, values: Values) -> None:

@@ -8,12 +8,14 @@ first alone decides and writes; see learner/distributed.py.
 """
 
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from db.errors import RegistryError
 from db.progress import Progress, SilentProgress
 from db.records import RunStatus
 from db.registry import Registry
@@ -108,7 +110,9 @@ def _train(job: Job, plan: Plan) -> TrainResult:
             # It did so in all of them; the first one says it.
             raise SystemExit(0) from exc
         error = _translated(exc, plan.config)
-        mark_failed(job.registry, job.run, error)
+        with suppress(RegistryError):
+            # The disk that is full may be the registry's too; what ended the training counts.
+            mark_failed(job.registry, job.run, error)
         if error is exc:
             raise
         raise error from exc

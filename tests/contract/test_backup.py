@@ -1,5 +1,7 @@
 """A whole registry into one file and back, between databases; and a check that notices damage."""
 
+import stat
+
 import pytest
 from sqlalchemy import select
 
@@ -120,3 +122,22 @@ def test_the_check_notices_damage(filled, statement, said):
     assert check_registry(filled) == []
     damage(filled, statement)
     assert any(said in problem for problem in check_registry(filled)), check_registry(filled)
+
+
+@pytest.mark.parametrize("name", ["what?.sqlite3", "a#b%20.sqlite3", "x" * 247 + ".sqlite3"[:8], "ü" * 120 + ".db"])
+def test_a_backup_may_have_any_name_and_is_its_owners_alone(filled, tmp_path, name):
+    out = tmp_path / "kept" / name
+    backup_registry(filled, out)
+    assert [file.name for file in out.parent.iterdir()] == [name]
+    assert [stat.S_IMODE(file.stat().st_mode) for file in (out.parent, out)] == [0o700, 0o600]
+    copy = create_registry(f"sqlite:///{tmp_path}/again.sqlite3", tmp_path)
+    restore_registry(out, copy)
+    assert rows_of(copy) == rows_of(filled)
+    copy.close()
+
+
+def test_a_link_that_leads_nowhere_is_not_written_through(filled, tmp_path):
+    (tmp_path / "backup.sqlite3").symlink_to(tmp_path / "elsewhere.sqlite3")
+    with pytest.raises(Conflict, match="exists already"):
+        backup_registry(filled, tmp_path / "backup.sqlite3")
+    assert not (tmp_path / "elsewhere.sqlite3").exists()

@@ -114,13 +114,23 @@ def test_the_push_of_a_process_that_has_died_is_taken_over(registry, connection)
         ("elsewhere:1", timedelta(0), True),
         ("elsewhere:1", LEASE * 2, False),
         (f"{socket.gethostname()}:{os.getpid()}", LEASE * 2, False),
+        ("elsewhere:1", -LEASE * 1000, False),
     ],
     # Without the process's number, which differs between those that share a test run.
-    ids=["this process", "one that is gone", "another machine", "another machine, long ago", "this process, long ago"],
+    ids=[
+        "this process",
+        "one that is gone",
+        "another machine",
+        "another machine, long ago",
+        "this process, long ago",
+        "another machine, in the future",
+    ],
 )
 def test_who_is_still_at_work(owner, age, at_work):
     moment = datetime.now(UTC) - age
-    sync = SyncRecord(1, 1, SyncKind.PUSH, SyncStatus.RUNNING, owner, {}, {}, {}, None, moment, moment, None)
+    sync = SyncRecord(
+        1, 1, SyncKind.PUSH, SyncStatus.RUNNING, owner, {}, {}, {}, None, moment, moment, None, age.total_seconds()
+    )
     assert is_at_work(sync) is at_work
 
 

@@ -1,12 +1,18 @@
 """Several processes at once, on SQLite and PostgreSQL: nothing lost, no deadlock, no "database is locked"."""
 
+import json
 import multiprocessing
+import sqlite3
+from contextlib import closing
 
 import pytest
 
 from annotator.datasets.phantoms import write_phantoms
+from db import schema
+from db.engine import make_engine
+from db.maintenance.backup import restore_registry
 from db.maintenance.integrity import check_registry
-from db.registry import create_registry
+from db.registry import create_registry, open_registry
 from tests.faults import workers
 
 
@@ -101,3 +107,61 @@ def test_snapshots_taken_while_others_write_read_the_same_ever_after(processes, 
             assert tx.snapshots.images_at(snapshot.position) == images
     assert check_registry(registry) == []
     registry.close()
+
+
+def at_once(processes, count, work, *arguments):
+    """Run the same work in several processes that begin together; returns how each went."""
+    barrier, outcomes = processes.Barrier(count), processes.Queue()
+    together(processes, *[(work, *arguments, barrier, outcomes)] * count)
+    return [outcomes.get(timeout=10) for _ in range(count)]
+
+
+def test_of_two_backups_to_one_name_one_is_written_and_the_other_says_so(processes, url, tmp_path):
+    write_phantoms(tmp_path / "phantoms", 20, seed=1)
+    registry = create_registry(url, tmp_path)
+    workers.import_set(url, str(tmp_path), str(tmp_path / "phantoms"))
+    out = tmp_path / "kept" / "backup.sqlite3"
+    outcomes = at_once(processes, 3, workers.back_up, url, str(tmp_path), str(out))
+    assert outcomes.count("written") == 1, outcomes
+    assert all("another process" in said or "exists already" in said for said in outcomes if said != "written")
+    assert [file.name for file in out.parent.iterdir()] == [out.name]
+    copy = create_registry(f"sqlite:///{tmp_path}/restored.sqlite3", tmp_path)
+    assert restore_registry(out, copy)["images"] == 20
+    assert check_registry(copy) == []
+    copy.close()
+    registry.close()
+
+
+def test_upgrades_at_once_each_keep_a_whole_copy(processes, tmp_path):
+    url = f"sqlite:///{tmp_path}/r.sqlite3"
+    engine = make_engine(url)
+    schema.upgrade(engine, "0003_sync")
+    engine.dispose()
+    copies = [name for name in at_once(processes, 3, workers.upgrade_with_copy, url, str(tmp_path)) if name]
+    assert len(set(copies)) == len(copies) > 0
+    # Who comes late may find the registry upgraded already, and copies that.
+    assert sorted(file.name for file in tmp_path.glob("r.sqlite3.before*")) == sorted(copies)
+    for name in copies:
+        with closing(sqlite3.connect(tmp_path / name)) as kept:
+            assert kept.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert kept.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+    registry = open_registry(url, tmp_path)
+    assert check_registry(registry) == []
+    registry.close()
+
+
+def test_of_exports_to_one_folder_one_is_whole_and_the_others_say_so(processes, tmp_path):
+    write_phantoms(tmp_path / "phantoms", 30, seed=1)
+    url = f"sqlite:///{tmp_path}/r.sqlite3"
+    create_registry(url, tmp_path).close()
+    workers.import_set(url, str(tmp_path), str(tmp_path / "phantoms"))
+    for _ in range(2):
+        # Into nothing, then over an earlier export.
+        outcomes = at_once(processes, 3, workers.export_set, url, str(tmp_path), str(tmp_path / "sets" / "out"))
+        # One that begins when another has finished replaces its export, as any later one does.
+        assert outcomes.count("written") >= 1, outcomes
+        assert all("another process" in said for said in outcomes if said != "written")
+        assert [file.name for file in (tmp_path / "sets").iterdir()] == ["out"]
+        listed = json.loads((tmp_path / "sets" / "out" / "annotations.json").read_text())["images"]
+        pictures = {file.name for file in (tmp_path / "sets" / "out" / "images").iterdir()}
+        assert {image["file_name"] for image in listed} == pictures

@@ -15,7 +15,9 @@ from annotator.datasets.import_images import import_images
 from annotator.datasets.import_request import ImportRequest
 from annotator.label_studio.client import ProjectTotals
 from annotator.label_studio.push.plan import PushRequest
+from db.errors import Conflict
 from db.history.retraction import retract_labels
+from db.maintenance.backup import backup_registry, upgrade_registry
 from db.records import Box, Location, LocationSource, LocationStatus, NewLabel
 from db.registry import Registry, create_registry, open_for_upgrade, open_registry
 
@@ -152,3 +154,36 @@ def make_registry(folder: Path, name: str = "r.sqlite3") -> tuple[str, Registry]
     """Make an empty registry in a folder."""
     url = f"sqlite:///{folder}/{name}"
     return url, create_registry(url, folder)
+
+
+def back_up(url: str, root: str, out: str, barrier: Any, outcomes: Any) -> None:
+    """Write a backup at the same moment as others, and tell how it went."""
+    registry = open_registry(url, Path(root))
+    barrier.wait(60)
+    try:
+        backup_registry(registry, Path(out))
+        outcomes.put("written")
+    except Conflict as exc:
+        outcomes.put(str(exc))
+    registry.close()
+
+
+def upgrade_with_copy(url: str, root: str, barrier: Any, outcomes: Any) -> None:
+    """Upgrade at the same moment as others, and tell where the safety copy went."""
+    barrier.wait(60)
+    copy = upgrade_registry(url, Path(root)).copy
+    outcomes.put(copy.name if copy is not None else None)
+
+
+def export_set(url: str, root: str, out: str, barrier: Any, outcomes: Any) -> None:
+    """Export at the same moment as others, and tell how it went."""
+    from annotator.datasets.export_images import ExportRequest, export_images
+
+    registry = open_registry(url, Path(root))
+    barrier.wait(60)
+    try:
+        export_images(registry, ExportRequest(Path(out), "coco"))
+        outcomes.put("written")
+    except Conflict as exc:
+        outcomes.put(str(exc))
+    registry.close()

@@ -1,7 +1,9 @@
 """A relative address of the registry means the same file from every folder, through the command line."""
 
 import json
+import os
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,29 @@ def test_the_safety_copy_of_an_upgrade_holds_the_registry(tmp_path, monkeypatch,
     assert [copy.parent for copy in copies] == [tmp_path]
     with sqlite3.connect(copies[0]) as connection:
         assert connection.execute("SELECT count(*) FROM images").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("name", ["what?", "50%20 off", "a#b", "a&b=c?mode=ro", "two\nlines", "'quoted' \"twice\""])
+def test_a_project_folder_may_have_any_name(tmp_path, name):
+    root = tmp_path / name
+    run("init", str(root))
+    assert sorted(file.name for file in root.iterdir()) == ["partly.toml", "registry.sqlite3"]
+    assert run("--project", str(root), "status")["images"]["total"] == 0
+    run("--project", str(root), "db", "backup", str(root / "backup.sqlite3"))
+    run("init", str(root / "second"))
+    run("--project", str(root / "second"), "db", "restore", str(root / "backup.sqlite3"))
+    assert [path.name for path in tmp_path.iterdir()] == [name], "nothing is made beside it"
+
+
+def test_a_registry_is_its_owners_alone(tmp_path):
+    before = os.umask(0o022)
+    try:
+        run("init", str(tmp_path / "usual"))
+        with create_registry(f"sqlite:///{tmp_path}/usual/registry.sqlite3", tmp_path).begin() as tx:
+            tx.images.class_ids(["benign"])
+            found = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "usual").iterdir()}
+    finally:
+        os.umask(before)
+    assert {name: mode for name, mode in found.items() if name.startswith("registry")} == {
+        "registry.sqlite3": 0o600, "registry.sqlite3-wal": 0o600, "registry.sqlite3-shm": 0o600,
+    }  # fmt: skip

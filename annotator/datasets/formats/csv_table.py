@@ -16,7 +16,7 @@ from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from annotator.datasets.export_set import ExportSet, facts_of, number
+from annotator.datasets.export_set import ExportSet, facts_of, number, write_new
 from annotator.datasets.formats.folders import SPLITS
 from annotator.datasets.formats.names import BoxesAs
 from annotator.datasets.listing.entries import BadEntry, Counts, Entry, Listing, Part, unexpected
@@ -314,12 +314,18 @@ def write(export: ExportSet, folder: Path) -> list[Path]:
             row = {"image": f"{IMAGES}/{image.name}" if export.copied else image.name, **facts_of(image)}
             if image.mask_png is not None:
                 file = folder / MASKS / f"{image.stem}.png"
-                file.parent.mkdir(exist_ok=True)
-                file.write_bytes(image.mask_png)
+                write_new(file, image.mask_png)
                 written.append(file)
                 row["mask"] = f"{MASKS}/{file.name}"
+            if export.spreadsheet_safe:
+                row = {column: _as_text(value) for column, value in row.items()}
             for box in image.boxes:
                 writer.writerow(row | {name: number(getattr(box, name)) for name in BOX_COLUMNS})
             if not image.boxes:
                 writer.writerow(row)
     return written
+
+
+def _as_text(value: str) -> str:
+    """Mark a text that spreadsheets would take for a formula, in the way that they do themselves."""
+    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

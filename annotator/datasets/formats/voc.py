@@ -12,6 +12,7 @@ so.
 Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html.
 """
 
+import io
 import math
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
@@ -24,7 +25,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from annotator.datasets.export_set import NO_CLASS, ExportImage, ExportSet, number, write_sidecar
+from annotator.datasets.export_set import (
+    NO_CLASS,
+    ExportImage,
+    ExportSet,
+    number,
+    write_new,
+    write_sidecar,
+)
 from annotator.datasets.formats.folders import OUTSIDE, SPLITS
 from annotator.datasets.listing.companions import Companions
 from annotator.datasets.listing.drawing import check_size, read_number
@@ -367,8 +375,7 @@ def _write_annotation(image: ExportImage, folder: Path) -> Path:
             _add(edges, tag, number(edge))
     ElementTree.indent(root)
     file = folder / ANNOTATIONS / f"{image.stem}.xml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(ElementTree.tostring(root, encoding="utf-8") + b"\n")
+    write_new(file, ElementTree.tostring(root, encoding="utf-8") + b"\n")
     return file
 
 
@@ -383,6 +390,7 @@ def _write_mask(image: ExportImage, folder: Path, classes: Any) -> Path:
     picture = Image.fromarray(np.asarray(mask_HW, dtype=np.uint8) * index, mode="P")
     picture.putpalette([0, 0, 0, *([255, 255, 255] * 255)])
     file = folder / MASKS / f"{image.stem}.png"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(file)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    write_new(file, buffer.getvalue())
     return file

@@ -17,7 +17,14 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
-from annotator.datasets.export_set import NO_CLASS, SIDECAR, ExportImage, ExportSet, write_sidecar
+from annotator.datasets.export_set import (
+    NO_CLASS,
+    SIDECAR,
+    ExportImage,
+    ExportSet,
+    write_new,
+    write_sidecar,
+)
 from annotator.datasets.formats.folders import OUTSIDE, SPLITS
 from annotator.datasets.listing.canvas import Canvas, check_count
 from annotator.datasets.listing.companions import NameIndex
@@ -316,10 +323,9 @@ def write(export: ExportSet, folder: Path) -> list[Path]:
         if image.status is LocationStatus.UNKNOWN:
             continue
         file = folder / "labels" / split_folder(image) / f"{image.stem}.txt"
-        file.parent.mkdir(parents=True, exist_ok=True)
         number = classes.index(image.class_name or NO_CLASS) if image.boxes else 0
         lines = [_line(number, box, image.width, image.height) for box in image.boxes]
-        file.write_text("".join(lines), encoding="utf-8")
+        write_new(file, "".join(lines).encode())
         written.append(file)
     write_sidecar(export, folder, lambda image: f"images/{split_folder(image)}/{image.name}")
     present = {split_folder(image) for image in export.images}

@@ -8,6 +8,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from db.queries.bulk import chunks, insert_rows
+from db.queries.clock import database_now, silent_seconds
 from db.records.sync import StepAction, StepState, SyncKind, SyncRecord, SyncStatus, SyncStep
 from db.tables import Sync, now
 from db.tables import SyncStep as StepRow
@@ -22,7 +23,12 @@ class JournalQueries:
     def open(self, connection_id: int, kind: SyncKind, *, options: Mapping[str, Any], owner: str) -> int:
         """Start a sync and return its number."""
         row = Sync(
-            connection_id=connection_id, kind=kind, options=dict(options), status=SyncStatus.RUNNING, owner=owner
+            connection_id=connection_id,
+            kind=kind,
+            options=dict(options),
+            status=SyncStatus.RUNNING,
+            owner=owner,
+            touched_at=database_now(self._session),
         )
         self._session.add(row)
         self._session.flush()
@@ -52,7 +58,9 @@ class JournalQueries:
         self._change(sync_id)
 
     def _change(self, sync_id: int, **values: Any) -> None:
-        self._session.execute(update(Sync).where(Sync.id == sync_id).values(touched_at=now(), **values))
+        self._session.execute(
+            update(Sync).where(Sync.id == sync_id).values(touched_at=database_now(self._session), **values)
+        )
 
     def last(self, connection_id: int, kind: SyncKind, *, status: SyncStatus | None = None) -> SyncRecord | None:
         """Return the newest sync of a kind, of one status where that is given."""
@@ -60,11 +68,11 @@ class JournalQueries:
         if status is not None:
             statement = statement.where(Sync.status == status)
         row = self._session.scalar(statement.order_by(Sync.id.desc()).limit(1))
-        return _record(row) if row is not None else None
+        return self._record(row) if row is not None else None
 
     def all(self, *, limit: int = 20) -> list[SyncRecord]:
         """Return the newest syncs, newest first."""
-        return [_record(row) for row in self._session.scalars(select(Sync).order_by(Sync.id.desc()).limit(limit))]
+        return [self._record(row) for row in self._session.scalars(select(Sync).order_by(Sync.id.desc()).limit(limit))]
 
     def add_steps(self, sync_id: int, steps: Sequence[SyncStep]) -> list[SyncStep]:
         """Append steps to those already stored, and return them with their numbers."""
@@ -132,19 +140,19 @@ class JournalQueries:
             )
         self.touch(sync_id)
 
-
-def _record(row: Sync) -> SyncRecord:
-    return SyncRecord(
-        id=row.id,
-        connection_id=row.connection_id,
-        kind=SyncKind(row.kind),
-        status=SyncStatus(row.status),
-        owner=row.owner,
-        options=row.options,
-        counts=row.counts,
-        mark=row.mark,
-        detail=row.detail,
-        created_at=row.created_at,
-        touched_at=row.touched_at,
-        finished_at=row.finished_at,
-    )
+    def _record(self, row: Sync) -> SyncRecord:
+        return SyncRecord(
+            id=row.id,
+            connection_id=row.connection_id,
+            kind=SyncKind(row.kind),
+            status=SyncStatus(row.status),
+            owner=row.owner,
+            options=row.options,
+            counts=row.counts,
+            mark=row.mark,
+            detail=row.detail,
+            created_at=row.created_at,
+            touched_at=row.touched_at,
+            finished_at=row.finished_at,
+            silent_s=silent_seconds(self._session, row.touched_at) or 0.0,
+        )

@@ -19,4 +19,4 @@ def test_a_push_whose_number_was_given_away_is_not_at_work():
     # This process began long after that push was last heard of, within the lease or not.
     began = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
     earlier = began - timedelta(seconds=30)
-    assert not is_at_work(replace(running, touched_at=earlier))
+    assert not is_at_work(replace(running, silent_s=(now - earlier).total_seconds()))

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import psutil
@@ -66,6 +67,7 @@ def test_a_process_that_is_there_and_says_nothing_is_another_one_or_suspended(re
         began = time.time() - psutil.Process(child.pid).create_time()
         silent = taken(registry, run, pid=child.pid, ago=timedelta(seconds=began))
         later = datetime.now(UTC) + PATIENCE
+        silent = replace(silent, silent_s=silent.silent_s + PATIENCE.total_seconds())
         child.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
         with pytest.MonkeyPatch.context() as patched:
@@ -89,9 +91,22 @@ class Later:
         return self._now
 
 
-@pytest.mark.parametrize(("ago", "alive"), [(timedelta(seconds=100), True), (timedelta(seconds=130), False)])
+@pytest.mark.parametrize(
+    ("ago", "alive"),
+    [
+        (timedelta(seconds=100), True),
+        (timedelta(seconds=130), False),
+        # By a clock that is a little ahead, and by one that was wrong: nobody waits for years.
+        (timedelta(seconds=-60), True),
+        (timedelta(days=-4000), False),
+    ],
+)
 def test_a_process_elsewhere_lives_until_it_has_said_nothing_for_two_minutes(registry, run, ago, alive):
     assert is_alive(taken(registry, run, host="elsewhere", pid=1, ago=ago)) is alive
+
+
+def test_a_number_that_was_given_away_does_not_hold_a_run_that_last_spoke_in_the_future(registry, run):
+    assert not is_alive(taken(registry, run, pid=os.getppid(), ago=timedelta(days=-4000)))
 
 
 def test_who_wants_a_run_that_is_trained_is_told_by_whom_and_what_to_do(registry, run):
