@@ -3,7 +3,6 @@
 import functools
 import itertools
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,8 +30,6 @@ MaskReader = Callable[[ImageFile], NDArray[np.bool_]]
 LONGEST_CLASS = 255
 LONGEST_GROUP = 1000
 """A longer one does not fit into an index of PostgreSQL."""
-NUL, CONTROL = re.compile("\\0"), re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
-"""What no text holds; the second leaves tabs and ends of lines alone."""
 TOGETHER = 32
 """Entries that a thread opens in one go."""
 
@@ -88,9 +85,9 @@ def _checked(image: NewImage) -> NewImage:
             continue
         if not _is_text(text):
             raise BadEntry(f"its {what} holds characters that are no text")
-        # A name of a file may have any but NUL.
-        if (found := (NUL if what == "path" else CONTROL).search(text)) is not None:
-            raise BadEntry(f"its {what} holds a control character (U+{ord(found[0]):04X}), which is no text")
+        if "\0" in text:
+            # All other control characters are stored as they are.
+            raise BadEntry(f"its {what} holds a NUL (U+0000), which is no text")
     if image.class_name is not None and len(image.class_name) > LONGEST_CLASS:
         raise BadEntry(f"its class is longer than {LONGEST_CLASS} characters")
     if image.group is not None and len(image.group) > LONGEST_GROUP:

@@ -12,7 +12,7 @@ from tests.unit.db.imaging.test_dicom import write_dicom
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("patient", ["p\0x", "p\x07x", "x" * 5000])
+@pytest.mark.parametrize("patient", ["p\0x", "x" * 5000])
 def test_a_patient_id_that_cannot_be_stored_loses_its_image_alone(registry, tmp_path, patient):
     folder = tmp_path / "set" / "benign"
     for n in range(3):

@@ -475,7 +475,7 @@ def test_a_labelme_mask_that_is_a_bomb_is_refused(tmp_path):
 # --- text that no database stores
 
 
-@pytest.mark.parametrize("odd", ["\0", "\x1b[2J", "\x07", "\ud800"])
+@pytest.mark.parametrize("odd", ["\0", "\ud800"])
 @pytest.mark.parametrize("column", ["class", "group"])
 def test_a_class_or_group_that_is_no_text_loses_its_image_alone(tmp_path, odd, column):
     for n, name in enumerate(("a.png", "b.png")):
