@@ -17,8 +17,9 @@ import httpx
 
 from annotator.errors import AuthRejected, ConnectionFailed, LabelStudioError, RequestRefused
 from annotator.label_studio.network.bounded import ACCEPTED, AnswerTooLarge, bound_answer
-from annotator.label_studio.network.origin import AddressRefused, checked_url, is_private, join_address, origin_of
+from annotator.label_studio.network.origin import AddressRefused, checked_url, join_address, origin_of
 from db.errors import InvalidArgument
+from db.imaging.web import is_private
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ The limits lie far beyond what people draw, and where a machine with a few gigab
 import math
 from typing import Any
 
-from db.imaging.decode import MAX_PIXELS
+from db.imaging.limits import PIXELS
 
 MAX_SHAPES = 1_000
 """Shapes in one annotation."""
@@ -31,8 +31,8 @@ def check_canvas(height: Any, width: Any) -> None:
     for side in (height, width):
         if isinstance(side, bool) or not isinstance(side, int) or side < 1:
             raise ValueError("the sides of an image are whole numbers of at least 1")
-    if height * width > MAX_PIXELS:
-        raise ValueError(f"a mask of {width}x{height} px has more than {MAX_PIXELS:,} pixels, the limit")
+    if height * width > PIXELS:
+        raise ValueError(f"a mask of {width}x{height} px has more than {PIXELS:,} pixels, the limit")
 
 
 def number_in_range(value: Any, name: str) -> float:

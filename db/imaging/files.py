@@ -20,6 +20,7 @@ from urllib.request import url2pathname
 from db.atomic_write import write_bytes
 from db.errors import ImageUnreadable, InvalidArgument
 from db.imaging.limits import IMAGE_BYTES, in_words
+from db.imaging.web import is_web, read_web, web_options
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _FRAME = re.compile(r"#frame=(\d{1,6})\Z")
@@ -191,7 +192,7 @@ class ImageFile:
         """
         try:
             if self.is_remote:
-                data = self._read_remote(fresh=fresh)
+                data = self._read_remote(fresh=fresh, limit=limit)
                 if len(data) > limit:
                     raise ImageUnreadable(self, f"it has more than {in_words(limit)}, the limit for such a file")
             else:
@@ -206,14 +207,14 @@ class ImageFile:
             raise ImageUnreadable(self, "the file is empty")
         return data
 
-    def _read_remote(self, *, fresh: bool) -> bytes:
+    def _read_remote(self, *, fresh: bool, limit: int) -> bytes:
         cached = self._cached()
         if cached is not None and not fresh and cached.is_file():
             return cached.read_bytes()
         file_system, path = _file_system(self.location)
         try:
-            data = bytes(file_system.cat_file(path))
-        except OSError:
+            data = read_web(file_system, path, limit) if is_web(path) else bytes(file_system.cat_file(path))
+        except (OSError, ImageUnreadable):
             raise
         except Exception as exc:
             # Each file system has errors of its own, from libraries that may not even be installed here.
@@ -248,7 +249,7 @@ def _file_system(uri: str) -> tuple[Any, str]:
     import fsspec
 
     try:
-        file_system, path = fsspec.core.url_to_fs(uri)
+        file_system, path = fsspec.core.url_to_fs(uri, **(web_options(uri) if is_web(uri) else {}))
     except (ImportError, ValueError) as exc:
         scheme = uri.partition("://")[0]
         extra = "s3" if scheme in ("s3", "s3a") else f"a package that gives fsspec {scheme}://"

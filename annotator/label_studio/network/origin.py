@@ -4,12 +4,12 @@ A task's image is written by whoever may write tasks. Joined as text, `.evil.tes
 another server; so addresses are joined as URLs (RFC 3986), by the library that sends them, and compared after that.
 """
 
-import ipaddress
-import socket
 import unicodedata
 from collections.abc import Iterable
 
 import httpx
+
+from db.imaging.web import is_web
 
 REFUSED = ("Cc", "Cf", "Zl", "Zp")
 """Categories of characters that no address has: they read otherwise than they are sent."""
@@ -63,23 +63,6 @@ def origin_of(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host.lower().rstrip("."), url.port or DEFAULT_PORTS.get(url.scheme)
 
 
-def is_private(host: str) -> bool:
-    """Say whether a host is of a private network, this machine, or nobody's: any of the addresses that it has now."""
-    try:
-        found = {str(item[4][0]).partition("%")[0] for item in socket.getaddrinfo(host, None)}
-    except (OSError, UnicodeError):
-        # It cannot be reached either.
-        return False
-    return any(not _plain(address).is_global for address in found)
-
-
-def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Take an IPv4 address out of the IPv6 address that it may be wrapped in."""
-    parsed = ipaddress.ip_address(address)
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return mapped or parsed
-
-
 def web_hosts(locations: Iterable[str]) -> frozenset[str]:
     """Return the hosts of those files that lie on web servers.
 
@@ -88,7 +71,7 @@ def web_hosts(locations: Iterable[str]) -> frozenset[str]:
     """
     found = set()
     for location in locations:
-        if location.startswith(("http://", "https://")):
+        if is_web(location):
             try:
                 found.add(httpx.URL(location).host)
             except httpx.InvalidURL:

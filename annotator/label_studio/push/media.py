@@ -21,6 +21,7 @@ from db.atomic_write import write_bytes
 from db.errors import ImageUnreadable
 from db.imaging.decode import hash_content, read_image
 from db.imaging.files import ImageFile
+from db.imaging.limits import IMAGE_BYTES
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord
 
@@ -126,7 +127,7 @@ class _Read(ImageFile):
 
     content: bytes = b""
 
-    def read_bytes(self, *, fresh: bool = False) -> bytes:
+    def read_bytes(self, *, fresh: bool = False, limit: int = IMAGE_BYTES, follow: bool = True) -> bytes:
         """Return what was read."""
         return self.content
 
