@@ -53,8 +53,8 @@ class TrainConfig:
     encoder: str = "resnet18"
     """Any timm encoder that can return features (`features_only`)."""
     weights: str = "auto"
-    """Weights to start from: auto (imagenet where they can be had, else none), imagenet, none, a safetensors file of
-    the encoder, or a run to go on from (run-3)."""
+    """Weights to start from: auto (imagenet where they are installed or can be fetched, else none), imagenet, none, a
+    safetensors file of the encoder, or a run to go on from (run-3)."""
     size: int = 0
     """Side of the square that images are framed into, in pixels; 0: 256, 384 or 512, the first that shows 19 of 20
     known boxes at least 8 px wide and high."""

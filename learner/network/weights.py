@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from learner.errors import WeightsUnavailable
 from learner.input_range import Statistics
+from learner.network.encoder import create_timm
 from learner.network.hub import fetch_pretrained
+from learner.network.packaged_weights import load_packaged, packaged_file
 
 PREFIXES = (
     "", "encoder.body.", "model.encoder.body.", "encoder.", "backbone.", "body.", "model.", "module.",
@@ -24,6 +26,10 @@ PREFIXES = (
 
 OPTIONAL = "num_batches_tracked"
 """Counters that older programs do not write, and that nothing here reads."""
+
+
+PACKAGED_SIZE = 224
+"""Side of the images that timm's models are made for where nothing is said; it changes no tensor of theirs."""
 
 
 class Loadable(Protocol):
@@ -70,11 +76,21 @@ def load_encoder_weights(encoder: Loadable, weights: str) -> None:
 
 
 def load_imagenet(encoder: Loadable) -> None:
-    """Load an encoder's ImageNet weights, from the cache of what was fetched before or from the model hub.
+    """Load an encoder's ImageNet weights: from an installed package, from what was fetched before, or from the hub.
+
+    The package comes first, so that a machine with a network and one without start from the same numbers.
 
     Raises:
         WeightsUnavailable: there are none, or the hub cannot be reached; the message says why.
     """
+    if packaged_file(encoder.name) is not None:
+        packaged = load_packaged(encoder.name, create_timm(encoder.name, size=PACKAGED_SIZE).state_dict()) or {}
+        body = encoder.body.state_dict()
+        found = _named_as(body, packaged)
+        if problem := misfit(body, found):
+            raise WeightsUnavailable(f"the installed weights of {encoder.name} do not fit: {problem}")
+        encoder.body.load_state_dict(body | found)
+        return
     pretrained = fetch_pretrained(encoder.pretrained_body, encoder.name)
     encoder.body.load_state_dict(pretrained.state_dict())
 

