@@ -21,6 +21,7 @@ from annotator.errors import (
     ProjectUnusable,
     RequestRefused,
 )
+from annotator.label_studio.payload.received import lacks_result, read_task
 from annotator.label_studio.transport import NO_RETRIES, TIMEOUT_S, Transport, normalize_url
 
 PAGE_SIZE = 100
@@ -154,7 +155,7 @@ class LabelStudioClient:
     def list_tasks(
         self, project_id: int, *, with_annotations: bool, changed_since: str | None = None
     ) -> list[dict[str, Any]]:
-        """Return every task of a project, in order of id.
+        """Return every task of a project, in order of id, as `read_task` does.
 
         Args:
             project_id: the project.
@@ -197,9 +198,9 @@ class LabelStudioClient:
                 raise IncompleteListing(f"the listing of project {project_id} stopped at page {page} ({exc})") from exc
             with self.http.translated():
                 items, total = list(answer["tasks"]), int(answer["total"])
-                tasks.update((int(item["id"]), dict(item)) for item in items)
-                if with_annotations and not all("result" in said for item in items for said in item["annotations"]):
+                if with_annotations and any(lacks_result(item["annotations"]) for item in items):
                     raise RequestRefused(f"{self.url} lists annotations without their results")
+                tasks.update((task["id"], task) for task in map(read_task, items))
             if len(tasks) >= total or not items:
                 break
             page += 1
@@ -267,10 +268,10 @@ class LabelStudioClient:
         return item.model_version, bool(item.show_collab_predictions)
 
     def get_task(self, task_id: int) -> dict[str, Any]:
-        """Return one task with its annotations and predictions."""
+        """Return one task with its annotations and predictions, as `read_task` does."""
         answer = self.http.get(f"/api/tasks/{task_id}/")
         with self.http.translated():
-            return dict(answer)
+            return read_task(answer)
 
     def create_annotation(
         self,

@@ -20,6 +20,7 @@ from annotator.label_studio.payload.tasks import (
     image_ids_of,
     image_key_of,
     key_of,
+    problem_of,
     registry_suffix,
     with_new_keys,
 )
@@ -104,7 +105,7 @@ def adopt_project(
     taken = []
     for task in tasks:
         key = key_of(task)
-        if key is None or key.endswith(suffix) or not waiting.get(_content(key)):
+        if key is None or problem_of(task) or key.endswith(suffix) or not waiting.get(_content(key)):
             continue
         taken.append((task, waiting[_content(key)].pop()))
     if dry_run:

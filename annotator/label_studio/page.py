@@ -86,7 +86,9 @@ def set_up_page(client: LabelStudioClient, project_id: int) -> None:
             client.http.patch(f"/api/projects/{project_id}/", {"expert_instruction": INSTRUCTIONS})
     with suppress(*REFUSED):
         views = client.http.get("/api/dm/views/", project=project_id)
-        there = {(view.get("data") or {}).get("title") for view in views}
+        # What a tab holds is anybody's to write.
+        known = [view["data"] for view in views if isinstance(view, Mapping) and isinstance(view.get("data"), Mapping)]
+        there = [data.get("title") for data in known]
         for title, items in TABS.items():
             if title not in there:
                 data = {

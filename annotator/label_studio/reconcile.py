@@ -17,7 +17,9 @@ from annotator.label_studio.payload.tasks import (
     is_as_sent,
     is_of_another,
     key_of,
+    problem_of,
     round_of,
+    why_unreadable,
 )
 from annotator.label_studio.pull.consensus import LATEST
 from annotator.label_studio.pull.plan import SAID_THERE, plan_pull
@@ -34,6 +36,7 @@ IMAGE_REMOVED = "studio_image_removed"
 OTHER_REGISTRY = "studio_other_registry"
 FOREIGN = "studio_foreign_tasks"
 NOT_PULLED = "studio_not_pulled"
+UNREADABLE = "studio_task_unreadable"
 UNSETTLED = "studio_annotation_unsettled"
 WITHDRAWN = "studio_annotation_deleted"
 DIFFERS = "studio_label_changed_here"
@@ -106,10 +109,12 @@ def _unserved(
     client: LabelStudioClient, tasks: Sequence[Mapping[str, Any]], images: Mapping[int, ImageRecord]
 ) -> list[Difference]:
     known = {image.key: image for image in images.values()}
-    own = [task for task in tasks if key_of(task) in known]
+    own = [task for task in tasks if key_of(task) in known and problem_of(task) is None]
     differences = []
     for task in own[:: max(1, len(own) // SAMPLE)][:SAMPLE]:
-        problem = client.image_problem(str(task["data"].get("image") or ""), int(task["id"]))
+        address = task["data"].get("image")
+        is_text = isinstance(address, str)
+        problem = client.image_problem(address, int(task["id"])) if is_text else "its address is not text"
         if problem is not None:
             why = f"annotators cannot see the image of task {task['id']}: {problem}; to restore it: partly push --all"
             differences.append(Difference(NOT_SERVED, [known[task["data"][KEY]]], why, [int(task["id"])]))
@@ -125,9 +130,12 @@ def _task_differences(
     by_slot: dict[tuple[str, int], list[int]] = defaultdict(list)
     foreign: list[int] = []
     others: list[int] = []
+    unreadable: list[Mapping[str, Any]] = []
     for task in tasks:
         key = key_of(task)
-        if is_of_another(task):
+        if problem_of(task) is not None:
+            unreadable.append(task)
+        elif is_of_another(task):
             others.append(int(task["id"]))
         elif key:
             by_slot[key, round_of(task)].append(int(task["id"]))
@@ -147,9 +155,13 @@ def _task_differences(
             listed = ", ".join(map(str, sorted(task_ids)))
             why = f"tasks {listed} show the same image; partly uses {min(task_ids)}: delete the others in Label Studio"
             differences.append(Difference(DUPLICATE, [known[key]], why, sorted(task_ids)))
+    broken = {int(task["id"]): task for task in unreadable}
+    for task_id, task in broken.items():
+        shown = [images[image_id] for image_id, link in links.items() if link.task_id == task_id and image_id in images]
+        differences.append(Difference(UNREADABLE, shown, f"{why_unreadable(task)}, then: partly pull", [task_id]))
     for image_id, link in links.items():
         image = images.get(image_id)
-        if image is not None and (image.key, link.round) not in by_slot:
+        if image is not None and (image.key, link.round) not in by_slot and link.task_id not in broken:
             why = f"task {link.task_id} was deleted in Label Studio; to create it again: partly push --recreate"
             differences.append(Difference(TASK_GONE, [image], why, [link.task_id]))
     if others:
@@ -175,7 +187,7 @@ def _annotation_differences(
     listed: dict[int, int] = {}
     for task in tasks:
         image = image_of(task, known)
-        if image is None:
+        if image is None or problem_of(task) is not None:
             continue
         listed[image.id] = int(task["id"])
         said = [item for item in task.get("annotations") or [] if not is_as_sent(item)]

@@ -13,6 +13,8 @@ class Skipped:
     """None for a task that is of no image of this registry."""
     task: int | None = None
     """None for an image without a task."""
+    annotation: int | None = None
+    """None where the whole image or task was left out."""
 
 
 @dataclass(frozen=True, slots=True)

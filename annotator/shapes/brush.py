@@ -11,8 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.shapes.limits import MAX_PAINT_RECORDS, check_canvas
+
 CHANNELS = 4
 COUNT_BITS = (3, 4, 8, 16)
+HEADER_BYTES = 64
+"""More than what stands before the records and after them."""
 OPAQUE = 128
 """From this opacity on a pixel is inside: the edges of strokes are smoothed."""
 
@@ -25,11 +29,16 @@ def encode_brush(mask_HW: NDArray[np.bool_]) -> list[int]:
 
     Returns:
         The bytes, each 0 to 255.
+
+    Raises:
+        ValueError: it changes from outside to inside so often that it could not be read back.
     """
     flat_N = np.asarray(mask_HW, dtype=bool).ravel()
     bits = [f"{flat_N.size * CHANNELS:032b}{8 - 1:05b}", *(f"{size - 1:04b}" for size in COUNT_BITS)]
     if flat_N.size:
         ends = np.flatnonzero(np.diff(flat_N, append=not flat_N[-1])) + 1
+        if len(ends) > MAX_PAINT_RECORDS // 2:
+            raise ValueError(f"a mask changes {len(ends):,} times between outside and inside, which is too often")
         for length, inside in zip(np.diff(ends, prepend=0).tolist(), flat_N[ends - 1].tolist(), strict=True):
             bits += _run(length * CHANNELS, 255 if inside else 0)
     text = "".join(bits)
@@ -48,30 +57,43 @@ def _run(length: int, value: int) -> list[str]:
     return records
 
 
-def decode_brush(rle: Sequence[int], height: int, width: int) -> NDArray[np.bool_]:
-    """Unpack a mask.
+def decode_brush(
+    rle: Sequence[int], height: int, width: int, *, most_records: int = MAX_PAINT_RECORDS
+) -> NDArray[np.bool_]:
+    """Unpack a mask; see `decode_brush_counted`."""
+    return decode_brush_counted(rle, height, width, most_records=most_records)[0]
+
+
+def decode_brush_counted(
+    rle: Sequence[int], height: int, width: int, *, most_records: int = MAX_PAINT_RECORDS
+) -> tuple[NDArray[np.bool_], int]:
+    """Unpack a mask, in memory of at most four bytes a pixel beside the mask and the bytes.
 
     Args:
         rle: bytes, each 0 to 255.
         height: of the image that was painted on, pixels.
         width: of the same.
+        most_records: how many records may be read, which bounds the time.
 
     Returns:
-        bool HW, True where the paint is at least half opaque.
+        bool HW, True where the paint is at least half opaque; and how many records were read.
 
     Raises:
-        ValueError: the bytes are cut off, of another form, or of an image of another size.
+        ValueError: the bytes are cut off, of another form, too many, or of an image of another size.
     """
-    data = bytes(rle)
+    check_canvas(height, width)
     wanted = height * width * CHANNELS
-    bits = _Bits(data)
+    bits = _Bits(_bytes_of(rle, 2 * wanted + HEADER_BYTES))
     count, word = bits.read(32), bits.read(5) + 1
     if count != wanted or word != 8:
         raise ValueError(f"a brush mask has {count} values of {word} bits, expected {wanted} of 8")
     sizes = [bits.read(4) + 1 for _ in range(4)]
     values_N = np.empty(count, dtype=np.uint8)
-    at = 0
+    at = records = 0
     while at < count:
+        records += 1
+        if records > most_records:
+            raise ValueError(f"a brush mask has more than {most_records:,} runs, the limit")
         is_run = bits.read(1)
         end = at + 1 + bits.read(sizes[bits.read(2)])
         if end > count:
@@ -82,7 +104,19 @@ def decode_brush(rle: Sequence[int], height: int, width: int) -> NDArray[np.bool
             values_N[at:end] = bits.read_bytes(end - at)
         at = end
     inside: NDArray[np.bool_] = values_N.reshape(height, width, CHANNELS)[:, :, 3] >= OPAQUE
-    return inside
+    return inside, records
+
+
+def _bytes_of(rle: object, most: int) -> bytes:
+    """Return a list of bytes as such; a number would be taken for a count of zeros to allocate."""
+    if isinstance(rle, str) or not isinstance(rle, Sequence):
+        raise ValueError("a brush mask is a list of bytes")
+    if len(rle) > most:
+        raise ValueError(f"a brush mask has {len(rle):,} bytes, more than its image can need")
+    try:
+        return bytes(rle)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("a brush mask is a list of bytes, each 0 to 255") from None
 
 
 class _Bits:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.shapes.limits import check_canvas, check_corners, number_in_range
 from annotator.shapes.polygons import MIN_CORNERS, Points, mask_from_polygon
 from db.records import Box
 
@@ -38,8 +39,10 @@ class Polygon:
     def __post_init__(self) -> None:
         if len(self.corners) < MIN_CORNERS:
             raise ValueError(f"a polygon needs at least {MIN_CORNERS} corners, it has {len(self.corners)}")
-        if not all(math.isfinite(number) for corner in self.corners for number in corner):
-            raise ValueError("a polygon has a number that is not finite")
+        check_corners(len(self.corners))
+        for corner in self.corners:
+            for number in corner:
+                number_in_range(number, "a corner of a polygon")
 
     def box(self) -> Box:
         """Return the box around it."""
@@ -64,7 +67,9 @@ class Ellipse:
 
     def __post_init__(self) -> None:
         numbers = (self.x, self.y, self.radius_x, self.radius_y, self.degrees)
-        if not all(map(math.isfinite, numbers)) or self.radius_x <= 0 or self.radius_y <= 0:
+        for number in numbers:
+            number_in_range(number, "the centre, radius or rotation of an ellipse")
+        if self.radius_x <= 0 or self.radius_y <= 0:
             raise ValueError("an ellipse needs a centre and two positive radii")
 
     def box(self) -> Box:
@@ -76,6 +81,7 @@ class Ellipse:
 
     def mask(self, height: int, width: int) -> NDArray[np.bool_] | None:
         """Fill it; bool HW."""
+        check_canvas(height, width)
         cosine, sine = math.cos(math.radians(self.degrees)), math.sin(math.radians(self.degrees))
         right_W, down_H = np.arange(width) + 0.5 - self.x, np.arange(height) + 0.5 - self.y
         along_HW = (right_W[None, :] * cosine + down_H[:, None] * sine) / self.radius_x
@@ -107,6 +113,7 @@ class Painted:
 
     def mask(self, height: int, width: int) -> NDArray[np.bool_] | None:
         """Return it on the whole image, bool HW; what lies beyond the edge is cut."""
+        check_canvas(height, width)
         whole_HW = np.zeros((height, width), dtype=bool)
         top, left = max(self.top, 0), max(self.left, 0)
         part_HW = self.inside_HW[top - self.top :, left - self.left :][: height - top, : width - left]

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from annotator.shapes.limits import check_canvas, number_in_range
 from db.imaging.geometry import clip_box
 from db.records import Box
 
@@ -45,16 +46,15 @@ def box_from_percent(value: Mapping[str, Any], width: int, height: int) -> Box |
         The box, None where less than `MIN_SIDE_PX` of it is on the image.
 
     Raises:
-        ValueError: a number is missing or not finite.
+        ValueError: a number is missing, not finite or far beyond the image.
     """
+    check_canvas(height, width)
     try:
-        x, y = float(value["x"]) * width / 100, float(value["y"]) * height / 100
-        w, h = float(value["width"]) * width / 100, float(value["height"]) * height / 100
-        angle = math.radians(float(value.get("rotation") or 0.0))
+        x, y, w, h = (number_in_range(value[name], name) for name in ("x", "y", "width", "height"))
+        angle = math.radians(number_in_range(value.get("rotation") or 0.0, "rotation"))
     except (KeyError, TypeError, ValueError) as exc:
         raise ValueError(f"a rectangle needs the numbers x, y, width and height ({exc})") from exc
-    if not all(map(math.isfinite, (x, y, w, h, angle))):
-        raise ValueError("a rectangle has a number that is not finite")
+    x, y, w, h = x * width / 100, y * height / 100, w * width / 100, h * height / 100
     cosine, sine = math.cos(angle), math.sin(angle)
     corners = [(x + a * cosine - b * sine, y + a * sine + b * cosine) for a, b in ((0, 0), (w, 0), (w, h), (0, h))]
     xs, ys = [corner[0] for corner in corners], [corner[1] for corner in corners]

@@ -3,13 +3,14 @@
 A polygon has no holes, so a mask that has one is better sent as paint (`brush`), which loses nothing.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.shapes.fill import Points, mask_from_polygon
+from annotator.shapes.limits import MAX_SHAPES, check_canvas, check_corners, number_in_range
 from db.imaging.geometry import clip_box
 from db.records import Box
 
@@ -17,8 +18,15 @@ TOLERANCE_PX = 0.4
 """Corners that move the outline by less than this are left out."""
 MIN_CORNERS = 3
 
-Points = list[tuple[float, float]]
-"""Corners as x, y in pixels of the upright image, top-left origin."""
+__all__ = [
+    "Points",
+    "box_of_polygon",
+    "has_holes",
+    "mask_from_polygon",
+    "percent_from_polygon",
+    "polygon_from_percent",
+    "polygons_from_mask",
+]
 
 
 def has_holes(mask_HW: NDArray[np.bool_]) -> bool:
@@ -29,35 +37,36 @@ def has_holes(mask_HW: NDArray[np.bool_]) -> bool:
 
 
 def polygons_from_mask(mask_HW: NDArray[np.bool_]) -> list[Points]:
-    """Trace the outer edge of every 8-connected part of a mask, to within a pixel; holes are filled."""
+    """Trace the outer edge of every 8-connected part of a mask, to within a pixel; holes are filled.
+
+    Raises:
+        ValueError: it has more parts than an annotation may have shapes.
+    """
+    from scipy.ndimage import find_objects
     from skimage.measure import approximate_polygon, find_contours, label
 
     labels_HW = label(np.asarray(mask_HW, dtype=bool), connectivity=2)
+    parts = int(labels_HW.max(initial=0))
+    if parts > MAX_SHAPES:
+        raise ValueError(f"a mask has {parts:,} parts; at most {MAX_SHAPES:,} can be sent as polygons")
     outlines = []
-    for number in range(1, int(labels_HW.max()) + 1):
+    for number, place in enumerate(find_objects(labels_HW), start=1):
         # A frame of nothing around it closes outlines that touch the image's edge.
-        part_HW = np.pad((labels_HW == number).astype(float), 1)
+        part_HW = np.pad((labels_HW[place] == number).astype(float), 1)
         contours = find_contours(part_HW, 0.5, fully_connected="high")
         outer = max(contours, key=_area)
         corners = approximate_polygon(outer, TOLERANCE_PX)[:-1]
         if len(corners) < MIN_CORNERS:
             corners = outer[:-1]
-        # From centres of padded pixels, row first, to x and y of the image.
-        outlines.append([(float(column) - 0.5, float(row) - 0.5) for row, column in corners])
+        # From centres of padded pixels of the part, row first, to x and y of the image.
+        top, left = place[0].start - 0.5, place[1].start - 0.5
+        outlines.append([(float(column) + left, float(row) + top) for row, column in corners])
     return outlines
 
 
 def _area(contour: NDArray[np.float64]) -> float:
     y, x = contour[:, 0], contour[:, 1]
     return float(abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2)
-
-
-def mask_from_polygon(points: Points, height: int, width: int) -> NDArray[np.bool_]:
-    """Fill a polygon; a pixel is inside if its centre is."""
-    from skimage.draw import polygon2mask
-
-    shifted = np.array([(y - 0.5, x - 0.5) for x, y in points])
-    return np.asarray(polygon2mask((height, width), shifted), dtype=bool)
 
 
 def box_of_polygon(points: Points, width: int, height: int) -> Box | None:
@@ -75,15 +84,23 @@ def polygon_from_percent(value: Mapping[str, Any], width: int, height: int) -> P
     """Read a polygon as Label Studio stores it.
 
     Raises:
-        ValueError: it has less than three corners, or a number that is missing or not finite.
+        ValueError: it has less than three corners or too many, or a number that is missing, not finite or far away.
     """
+    check_canvas(height, width)
     corners: Sequence[Any] = value.get("points") or []
+    if not isinstance(corners, Sequence) or isinstance(corners, str):
+        raise ValueError("a polygon needs a list of corners")
+    check_corners(len(corners))
     try:
-        points = [(float(x) * width / 100, float(y) * height / 100) for x, y in corners]
+        points = [
+            (
+                number_in_range(x, "a corner of a polygon") * width / 100,
+                number_in_range(y, "a corner of a polygon") * height / 100,
+            )
+            for x, y in corners
+        ]
     except (TypeError, ValueError) as exc:
         raise ValueError(f"a polygon needs corners of two numbers each ({exc})") from exc
     if len(points) < MIN_CORNERS:
         raise ValueError(f"a polygon needs at least {MIN_CORNERS} corners, it has {len(points)}")
-    if not all(math.isfinite(number) for point in points for number in point):
-        raise ValueError("a polygon has a number that is not finite")
     return points

@@ -12,6 +12,8 @@ from db.imaging.boxes import Box
 
 MIN_AREA_SHARE = 0.02
 """A component below this share of the mask's area is noise, not a lesion."""
+FEW_BOXES = 512
+"""Up to so many boxes (or pairs of them) are laid on one grid, whose size is the square of their number."""
 
 
 def boxes_from_mask(mask_HW: NDArray[np.bool_], min_area_share: float = MIN_AREA_SHARE) -> tuple[Box, ...]:
@@ -29,8 +31,13 @@ def boxes_from_mask(mask_HW: NDArray[np.bool_], min_area_share: float = MIN_AREA
 
     labels_HW = label(np.asarray(mask_HW, dtype=bool), connectivity=2)
     areas = np.bincount(labels_HW.ravel())[1:]
-    found = zip(areas.tolist(), find_objects(labels_HW), strict=True)
-    kept = [(area, place) for area, place in found if area >= min_area_share * areas.sum()]
+    large = np.flatnonzero(areas >= min_area_share * areas.sum())
+    if len(large) < len(areas):
+        # Noise can have millions of components, so only those that are kept are looked up.
+        numbers = np.zeros(len(areas) + 1, dtype=np.int32)
+        numbers[large + 1] = np.arange(1, len(large) + 1)
+        labels_HW = numbers[labels_HW]
+    kept = list(zip(areas[large].tolist(), find_objects(labels_HW), strict=True))
     kept.sort(key=lambda pair: -pair[0])
     return tuple(
         Box(float(x.start), float(y.start), float(x.stop - x.start), float(y.stop - y.start)) for _, (y, x) in kept
@@ -65,6 +72,11 @@ def union_area(boxes: Sequence[Box]) -> float:
     """Area that the boxes cover together, overlaps counted once, in square pixels."""
     if not boxes:
         return 0.0
+    if len(boxes) == 1:
+        (box,) = boxes
+        return ((box.y + box.height) - box.y) * ((box.x + box.width) - box.x)
+    if len(boxes) > FEW_BOXES:
+        return _swept_areas(boxes, ())[1]
     xs = np.unique([edge for box in boxes for edge in (box.x, box.x + box.width)])
     ys = np.unique([edge for box in boxes for edge in (box.y, box.y + box.height)])
     covered = np.zeros((len(ys) - 1, len(xs) - 1), dtype=bool)
@@ -75,6 +87,34 @@ def union_area(boxes: Sequence[Box]) -> float:
     return float(np.sum(covered * np.diff(ys)[:, None] * np.diff(xs)[None, :]))
 
 
+def _swept_areas(first: Sequence[Box], second: Sequence[Box]) -> tuple[float, float, float]:
+    """Return what both sets cover, the first, and the second, in memory that grows with the number of boxes alone.
+
+    A line is swept down the image. Between two edges it crosses the same boxes, which are counted along it.
+    """
+    edges_N4 = np.array([(b.x, b.x + b.width, b.y, b.y + b.height) for b in (*first, *second)], dtype=np.float64)
+    xs, x_N2 = np.unique(edges_N4[:, :2], return_inverse=True)
+    ys, y_N2 = np.unique(edges_N4[:, 2:], return_inverse=True)
+    x_N2, y_N2 = x_N2.reshape(-1, 2), y_N2.reshape(-1, 2)
+    of_second_N = (np.arange(len(edges_N4)) >= len(first)).astype(np.intp)
+    # Where boxes begin (1) and end (-1) along the line, for each set.
+    steps_2X = np.zeros((2, len(xs)), dtype=np.int32)
+    begin_N, end_N = np.argsort(y_N2[:, 0], kind="stable"), np.argsort(y_N2[:, 1], kind="stable")
+    begins_Y = np.searchsorted(y_N2[begin_N, 0], np.arange(len(ys) + 1))
+    ends_Y = np.searchsorted(y_N2[end_N, 1], np.arange(len(ys) + 1))
+    widths_X = np.diff(xs)
+    areas = np.zeros(3)
+    for row, height in enumerate(np.diff(ys)):
+        for order_N, bounds_Y, sign in ((begin_N, begins_Y, 1), (end_N, ends_Y, -1)):
+            met = order_N[bounds_Y[row] : bounds_Y[row + 1]]
+            np.add.at(steps_2X, (of_second_N[met], x_N2[met, 0]), sign)
+            np.add.at(steps_2X, (of_second_N[met], x_N2[met, 1]), -sign)
+        covered_2X = np.cumsum(steps_2X, axis=1)[:, :-1] > 0
+        lengths = (covered_2X.all(axis=0) @ widths_X, covered_2X[0] @ widths_X, covered_2X[1] @ widths_X)
+        areas += height * np.array(lengths)
+    return float(areas[0]), float(areas[1]), float(areas[2])
+
+
 def _intersection(first: Box, second: Box) -> Box | None:
     x0, y0 = max(first.x, second.x), max(first.y, second.y)
     x1 = min(first.x + first.width, second.x + second.width)
@@ -83,6 +123,8 @@ def _intersection(first: Box, second: Box) -> Box | None:
 
 
 def _overlap(first: Sequence[Box], second: Sequence[Box]) -> tuple[float, float, float]:
+    if len(first) * len(second) > FEW_BOXES:
+        return _swept_areas(first, second)
     pieces = [piece for a in first for b in second if (piece := _intersection(a, b)) is not None]
     return union_area(pieces), union_area(first), union_area(second)
 

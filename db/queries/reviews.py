@@ -180,8 +180,11 @@ AGAIN = "~"
 def _says_wrong_class(payload: Mapping[str, Any] | str) -> bool:
     # Reviews are stored in bulk as text, which one database reads back as such.
     document = json.loads(payload) if isinstance(payload, str) else payload
-    regions = [region for region in document.get("result") or [] if isinstance(region, dict)]
-    return any(WRONG_CLASS in (region.get("value") or {}).get("choices", ()) for region in regions)
+    result = document.get("result")
+    # Results that were stored by earlier versions may be of any form.
+    regions = [region for region in (result if isinstance(result, list) else []) if isinstance(region, dict)]
+    values = [region["value"] for region in regions if isinstance(region.get("value"), dict)]
+    return any(WRONG_CLASS in choices for value in values if isinstance(choices := value.get("choices"), list))
 
 
 def _version(stored: str) -> str:

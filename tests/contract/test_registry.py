@@ -295,6 +295,27 @@ def test_a_registry_gets_its_identity_once_and_a_backup_keeps_it(registry, tmp_p
     copy.close()
 
 
+ODD_RESULTS = [
+    "wrong class",
+    5,
+    ["wrong class"],
+    [{"value": ["wrong class"]}],
+    [{"value": {"choices": 5}, "a": "wrong class"}],
+]
+
+
+def test_stored_results_of_any_form_question_no_class(registry):
+    (image_id,) = add_images(registry, new_image("a.png"))
+    for result in ODD_RESULTS:
+        payload = {"result": result, "said": '"wrong class"', "more": ["wrong class"]}
+        review = NewReview(image_id, ReviewOutcome.REJECTED, "ann@example.org", 1, str(result)[:60], payload=payload)
+        with registry.begin() as tx:
+            connection = tx.connections.use(url="http://x", project_id=1, media="local")
+            tx.reviews.add(connection.id, review)
+        with registry.read() as tx:
+            assert tx.reviews.questioned_classes() == []
+
+
 def test_a_questioned_class_is_listed_until_it_is_corrected(registry):
     from db.curation.changes import set_facts
     from db.curation.doctor import find_problems

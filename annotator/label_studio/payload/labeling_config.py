@@ -7,6 +7,7 @@ new to the registry needs no other interface.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -143,20 +144,28 @@ def is_same(first: str, second: str) -> bool:
 
 def has_mask_tools(xml: str) -> bool:
     """Say whether a project's labeling interface can show and change masks."""
-    found = {(element.get("name"), element.tag) for element in _parse(xml).iter()}
+    found = {(element.get("name"), element.tag) for element in _elements(xml)}
     return {(BRUSH_CONTROL, "BrushLabels"), (POLYGON_CONTROL, "PolygonLabels")} <= found
 
 
 def can_say_nothing(xml: str) -> bool:
     """Say whether a project's labeling interface shows that a model proposes "nothing to find"."""
-    return any("$partly_proposal" in (element.get("value") or "") for element in _parse(xml).iter())
+    return any("$partly_proposal" in (element.get("value") or "") for element in _elements(xml))
 
 
 def can_ask_class(xml: str) -> bool:
     """Say whether a project's labeling interface offers a task's classes as a choice."""
     wanted = ("Choices", CLASS_CONTROL, "$partly_classes")
-    found = ((item.tag, item.get("name"), item.get("Value") or item.get("value")) for item in _parse(xml).iter())
+    found = ((item.tag, item.get("name"), item.get("Value") or item.get("value")) for item in _elements(xml))
     return any(control == wanted for control in found)
+
+
+def _elements(xml: str) -> list[Any]:
+    """Return all parts of an interface; none where it is not valid XML, and so has none that anybody sees."""
+    try:
+        return list(_parse(xml).iter())
+    except (ParseError, DefusedXmlException, ValueError):
+        return []
 
 
 def _parse(xml: str) -> Any:
@@ -167,7 +176,7 @@ def config_problem(xml: str) -> str | None:
     """Say what keeps a project's labeling interface from working with partly, None if nothing does."""
     try:
         root = _parse(xml)
-    except (ParseError, DefusedXmlException) as exc:
+    except (ParseError, DefusedXmlException, ValueError) as exc:
         return f"it is not valid XML ({exc})"
     wanted = {BOX_CONTROL: "RectangleLabels", VERDICT_CONTROL: "Choices", IMAGE_OBJECT: "Image"}
     found = {element.get("name"): element.tag for element in root.iter() if element.get("name")}
@@ -218,9 +227,17 @@ def result_from_mask(
         mask_HW: bool of the upright image, True inside.
         as_polygons: as polygons, to within a pixel; a mask with holes stays painted, since a polygon has none.
         region_prefix: of the regions' ids.
+
+    Raises:
+        ValueError: the mask is in more pieces than could be read back.
     """
     height, width = mask_HW.shape
+    outlines = None
     if as_polygons and not has_holes(mask_HW):
+        # In more parts than an annotation may have shapes, it stays painted.
+        with suppress(ValueError):
+            outlines = polygons_from_mask(mask_HW)
+    if outlines is not None:
         return [
             _region(f"{region_prefix}{n}", "polygonlabels", POLYGON_CONTROL, width, height)
             | {
@@ -230,7 +247,7 @@ def result_from_mask(
                     "polygonlabels": [POLYGON_LABEL],
                 }
             }
-            for n, points in enumerate(polygons_from_mask(mask_HW))
+            for n, points in enumerate(outlines)
         ]
     return [
         _region(f"{region_prefix}0", "brushlabels", BRUSH_CONTROL, width, height)

@@ -3,11 +3,14 @@
 A task is recognised by our own key in its data, never by its place in a list or its file name.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from annotator.label_studio.payload.labeling_config import result_from_boxes, result_from_class, result_from_mask
+from annotator.label_studio.payload.plain import writable
 from db.imaging.decode import mask_from_png
 from db.records import Box, ImageRecord, LocationStatus
 
@@ -31,14 +34,19 @@ READING = "partly_reading"
 SECOND_READING = "second reading"
 LIVE_TITLE = "partly"
 """Name of the ML backend under which proposals are asked for while people work."""
+PROBLEM = "partly_problem"
+"""Why a task or an annotation cannot be read, as `annotator.label_studio.payload.received` found; never sent."""
+NUMBER = re.compile(r"[0-9]{1,18}")
+"""Of an image; a database can hold it."""
 KNOWN_PREFIX = "known-"
 """Of the ids of regions that show what the registry knew when the task was made."""
 
 
 def key_of(task: Mapping[str, Any]) -> str | None:
     """Return the key of the image that a task is of, None where the task was not made by partly."""
-    key = (task.get("data") or {}).get(KEY)
-    return str(key) if key else None
+    data = task.get("data")
+    key = data.get(KEY) if isinstance(data, Mapping) else None
+    return key if key and isinstance(key, str) else None
 
 
 def image_key_of(task: Mapping[str, Any]) -> str:
@@ -67,6 +75,16 @@ def as_own(task: Mapping[str, Any], registry_id: str | None) -> dict[str, Any]:
     return {**task, "data": {**task["data"], KEY: image_key_of(task)}}
 
 
+def problem_of(document: Mapping[str, Any]) -> str | None:
+    """Return why a task or an annotation cannot be read, None if it can."""
+    return document.get(PROBLEM)
+
+
+def why_unreadable(task: Mapping[str, Any]) -> str:
+    """Say of a task that it cannot be read, why, and what to do."""
+    return f"task {task['id']} cannot be read: {problem_of(task)}; correct or delete it in Label Studio"
+
+
 def score_text(score: float | None) -> str | None:
     """Write a score for the Data Manager, as text, since a number would lose its last zero."""
     return f"{score:.2f}" if score is not None else None
@@ -74,7 +92,8 @@ def score_text(score: float | None) -> str | None:
 
 def round_of(task: Mapping[str, Any]) -> int:
     """Return which of its image's tasks in the project a task is, counted from 1."""
-    found = (task.get("data") or {}).get(ROUND)
+    data = task.get("data")
+    found = data.get(ROUND) if isinstance(data, Mapping) else None
     return found if isinstance(found, int) and found > 0 else 1
 
 
@@ -109,7 +128,7 @@ def image_of(task: Mapping[str, Any], images: Mapping[str, ImageRecord]) -> Imag
 def image_ids_of(tasks: Iterable[Mapping[str, Any]]) -> list[int]:
     """Return the numbers of the images that a registry's own tasks are of, as far as their keys are of our form."""
     numbers = ((key_of(task) or "").partition("-")[0] for task in tasks if not is_of_another(task))
-    return [int(number) for number in numbers if number.isdigit()]
+    return [int(number) for number in numbers if NUMBER.fullmatch(number)]
 
 
 def shows_prediction(task: Mapping[str, Any], model_version: str) -> bool:
@@ -148,11 +167,12 @@ def known_location_of(image: ImageRecord, mask_png: bytes | None, *, as_polygons
     if image.label is None or image.location_status is not LocationStatus.PRESENT:
         return []
     prefix = f"{KNOWN_PREFIX}{image.label.id}-"
+    result: list[dict[str, Any]] = []
     if mask_png is not None:
-        mask_HW = mask_from_png(mask_png)
-        result = result_from_mask(mask_HW, as_polygons=as_polygons, region_prefix=prefix)
-    else:
-        result = result_from_boxes(image.boxes, image.width, image.height, region_prefix=prefix)
+        # A mask in more pieces than anybody could change is not shown; its boxes are.
+        with suppress(ValueError):
+            result = result_from_mask(mask_from_png(mask_png), as_polygons=as_polygons, region_prefix=prefix)
+    result = result or result_from_boxes(image.boxes, image.width, image.height, region_prefix=prefix)
     # Left out, the server would take it for the ground truth.
     return [{"result": result, "ground_truth": False}]
 
@@ -190,7 +210,7 @@ class TaskHeader:
 def header_data(image: ImageRecord, header: TaskHeader) -> dict[str, Any]:
     """Write what the page says of an image that may change from one push to the next."""
     return {
-        CLASS: image.class_name or "not known",
+        CLASS: writable(image.class_name) if image.class_name else "not known",
         SCORE: score_text(header.score),
         PROPOSAL: PROPOSES_NOTHING if header.proposes_nothing else "",
         CLASSES: [_offered(number, name) for number, name in enumerate(header.classes)],
@@ -228,7 +248,7 @@ def task_of(
     data = {
         "image": address,
         KEY: full_key(image, registry_id),
-        "partly_image": header.name if header.name is not None else f"image {image.id}",
+        "partly_image": writable(header.name) if header.name is not None else f"image {image.id}",
         **header_data(image, header),
         READING: SECOND_READING if header.annotators > 1 else "",
         NOTE: "",

@@ -26,10 +26,12 @@ from annotator.label_studio.payload.labeling_config import (
     regions_in,
     verdict_in,
 )
-from annotator.label_studio.payload.tasks import is_known_location
-from annotator.shapes.brush import decode_brush
+from annotator.label_studio.payload.tasks import is_known_location, problem_of
+from annotator.shapes.brush import CHANNELS, decode_brush_counted
+from annotator.shapes.fill import bands_of, fill_bands
+from annotator.shapes.limits import MAX_FILL_STEPS, MAX_PAINT_RECORDS, MAX_PAINT_VALUES, check_canvas
 from annotator.shapes.percent import MIN_SIDE_PX, box_from_percent
-from annotator.shapes.polygons import box_of_polygon, mask_from_polygon, polygon_from_percent
+from annotator.shapes.polygons import box_of_polygon, polygon_from_percent
 from db.imaging.decode import png_from_mask
 from db.imaging.geometry import boxes_from_mask, boxes_iou
 from db.records import (
@@ -233,6 +235,11 @@ def interpret_attention_check(
 def _said(
     annotation: Mapping[str, Any], result: Sequence[Mapping[str, Any]], image: ImageRecord
 ) -> tuple[tuple[Box, ...], bytes | None, str | None]:
+    if (problem := problem_of(annotation)) is not None:
+        raise Unsettled(
+            f"annotation {annotation['id']} cannot be read: {problem}; correct or delete it in Label Studio, then: "
+            "partly pull"
+        )
     if annotation.get("was_cancelled"):
         raise NoStatement("the task was skipped")
     boxes, mask_png = location_in(result, image)
@@ -274,24 +281,52 @@ def _painted(result: Sequence[Mapping[str, Any]], image: ImageRecord) -> tuple[l
     regions = painted_regions(result)
     if not regions:
         return [], None
-    paint_HW = np.zeros((image.height, image.width), dtype=bool)
-    polygon_HW = paint_HW.copy()
-    boxes: list[Box] = []
     for region in regions:
         _check_size(region, image)
-        value = region.get("value") or {}
-        try:
-            if "rle" in value:
-                paint_HW |= decode_brush(value["rle"], image.height, image.width)
-            else:
-                points = polygon_from_percent(value, image.width, image.height)
-                polygon_HW |= mask_from_polygon(points, image.height, image.width)
-                box = box_of_polygon(points, image.width, image.height)
-                if box is not None and box.width >= MIN_SIDE_PX and box.height >= MIN_SIDE_PX:
-                    boxes.append(box)
-        except (ValueError, TypeError) as exc:
-            raise Unsettled(f"a brush mask or polygon cannot be read: {exc}") from exc
+    values = [region.get("value") or {} for region in regions]
+    try:
+        check_canvas(image.height, image.width)
+        paint_HW = _paint([value["rle"] for value in values if "rle" in value], image)
+        outlines = [value for value in values if "rle" not in value]
+        polygon_HW, boxes = _outlined(outlines, image)
+    except (ValueError, TypeError) as exc:
+        raise Unsettled(f"a brush mask or polygon cannot be read: {exc}") from exc
     return [*boxes_from_mask(paint_HW), *boxes], paint_HW | polygon_HW
+
+
+def _paint(rles: Sequence[Any], image: ImageRecord) -> NDArray[np.bool_]:
+    """Unpack brush masks into their union, in bounded time however many there are.
+
+    Raises:
+        ValueError: one cannot be read, or they are more than anybody paints.
+    """
+    paint_HW = np.zeros((image.height, image.width), dtype=bool)
+    if len(rles) * paint_HW.size * CHANNELS > MAX_PAINT_VALUES:
+        raise ValueError(f"it has {len(rles):,} brush masks, too many for an image of this size; join them")
+    left = MAX_PAINT_RECORDS
+    for rle in rles:
+        inside_HW, records = decode_brush_counted(rle, image.height, image.width, most_records=left)
+        paint_HW |= inside_HW
+        left -= records
+    return paint_HW
+
+
+def _outlined(values: Sequence[Mapping[str, Any]], image: ImageRecord) -> tuple[NDArray[np.bool_], list[Box]]:
+    """Fill polygons into their union, in bounded time however many there are; returns their boxes too.
+
+    Raises:
+        ValueError: one cannot be read, or they are more than anybody draws.
+    """
+    polygon_HW = np.zeros((image.height, image.width), dtype=bool)
+    boxes: list[Box] = []
+    left = MAX_FILL_STEPS
+    for value in values:
+        points = polygon_from_percent(value, image.width, image.height)
+        left -= fill_bands(polygon_HW, bands_of(points, image.height, image.width), left)
+        box = box_of_polygon(points, image.width, image.height)
+        if box is not None and box.width >= MIN_SIDE_PX and box.height >= MIN_SIDE_PX:
+            boxes.append(box)
+    return polygon_HW, boxes
 
 
 def _check_size(region: Mapping[str, Any], image: ImageRecord) -> None:

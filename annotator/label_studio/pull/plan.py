@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annotator.label_studio.payload.labeling_config import class_in
-from annotator.label_studio.payload.tasks import CLASSES, image_of, is_as_sent, is_of_another, key_of
+from annotator.label_studio.payload.tasks import (
+    CLASSES,
+    image_of,
+    is_as_sent,
+    is_of_another,
+    key_of,
+    problem_of,
+    why_unreadable,
+)
 from annotator.label_studio.pull.interpret import (
     NoStatement,
     Unsettled,
@@ -135,6 +143,9 @@ def plan_pull(
         key = key_of(task)
         annotations = list(task.get("annotations") or [])
         image = image_of(task, known.images)
+        if problem_of(task) is not None:
+            _plan_unreadable(plan, task, image)
+            continue
         if image is None:
             if annotations:
                 why = "the task was not made by partly" if not key else f"its image {key} is not registered here"
@@ -171,7 +182,7 @@ def plan_pull(
                     empty_is_none=empty_is_none,
                 )
             except NoStatement as exc:
-                plan.skipped.append(Skipped(str(exc), image.id, int(task["id"])))
+                plan.skipped.append(Skipped(str(exc), image.id, int(task["id"]), annotation_id))
                 if isinstance(exc, Unsettled):
                     plan.unsettled[int(task["id"])] = str(exc)
                 continue
@@ -180,6 +191,13 @@ def plan_pull(
             plan.reviews.append(PlannedReview(review, int(task["id"]), is_update, is_update and changed_here))
     plan.reviews.sort(key=lambda planned: (planned.review.external_version, planned.review.external_id))
     return plan
+
+
+def _plan_unreadable(plan: PullPlan, task: Mapping[str, Any], image: ImageRecord | None) -> None:
+    """Name a task that cannot be read, in this pull and in every other until it is mended or deleted."""
+    why = why_unreadable(task)
+    plan.skipped.append(Skipped(f"{why}, then: partly pull", image.id if image is not None else None, int(task["id"])))
+    plan.unsettled[int(task["id"])] = why
 
 
 def parent_version(task: Mapping[str, Any], annotation: Mapping[str, Any]) -> str | None:

@@ -12,7 +12,7 @@ from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.ownership import own_project
 from annotator.label_studio.page import note_on_tasks
 from annotator.label_studio.payload.labeling_config import verdict_in
-from annotator.label_studio.payload.tasks import image_ids_of, image_of, key_of, round_of, with_registry
+from annotator.label_studio.payload.tasks import image_ids_of, image_of, key_of, problem_of, round_of, with_registry
 from annotator.label_studio.pull.consensus import LATEST, check_policy
 from annotator.label_studio.pull.incremental import ChangedTasks, list_changed, with_siblings
 from annotator.label_studio.pull.plan import (
@@ -109,7 +109,8 @@ def pull_reviews(
         store_attention_responses(registry, connection, plan)
         report = stored.told(replace(report, operation=pulled.operation))
         journal.finish(counts_of(report), _mark(registry, connection, changed, known, plan, report))
-    own = [task for task in changed.tasks if image_of(task, known.images) is not None]
+    # The data of a task that cannot be read are not known, and would be lost.
+    own = [task for task in changed.tasks if image_of(task, known.images) is not None and problem_of(task) is None]
     data = {int(task["id"]): with_registry(task, identity)["data"] for task in own}
     note_on_tasks(client, data, {task_id: f"Please check: {why}" for task_id, why in plan.unsettled.items()})
     return report
@@ -218,7 +219,9 @@ def _report(
         keys = {key_of(task) for task in changed.tasks}
         with registry.read() as tx:
             linked = tx.images.select(ids={link.image_id for link in known.links.values()})
-        gone = sum(image.key not in keys for image in linked)
+        broken = {int(task["id"]) for task in changed.tasks if problem_of(task) is not None}
+        unreadable = {link.image_id for number, link in known.links.items() if number in broken}
+        gone = sum(image.key not in keys and image.id not in unreadable for image in linked)
     else:
         with registry.read() as tx:
             said = tx.reviews.images(connection.id)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annotator.label_studio.payload.tasks import image_of
+from annotator.label_studio.payload.tasks import image_of, problem_of
 from db.records import ConnectionRecord, ImageRecord, Split
 from db.records.class_labels import ClassLabelRecord, ClassSource, NewClassLabel
 from db.registry import Registry, Transaction
@@ -42,9 +42,13 @@ def _gone(
     """Return the annotations that were pulled and are not there any more, and the images that are listed, by number."""
     standing: set[int] = set()
     listed: dict[int, ImageRecord] = {}
+    links = tx.connections.tasks(connection.id)
+    # What a task that cannot be read still holds is not known.
+    unknown = {links[int(task["id"])].image_id for task in tasks if problem_of(task) and int(task["id"]) in links}
+    unknown |= {image.id for task in tasks if problem_of(task) and (image := image_of(task, images)) is not None}
     for task in tasks:
         image = image_of(task, images)
-        if image is not None:
+        if image is not None and image.id not in unknown:
             listed[image.id] = image
             annotations = task.get("annotations") or []
             standing.update(int(item["id"]) for item in annotations if not item.get("was_cancelled"))

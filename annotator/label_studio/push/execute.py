@@ -11,6 +11,7 @@ from urllib.parse import quote
 from annotator.errors import ConnectionFailed, IncompleteListing, ProjectUnusable, RequestRefused
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import MEDIA_LOCAL
+from annotator.label_studio.payload.plain import is_writable
 from annotator.label_studio.payload.tasks import (
     CLASS,
     LIVE_TITLE,
@@ -112,8 +113,12 @@ class Sender:
     def _project_id(self) -> int:
         return self._connection.project_id
 
-    def restore_media(self, images: Sequence[ImageRecord]) -> None:
+    def restore_media(self, images: Sequence[ImageRecord], skipped: list[Skipped]) -> None:
         """Put images of existing tasks back that were lost where the local server serves them.
+
+        Args:
+            images: of existing tasks.
+            skipped: filled with images that cannot be put back.
 
         Raises:
             ProjectUnusable: the connected server is not the local one any more.
@@ -121,8 +126,10 @@ class Sender:
         if self._connection.media == MEDIA_LOCAL:
             folder = self._served_folder()
             for image in images:
-                with suppress(ImageUnreadable):
-                    place_media(image, folder)
+                try:
+                    place_media(image, folder, thoroughly=False)
+                except (ImageUnreadable, OSError) as exc:
+                    skipped.append(Skipped(f"it cannot be put back where Label Studio serves it: {exc}", image.id))
 
     def set_annotators(self, wanted: Sequence[tuple[int, int]]) -> None:
         """Ask for as many people as a task is to have; one request each, the server has none for many."""
@@ -241,6 +248,8 @@ class Sender:
         if item.image.class_name is None and self._materials.classes:
             # What is known is never suggested again: whoever chooses it then has said so.
             class_name = shown.class_name if isinstance(shown, ProposalRecord) else self._any_class(item.image)
+            # One that no page can show is not offered, so it is not chosen either.
+            class_name = class_name if class_name is not None and is_writable(class_name) else None
         version = item.shown_as or shown.run_name
         return prediction_of(item.image, shown.boxes, model_version=version, class_name=class_name)
 

@@ -1,10 +1,16 @@
 """Makes images visible to a browser: files that it can show are linked or copied, others are turned into PNG.
 
-Files are named by content, so that a name says nothing about a patient and odd characters never reach a URL.
+Files are named by content, so that a name says nothing about a patient and odd characters never reach a URL. Nothing is
+shown that is not what was registered: the bytes that are read are compared with the registered hash, and are what is
+sent.
 """
 
 import io
+import os
+import stat
 from collections.abc import Container, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,11 +19,16 @@ from PIL import Image
 from annotator.label_studio.sync_report import Skipped
 from db.atomic_write import write_bytes
 from db.errors import ImageUnreadable
-from db.imaging.decode import read_image
+from db.imaging.decode import hash_content, read_image
+from db.imaging.files import ImageFile
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord
 
 SHOWN_BY_BROWSERS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
+
+REMEDY = "to see all such files: partly doctor --verify"
+FILE_MODE, FOLDER_MODE = 0o600, 0o700
+"""The local Label Studio runs as the same user; nobody else needs to see images."""
 
 
 def media_name(image: ImageRecord) -> str:
@@ -59,28 +70,97 @@ def own_address(image: ImageRecord, buckets: Container[tuple[str, str]]) -> str 
     return f"{scheme}://{image.path.location.partition('://')[2]}"
 
 
-def place_media(image: ImageRecord, folder: Path) -> Path:
-    """Put an image into a folder that is served, and return its path there.
+def place_media(image: ImageRecord, folder: Path, *, thoroughly: bool = True) -> Path:
+    """Put an image into a folder that is served, and return its path there; both are for their owner alone.
+
+    Args:
+        image: a registered image.
+        folder: the folder.
+        thoroughly: read what is there already, not only see that it is.
 
     Raises:
-        ImageUnreadable: the image cannot be read.
+        ImageUnreadable: the image cannot be read, or is not what was registered.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+    _close_to_others(folder, FOLDER_MODE)
+    target = folder / media_name(image)
+    if is_placed(image, folder, thoroughly=thoroughly):
+        _close_to_others(target, FILE_MODE)
+    else:
+        write_bytes(target, media_bytes(image), mode=FILE_MODE, durable=False)
+    return target
+
+
+def is_placed(image: ImageRecord, folder: Path, *, thoroughly: bool = True) -> bool:
+    """Say whether an image is in a folder that is served, as a file of its own and not as a link to one.
+
+    Args:
+        image: a registered image.
+        folder: the folder.
+        thoroughly: compare its content too, where it is served as it is.
     """
     target = folder / media_name(image)
-    if not target.exists():
-        write_bytes(target, media_bytes(image), durable=False)
-    return target
+    try:
+        if not stat.S_ISREG(target.lstat().st_mode):
+            return False
+        converted = image.path.frame is not None or image.path.suffix.lower() not in SHOWN_BY_BROWSERS
+        return converted or not thoroughly or _is_registered(image, target.read_bytes())
+    except OSError:
+        return False
+
+
+def _close_to_others(place: Path, mode: int) -> None:
+    """Take other users' permissions away, where the place is ours."""
+    found = place.stat()
+    if stat.S_IMODE(found.st_mode) & 0o077 and found.st_uid == os.getuid():
+        place.chmod(mode)
+
+
+def _is_registered(image: ImageRecord, content: bytes) -> bool:
+    return hash_content(image.path, content) == image.content_hash
+
+
+@dataclass(frozen=True, slots=True)
+class _Read(ImageFile):
+    """A file whose bytes were read and compared; what lies under its name by now does not matter."""
+
+    content: bytes = b""
+
+    def read_bytes(self, *, fresh: bool = False) -> bytes:
+        """Return what was read."""
+        return self.content
+
+
+def registered_bytes(image: ImageRecord) -> bytes:
+    """Read an image's file, if it is what was registered: nothing else is ever sent under its name.
+
+    Raises:
+        ImageUnreadable: it cannot be read, is a link or no plain file, or has other content by now.
+    """
+    if not image.path.is_remote:
+        with suppress(OSError):
+            mode = Path(image.path.location).lstat().st_mode
+            if not stat.S_ISREG(mode):
+                what = "a symbolic link" if stat.S_ISLNK(mode) else "no regular file"
+                raise ImageUnreadable(image.path, f"it is {what}, which is not sent; {REMEDY}")
+    content = image.path.read_bytes()
+    if not _is_registered(image, content):
+        why = "its content has changed since it was registered, so it is not sent; restore it, or register the new "
+        raise ImageUnreadable(image.path, f"{why}image under a new name; {REMEDY}")
+    return content
 
 
 def media_bytes(image: ImageRecord) -> bytes:
     """Return an image as a file that browsers can show: as it is if they can, else as PNG.
 
     Raises:
-        ImageUnreadable: it cannot be read.
+        ImageUnreadable: it cannot be read, or is not what was registered.
     """
+    content = registered_bytes(image)
     if image.path.frame is None and image.path.suffix.lower() in SHOWN_BY_BROWSERS:
-        return image.path.read_bytes()
+        return content
     buffer = io.BytesIO()
-    Image.fromarray(read_image(image.path)).save(buffer, "PNG")
+    Image.fromarray(read_image(_Read(image.path.location, image.path.frame, content=content))).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -98,7 +178,7 @@ def find_unreadable(
     with (progress or SilentProgress()).task("reading images", len(images)) as task:
         for image in images:
             # What is remote may be shown from where it is.
-            if not image.path.is_remote and not (folder is not None and (folder / media_name(image)).exists()):
+            if not image.path.is_remote and not (folder is not None and is_placed(image, folder)):
                 try:
                     media_bytes(image)
                 except (ImageUnreadable, OSError) as exc:

@@ -5,7 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from annotator.label_studio.payload.tasks import CONTROL, NOTE, key_of, round_of, shows_prediction, slot_of
+from annotator.label_studio.payload.tasks import (
+    CONTROL,
+    NOTE,
+    key_of,
+    problem_of,
+    round_of,
+    shows_prediction,
+    slot_of,
+    why_unreadable,
+)
 from annotator.label_studio.push.order import in_order, is_chosen
 from annotator.label_studio.sync_report import PlannedAction, Skipped
 from db.errors import InvalidArgument
@@ -206,7 +215,9 @@ def plan_push(
     """
     request, plan = request or PushRequest(), PushPlan()
     limit = None if begun else request.limit
+    tasks = list(tasks)
     there = _by_key(tasks)
+    unreadable = {int(task["id"]): task for task in tasks if problem_of(task) is not None}
     decided = {step.image_id: step for step in begun}
     newest = max((proposal.run_id for proposal in proposals.values()), default=None)
     shown_as = run_name(newest) if newest is not None else None
@@ -221,6 +232,15 @@ def plan_push(
             wanted = _wanted(image, placed.proposal, link, decided.get(image.id), request)
             place = placed.rank if image.split is Split.VAL else None
             wanted = replace(wanted, shown_as=shown_as, place=place)
+        broken = [task for task in found if problem_of(task) is not None]
+        if link is not None and link.task_id in unreadable:
+            broken.append(unreadable[link.task_id])
+        if broken:
+            plan.skipped.append(
+                Skipped(f"{why_unreadable(broken[0])}, then push again", image.id, int(broken[0]["id"]))
+            )
+            plan.unchanged += 1
+            continue
         if found and link is not None and round_of(found[0]) < link.round:
             # Its last task was deleted; that of an earlier round does not stand in for it.
             found = []

@@ -13,6 +13,7 @@ from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.ownership import own_project
 from annotator.label_studio.page import refresh_interface
 from annotator.label_studio.payload.labeling_config import can_ask_class, can_say_nothing, has_mask_tools
+from annotator.label_studio.payload.plain import is_writable, shown
 from annotator.label_studio.payload.tasks import as_own, key_of
 from annotator.label_studio.push.attention_checks import plan_attention_checks
 from annotator.label_studio.push.audit import add_audit, audit_candidates
@@ -137,7 +138,7 @@ class _State:
     classes: tuple[str, ...] = ()
     """Classes that the page can offer; none where it cannot."""
     unsaid: tuple[Skipped, ...] = ()
-    """Proposals that the page cannot show."""
+    """Proposals and classes that the page cannot show."""
 
 
 def _sayable(state: _State, page: str) -> _State:
@@ -147,6 +148,14 @@ def _sayable(state: _State, page: str) -> _State:
     """
     if not can_ask_class(page):
         state = replace(state, classes=())
+    unwritable = [name for name in state.classes if not is_writable(name)]
+    if unwritable:
+        why = "the class {} has control characters, so it is not offered; give its images another: partly set --class"
+        state = replace(
+            state,
+            classes=tuple(name for name in state.classes if is_writable(name)),
+            unsaid=tuple(Skipped(why.format(shown(name))) for name in unwritable),
+        )
     hidden = {image_id for image_id, proposal in state.proposals.items() if proposal.is_nothing}
     if not hidden or can_say_nothing(page):
         return state
@@ -158,7 +167,7 @@ def _sayable(state: _State, page: str) -> _State:
         state,
         images=[image for image in state.images if image.id not in hidden],
         proposals={image_id: item for image_id, item in state.proposals.items() if image_id not in hidden},
-        unsaid=tuple(Skipped(why, image_id) for image_id in sorted(hidden)),
+        unsaid=(*state.unsaid, *(Skipped(why, image_id) for image_id in sorted(hidden))),
     )
 
 
@@ -294,9 +303,9 @@ def _carry_out(
 ) -> PushReport:
     recreated = {planned.image.id for planned in plan.create} | {image.id for image in plan.gone}
     there = (set(state.links) | {link.image_id for link in plan.adopt}) - recreated
-    sender.restore_media([image for image in state.images if image.id in there])
-    sender.set_annotators(plan.annotators)
     unreadable: list[Skipped] = []
+    sender.restore_media([image for image in state.images if image.id in there], unreadable)
+    sender.set_annotators(plan.annotators)
     created = sender.create(plan.create, unreadable)
     updated = sender.add_predictions(plan.update)
     left = {image.id for image in plan.gone} | {item.image for item in plan.skipped}

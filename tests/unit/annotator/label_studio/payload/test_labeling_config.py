@@ -13,6 +13,7 @@ from annotator.label_studio.payload.labeling_config import (
     class_in,
     config_problem,
     digest_of,
+    has_mask_tools,
     interface,
     is_generated,
     refreshed,
@@ -74,3 +75,11 @@ def test_an_interface_of_an_earlier_version_is_brought_up_to_date_and_a_changed_
     assert refreshed(old) == interface(masks=masks, show_score=score)
     changed = old.replace("accept", "yes")
     assert refreshed(changed) == changed
+
+
+@pytest.mark.parametrize("xml", ["", "<View>", '<!DOCTYPE a [<!ENTITY b "c">]><View>&b;</View>', "<View>\x00</View>"])
+def test_an_interface_that_is_no_xml_offers_nothing_and_stops_nothing(xml):
+    assert config_problem(xml) is not None
+    assert not has_mask_tools(xml)
+    assert not can_ask_class(xml)
+    assert not can_say_nothing(xml)

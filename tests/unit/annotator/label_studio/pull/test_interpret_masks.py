@@ -128,3 +128,43 @@ def test_what_was_known_is_no_statement_until_somebody_changes_it():
     assert known_location_of(image_record(), None) == []
     assert known_location_of(image_record(label=label_record()), None) == []
     assert not is_as_sent(annotation([]))
+
+
+def outline(*points):
+    return {"type": "polygonlabels", "value": {"points": [list(point) for point in points]}}
+
+
+def test_more_paint_than_anybody_makes_is_refused_before_it_is_unpacked(monkeypatch):
+    (stroke,) = result_from_mask(filled((10, 10, 20, 20)))
+    assert interpret_annotation(annotation([stroke] * 3), IMAGE, None).location.boxes == (Box(10, 10, 20, 20),)
+    monkeypatch.setattr("annotator.label_studio.pull.interpret.MAX_PAINT_VALUES", 2 * 200 * 100 * 4)
+    with pytest.raises(NoStatement, match="3 brush masks, too many"):
+        interpret_annotation(annotation([stroke] * 3), IMAGE, None)
+    monkeypatch.undo()
+    monkeypatch.setattr("annotator.label_studio.pull.interpret.MAX_PAINT_RECORDS", 100)
+    with pytest.raises(NoStatement, match="runs, the limit"):
+        interpret_annotation(annotation([stroke] * 3), IMAGE, None)
+
+
+def test_the_work_of_all_polygons_together_is_bounded(monkeypatch):
+    square = outline((5, 10), (15, 10), (15, 30), (5, 30))
+    assert interpret_annotation(annotation([square] * 3), IMAGE, None).location.boxes
+    # A little more than the pixels of one, each against four edges.
+    monkeypatch.setattr("annotator.label_studio.pull.interpret.MAX_FILL_STEPS", 2500)
+    with pytest.raises(NoStatement, match="too many corners for their size"):
+        interpret_annotation(annotation([square] * 3), IMAGE, None)
+
+
+def test_a_mask_for_an_image_of_any_size_is_not_made():
+    huge = image_record(id=7, width=100_000, height=100_000)
+    with pytest.raises(NoStatement, match="the limit"):
+        interpret_annotation(annotation([outline((5, 10), (15, 10), (15, 30))]), huge, None)
+    box = result_from_boxes([Box(10, 10, 20, 20)], 100_000, 100_000)
+    with pytest.raises(NoStatement):
+        interpret_annotation(annotation(box), huge, None)
+
+
+def test_as_many_shapes_as_are_read_are_read_in_a_moment():
+    regions = [*result_from_boxes([Box(n % 180, n % 80, 3, 3) for n in range(500)], 200, 100)]
+    regions += [outline((n % 90, 5), (n % 90 + 5, 5), (n % 90, 20)) for n in range(500)]
+    assert len(interpret_annotation(annotation(regions), IMAGE, proposal_record()).location.boxes) >= 500
