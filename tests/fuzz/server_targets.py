@@ -155,7 +155,7 @@ class Reviews:
             return httpx.Response(200, json=[{"id": 1, "email": "ann@example.org"}])
         if path.startswith("/api/tasks/"):
             found = [task for task in json.loads(tasks) if f"/api/tasks/{task.get('id')}/" == path]
-            return httpx.Response(200 if found else 404, json=found[0] if found else {})
+            return httpx.Response(200 if found else 404, text=json.dumps(found[0] if found else {}))
         return httpx.Response(404, json={})
 
 
