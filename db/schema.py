@@ -1,5 +1,6 @@
 """Create, upgrade and check the schema, through Alembic's API. There is no second way to build it."""
 
+import functools
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ def make_config(connection: Connection | None = None) -> Config:
     return config
 
 
+@functools.cache
 def head() -> str:
     """Return the newest revision this program knows."""
     revision = ScriptDirectory.from_config(make_config()).get_current_head()

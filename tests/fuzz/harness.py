@@ -7,6 +7,7 @@ clock against endless loops and by the wall's against waiting for what never com
 
 import contextlib
 import faulthandler
+import functools
 import json
 import os
 import resource
@@ -102,6 +103,16 @@ def _run(work: Callable[[], str], writing: int, output: int, memory: int, cpu_s:
         os._exit(0)
 
 
+@functools.cache
+def _command() -> Callable[..., object]:
+    """Build the command line once: it takes longer than many a trial."""
+    from typer.main import get_command
+
+    from cli.main import app
+
+    return get_command(app)
+
+
 def run_command(*arguments: str, folder: Path | None = None) -> tuple[int, str, str]:
     """Run the command line in this process, as its program does.
 
@@ -111,8 +122,7 @@ def run_command(*arguments: str, folder: Path | None = None) -> tuple[int, str, 
     Raises:
         Exception: what the command line would show as a traceback.
     """
-    from cli.main import app
-
+    command = _command()
     if folder is not None:
         os.chdir(folder)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -123,7 +133,7 @@ def run_command(*arguments: str, folder: Path | None = None) -> tuple[int, str, 
         code = 0
         with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
             try:
-                app(args=list(arguments), prog_name="partly")
+                command(args=list(arguments), prog_name="partly")
             except SystemExit as exc:
                 code = exc.code if isinstance(exc.code, int) else 1
         texts = []
