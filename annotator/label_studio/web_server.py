@@ -62,6 +62,8 @@ class Access:
     """Name and password that callers must give (HTTP Basic); None to answer anybody."""
     names: frozenset[str] = frozenset()
     """By which callers may name this server, beside localhost and its addresses."""
+    remedy: str = "--allow-host NAME"
+    """What to type so that it may be called by another name."""
 
 
 class WebServer:
@@ -101,7 +103,7 @@ class WebServer:
         self.host, self.port = host, int(self._socket.getsockname()[1])
         names = {name for text in (host, socket.gethostname(), *access.names) if (name := host_name(text))}
         config = uvicorn.Config(
-            _application(handlers, access.account, names, limits),
+            _application(handlers, access, names, limits),
             http=_timed_protocol(limits),
             ws="none",
             limit_concurrency=limits.at_once,
@@ -175,7 +177,7 @@ def _timed_protocol(limits: Limits) -> Any:
 
 def _application(
     handlers: Mapping[tuple[str, str], Handler],
-    account: tuple[str, str] | None,
+    access: Access,
     names: Collection[str],
     limits: Limits,
 ) -> Any:
@@ -195,9 +197,9 @@ def _application(
         found = refusal(request.method, request.headers, names)
         if found is not None:
             if found[0] == 403:
-                _tell_how_to_allow(stranger_in(request.headers), strangers)
+                _tell_how_to_allow(stranger_in(request.headers), access.remedy, strangers)
             return refused(*found)
-        if account is not None and not _is_allowed(request.headers.get("authorization"), account):
+        if access.account is not None and not _is_allowed(request.headers.get("authorization"), access.account):
             return refused(401, "name and password are needed", **{"WWW-Authenticate": 'Basic realm="partly"'})
         return None
 
@@ -230,16 +232,16 @@ def _application(
     return application
 
 
-def _tell_how_to_allow(name: str | None, told: set[str]) -> None:
+def _tell_how_to_allow(name: str | None, remedy: str, told: set[str]) -> None:
     """Say once of a name that callers use what to type, if it is this machine's."""
     if name is None or name in told or len(told) >= MOST_STRANGERS:
         return
     told.add(name)
     log.warning(
         "a caller names this server %s and is refused; if Label Studio knows this machine by that name, start again "
-        "with --allow-host %s",
+        "with %s",
         name,
-        name,
+        remedy.replace("NAME", name),
     )
 
 

@@ -82,7 +82,7 @@ def hints_from(
     name = name_in_url(url) if url is not None else None
     if url is not None and name is None:
         raise InvalidArgument(f"--webhook-url {url!r}: expected an address such as http://192.168.1.5:9191")
-    access = Access(names=frozenset({name} if name else ()))
+    access = Access(names=frozenset({name} if name else ()), remedy="--webhook-url http://NAME:PORT")
     with WebServer({("POST", path): heard}, host=host, port=port, access=access) as server:
         address = (url or f"http://{host}:{server.port}").rstrip("/") + path
         document = {
