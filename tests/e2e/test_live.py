@@ -25,6 +25,7 @@ from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
 from annotator.label_studio.web_server import Access, WebServer
+from cli.trusted_servers import trust
 from db.curation.splitting import split_images
 from db.records import Box, Supervision
 from db.registry import open_registry
@@ -61,7 +62,8 @@ def wait_until(condition, seconds=60):
 
 
 def start(tmp_path, studio, *words):
-    """Start the command in a process of its own, as a user does."""
+    """Start the command in a process of its own, as a user does who has named this server before."""
+    trust(studio_status(studio).url)
     environment = os.environ | {
         "PARTLY_LABEL_STUDIO_TOKEN": read_account(studio).token,
         "PYTHONPATH": str(Path(__file__).parents[2]),
@@ -72,10 +74,11 @@ def start(tmp_path, studio, *words):
     )  # fmt: skip
 
 
-def end(process):
+def end(process, *, says=""):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
+    assert not says or err.count(says) == 1, err
     return json.loads(out)
 
 
@@ -104,8 +107,12 @@ def test_a_task_is_answered_while_people_work(trained, studio, client, tmp_path)
         task_id = next(int(task["id"]) for task in tasks if image_key_of(task) == key)
         client.create_annotation(task_id, found["result"], parent_prediction=found["id"])
         assert pull_reviews(trained, client).outcomes == {"accepted": 1}
+        (backend,) = client.http.get("/api/ml/", project=connection.project_id)
+        for _ in range(2):
+            stranger = httpx.post(f"{backend['url']}/predict", json={"tasks": []}, headers={"Host": "studio.intern:80"})
+            assert stranger.status_code == 403
     finally:
-        document = end(process)
+        document = end(process, says="--allow-host studio.intern\n")
     assert (document["run"], document["attached"]) == ("run-1", True)
     assert client.http.get("/api/ml/", project=connection.project_id) == []
     assert client.shown_predictions(connection.project_id) == ("run-1", True)
@@ -130,7 +137,9 @@ def test_the_protocol_and_the_newest_run(trained):
             assert results[3:] == [[], [], [], []]
             again = caller.post("/predict", json={"tasks": tasks}).json()["results"]
             assert again == results
-            assert caller.post("/predict", content=b"no json").status_code == 400
+            assert caller.post("/predict", content=b"no json").status_code == 415
+            told = {"Content-Type": "application/json"}
+            assert caller.post("/predict", content=b"no json", headers=told).status_code == 400
             assert caller.post("/predict", json={"tasks": []}).json() == {"results": []}
             train_model(trained, make_config("default", TINY))
             assert caller.post("/setup", json={}).json() == {"model_version": "run-2"}
