@@ -39,8 +39,8 @@ test-fast: $(STAMP)  ## what can be known in under a minute: units, contracts of
 demo: $(STAMP)  ## the main job, from nothing to a retrained model
 	$(BIN)/partly demo
 
-fuzz: $(STAMP)  ## thousands of damaged data sets: no traceback, no hang, no good image lost
-	PARTLY_FUZZ=3400 $(BIN)/python -m pytest -q -rP tests/unit/annotator/datasets/formats/test_mutations.py
+fuzz: $(STAMP)  ## 20,250 damaged inputs, each in a process of its own: no traceback, no signal, no hang, nothing good lost
+	PARTLY_FUZZ=750 $(BIN)/python -m pytest -q -n 2 --dist worksteal -rP tests/fuzz
 
 bench: $(STAMP)  ## speed, as ratios against stated limits
 	$(BIN)/python benchmarks/run.py

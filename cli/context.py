@@ -251,7 +251,7 @@ def confirm_server(url: str, *, is_typed: bool) -> None:
         AuthRejected: the user has not, or says no.
     """
     from annotator.errors import AuthRejected
-    from cli.trusted_servers import is_trusted, trust
+    from cli.trusted_servers import URL_VARIABLE, is_trusted, trust
 
     if is_typed:
         trust(url)
@@ -266,7 +266,7 @@ def confirm_server(url: str, *, is_typed: bool) -> None:
             return
     raise AuthRejected(
         f"the token in {TOKEN_VARIABLE} was never used with {url}, and that address comes from this project, not from "
-        f"you; nothing was sent. If it is your server: partly connect {url}"
+        f"you; nothing was sent. If it is your server: partly connect {url}, or set {URL_VARIABLE}={url}"
     )
 
 

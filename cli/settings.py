@@ -73,9 +73,19 @@ class Settings:
 
 
 def find_project(start: Path) -> Path | None:
-    """Return the nearest folder, from `start` upwards, that holds a partly.toml."""
+    """Return the nearest folder, from `start` upwards, that holds a partly.toml.
+
+    Raises:
+        InvalidArgument: others can write to that file: in a folder such as /tmp anybody could put one that decides what
+            everybody's commands work with.
+    """
     for folder in (start, *start.parents):
         if (folder / PROJECT_FILE).is_file():
+            if stranger := stranger_of(folder / PROJECT_FILE):
+                raise InvalidArgument(
+                    f"{folder / PROJECT_FILE} {stranger}, so it is not used unasked; if you trust it, name its folder: "
+                    f"partly --project {shlex.quote(str(folder))} ..."
+                )
             return folder
     return None
 
@@ -89,12 +99,6 @@ def load_settings(*, project: Path | None, database: str | None) -> Settings:
             write to it.
     """
     root = project.resolve() if project is not None else find_project(Path.cwd())
-    if project is None and root is not None and (stranger := stranger_of(root / PROJECT_FILE)):
-        # In a folder that everybody may write to, anybody can put a file that decides what a command works with.
-        raise InvalidArgument(
-            f"{root / PROJECT_FILE} {stranger}, so it is not used unasked; if you trust it, name its folder: "
-            f"partly --project {shlex.quote(str(root))} ..."
-        )
     if root is None or not (root / PROJECT_FILE).is_file():
         where = project if project is not None else "this folder or any above it"
         raise RegistryMissing(f"there is no partly project in {where}; create one with: partly init")
@@ -103,14 +107,16 @@ def load_settings(*, project: Path | None, database: str | None) -> Settings:
 
 def stranger_of(file: Path) -> str | None:
     """Say who else can write to a settings file; None if only this user and the system's administrator can."""
-    if not hasattr(os, "getuid"):
+    if not hasattr(os, "geteuid"):
         return None
-    found = file.stat()
-    if found.st_uid not in (os.getuid(), 0):
+    trusted = {os.geteuid(), 0}
+    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdigit():
+        # Whoever became the administrator just now works in a project of their own.
+        trusted.add(int(os.environ["SUDO_UID"]))
+    # A link may be somebody else's while the file is not.
+    if not {file.lstat().st_uid, file.stat().st_uid} <= trusted:
         return "belongs to another user"
-    if found.st_mode & stat.S_IWOTH:
-        return "can be written by every user"
-    return None
+    return "can be written by every user" if file.stat().st_mode & stat.S_IWOTH else None
 
 
 def settings_of(root: Path, *, database: str | None) -> Settings:

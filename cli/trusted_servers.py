@@ -14,6 +14,8 @@ from db.atomic_write import write_text
 from db.errors import InvalidArgument
 
 VARIABLE = "PARTLY_CONFIG_HOME"
+URL_VARIABLE = "PARTLY_LABEL_STUDIO_URL"
+"""Names the server of the token that stands beside it in the environment."""
 FILE = "servers.json"
 KEY = "label_studio"
 
@@ -46,8 +48,9 @@ def trusted_servers() -> list[str]:
 
 
 def is_trusted(url: str) -> bool:
-    """Say whether the user has named this server before."""
-    return _server(url) in trusted_servers()
+    """Say whether the user has named this server before, or names it in the environment."""
+    named = os.environ.get(URL_VARIABLE)
+    return (named is not None and _server(named) == _server(url)) or _server(url) in trusted_servers()
 
 
 def trust(url: str) -> None:
@@ -71,6 +74,6 @@ def trust(url: str) -> None:
 
 def _server(url: str) -> str:
     """Return scheme, host and port of an address: what credentials belong to."""
-    parts = urlsplit(url)
+    parts = urlsplit(url if "://" in url else f"http://{url}")
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     return f"{parts.scheme}://{parts.hostname}:{port}"

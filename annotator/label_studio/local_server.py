@@ -317,9 +317,16 @@ def _knows(url: str, account: Account) -> bool:
     return _answers(urllib.request.Request(f"{url}/api/current-user/whoami", headers=token), timeout_s=30)
 
 
+class _StayHere(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: the account's token would go along."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Do not ask again."""
+
+
 def _answers(request: urllib.request.Request, *, timeout_s: float) -> bool:
     # A proxy of the environment is for the world outside, not for this machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _StayHere())
     try:
         with opener.open(request, timeout=timeout_s) as answer:
             return bool(answer.status == 200)

@@ -81,7 +81,7 @@ def connect(
     work: Workspace,
     url: Annotated[
         str | None,
-        typer.Argument(help="Address of the server, such as http://localhost:8080 (default: the local Label Studio)."),
+        typer.Argument(envvar="PARTLY_LABEL_STUDIO_URL", help="Address of the server (default: the local one)."),
     ] = None,
     title: Annotated[
         str | None,

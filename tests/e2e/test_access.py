@@ -219,3 +219,20 @@ def test_open_says_where_to_review_and_how_to_log_in(partly, studio, monkeypatch
     assert found["address"] in said
     assert str(studio.account_file) in said
     assert account.password not in said
+
+
+def test_a_server_that_was_typed_has_the_token_from_then_on_and_no_other_user_of_the_registry(
+    partly, data, studio, url, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("PARTLY_LABEL_STUDIO_TOKEN", read_account(studio).token)
+    partly("init")
+    partly("import", data, "--layout", "csv", "--keep-locations", "0")
+    partly("connect", url, "--title", "typed once")
+    assert partly("push", "--partly", "--json")["created"] == 6
+    assert partly("pull", "--json")["created"] == 0
+    # Whoever gets the folder has another configuration.
+    monkeypatch.setenv("PARTLY_CONFIG_HOME", str(tmp_path / "of somebody else"))
+    assert f"partly connect {url}" in partly("pull", expect=3).stderr
+    monkeypatch.setenv("PARTLY_LABEL_STUDIO_URL", url)
+    assert partly("pull", "--json")["created"] == 0
+    assert partly("connect", "--json")["url"] == url

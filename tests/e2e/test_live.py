@@ -66,6 +66,7 @@ def start(tmp_path, studio, *words):
     trust(studio_status(studio).url)
     environment = os.environ | {
         "PARTLY_LABEL_STUDIO_TOKEN": read_account(studio).token,
+        "PARTLY_LABEL_STUDIO_URL": str(studio_status(studio).url),
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     return subprocess.Popen(
@@ -138,8 +139,8 @@ def test_the_protocol_and_the_newest_run(trained):
             again = caller.post("/predict", json={"tasks": tasks}).json()["results"]
             assert again == results
             assert caller.post("/predict", content=b"no json").status_code == 415
-            told = {"Content-Type": "application/json"}
-            assert caller.post("/predict", content=b"no json", headers=told).status_code == 400
+            typed = {"Content-Type": "application/json"}
+            assert caller.post("/predict", content=b"no json", headers=typed).status_code == 400
             assert caller.post("/predict", json={"tasks": []}).json() == {"results": []}
             train_model(trained, make_config("default", TINY))
             assert caller.post("/setup", json={}).json() == {"model_version": "run-2"}

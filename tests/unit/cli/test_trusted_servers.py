@@ -81,8 +81,9 @@ def test_a_settings_file_of_another_user_is_used_only_if_it_is_named(found, monk
     if os.getuid() == 0:
         os.chown(found / "partly.toml", 65534, -1)
     else:
-        me = os.getuid()
-        monkeypatch.setattr(os, "getuid", lambda: me + 1)
+        me = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: me + 1)
+    monkeypatch.delenv("SUDO_UID", raising=False)
     with pytest.raises(InvalidArgument, match="belongs to another user"):
         load_settings(project=None, database=None)
     assert load_settings(project=found, database=None).root == found

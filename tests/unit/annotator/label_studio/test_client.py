@@ -298,9 +298,9 @@ def test_a_server_that_has_more_and_more_tasks_is_left(monkeypatch):
 
     def more_and_more(_):
         calls.append(1)
-        first = 1000 * len(calls)
-        tasks = [{"id": first + n, "data": {}} for n in range(1000)]
-        return httpx.Response(200, json={"tasks": tasks, "total": first + 5000})
+        first = 100 * len(calls)
+        tasks = [{"id": first + n, "data": {}} for n in range(100)]
+        return httpx.Response(200, json={"tasks": tasks, "total": first + 500})
 
     with pytest.raises(IncompleteListing):
         client_with(monkeypatch, more_and_more).list_tasks(1, with_annotations=False)

@@ -1,0 +1,134 @@
+"""Runs one trial in a process of its own, with little memory and little time, and says how it ended.
+
+The process is a fork, so that thousands of trials do not import everything thousands of times. Memory is limited by
+what is allocated (RLIMIT_DATA: torch alone maps more address space than any trial needs), time by the processor's
+clock against endless loops and by the wall's against waiting for what never comes.
+"""
+
+import contextlib
+import faulthandler
+import json
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+MEMORY_BYTES = 2 * 2**30
+CPU_S = 10
+WALL_S = 60
+"""The machine may be busy; whoever waits for what never comes waits longer."""
+
+FINE = frozenset({"fine", "refused"})
+"""How a trial may end: it was used, or refused with a message."""
+
+
+class Lost(Exception):
+    """Something good was lost, or changed, because of something bad beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a trial ended."""
+
+    how: str
+    """fine, refused, lost, traceback, signal, hang."""
+    detail: str
+    seconds: float
+    peak_kib: int
+
+    @property
+    def is_fine(self) -> bool:
+        """Nothing went wrong."""
+        return self.how in FINE
+
+
+def in_process(work: Callable[[], str], *, memory: int = MEMORY_BYTES, cpu_s: int = CPU_S, wall_s: int = WALL_S) -> End:
+    """Run `work` in a fork; it returns `fine` or `refused`, and raises `Lost` or anything else that is wrong."""
+    reading, writing = os.pipe()
+    with tempfile.TemporaryFile() as said:
+        started = time.monotonic()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            _run(work, writing, said.fileno(), memory, cpu_s, wall_s)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            answer = pipe.read()
+        _, status, usage = os.wait4(child, 0)
+        seconds = time.monotonic() - started
+        said.seek(0)
+        output = said.read()[-4000:].decode(errors="replace")
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        how = "hang" if number in (signal.SIGALRM, signal.SIGXCPU) else "signal"
+        return End(how, f"{signal.Signals(number).name}\n{output}", seconds, usage.ru_maxrss)
+    try:
+        how, detail = json.loads(answer)
+    except ValueError:
+        how, detail = "signal", f"exit status {os.WEXITSTATUS(status)} without an answer\n{output}"
+    return End(how, detail, seconds, usage.ru_maxrss)
+
+
+def _run(work: Callable[[], str], writing: int, output: int, memory: int, cpu_s: int, wall_s: int) -> None:
+    """Do the work and end the process; never returns."""
+    how, detail = "traceback", ""
+    try:
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        sys.stdout = os.fdopen(1, "w", buffering=1, errors="backslashreplace", closefd=False)
+        sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+        faulthandler.enable(sys.stderr)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, wall_s)
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+        used = int(resource.getrusage(resource.RUSAGE_SELF).ru_utime)
+        resource.setrlimit(resource.RLIMIT_CPU, (used + cpu_s, used + cpu_s + 1))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        how = work()
+    except Lost as exc:
+        how, detail = "lost", str(exc)
+    except BaseException:
+        detail = traceback.format_exc()
+    try:
+        os.write(writing, json.dumps([how, detail[-30_000:]]).encode())
+    finally:
+        # Neither the parent's exit handlers nor its buffers are this process's.
+        os._exit(0)
+
+
+def run_command(*arguments: str, folder: Path | None = None) -> tuple[int, str, str]:
+    """Run the command line in this process, as its program does.
+
+    Returns:
+        Exit code, and what it wrote on stdout and stderr.
+
+    Raises:
+        Exception: what the command line would show as a traceback.
+    """
+    from cli.main import app
+
+    if folder is not None:
+        os.chdir(folder)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        streams = [
+            os.fdopen(stream.fileno(), "w", closefd=False, encoding="utf-8", errors="surrogateescape")
+            for stream in (out, err)
+        ]
+        code = 0
+        with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+            try:
+                app(args=list(arguments), prog_name="partly")
+            except SystemExit as exc:
+                code = exc.code if isinstance(exc.code, int) else 1
+        texts = []
+        for stream, written in zip((out, err), streams, strict=True):
+            written.flush()
+            stream.seek(0)
+            texts.append(stream.read().decode(errors="surrogateescape"))
+    return code, texts[0], texts[1]

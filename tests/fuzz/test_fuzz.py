@@ -1,0 +1,43 @@
+"""Thousands of damaged inputs, each in a process with 2 GiB and 10 s: no traceback, no signal, no hang, nothing lost.
+
+A short run is a part of the tests; `make fuzz` makes 20,250 trials and prints how they ended. PARTLY_FUZZ is the number
+of trials for each target, PARTLY_FUZZ_SEED their seed; PARTLY_FUZZ_TRIAL makes one of them again, alone.
+"""
+
+import os
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tests.fuzz.harness import in_process
+from tests.fuzz.targets import TARGETS
+
+TRIALS = int(os.environ.get("PARTLY_FUZZ", "30"))
+SEED = int(os.environ.get("PARTLY_FUZZ_SEED", "1"))
+ONLY = os.environ.get("PARTLY_FUZZ_TRIAL")
+
+
+BLOCK = 200
+"""Trials of one test."""
+BLOCKS = [(name, first) for first in range(0, 1 if ONLY else TRIALS, BLOCK) for name in TARGETS]
+
+
+@pytest.mark.parametrize(("name", "first"), BLOCKS, ids=[f"{name} from {first}" for name, first in BLOCKS])
+def test_damage_is_refused_with_a_message_and_loses_nothing_good(tmp_path, name, first):
+    target = TARGETS[name](tmp_path)
+    ends: Counter[str] = Counter()
+    wrong = []
+    slowest = peak = 0
+    for trial in [int(ONLY)] if ONLY else range(first, min(first + BLOCK, TRIALS)):
+        rng = np.random.default_rng([SEED, trial, sum(name.encode())])
+        what = target.damage(rng)
+        end = in_process(target.use)
+        target.restore()
+        ends[end.how] += 1
+        slowest, peak = max(slowest, end.seconds), max(peak, end.peak_kib)
+        if not end.is_fine:
+            wrong.append(f"PARTLY_FUZZ_TRIAL={trial} ({what}): {end.how} after {end.seconds:.1f} s\n{end.detail}")
+    sys.stdout.write(f"{name:<22}{dict(ends)}, slowest {slowest:.1f} s, largest {peak // 1024} MiB\n")
+    assert not wrong, f"{len(wrong)} of {sum(ends.values())} trials ended badly; the first:\n" + "\n".join(wrong[:3])
