@@ -25,7 +25,6 @@ from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
 from annotator.label_studio.web_server import Access, WebServer
-from cli.trusted_servers import trust
 from db.curation.splitting import split_images
 from db.records import Box, Supervision
 from db.registry import open_registry
@@ -62,8 +61,7 @@ def wait_until(condition, seconds=60):
 
 
 def start(tmp_path, studio, *words):
-    """Start the command in a process of its own, as a user does who has named this server before."""
-    trust(studio_status(studio).url)
+    """Start the command in a process of its own, as a user does."""
     environment = os.environ | {
         "PARTLY_LABEL_STUDIO_TOKEN": read_account(studio).token,
         "PARTLY_LABEL_STUDIO_URL": str(studio_status(studio).url),
