@@ -31,6 +31,9 @@ from db.registry import Registry
 
 log = logging.getLogger(__name__)
 
+MOST_TASKS = 100_000
+"""In one request, of which each is answered with a list."""
+
 PRIVATE = (
     "A Label Studio refuses addresses of private networks unless it is started with SSRF_PROTECTION_ENABLED=false and "
     "ML_BLOCK_LOCAL_IP=false"
@@ -84,14 +87,16 @@ class MlBackend:
         """Answer a list of predictions for every task, in the order of the tasks; none for one that cannot be read.
 
         Raises:
-            RequestInvalid: there is no list of tasks.
+            RequestInvalid: there is no list of tasks, or it is too long.
         """
-        listed = request.get("tasks") or []
+        listed = request.get("tasks", [])
         if not isinstance(listed, list):
             raise RequestInvalid("tasks is not a list")
+        if len(listed) > MOST_TASKS:
+            raise RequestInvalid(f"more than {MOST_TASKS:,} tasks")
         with self._registry.read() as tx:
             identity = tx.connections.identity()
-            tasks = [as_own(task, identity) for task in map(_readable, listed)]
+            tasks = [as_own(task, identity) for task in _readable(listed)]
             images = {image.key: image for image in tx.images.select(ids=image_ids_of(tasks))}
             blind = set(tx.connections.control_images())
         # By key: a number alone could be of an image in another registry.
@@ -116,18 +121,25 @@ class MlBackend:
         return [prediction_of(image, proposal.boxes, model_version=proposal.run_name, class_name=class_name)]
 
 
-def _readable(task: Any) -> dict[str, Any]:
-    """Return a task as it can be read; one that cannot is nobody's, and the others are answered all the same."""
-    try:
-        # It is answered by its place in the list, so its number does not matter.
-        found = read_task({**task, "id": 1}) if isinstance(task, Mapping) else None
-    except Unreadable as exc:
-        found = {PROBLEM: str(exc)}
-    if found is None or found.get(PROBLEM):
-        why = found[PROBLEM] if found is not None else "it is no JSON object"
-        log.warning("a task is not answered: %s", why)
-        return {"data": {}}
-    return found
+def _readable(listed: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return tasks as they can be read; one that cannot is nobody's, and the others are answered all the same."""
+    tasks, problems = [], []
+    for task in listed:
+        try:
+            # It is answered by its place in the list, so its number does not matter.
+            found = read_task({**task, "id": 1}) if isinstance(task, Mapping) else {PROBLEM: "it is no JSON object"}
+        except Unreadable as exc:
+            found = {PROBLEM: str(exc)}
+        if found.get(PROBLEM):
+            problems.append(found[PROBLEM])
+            found = {"data": {}}
+        tasks.append(found)
+    if problems:
+        # One line, however many a stranger sends.
+        log.warning(
+            "of %s tasks, %s cannot be read; the first: %s", f"{len(tasks):,}", f"{len(problems):,}", problems[0]
+        )
+    return tasks
 
 
 def attach_backend(

@@ -16,12 +16,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotator.errors import PortUnusable
-from annotator.label_studio.network.callers import refusal
+from annotator.label_studio.network.callers import host_name, refusal, stranger_in
 
 Handler = Callable[[Mapping[str, Any]], Any]
 """Takes the request's JSON document (empty for GET), returns the answer's."""
 
 START_S = 20.0
+END_S = 2
+"""Seconds that those who are being answered have when the server ends."""
+MOST_STRANGERS = 100
+"""Names of which the log says how to allow them."""
+LONGEST_LINE = 500
 log = logging.getLogger(__name__)
 
 
@@ -29,8 +34,12 @@ class RequestInvalid(Exception):
     """A request that a handler cannot answer; the caller is told the message."""
 
 
-class BodyTooLarge(Exception):
-    """A request's body is larger than any that is meant for us."""
+class _BodyRefused(Exception):
+    """A request's body is not read to its end."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,7 @@ class Limits:
     body_bytes: int = 16 * 2**20
     """Of one request; a batch of tasks has some hundred thousand."""
     request_s: float = 30.0
-    """Seconds until a request has to be there, headers and body."""
+    """Seconds for a request's headers to arrive, again for its body, and again for its answer to be fetched."""
     at_once: int = 32
     """Connections; more are answered with status 503, and many more not at all."""
 
@@ -53,6 +62,8 @@ class Access:
     """Name and password that callers must give (HTTP Basic); None to answer anybody."""
     names: frozenset[str] = frozenset()
     """By which callers may name this server, beside localhost and its addresses."""
+    remedy: str = "--allow-host NAME"
+    """What to type so that it may be called by another name."""
 
 
 class WebServer:
@@ -83,19 +94,21 @@ class WebServer:
 
         access, limits = access or Access(), limits or Limits()
         try:
-            self._socket = socket.create_server((host, port), reuse_port=False)
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._socket = socket.create_server((host, port), family=family, reuse_port=False)
         except OSError as exc:
             raise PortUnusable(
                 f"cannot listen on {host}:{port} ({exc.strerror or exc}); choose another port with --port"
             ) from exc
         self.host, self.port = host, int(self._socket.getsockname()[1])
-        names = {name.lower().rstrip(".") for name in (host, socket.gethostname(), *access.names) if name}
+        names = {name for text in (host, socket.gethostname(), *access.names) if (name := host_name(text))}
         config = uvicorn.Config(
-            _application(handlers, access.account, names, limits),
+            _application(handlers, access, names, limits),
             http=_timed_protocol(limits),
             ws="none",
             limit_concurrency=limits.at_once,
             timeout_keep_alive=5,
+            timeout_graceful_shutdown=END_S + 1,
             h11_max_incomplete_event_size=64 * 2**10,
             log_level="warning",
             access_log=False,
@@ -144,6 +157,11 @@ def _timed_protocol(limits: Limits) -> Any:
             super().on_response_complete()
             self._wait()
 
+        def shutdown(self) -> None:
+            """End, and soon also where somebody neither asks nor listens."""
+            super().shutdown()
+            self.loop.call_later(END_S, self.transport.abort)
+
         def _wait(self) -> None:
             if self.waiting is not None:
                 self.waiting.cancel()
@@ -159,7 +177,7 @@ def _timed_protocol(limits: Limits) -> Any:
 
 def _application(
     handlers: Mapping[tuple[str, str], Handler],
-    account: tuple[str, str] | None,
+    access: Access,
     names: Collection[str],
     limits: Limits,
 ) -> Any:
@@ -178,51 +196,75 @@ def _application(
     def check(request: Request) -> JSONResponse | None:
         found = refusal(request.method, request.headers, names)
         if found is not None:
-            host = request.headers.get("host", "")[:200]
-            if found[0] == 403 and "origin" not in request.headers and host not in strangers and len(strangers) < 100:
-                strangers.add(host)
-                name = host.rpartition(":")[0] or host
-                log.warning("a caller names this server %r and is refused; to allow it: --allow-host %s", host, name)
+            if found[0] == 403:
+                _tell_how_to_allow(stranger_in(request.headers), access.remedy, strangers)
             return refused(*found)
-        if account is not None and not _is_allowed(request.headers.get("authorization"), account):
+        if access.account is not None and not _is_allowed(request.headers.get("authorization"), access.account):
             return refused(401, "name and password are needed", **{"WWW-Authenticate": 'Basic realm="partly"'})
         return None
-
-    async def body_of(request: Request) -> bytes:
-        parts, size = [], 0
-        async with asyncio.timeout(limits.request_s):
-            async for part in request.stream():
-                size += len(part)
-                if size > limits.body_bytes:
-                    raise BodyTooLarge
-                parts.append(part)
-        return b"".join(parts)
 
     def endpoint(handler: Handler) -> Any:
         async def answer(request: Request) -> Response:
             if (problem := check(request)) is not None:
                 return problem
             try:
-                document = _document(await body_of(request))
-                # Handlers use the registry and the model, which would keep all other callers waiting.
-                return JSONResponse(await run_in_threadpool(handler, document))
-            except BodyTooLarge:
-                return refused(413, f"the request is larger than {limits.body_bytes // 2**20} MiB")
-            except TimeoutError:
-                return refused(408, f"the request was not there within {limits.request_s:g} seconds")
+                body = await _read_body(request, limits)
+                # Reading JSON and using the registry and the model would keep all other callers waiting.
+                return await run_in_threadpool(lambda: JSONResponse(handler(_document(body))))
+            except _BodyRefused as exc:
+                return refused(exc.status, str(exc))
             except RequestInvalid as exc:
                 return refused(400, str(exc))
             except ClientDisconnect:
                 return refused(400, "the request broke off")
             except Exception as exc:
                 # It must go on answering, whatever one request brings, and who calls learns nothing of this machine.
-                log.warning("a request to %s failed (%s: %s)", request.url.path, type(exc).__name__, exc)
+                reason = " ".join(str(exc).split())[:LONGEST_LINE]
+                log.warning("a request to %s failed (%s: %s)", request.url.path, type(exc).__name__, reason)
                 return refused(500, "the request failed; the log of this server says why")
 
         return answer
 
     routes = [Route(path, endpoint(handler), methods=[method]) for (method, path), handler in handlers.items()]
-    return Starlette(routes=routes)
+    application = Starlette(routes=routes)
+    # A redirection would name whatever machine the caller named.
+    application.router.redirect_slashes = False
+    return application
+
+
+def _tell_how_to_allow(name: str | None, remedy: str, told: set[str]) -> None:
+    """Say once of a name that callers use what to type, if it is this machine's."""
+    if name is None or name in told or len(told) >= MOST_STRANGERS:
+        return
+    told.add(name)
+    log.warning(
+        "a caller names this server %s and is refused; if Label Studio knows this machine by that name, start again "
+        "with %s",
+        name,
+        remedy.replace("NAME", name),
+    )
+
+
+async def _read_body(request: Any, limits: Limits) -> bytes:
+    """Read a request's body as far as there is a claim to it.
+
+    Raises:
+        _BodyRefused: it is too large, or too slow; ClientDisconnect: it has no end.
+    """
+    too_large = _BodyRefused(413, f"the request is larger than {limits.body_bytes:,} bytes")
+    if int(request.headers.get("content-length") or 0) > limits.body_bytes:
+        raise too_large
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(limits.request_s):
+            async for part in request.stream():
+                size += len(part)
+                if size > limits.body_bytes:
+                    raise too_large
+                parts.append(part)
+    except TimeoutError:
+        raise _BodyRefused(408, f"the request was not there within {limits.request_s:g} seconds") from None
+    return b"".join(parts)
 
 
 def _document(body: bytes) -> dict[str, Any]:

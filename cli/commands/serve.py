@@ -1,11 +1,12 @@
 """serve: proposals while people work."""
 
+import ipaddress
 import os
 import signal
 import threading
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
@@ -59,25 +60,17 @@ def serve(
     from learner.inference.gate import parse_promise, parse_tau
     from learner.inference.live import LiveProposer
 
-    name, password = os.environ.get(USER_VARIABLE), os.environ.get(PASSWORD_VARIABLE)
-    account = (name, password) if name and password else None
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        work.output.remark(
-            f"anyone who can reach {host} can request proposals; to require a password, set {USER_VARIABLE} and "
-            f"{PASSWORD_VARIABLE}"
-            if account is None
-            else f"this server can be reached from other machines at {host}, and passwords travel to it unencrypted; "
-            "put a proxy with TLS before it"
-        )
+    account = account_in(os.environ)
+    access = Access(account, names_of(url, allow_host or ()))
+    if (warning := warning_of_reach(host, account)) is not None:
+        work.output.remark(warning)
     wanted = parse_tau(tau)
     promise = parse_promise(wanted, precision, confidence)
     proposer = LiveProposer(work.registry, run=run, tau=wanted, promise=promise, progress=work.progress)
     backend = MlBackend(work.registry, proposer.propose, proposer.current_run)
     stop = stop_on_signals()
-    names = {*(allow_host or ()), urlsplit(url or "").hostname or ""} - {""}
-    access = Access(account, frozenset(names))
     with WebServer(backend.handlers(), host=host, port=port, access=access) as server:
-        address = url or f"http://{host}:{server.port}"
+        address = url or f"http://{f'[{host}]' if ':' in host else host}:{server.port}"
         document = {"url": address, "run": proposer.current_run(), "attached": attach}
         if not attach:
             work.output.document(document, (("", ""), list(document.items())))
@@ -93,6 +86,64 @@ def serve(
                 detach_backend(client, project_id)
                 # Of what was shown live, the stored predictions stay.
                 client.show_predictions(project_id, proposer.current_run())
+
+
+def account_in(environment: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the name and password that callers have to give, None where neither is set.
+
+    Raises:
+        InvalidArgument: only one of the two is set, so that everybody would be let in unnoticed.
+    """
+    from db.errors import InvalidArgument
+
+    name, password = environment.get(USER_VARIABLE), environment.get(PASSWORD_VARIABLE)
+    if name and password:
+        return name, password
+    if name or password:
+        there, missing = (USER_VARIABLE, PASSWORD_VARIABLE) if name else (PASSWORD_VARIABLE, USER_VARIABLE)
+        raise InvalidArgument(
+            f"{there} is set, but {missing} is not; set both, or neither to answer without a password"
+        )
+    return None
+
+
+def names_of(url: str | None, allowed: Iterable[str]) -> frozenset[str]:
+    """Return the names by which callers may name this server.
+
+    Raises:
+        InvalidArgument: the address or one of the names is none.
+    """
+    from annotator.label_studio.network.callers import host_name, name_in_url
+    from db.errors import InvalidArgument
+
+    names = set()
+    if url is not None:
+        if (name := name_in_url(url)) is None:
+            raise InvalidArgument(f"--url {url!r}: expected an address such as http://192.168.1.5:9090")
+        names.add(name)
+    for text in allowed:
+        if (name := host_name(text)) is None:
+            raise InvalidArgument(
+                f"--allow-host {text!r}: expected a name without scheme and port, such as host.docker.internal"
+            )
+        names.add(name)
+    return frozenset(names)
+
+
+def warning_of_reach(host: str, account: tuple[str, str] | None) -> str | None:
+    """Say what it means that other machines can reach an address; None where none can."""
+    with suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return None
+    if host == "localhost":
+        return None
+    where = f"other machines can reach this server ({host or 'all addresses'})"
+    if account is None:
+        return (
+            f"{where}, and anyone there can request proposals; to require a password, set {USER_VARIABLE} and "
+            f"{PASSWORD_VARIABLE}, and put a proxy with TLS in front, since passwords travel unencrypted"
+        )
+    return f"{where}, and the password travels to it unencrypted; put a proxy with TLS in front"
 
 
 def stop_on_signals() -> threading.Event:

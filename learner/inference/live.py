@@ -30,6 +30,17 @@ class _Loaded:
     thresholds: Thresholds
 
 
+class _LinesOnly(SilentProgress):
+    """Shows what cannot be read, but no bar for every task that somebody opens."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def say(self, message: str) -> None:
+        """Show one line."""
+        self._progress.say(message)
+
+
 class LiveProposer:
     """Answers with the current run's proposals. Safe to call from several threads; the model works on one at a time."""
 
@@ -96,8 +107,9 @@ class LiveProposer:
                 known = {item.image_id: item for item in tx.proposals.of_run(run_id, wanted)}
                 left = wanted - set(known) - self._asked_nothing if loaded.thresholds.by_kind else set()
                 images = tx.images.select(located=False, ids=left)
+            lines = _LinesOnly(self._progress)
             try:
-                scored = score_images(self._registry, loaded.model, images, loaded.gate, Processes(), SilentProgress())
+                scored = score_images(self._registry, loaded.model, images, loaded.gate, Processes(), lines)
             except DataInvalid as exc:
                 # None of these can be read; what is known of the others is answered all the same.
                 self._progress.say(str(exc))

@@ -73,10 +73,11 @@ def start(tmp_path, studio, *words):
     )  # fmt: skip
 
 
-def end(process):
+def end(process, *, says=""):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
+    assert not says or err.count(says) == 1, err
     return json.loads(out)
 
 
@@ -105,8 +106,12 @@ def test_a_task_is_answered_while_people_work(trained, studio, client, tmp_path)
         task_id = next(int(task["id"]) for task in tasks if image_key_of(task) == key)
         client.create_annotation(task_id, found["result"], parent_prediction=found["id"])
         assert pull_reviews(trained, client).outcomes == {"accepted": 1}
+        (backend,) = client.http.get("/api/ml/", project=connection.project_id)
+        for _ in range(2):
+            stranger = httpx.post(f"{backend['url']}/predict", json={"tasks": []}, headers={"Host": "studio.intern:80"})
+            assert stranger.status_code == 403
     finally:
-        document = end(process)
+        document = end(process, says="--allow-host studio.intern\n")
     assert (document["run"], document["attached"]) == ("run-1", True)
     assert client.http.get("/api/ml/", project=connection.project_id) == []
     assert client.shown_predictions(connection.project_id) == ("run-1", True)

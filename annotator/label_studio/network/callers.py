@@ -6,11 +6,14 @@ site is refused, and what a form can send without asking is no JSON.
 """
 
 import ipaddress
+import re
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]{0,251}[a-z0-9_])?")
+"""Nothing else is a name of a machine; in particular nothing that a shell would read otherwise."""
 
 
 def refusal(method: str, headers: Mapping[str, str], names: Collection[str]) -> tuple[int, str] | None:
@@ -36,6 +39,29 @@ def refusal(method: str, headers: Mapping[str, str], names: Collection[str]) -> 
         if kind != "application/json":
             return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "expected application/json"
     return None
+
+
+def host_name(text: str) -> str | None:
+    """Return a machine's name as it is compared, in lower case; None for what is neither a name nor an address."""
+    name = text.lower().rstrip(".")
+    return name if HOST_NAME.fullmatch(name) or _is_address(name) else None
+
+
+def name_in_url(url: str) -> str | None:
+    """Return the name of the machine in an http or https address; None where there is none."""
+    try:
+        parts = urlsplit(url)
+        name = parts.hostname if parts.scheme in ("http", "https") else None
+    except ValueError:
+        return None
+    return host_name(name) if name else None
+
+
+def stranger_in(headers: Mapping[str, str]) -> str | None:
+    """Return the name by which a refused caller, no web page, knows this server; None where it gives no real name."""
+    if "origin" in headers:
+        return None
+    return host_name(_name_in(headers.get("host", "")) or "")
 
 
 def _name_in(host: str) -> str | None:

@@ -5,13 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from urllib.parse import urlsplit
 
 from annotator.errors import ConnectionFailed, IncompleteListing, LabelStudioError, ProjectUnusable
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.ml_backend import PRIVATE
+from annotator.label_studio.network.callers import name_in_url
 from annotator.label_studio.pull.plan import PullReport
 from annotator.label_studio.web_server import Access, WebServer
+from db.errors import InvalidArgument
 
 ACTIONS = ["ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED"]
 SETTLE_S = 0.5
@@ -68,7 +69,8 @@ def hints_from(
         The address that the server calls.
 
     Raises:
-        PortUnusable: the port cannot be listened on; ProjectUnusable: the server does not take the address.
+        PortUnusable: the port cannot be listened on; ProjectUnusable: the server does not take the address;
+            InvalidArgument: the address is none.
     """
     # Nobody else knows the path, so nobody else can make this machine pull.
     path = f"/hint/{secrets.token_urlsafe(16)}"
@@ -77,7 +79,10 @@ def hints_from(
         hint.set()
         return {"result": "thanks"}
 
-    access = Access(names=frozenset({urlsplit(url).hostname or ""} if url else ()))
+    name = name_in_url(url) if url is not None else None
+    if url is not None and name is None:
+        raise InvalidArgument(f"--webhook-url {url!r}: expected an address such as http://192.168.1.5:9191")
+    access = Access(names=frozenset({name} if name else ()), remedy="--webhook-url http://NAME:PORT")
     with WebServer({("POST", path): heard}, host=host, port=port, access=access) as server:
         address = (url or f"http://{host}:{server.port}").rstrip("/") + path
         document = {

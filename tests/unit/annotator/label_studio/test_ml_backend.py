@@ -1,11 +1,14 @@
 """What the ML backend answers, from a registry; the protocol with a real server is in tests/e2e/test_live.py."""
 
+import json
+
+import httpx
 import pytest
 
 from annotator.label_studio.ml_backend import MlBackend
 from annotator.label_studio.payload.labeling_config import class_in, regions_in
 from annotator.label_studio.payload.tasks import CLASSES, KEY, PROPOSAL, PROPOSES_NOTHING
-from annotator.label_studio.web_server import RequestInvalid
+from annotator.label_studio.web_server import RequestInvalid, WebServer
 from db.records import Box
 from tests.builders import add_images, new_image, proposal_record
 
@@ -84,7 +87,29 @@ def test_a_task_that_cannot_be_read_takes_no_other_with_it(backend, bad):
     assert [len(result) for result in results] == [1, 0, 1]
 
 
-@pytest.mark.parametrize("tasks", [7, "x", {"a": 1}, True])
+@pytest.mark.parametrize("tasks", [7, "x", {"a": 1}, True, 0, "", {}, False, None, float("nan"), [1] * 200_000])
 def test_what_is_no_list_of_tasks_is_refused(backend, tasks):
     with pytest.raises(RequestInvalid):
         backend[0].predict({"tasks": tasks})
+
+
+def test_one_request_is_one_line_of_the_log_however_many_of_its_tasks_are_bad(backend, caplog):
+    server, tasks = backend
+    results = server.predict({"tasks": [*[7] * 5000, tasks[0]]})["results"]
+    assert [len(result) for result in results] == [0] * 5000 + [1]
+    (line,) = caplog.messages
+    assert "5,000" in line
+
+
+def test_numbers_and_characters_that_cannot_be_stored_reach_it_over_the_network_and_stop_nothing(backend):
+    server, tasks = backend
+    good = json.dumps(tasks[0])
+    odd = ('{"data": {"x": NaN}}', '{"data": {"x": 1%s}}' % ("0" * 400), '{"data": {"partly_key": "\\ud800"}}',
+           '{"data": {"x": -Infinity}}', '{"data": %s}' % ("[" * 500 + "]" * 500))  # fmt: skip
+    body = f'{{"tasks": [{good}, {", ".join(odd)}, {good}], "project": 1e999}}'
+    with WebServer(server.handlers(), host="127.0.0.1", port=0) as running:
+        answer = httpx.post(
+            f"http://127.0.0.1:{running.port}/predict", content=body, headers={"Content-Type": "application/json"}
+        )
+    assert answer.status_code == 200
+    assert [len(result) for result in answer.json()["results"]] == [1, *[0] * len(odd), 1]

@@ -15,9 +15,13 @@ QUICK = Limits(body_bytes=1000, request_s=0.4, at_once=8)
 
 def echo(document):
     if document.get("break"):
-        raise RuntimeError("/home/somebody/secret.txt")
+        raise RuntimeError("/home/somebody/secret.txt\nand more")
     if document.get("wrong"):
         raise RequestInvalid("that is wrong")
+    if document.get("late"):
+        raise TimeoutError("another server kept this one waiting")
+    if document.get("much"):
+        return {"much": "x" * 20_000_000}
     return {"seen": document}
 
 
@@ -89,6 +93,9 @@ def test_a_good_request_is_answered(server):
         (post(b"[]"), 400),
         (post(b'{"a":' * 190), 400),
         (post(b"\xff\xfe"), 400),
+        (post(b"{}", length=10**15), 413),
+        (post(b"{}", length="9" * 5000), 400),
+        (post(b"{}").replace(b"/echo", b"/echo/"), 404),
         (post(b'{"wrong": 1}'), 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
     ],
@@ -103,7 +110,71 @@ def test_what_fails_tells_callers_nothing_of_this_machine(server, caplog):
     assert status == 500
     assert b"secret" not in body
     assert b"RuntimeError" not in body
-    assert "secret.txt" in caplog.text
+    (line,) = caplog.messages
+    assert "secret.txt" in line
+    assert "\n" not in line
+
+
+def test_waiting_in_here_is_not_taken_for_a_slow_caller(server):
+    assert ask(server.port, post(b'{"late": 1}'))[0] == 500
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+        b'{"a": ' + b"9" * 100_000 + b"}",
+    ],
+    ids=["lists", "objects", "digits"],
+)
+def test_json_that_no_program_writes_is_refused(body):
+    with WebServer({("POST", "/echo"): echo}, host="127.0.0.1", port=0) as running:
+        assert ask(running.port, post(body))[0] == 400
+        assert ask(running.port, post(b"{}"))[0] == 200
+
+
+def test_whoever_does_not_fetch_an_answer_is_dropped(server):
+    """As many as may be connected at a time ask for much and read nothing."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(QUICK.at_once - 1):
+            opened = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=4))
+            opened.sendall(post(b'{"much": 1}'))
+        time.sleep(0.1)
+        deadline = time.monotonic() + 5
+        while ask(server.port, post(b"{}"))[0] != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_it_ends_although_a_caller_is_slow():
+    limits = Limits(request_s=60)
+    with contextlib.ExitStack() as stack:
+        with WebServer({("POST", "/echo"): echo}, host="127.0.0.1", port=0, limits=limits) as running:
+            assert ask(running.port, post(b"{}"))[0] == 200
+            for request in (b"POST /echo HT", post(b"", length=500), post(b'{"much": 1}')):
+                opened = stack.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=4))
+                opened.sendall(request)
+            time.sleep(0.3)
+            started = time.monotonic()
+        assert time.monotonic() - started < 5
+
+
+def has_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_it_listens_on_ipv6():
+    with contextlib.ExitStack() as stack:
+        running = stack.enter_context(WebServer({("POST", "/echo"): echo}, host="::1", port=0))
+        connection = stack.enter_context(socket.create_connection(("::1", running.port), timeout=4))
+        connection.sendall(post(b"{}", host=f"[::1]:{running.port}"))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
 
 
 def test_a_body_in_chunks_is_counted_while_it_arrives(server):
@@ -164,6 +235,15 @@ def test_a_second_request_that_drips_is_given_up_too(server):
     assert time.monotonic() - started < 2
 
 
+def test_who_comes_while_it_is_full_is_told_so(server):
+    with contextlib.ExitStack() as stack:
+        for _ in range(QUICK.at_once):
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=4))
+        assert ask(server.port, post(b"{}"))[0] == 503
+    time.sleep(0.05)
+    assert ask(server.port, post(b"{}"))[0] == 200
+
+
 def test_two_hundred_open_connections_do_not_shut_it(server):
     with contextlib.ExitStack() as stack:
         for _ in range(200):
@@ -181,9 +261,18 @@ def test_names_that_were_allowed_are_answered_and_others_are_told_once_how(caplo
     with WebServer({("POST", "/echo"): echo}, host="127.0.0.1", port=0, access=access) as running:
         wait_for(running.port)
         assert ask(running.port, post(b"{}", host="host.docker.internal:9090"))[0] == 200
-        for _ in range(3):
-            assert ask(running.port, post(b"{}", host="partly.intern:9090"))[0] == 403
+        for port in range(3):
+            assert ask(running.port, post(b"{}", host=f"partly.intern:909{port}"))[0] == 403
     assert caplog.text.count("--allow-host partly.intern") == 1
+
+
+@pytest.mark.parametrize("host", ["$(id)", "x;id", "x|id", "x`id`", "-x", "x\x9b31m", "a" * 300])
+def test_nobody_is_told_to_type_what_a_stranger_chose_if_it_is_no_name(server, caplog, host):
+    head = post(b"{}", host="HOST").replace(b"HOST", host.encode("latin-1"))
+    assert ask(server.port, head)[0] == 403
+    assert "--allow-host" not in caplog.text
+    assert len(caplog.messages) <= 1
+    assert "\x9b" not in caplog.text
 
 
 def test_whoever_must_give_a_password_gets_nothing_without_it():
