@@ -22,7 +22,7 @@ from annotator.errors import (
     ProjectUnusable,
     RequestRefused,
 )
-from annotator.label_studio.payload.received import lacks_result, read_task
+from annotator.label_studio.payload.received import lack_results, read_task
 from annotator.label_studio.transport import NO_RETRIES, TIMEOUT_S, Transport, normalize_url
 
 PAGE_SIZE = 100
@@ -204,7 +204,7 @@ class LabelStudioClient:
             before = len(tasks)
             with self.http.translated():
                 items, total = list(answer["tasks"]), int(answer["total"])
-                if with_annotations and any(lacks_result(item["annotations"]) for item in items):
+                if with_annotations and lack_results(items):
                     raise RequestRefused(f"{self.url} lists annotations without their results")
                 tasks.update((task["id"], task) for task in map(read_task, items))
             # Somebody may add tasks meanwhile, but not as many again.

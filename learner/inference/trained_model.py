@@ -73,6 +73,7 @@ def load_model(record: RunRecord, folder: Path, processes: Processes) -> Trained
         network.load_state_dict(checkpoint.tensors)
     except RuntimeError as exc:
         raise CheckpointIncompatible(f"{folder}: the weights do not match the configuration stored with them") from exc
+    _check_size(network, config, folder)
     chosen = processes.device(config.device if config.device == "cpu" else "auto")
     placed = network.to(chosen).to(memory_format=torch.channels_last)
     # What the weights that it started from have seen, it has seen.
@@ -82,6 +83,21 @@ def load_model(record: RunRecord, folder: Path, processes: Processes) -> Trained
     before = checkpoint.description.get("seen_before", {})
     chose = chosen_by(checkpoint.description) | frozenset(before.get("chose", ()))
     return TrainedModel(record, placed.eval(), config, classes, chosen, seen, learned_from, chose)
+
+
+@torch.inference_mode()
+def _check_size(network: Network, config: TrainConfig, folder: Path) -> None:
+    """Make sure that a network can look at images of the size stored with it.
+
+    Raises:
+        CheckpointIncompatible: it cannot: the settings are of another network.
+    """
+    try:
+        network.eval()(torch.zeros(1, 3, config.size, config.size))
+    except RuntimeError as exc:
+        raise CheckpointIncompatible(
+            f"{folder}: the network cannot look at images of size={config.size}, which stands in its settings"
+        ) from exc
 
 
 def frame_share(

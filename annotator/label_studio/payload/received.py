@@ -6,7 +6,7 @@ pull looks at them again until somebody has mended or deleted them. No network.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -62,10 +62,15 @@ def read_annotation(document: Mapping[str, Any]) -> dict[str, Any]:
         }
 
 
-def lacks_result(annotations: Any) -> bool:
-    """Say whether the server left out what annotations say; one that is of another form is not meant."""
-    found = annotations if isinstance(annotations, list) else []
-    return any(isinstance(said, Mapping) and "result" not in said for said in found)
+def lack_results(tasks: Sequence[Any]) -> bool:
+    """Say whether the server left out what annotations say: all of those listed, not one that is of another form.
+
+    Raises:
+        KeyError: it left out the annotations.
+    """
+    listed = [task["annotations"] for task in tasks]
+    found = [said for annotations in listed if isinstance(annotations, list) for said in annotations]
+    return bool(found) and all(isinstance(said, Mapping) and "result" not in said for said in found)
 
 
 def _task(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -262,3 +262,10 @@ def test_junk_anywhere_stops_nothing_else(monkeypatch):
     held = {item["id"] for item in bad if item.get("annotations")}
     assert held <= read | named
     assert all(item.reason.isprintable() for item in plan.skipped)
+
+
+def test_results_are_missed_where_all_are_left_out_not_where_one_is():
+    with_result, without = {"id": 1, "result": []}, {"id": 2}
+    assert lack_results([{"annotations": [without]}, {"annotations": [without]}])
+    assert not lack_results([{"annotations": [without]}, {"annotations": [with_result]}])
+    assert not lack_results([{"annotations": []}, {"annotations": 7}])
