@@ -9,6 +9,7 @@ import pytest
 
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.payload.labeling_config import result_from_boxes, result_from_class, result_from_verdict
+from annotator.label_studio.payload.received import lack_results
 from annotator.label_studio.payload.tasks import KEY, as_own, image_ids_of, problem_of
 from annotator.label_studio.pull.plan import Known, plan_pull
 from annotator.label_studio.push.plan import plan_push
