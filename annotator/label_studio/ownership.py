@@ -158,10 +158,19 @@ def _content(key: str) -> str:
     return [*key.split("-"), ""][1]
 
 
+def free_title(client: LabelStudioClient, wanted: str) -> str:
+    """Return a title that no project on the server has: the wanted one, or the first with a number behind it."""
+    title, number = wanted, 2
+    while client.find_project(title) is not None:
+        title = f"{wanted} {number}"
+        number += 1
+    return title
+
+
 def _of_another(client: LabelStudioClient, project_id: int, title: str, count: int) -> ProjectUnusable:
     return ProjectUnusable(
         f"project {project_id} ({title!r}) on {client.url} belongs to another registry, and its {count} tasks show "
         "images under that registry's numbers. Nothing was changed. To work in a project of its own: partly connect "
-        f"{client.url} --title {title + ' 2'!r}. If this registry takes the other's place (its folder was deleted and "
-        f"begun again, say), take the project over: partly connect {client.url} --adopt"
+        f"{client.url} --title {free_title(client, title)!r}. If this registry takes the other's place (its folder "
+        f"was deleted and begun again, say), take the project over: partly connect {client.url} --adopt"
     )

@@ -22,6 +22,7 @@ from annotator.errors import LabelStudioError
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.connect import ConnectRequest, connect_project
 from annotator.label_studio.local_server import StudioPaths, read_account, start_studio
+from annotator.label_studio.ownership import free_title
 from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
@@ -89,7 +90,7 @@ def run_demo(
         registry: an empty one.
         studio: the local Label Studio; left running, so that a person can look.
         data: real images in the `csv` layout; None for phantoms.
-        title: of the project in Label Studio.
+        title: of the project in Label Studio; a number is appended if there is one.
         overrides: settings of the two trainings.
         seed: of everything random.
         progress: where to show how far it is.
@@ -107,18 +108,18 @@ def run_demo(
     )
     say(f"registering {len(listing.entries)} images with a quarter of the locations; {HELD_BACK:.0%} held back")
     truths = register(registry, listing, seed=seed, progress=progress)
-    before = _train(registry, config, say, progress, "training on what is known")
-    proposals = propose_locations(registry, progress=progress)
-    say(f"{proposals.proposed} proposals above tau = {proposals.tau}")
-    picture = _draw(registry, proposals, truths)
+    # First of all, so that what is wrong with the server is known before minutes of training.
     status = start_studio(studio, progress=progress)
     account = read_account(studio)
     if status.url is None or account is None:
         raise LabelStudioError("the local Label Studio is not running; see: partly studio status")
     with LabelStudioClient(status.url, account.token) as client:
-        project_id = connect_project(
-            registry, client, ConnectRequest(title=title), media_folder=studio.media
-        ).project_id
+        request = ConnectRequest(title=free_title(client, title))
+        project_id = connect_project(registry, client, request, media_folder=studio.media).project_id
+        before = _train(registry, config, say, progress, "training on what is known")
+        proposals = propose_locations(registry, progress=progress)
+        say(f"{proposals.proposed} proposals above tau = {proposals.tau}")
+        picture = _draw(registry, proposals, truths)
         pushed = push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media, progress=progress)
         say(f"{pushed.created} tasks in Label Studio, {pushed.predictions} with a proposal; a simulated person reviews")
         reviewed = review_tasks(client, project_id, truths, progress=progress)

@@ -353,6 +353,20 @@ def test_without_a_local_server_connect_says_how_to_start_it(tmp_path, monkeypat
     assert "partly studio start" in result.stderr
 
 
+def test_a_demo_in_another_folder_of_the_same_name_has_a_project_of_its_own(tmp_path, studio, monkeypatch):
+    monkeypatch.setenv("PARTLY_STUDIO_HOME", str(studio.home))
+    monkeypatch.setattr("cli.workflows.demo.PHANTOMS", 24)
+    settings = {"size": 32, "stage1_epochs": 1, "stage2_epochs": 1, "encoder": "test_resnet", "head_channels": 8}
+    words = [word for key, value in (settings | {"device": "cpu"}).items() for word in ("--set", f"{key}={value}")]
+    addresses = []
+    for clone in ("first", "second"):
+        out = tmp_path / clone / "a demo"
+        result = CliRunner().invoke(app, ["demo", "--out", str(out), "--json", *words])
+        assert result.exit_code == 0, result.output + result.stderr
+        addresses.append(json.loads(result.stdout)["address"])
+    assert addresses[0] != addresses[1]
+
+
 def test_the_demo_gets_better(tmp_path, studio, monkeypatch):
     monkeypatch.setenv("PARTLY_STUDIO_HOME", str(studio.home))
     monkeypatch.setattr("cli.workflows.demo.PHANTOMS", 160)
