@@ -6,7 +6,6 @@ checkpoint, whenever the writer was stopped. Nothing is ever unpickled.
 """
 
 import errno
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from torch import Tensor
 from db.atomic_write import OWNER_ONLY, replacing, write_text
 from learner.description import read_description
 from learner.errors import CheckpointIncompatible, CheckpointNotSaved, TrainingDiverged
-from learner.tensor_files import not_finite, read_tensors, write_tensors
+from learner.tensor_files import file_sha256, not_finite, read_tensors, write_tensors
 
 FORMAT = 1
 BEST = "checkpoint"
@@ -73,7 +72,7 @@ def _save(folder: Path, name: str, tensors: Mapping[str, Tensor], description: M
 
     def by_content(draft: Path) -> Path:
         nonlocal digest
-        digest = _sha256(draft)
+        digest = file_sha256(draft)
         return folder / f"{name}-{digest[:12]}.safetensors"
 
     with replacing(folder / f"{name}.safetensors", mode=OWNER_ONLY, named=by_content) as draft:
@@ -102,7 +101,7 @@ def load_checkpoint(folder: Path, name: str = BEST) -> Checkpoint:
         weights = folder / Path(description["weights"]).name
         if not weights.is_file():
             raise FileNotFoundError(errno.ENOENT, "no such file", str(weights))
-        if _sha256(weights) != description["sha256"]:
+        if file_sha256(weights) != description["sha256"]:
             raise CheckpointIncompatible(f"{weights}: damaged: the content does not match the checksum in {file.name}")
         tensors = read_tensors(weights)
     except FileNotFoundError as exc:
@@ -127,8 +126,3 @@ def delete_checkpoint(folder: Path, name: str) -> None:
     (folder / f"{name}.json").unlink(missing_ok=True)
     for weights in folder.glob(f"{name}-*.safetensors"):
         weights.unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -310,6 +310,8 @@ def make_config(preset: str = "default", overrides: Mapping[str, Any] | None = N
 
 REQUESTED = "requested"
 """Key beside a run's stored settings: those that were asked for and came to something else, such as weights=auto."""
+STARTED_FROM = "started_from"
+"""Key beside a run's stored settings: where the weights come from that it started from."""
 
 
 def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
@@ -318,7 +320,7 @@ def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
     Raises:
         ConfigInvalid: it holds settings that this program does not know.
     """
-    rest = {**BEFORE, **{key: value for key, value in values.items() if key not in ("preset", REQUESTED)}}
+    rest = {**BEFORE, **{key: value for key, value in values.items() if key not in ("preset", REQUESTED, STARTED_FROM)}}
     return make_config(str(values.get("preset", "default")), rest)
 
 

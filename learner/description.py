@@ -84,6 +84,7 @@ KINDS: Mapping[str, Callable[[object], bool]] = MappingProxyType(
         "run": _is(str),
         "snapshot": _is(str),
         "config": _is(dict),
+        "started_from": _is(dict, type(None)),
         "classes": _are_classes,
         "images": _are_counts_by_name,
         "seen_before": _are_counts_by_name,

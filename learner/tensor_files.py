@@ -1,6 +1,7 @@
 """Reads and writes safetensors files, which anybody may have made. The one place that knows the format's library."""
 
 import errno
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -53,6 +54,16 @@ def write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
         if number is None:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(file)) from exc
+
+
+def file_sha256(file: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def not_finite(tensors: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]) -> list[str]:

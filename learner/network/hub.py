@@ -16,7 +16,7 @@ from learner.errors import WeightsUnavailable
 
 T = TypeVar("T")
 
-PATIENCE_S = 5.0
+PATIENCE_S = 4.0
 """The hub answers within this, or counts as out of reach."""
 
 

@@ -5,7 +5,7 @@ Google trained it, converted to PyTorch. Its tensors are those of timm's `tf_eff
 the same order and of the same shapes.
 """
 
-import hashlib
+import importlib.metadata
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from learner.errors import WeightsUnavailable
+from learner.network.weights_source import WeightsSource
+from learner.tensor_files import file_sha256
 
 COUNTERS = "num_batches_tracked"
 """Counters that nothing here reads; older programs do not write them."""
@@ -54,6 +56,21 @@ def packaged_file(encoder: str) -> Path | None:
     return file if file.is_file() else None
 
 
+def package_source(encoder: str) -> WeightsSource:
+    """Name the installed package that an encoder's weights come from.
+
+    Raises:
+        KeyError: no package is known.
+    """
+    package = PACKAGES[encoder]
+    try:
+        version = importlib.metadata.version(package.distribution)
+    except importlib.metadata.PackageNotFoundError:
+        # Its files were put there without pip.
+        return WeightsSource("package", package.distribution, package.sha256)
+    return WeightsSource("package", f"{package.distribution} {version}", package.sha256)
+
+
 def load_packaged(encoder: str, model: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     """Read an encoder's ImageNet weights from its package.
 
@@ -71,8 +88,7 @@ def load_packaged(encoder: str, model: Mapping[str, Tensor]) -> dict[str, Tensor
     if file is None:
         return None
     package = PACKAGES[encoder]
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = file_sha256(file)
     if digest != package.sha256:
         raise WeightsUnavailable(
             f"{file} is not the file that {package.distribution} is known by (SHA-256 {digest[:12]}...); install it "

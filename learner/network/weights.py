@@ -15,8 +15,9 @@ from learner.errors import WeightsUnavailable
 from learner.input_range import Statistics
 from learner.network.encoder import create_timm
 from learner.network.hub import fetch_pretrained
-from learner.network.packaged_weights import load_packaged, packaged_file
-from learner.tensor_files import read_tensors
+from learner.network.packaged_weights import load_packaged, package_source, packaged_file
+from learner.network.weights_source import RANDOM, WeightsSource
+from learner.tensor_files import file_sha256, read_tensors
 
 PREFIXES = (
     "", "encoder.body.", "model.encoder.body.", "encoder.", "backbone.", "body.", "model.", "module.",
@@ -45,24 +46,27 @@ class Loadable(Protocol):
         """Return mean and deviation that its ImageNet weights were made with."""
 
 
-def load_encoder_weights(encoder: Loadable, weights: str) -> None:
-    """Load encoder weights: `none`, `imagenet` (from its cache or the model hub), or a safetensors file.
+def load_encoder_weights(encoder: Loadable, weights: str) -> WeightsSource:
+    """Load encoder weights: `none`, `imagenet` (from a package, its cache or the model hub), or a safetensors file.
+
+    Returns:
+        Where they come from.
 
     Raises:
         WeightsUnavailable: they cannot be had or do not fit, and nothing was loaded.
     """
     if weights == "none":
-        return
+        return RANDOM
     if weights == "imagenet":
         try:
-            load_imagenet(encoder)
+            return load_imagenet(encoder)
         except WeightsUnavailable as exc:
             raise WeightsUnavailable(
                 f"{exc}. Train from scratch with --weights none, or start from a file with --weights FILE.safetensors"
             ) from exc
-        return
+    file = Path(weights).expanduser()
     try:
-        state = read_tensors(Path(weights).expanduser())
+        state, digest = read_tensors(file), file_sha256(file)
     except (OSError, ValueError) as exc:
         raise WeightsUnavailable(f"--weights {weights}: cannot be read as a safetensors file ({exc})") from exc
     body = encoder.body.state_dict()
@@ -73,12 +77,16 @@ def load_encoder_weights(encoder: Loadable, weights: str) -> None:
             f"--weights {weights}: does not fit encoder={encoder.name}, and nothing was loaded: {problem}"
         )
     encoder.body.load_state_dict(found | {name: value for name, value in body.items() if name not in found})
+    return WeightsSource("file", weights, digest)
 
 
-def load_imagenet(encoder: Loadable) -> None:
+def load_imagenet(encoder: Loadable) -> WeightsSource:
     """Load an encoder's ImageNet weights: from an installed package, from what was fetched before, or from the hub.
 
     The package comes first, so that a machine with a network and one without start from the same numbers.
+
+    Returns:
+        Where they come from.
 
     Raises:
         WeightsUnavailable: there are none, or the hub cannot be reached; the message says why.
@@ -90,9 +98,16 @@ def load_imagenet(encoder: Loadable) -> None:
         if problem := misfit(body, found):
             raise WeightsUnavailable(f"the installed weights of {encoder.name} do not fit: {problem}")
         encoder.body.load_state_dict(body | found)
-        return
+        return package_source(encoder.name)
     pretrained = fetch_pretrained(encoder.pretrained_body, encoder.name)
     encoder.body.load_state_dict(pretrained.state_dict())
+    return WeightsSource("hub", _hub_name(encoder))
+
+
+def _hub_name(encoder: Loadable) -> str:
+    """Name what timm fetches: with the tag of its weights, of which there are several for one architecture."""
+    known = getattr(encoder.body, "pretrained_cfg", None) or {}
+    return str(known.get("hf_hub_id") or known.get("url") or encoder.name)
 
 
 def misfit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:

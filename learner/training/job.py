@@ -11,7 +11,7 @@ from db.progress import Progress
 from db.records import RunRecord
 from db.registry import Registry
 from learner.checkpoint import BEST, LAST, load_checkpoint, save_checkpoint
-from learner.config import TrainConfig
+from learner.config import STARTED_FROM, TrainConfig
 from learner.data.dataset import FramedData
 from learner.data.selection import TrainingData
 from learner.distributed import Processes
@@ -100,6 +100,8 @@ def save_best(
     description = {
         "run": job.run.name,
         "config": job.config.to_dict(),
+        # None for a run of an earlier version that goes on.
+        STARTED_FROM: job.run.config.get(STARTED_FROM),
         "classes": job.data.classes,
         "snapshot": job.data.snapshot.hash,
         "images": job.data.image_ids,

@@ -125,12 +125,12 @@ def _interrupted(tx: Transaction, registry: Registry, name: str | None) -> RunRe
     return tx.runs.latest(RunStatus.RUNNING)
 
 
-def _start_run(registry: Registry, plan: Plan, settled: TrainConfig) -> RunRecord:
+def _start_run(registry: Registry, plan: Plan, start: Start) -> RunRecord:
     data = plan.data
     with registry.begin() as tx:
         run = tx.runs.start(
-            preset=settled.preset,
-            config=stored_settings(plan.requested or plan.config, settled),
+            preset=start.config.preset,
+            config=stored_settings(plan.requested or plan.config, start),
             snapshot=data.snapshot.hash,
             image_ids=[image.id for image in (*data.train, *data.val)],
         )
@@ -198,7 +198,7 @@ def prepare_training(registry: Registry, plan: Plan, processes: Processes, progr
         framed.move_to(device)
     choosing, data = _choosing(val, data)
     learner = make_learner(model, config, device, processes)
-    run = plan.run or processes.first(lambda: _start_run(registry, plan, config))
+    run = plan.run or processes.first(lambda: _start_run(registry, plan, start))
     if processes.is_first:
         lease.hold(run)
     folder = registry.root / RUNS_FOLDER / run.name

