@@ -26,7 +26,7 @@ ScoredSplit = Literal["test", "val"]
 ExplainTarget = Literal["class", "lesion"]
 """Outputs that Grad-CAM can explain."""
 
-BEFORE = MappingProxyType({"presence": False})
+BEFORE = MappingProxyType({"presence": False, "split_lesions": "off"})
 """What stored configurations meant before they had these settings."""
 ALIASES = MappingProxyType({"lambda": "lambda_"})
 """Names that people type, for fields whose name Python reserves."""
@@ -149,6 +149,9 @@ class TrainConfig:
     """Confidence that a pseudo mask or a proposal needs, 0 to 1."""
     gate: Gate = "agreement"
     """What proposals are gated by: agreement of views times class probability, or class probability (paper)."""
+    split_lesions: Literal["auto", "on", "off"] = "auto"
+    """Cut parts of a mask that touch into boxes of their own; auto: on where one in twenty known locations, or more,
+    has several boxes."""
     tta: bool = True
     """Average four views (as is, mirrored, two gains) when scoring; their agreement is the proposals' score."""
     val: float = 0.15
@@ -264,6 +267,7 @@ PRESETS: MappingProxyType[str, TrainConfig] = MappingProxyType(
             ema_decay=0.0,
             select="accuracy",
             gate="class",
+            split_lesions="off",
             tta=False,
         ),
     }

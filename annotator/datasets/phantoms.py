@@ -6,19 +6,24 @@ irregular and tall with a shadow; normal images show fat lobules at most. No ima
 
 import csv
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, maximum_filter
 
-from annotator.datasets.formats.csv_table import FILE_NAME
+from annotator.datasets.formats.csv_table import BOX_COLUMNS, FILE_NAME
+from db.imaging.geometry import boxes_from_mask
+from db.records import Box
 
 CLASSES = ("benign", "malignant", "normal")
 SHARES = (0.45, 0.40, 0.15)
+TRIES = 40
+"""To find room for one more mass."""
 
 Field = NDArray[np.float64]
 
@@ -29,38 +34,59 @@ class Phantom:
 
     class_name: str
     image_HW: NDArray[np.uint8]
-    mask_HW: NDArray[np.bool_]
+    masses: tuple[NDArray[np.bool_], ...]
+    """The mask of each, bool HW; they do not overlap."""
+
+    @property
+    def mask_HW(self) -> NDArray[np.bool_]:
+        """The mask of all its masses, bool HW."""
+        return np.asarray(np.logical_or.reduce([np.zeros(self.image_HW.shape, dtype=bool), *self.masses]))
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """The box of each mass, in pixels."""
+        return tuple(box for mass_HW in self.masses for box in boxes_from_mask(mass_HW)[:1])
 
 
-def make_phantom(class_name: str, rng: Generator) -> Phantom:
+def make_phantom(class_name: str, rng: Generator, *, masses: int = 1, touching: bool = False) -> Phantom:
     """Draw one phantom.
 
     Args:
         class_name: benign, malignant or normal.
         rng: source of chance.
+        masses: how many it has, if it is not normal; later ones are smaller, and one for which there is no room is
+            left out.
+        touching: each mass beyond the first lies against it.
 
     Returns:
-        A grey image of 120 to 200 pixels a side, and the mask of its mass, empty for normal.
+        A grey image of 120 to 200 pixels a side, and the masks of its masses, none for normal.
     """
     height, width = int(rng.integers(120, 180)), int(rng.integers(140, 200))
     echo_HW = _tissue(height, width, rng)
     for _ in range(int(rng.integers(1, 4))):
         lobule_HW = _ellipse(height, width, rng, radius=(5, 12), aspect=(1.2, 2.5))
         echo_HW *= np.where(gaussian_filter(lobule_HW.astype(float), 2) > 0.5, rng.uniform(0.5, 0.8), 1.0)
-    mask_HW = np.zeros((height, width), dtype=bool)
-    if class_name != "normal":
-        mask_HW = _mass(height, width, rng, malignant=class_name == "malignant")
-        echo_HW = _with_mass(echo_HW, mask_HW, rng, malignant=class_name == "malignant")
-    return Phantom(class_name, _speckle(echo_HW, rng), mask_HW)
+    malignant = class_name == "malignant"
+    drawn: list[NDArray[np.bool_]] = []
+    for number in range(0 if class_name == "normal" else masses):
+        mass_HW = _mass(height, width, rng, malignant=malignant, scale=1.0 if number == 0 else rng.uniform(0.25, 0.7))
+        mass_HW = _placed(mass_HW, drawn, rng, touching=touching)
+        if mass_HW.any():
+            drawn.append(mass_HW)
+            echo_HW = _with_mass(echo_HW, mass_HW, rng, malignant=malignant)
+    return Phantom(class_name, _speckle(echo_HW, rng), tuple(drawn))
 
 
-def write_phantoms(folder: Path, count: int, *, seed: int = 0) -> Path:
+def write_phantoms(folder: Path, count: int, *, seed: int = 0, masses: int = 1, touching: bool = False) -> Path:
     """Write phantoms in the `csv` layout: images, masks and labels.csv.
 
     Args:
         folder: made where it is missing.
         count: images, divided into classes as in `SHARES`.
         seed: the same seed and count give the same files.
+        masses: the most that an image has; with several, images have one, two, three and so on by turns, and the file
+            has a box for each instead of a mask.
+        touching: masses of one image lie against each other.
 
     Returns:
         The path of labels.csv.
@@ -72,15 +98,18 @@ def write_phantoms(folder: Path, count: int, *, seed: int = 0) -> Path:
         (folder / part).mkdir(parents=True, exist_ok=True)
     rows = []
     for number, name in enumerate(names, start=1):
-        phantom = make_phantom(name, rng)
+        phantom = make_phantom(name, rng, masses=1 + number % masses, touching=touching)
         image, mask = f"images/{name}_{number:04d}.png", f"masks/{name}_{number:04d}.png"
         Image.fromarray(phantom.image_HW).save(folder / image)
         Image.fromarray(phantom.mask_HW).save(folder / mask)
-        rows.append((image, name, mask))
+        if masses == 1 or not phantom.boxes:
+            rows.append({"image": image, "class": name, "mask": mask})
+        else:
+            rows += [{"image": image, "class": name, **asdict(box)} for box in phantom.boxes]
     target = folder / FILE_NAME
     with target.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("image", "class", "mask"))
+        writer = csv.DictWriter(stream, ("image", "class", "mask", *(BOX_COLUMNS if masses > 1 else ())))
+        writer.writeheader()
         writer.writerows(rows)
     return target
 
@@ -108,8 +137,51 @@ def _ellipse(
     return np.asarray(((x_HW - cx) / a) ** 2 + ((y_HW - cy) / b) ** 2 <= 1)
 
 
-def _mass(height: int, width: int, rng: Generator, *, malignant: bool) -> NDArray[np.bool_]:
-    area = rng.uniform(0.025, 0.09) * height * width
+def _placed(
+    mass_HW: NDArray[np.bool_], others: Sequence[NDArray[np.bool_]], rng: Generator, *, touching: bool
+) -> NDArray[np.bool_]:
+    """Move a mass to where it overlaps no other; against the first one, or apart from all. Empty where that fails."""
+    if not others:
+        return mass_HW
+    taken_HW = np.logical_or.reduce(others)
+    margin_HW = taken_HW if touching else maximum_filter(taken_HW, size=9)
+    height, width = mass_HW.shape
+    (top, left), (tall, wide) = _extent(mass_HW)
+    patch_HW = mass_HW[top : top + tall, left : left + wide]
+    for _ in range(TRIES):
+        y, x = int(rng.integers(0, height - tall)), int(rng.integers(0, width - wide))
+        if touching:
+            y, x = _pushed((y, x), patch_HW, taken_HW)
+        moved_HW = np.zeros_like(mass_HW)
+        moved_HW[y : y + tall, x : x + wide] = patch_HW
+        if not (moved_HW & margin_HW).any() and (not touching or (maximum_filter(moved_HW, size=3) & taken_HW).any()):
+            return moved_HW
+    return np.zeros_like(mass_HW)
+
+
+def _pushed(place: tuple[int, int], patch_HW: NDArray[np.bool_], taken_HW: NDArray[np.bool_]) -> tuple[int, int]:
+    """Move a patch from its place towards what is taken, as far as it goes without lying on it."""
+    tall, wide = patch_HW.shape
+    (top, left), (height, width) = _extent(taken_HW)
+    goal = (top + (height - tall) / 2, left + (width - wide) / 2)
+    found = place
+    for step in np.linspace(0, 1, 4 * max(taken_HW.shape)):
+        y, x = (round(start + step * (end - start)) for start, end in zip(place, goal, strict=True))
+        if (taken_HW[y : y + tall, x : x + wide] & patch_HW).any():
+            break
+        found = (y, x)
+    return found
+
+
+def _extent(mask_HW: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return top and left of what is inside, and its height and width."""
+    rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
+    top, left = int(rows[0]), int(columns[0])
+    return (top, left), (int(rows[-1]) - top + 1, int(columns[-1]) - left + 1)
+
+
+def _mass(height: int, width: int, rng: Generator, *, malignant: bool, scale: float = 1.0) -> NDArray[np.bool_]:
+    area = scale * rng.uniform(0.025, 0.09) * height * width
     aspect = rng.uniform(0.65, 0.95) if malignant else rng.uniform(1.3, 2.1)
     a, b = math.sqrt(area * aspect / math.pi), math.sqrt(area / aspect / math.pi)
     tilt = rng.uniform(-0.35, 0.35)

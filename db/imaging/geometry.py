@@ -4,6 +4,7 @@ A mask is a bool array HW, True inside. Everything here is exact for axis-parall
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,22 @@ FEW_BOXES = 512
 """Up to so many boxes (or pairs of them) are laid on one grid, whose size is the square of their number."""
 
 
+@dataclass(frozen=True, slots=True)
+class Component:
+    """An 8-connected part of a mask."""
+
+    left: int
+    top: int
+    inside_HW: NDArray[np.bool_]
+    """bool, cut to its extent, True inside."""
+
+    @property
+    def box(self) -> Box:
+        """Its extent in pixels of the mask."""
+        height, width = self.inside_HW.shape
+        return Box(float(self.left), float(self.top), float(width), float(height))
+
+
 def boxes_from_mask(mask_HW: NDArray[np.bool_], min_area_share: float = MIN_AREA_SHARE) -> tuple[Box, ...]:
     """Find the boxes of a mask: one for each 8-connected component that is large enough.
 
@@ -27,6 +44,19 @@ def boxes_from_mask(mask_HW: NDArray[np.bool_], min_area_share: float = MIN_AREA
 
     Returns:
         Boxes in pixels, the largest component first; none for an empty mask.
+    """
+    return tuple(component.box for component in mask_components(mask_HW, min_area_share))
+
+
+def mask_components(mask_HW: NDArray[np.bool_], min_area_share: float = MIN_AREA_SHARE) -> tuple[Component, ...]:
+    """Find the 8-connected components of a mask that are large enough.
+
+    Args:
+        mask_HW: bool, True inside.
+        min_area_share: components below this share of the mask's whole area are dropped.
+
+    Returns:
+        The largest component first; none for an empty mask.
     """
     from scipy.ndimage import find_objects, label
 
@@ -44,11 +74,11 @@ def boxes_from_mask(mask_HW: NDArray[np.bool_], min_area_share: float = MIN_AREA
     # Specks may be as many as pixels, so that only what is kept becomes a record.
     renumbered_N = np.zeros(number + 1, dtype=np.min_scalar_type(len(kept_N)))
     renumbered_N[kept_N] = np.arange(1, len(kept_N) + 1)
-    places = find_objects(renumbered_N[labels_HW])
-    found = sorted(zip(areas_N[kept_N].tolist(), places, strict=True), key=lambda pair: -pair[0])
+    renumbered_HW = renumbered_N[labels_HW]
+    places = find_objects(renumbered_HW)
+    found = sorted(zip(areas_N[kept_N].tolist(), enumerate(places, start=1), strict=True), key=lambda pair: -pair[0])
     return tuple(
-        Box(float(left + x.start), float(top + y.start), float(x.stop - x.start), float(y.stop - y.start))
-        for _, (y, x) in found
+        Component(left + x.start, top + y.start, renumbered_HW[y, x] == number) for _, (number, (y, x)) in found
     )
 
 

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from db.imaging.geometry import boxes_from_mask
 from db.progress import Progress, SilentProgress
 from db.records import Box
 from learner.config import TrainConfig
@@ -19,6 +18,7 @@ from learner.data.dataset import Example, FramedData
 from learner.data.letterbox import Frame, framed_box, unframed, unit_images
 from learner.device import precision
 from learner.inference.gate import PRESENT_FROM, Evidence, gate_score, pairwise_dice
+from learner.inference.lesions import lesion_boxes
 from learner.network.forward import Evaluating, Normalizer, upsample
 from learner.network.interface import Network
 
@@ -96,12 +96,20 @@ def predict(
             for n in range(len(images_B3SS)):
                 presence = None if presence_B is None else presence_B[n]
                 frame, example = data.frames[start + n], data.examples[start + n]
-                yield _prediction(example, frame, class_BK[n], mask_VBSS[:, n], presence)
+                yield _prediction(
+                    example, frame, class_BK[n], mask_VBSS[:, n], presence, split=config.split_lesions == "on"
+                )
             task.advance(len(images_B3SS))
 
 
 def _prediction(
-    example: Example, frame: Frame, class_K: NDArray[np.float64], mask_VSS: Tensor, presence: float | None
+    example: Example,
+    frame: Frame,
+    class_K: NDArray[np.float64],
+    mask_VSS: Tensor,
+    presence: float | None,
+    *,
+    split: bool,
 ) -> Prediction:
     """Put together what the views of one image say."""
     mean_SS = mask_VSS.mean(dim=0)
@@ -112,7 +120,7 @@ def _prediction(
         mask_HW = np.zeros_like(mask_HW)
     inside = mean_SS[mean_SS > 0.5]
     certainty = float(inside.mean()) if len(inside) else 0.0
-    boxes = boxes_from_mask(mask_HW)
+    boxes = lesion_boxes(mask_HW, split=split)
     return Prediction(
         example=example,
         class_probability_K=class_K / class_K.sum(),

@@ -13,6 +13,7 @@ from db.registry import Registry, Transaction
 from learner.checkpoint import LAST, load_checkpoint
 from learner.config import TrainConfig, config_from_dict
 from learner.data.dataset import FramedData, examples_from_records, load_framed
+from learner.data.lesion_counts import has_several_lesions
 from learner.data.location_share import hide_locations
 from learner.data.presence import presence_with_classes
 from learner.data.selection import TrainingData, select_data_of_run, select_training_data
@@ -86,7 +87,7 @@ def plan_training(
             run = take_run(tx, _interrupted(tx, registry, None if resume is True else resume))
             config = config_from_dict(run.config)
         data = _choose_data(tx, registry, config, run, progress)
-    requested, config = config, _with_size(config, data.train, progress)
+    requested, config = config, _settled_by_data(config, data.train, progress)
     if data.left_out:
         progress.say(
             f"left out: {data.left_out} images that share a patient, video or picture with a held-out image "
@@ -95,12 +96,17 @@ def plan_training(
     return Plan(config, data, run, goes_on=run is not None and has_epochs(registry, run), requested=requested)
 
 
-def _with_size(config: TrainConfig, images: Sequence[ImageRecord], progress: Progress) -> TrainConfig:
-    """Choose the size where it is to be chosen, and warn of boxes that it shows too small."""
+def _settled_by_data(config: TrainConfig, images: Sequence[ImageRecord], progress: Progress) -> TrainConfig:
+    """Choose what is to be chosen by the data (size, split_lesions), and warn of boxes that are shown too small."""
     if not config.localizes:
-        return config if config.size else replace(config, size=CHOICES_PX[0])
+        size = config.size or CHOICES_PX[0]
+        return replace(
+            config, size=size, split_lesions="off" if config.split_lesions == "auto" else config.split_lesions
+        )
     # What is hidden from the training chooses nothing either.
     images = hide_locations(images, config.location_share, config.seed)
+    if config.split_lesions == "auto":
+        config = replace(config, split_lesions="on" if has_several_lesions(images) else "off")
     if not config.size:
         config = replace(config, size=choose_size(images, config.framing))
         if config.size > CHOICES_PX[0]:
