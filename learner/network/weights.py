@@ -29,6 +29,8 @@ OPTIONAL = "num_batches_tracked"
 """Counters that older programs do not write, and that nothing here reads."""
 
 
+FROM_TIMM = "tu-"
+"""What segmentation-models-pytorch puts before the name of an encoder that it takes from timm."""
 PACKAGED_SIZE = 224
 """Side of the images that timm's models are made for where nothing is said; it changes no tensor of theirs."""
 
@@ -91,14 +93,15 @@ def load_imagenet(encoder: Loadable) -> WeightsSource:
     Raises:
         WeightsUnavailable: there are none, or the hub cannot be reached; the message says why.
     """
-    if packaged_file(encoder.name) is not None:
-        packaged = load_packaged(encoder.name, create_timm(encoder.name, size=PACKAGED_SIZE).state_dict()) or {}
+    name = encoder.name.removeprefix(FROM_TIMM)
+    if packaged_file(name) is not None:
+        packaged = load_packaged(name, create_timm(name, size=PACKAGED_SIZE).state_dict()) or {}
         body = encoder.body.state_dict()
         found = _named_as(body, packaged)
         if problem := misfit(body, found):
             raise WeightsUnavailable(f"the installed weights of {encoder.name} do not fit: {problem}")
         encoder.body.load_state_dict(body | found)
-        return package_source(encoder.name)
+        return package_source(name)
     pretrained = fetch_pretrained(encoder.pretrained_body, encoder.name)
     encoder.body.load_state_dict(pretrained.state_dict())
     return WeightsSource("hub", _hub_name(encoder))
