@@ -90,12 +90,9 @@ def is_same_training(stored: Mapping[str, Any], config: TrainConfig) -> bool:
     So `auto` and `none` both mean a run that was asked for with `auto` and had to start from scratch. A size that is
     left to be chosen, the same data choose again.
     """
-    settled = config_from_dict(stored)
-    requested = config_from_dict({**stored, **stored.get(REQUESTED, {})})
-    if config.size == 0 != requested.size:
-        return False
-    config, requested = (replace(one, size=one.size or settled.size) for one in (config, requested))
-    return config in (requested, replace(requested, weights=settled.weights)) or _without_weights(config) == settled
+    settled = config_from_dict(stored).to_dict()
+    requested = config_from_dict({**stored, **stored.get(REQUESTED, {})}).to_dict()
+    return all(value in (settled[key], requested[key]) for key, value in config.to_dict().items())
 
 
 def _without_weights(config: TrainConfig) -> TrainConfig:
