@@ -26,9 +26,7 @@ ScoredSplit = Literal["test", "val"]
 ExplainTarget = Literal["class", "lesion"]
 """Outputs that Grad-CAM can explain."""
 
-BEFORE = MappingProxyType(
-    {"presence": False, "split_lesions": "off", "pseudo_threshold": "absolute", "pseudo_lesions": "all"}
-)
+BEFORE = MappingProxyType({"presence": False, "split_lesions": "off"})
 """What stored configurations meant before they had these settings."""
 ALIASES = MappingProxyType({"lambda": "lambda_"})
 """Names that people type, for fields whose name Python reserves."""
@@ -138,12 +136,6 @@ class TrainConfig:
     """Pseudo masks from an EMA teacher on a weak view, from the network itself (paper), or none (no s-SSL)."""
     pseudo_gate: Literal["none", "class"] = "none"
     """Which images get a pseudo mask: all, or those whose class probability is above tau (Eq. 7)."""
-    pseudo_threshold: Literal["relative", "absolute"] = "relative"
-    """relative: where the class says that there is a lesion, the teacher's probabilities count relative to the highest
-    one of the image, which teaches as much as that is sure."""
-    pseudo_lesions: Literal["auto", "main", "all"] = "auto"
-    """main: where the class says that there is a lesion, only what hangs together with the most probable pixel is one;
-    auto: main unless one in twenty known locations, or more, has several boxes."""
     ignore_low: float = 0.3
     """Teacher's pixels above this and below `ignore_high` teach nothing."""
     ignore_high: float = 0.7
@@ -270,8 +262,6 @@ PRESETS: MappingProxyType[str, TrainConfig] = MappingProxyType(
             alpha_rampup=0.0,
             pseudo="self",
             pseudo_gate="class",
-            pseudo_threshold="absolute",
-            pseudo_lesions="all",
             ignore_low=0.5,
             ignore_high=0.5,
             ema_decay=0.0,

@@ -97,17 +97,16 @@ def plan_training(
 
 
 def _settled_by_data(config: TrainConfig, images: Sequence[ImageRecord], progress: Progress) -> TrainConfig:
-    """Choose what is to be chosen by the data, and warn of boxes that are shown too small."""
-    if config.localizes:
-        # What is hidden from the training chooses nothing either.
-        images = hide_locations(images, config.location_share, config.seed)
-    several = config.localizes and has_several_lesions(images)
-    if config.split_lesions == "auto":
-        config = replace(config, split_lesions="on" if several else "off")
-    if config.pseudo_lesions == "auto":
-        config = replace(config, pseudo_lesions="all" if several else "main")
+    """Choose what is to be chosen by the data (size, split_lesions), and warn of boxes that are shown too small."""
     if not config.localizes:
-        return config if config.size else replace(config, size=CHOICES_PX[0])
+        size = config.size or CHOICES_PX[0]
+        return replace(
+            config, size=size, split_lesions="off" if config.split_lesions == "auto" else config.split_lesions
+        )
+    # What is hidden from the training chooses nothing either.
+    images = hide_locations(images, config.location_share, config.seed)
+    if config.split_lesions == "auto":
+        config = replace(config, split_lesions="on" if has_several_lesions(images) else "off")
     if not config.size:
         config = replace(config, size=choose_size(images, config.framing))
         if config.size > CHOICES_PX[0]:

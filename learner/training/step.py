@@ -15,11 +15,10 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from learner.config import TrainConfig
 from learner.data.augment import augment_strongly, augment_weakly
 from learner.data.dataset import NO_CLASS, FramedData
 from learner.data.letterbox import unit_images
-from learner.data.presence import EMPTY, PRESENT, UNKNOWN
+from learner.data.presence import EMPTY, UNKNOWN
 from learner.data.random_draws import Chance
 from learner.device import precision
 from learner.training.losses import (
@@ -30,7 +29,6 @@ from learner.training.losses import (
     presence_loss,
     pseudo_mask,
 )
-from learner.training.pseudo_labels import main_lesion, relative_to_peak
 from learner.training.stages import StageConfig
 from learner.training.state import Learner
 
@@ -203,8 +201,7 @@ def _pseudo_loss(
             with precision(config, learner.device):
                 answer = learner.teacher(learner.normalize(views.weak_B3SS[chosen_P]))
             answer_P1HW, classes_PK = answer.mask_logits_B1HW.float(), answer.class_logits_BK.float()
-        probability_P1HW, weight_P = _of_known_presence(config, torch.sigmoid(answer_P1HW), views.presence_B[chosen_P])
-        mask_P1HW, valid_P1HW = pseudo_mask(probability_P1HW, low=config.ignore_low, high=config.ignore_high)
+        mask_P1HW, valid_P1HW = pseudo_mask(torch.sigmoid(answer_P1HW), low=config.ignore_low, high=config.ignore_high)
         if config.presence:
             # A class that is always empty says what the mask is.
             empty_P111 = (views.presence_B[chosen_P] == EMPTY)[:, None, None, None]
@@ -218,20 +215,7 @@ def _pseudo_loss(
     if not len(chosen_P):
         return mask_logits_B1HW.sum() * 0
     loss_P = localization_loss(logits_P1HW, mask_P1HW, valid_P1HW, dice=config.loss == "bce_dice")
-    return chosen_mean(loss_P * weight_P, passing_P, count)
-
-
-def _of_known_presence(config: TrainConfig, probability_P1HW: Tensor, presence_P: Tensor) -> tuple[Tensor, Tensor]:
-    """Use what the classes say of images, and return the probabilities and how much each image teaches."""
-    present_P = presence_P == PRESENT
-    weight_P = torch.ones_like(presence_P, dtype=probability_P1HW.dtype)
-    if not len(present_P):
-        return probability_P1HW, weight_P
-    if config.pseudo_lesions == "main":
-        probability_P1HW = main_lesion(probability_P1HW, present_P)
-    if config.pseudo_threshold == "relative":
-        probability_P1HW, weight_P = relative_to_peak(probability_P1HW, present_P)
-    return probability_P1HW, weight_P
+    return chosen_mean(loss_P, passing_P, count)
 
 
 def _alpha(learner: Learner) -> float:

@@ -85,8 +85,7 @@ def test_auto_without_a_hub_starts_from_scratch_says_so_and_is_the_training_with
     assert (result.weights, result.plan.config["weights"]) == ("none", "auto")
     run = stored(filled, result.run)
     assert (run.config["weights"], run.config["normalize"]) == ("none", "imagenet")
-    chosen_by_data = {"pseudo_lesions": "auto", "split_lesions": "auto"}
-    assert run.config["requested"] == {"weights": "auto", "normalize": "auto"} | chosen_by_data
+    assert run.config["requested"] == {"weights": "auto", "normalize": "auto"}
     assert run.config["started_from"] == {"kind": "none", "name": None, "sha256": None}
     assert load_checkpoint(run.checkpoint).description["config"]["weights"] == "none"
     plain = train_model(filled, tiny(weights="none"))

@@ -10,12 +10,11 @@ from learner.config import make_config
 from learner.data.dataset import Example, FramedData
 from learner.data.letterbox import frame_of
 from learner.network.build import build_model
-from learner.network.interface import Network, Output
 from learner.training.epoch_choice import is_better, selection_score
 from learner.training.loop import epoch_batches, epoch_generator, validate
 from learner.training.stages import make_stages
 from learner.training.state import make_learner, set_rates, update_teacher
-from learner.training.step import Batch, _alpha, _of_known_presence, batch_losses
+from learner.training.step import Batch, _alpha, batch_losses
 
 CPU = torch.device("cpu")
 
@@ -222,50 +221,3 @@ def test_presence_is_learned_from_what_is_known():
     assert losses["presence"].item() == pytest.approx(-(math.log(0.8) + math.log(0.2)) / 2, rel=1e-5)
     rest = 0.5 * losses["classification"] + 0.5 * losses["localization"]
     assert losses["loss"].item() == pytest.approx((rest + 0.5 * losses["presence"]).item(), rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("settings", "answer", "weight"),
-    [
-        # The lesion is what hangs together with .4, as .4 / .4, and counts .4; .3 is apart from it.
-        ({}, [[0.2 / 0.4, 1.0, 0.0, 0.0]], 0.4),
-        ({"pseudo_threshold": "absolute"}, [[0.2, 0.4, 0.0, 0.0]], 1.0),
-        ({"pseudo_lesions": "all"}, [[0.2 / 0.4, 1.0, 0.0, 0.3 / 0.4]], 0.4),
-    ],
-)
-def test_classes_that_say_that_there_is_a_lesion_say_what_an_answer_teaches(settings, answer, weight):
-    config = make_config("default", {"pseudo_lesions": "main"} | settings)
-    probability = torch.tensor([[0.2, 0.4, 0.0, 0.3]])[None, None].repeat(2, 1, 1, 1)
-    found, weights = _of_known_presence(config, probability, torch.tensor([1, -1], dtype=torch.int8))
-    assert torch.allclose(found[0, 0], torch.tensor(answer))
-    # Where nothing is known of it, all stays as it is.
-    assert torch.equal(found[1], probability[1])
-    assert weights.tolist() == [pytest.approx(weight), 1.0]
-
-
-def test_an_unsure_answer_teaches_a_lesion_where_there_is_one():
-    """It used to teach that there is nothing, since no pixel was above the threshold."""
-    found = {}
-    for threshold in ("absolute", "relative"):
-        settings = {"pseudo_threshold": threshold, "pseudo_lesions": "main", "presence": "false"}
-        learner = learner_with("default", alpha=1, alpha_rampup=0, **settings)
-        learner.teacher = UnsureOfASquare()
-        torch.nn.init.zeros_(learner.model.lanet.logit.weight)
-        images = data()
-        images.presence_N = torch.ones(4, dtype=torch.int8)
-        batch, stage = Batch(torch.arange(4), torch.ones(4)), make_stages(learner.config)[1]
-        loss = batch_losses(learner, images, stage, batch, torch.Generator().manual_seed(0))["loss"]
-        learner.optimizer.zero_grad()
-        loss.backward()
-        found[threshold] = float(learner.model.lanet.logit.bias.grad)
-    # Less is drawn after a step in the one case than in the other.
-    assert found["absolute"] > found["relative"]
-
-
-class UnsureOfASquare(Network):
-    """A lesion with a probability of .25 in a quarter of the image."""
-
-    def forward(self, image_B3HW):
-        logits = torch.full((len(image_B3HW), 1, 8, 8), -5.0)
-        logits[:, :, :4, :4] = math.log(0.25 / 0.75)
-        return Output(logits, torch.zeros(len(image_B3HW), 2))
