@@ -103,8 +103,7 @@ def run_demo(
         folder = write_phantoms(registry.root / "phantoms", PHANTOMS, seed=seed).parent
     listing = read_layout("csv", folder)
     config = make_config(
-        "default",
-        {"weights": "none", "seed": seed, **(PHANTOM_SETTINGS if data is None else REAL_SETTINGS), **overrides},
+        "default", {"seed": seed, **(PHANTOM_SETTINGS if data is None else REAL_SETTINGS), **overrides}
     )
     say(f"registering {len(listing.entries)} images with a quarter of the locations; {HELD_BACK:.0%} held back")
     truths = register(registry, listing, seed=seed, progress=progress)

@@ -18,7 +18,7 @@ from db.records import RunRecord, RunStatus, Split
 from db.registry import Registry
 from learner.bench.paper_tables import CLASSIFICATION, TABLES, Row, Table
 from learner.config import TrainConfig, make_config
-from learner.data.small_lesions import CHOICES_PX
+from learner.data.small_lesions import LEAST_ELSEWHERE_PX
 from learner.errors import DataInvalid
 from learner.evaluation.aggregate import mean
 from learner.evaluation.comparison import METRICS, MethodRuns, adjust_table, against, interval
@@ -189,7 +189,7 @@ def _config(row: Row, budget: Budget, seed: int, fold: int) -> TrainConfig:
     # A share of locations is what a row is about; everything else that was asked for holds for every row.
     overrides = {key: value for key, value in budget.overrides.items() if key not in {"location_share"} & set(settings)}
     config = make_config(preset, settings | overrides | {"seed": seed, "folds": budget.folds, "fold": fold})
-    return replace(config, size=(config.size or CHOICES_PX[0]) * factor)
+    return replace(config, size=(config.size or LEAST_ELSEWHERE_PX) * factor)
 
 
 def _require_test_split(registry: Registry) -> None:

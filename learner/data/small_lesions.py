@@ -1,14 +1,18 @@
 """How large the lesions are in the square that a network sees, and which square shows even the small ones. Pure."""
 
 from collections.abc import Iterable, Sequence
+from types import MappingProxyType
 
 from db.records import ImageRecord
 from learner.data.letterbox import frame_of
 
 LEARNABLE_PX = 8
 """Shorter sides can hardly be learned: two cells of a mask at stride 4."""
-CHOICES_PX = (256, 384, 512)
+CHOICES_PX = (128, 160, 192, 256, 384, 512)
 """Squares that are chosen from; larger ones cost too much to be chosen for anybody."""
+LEAST_PX = MappingProxyType({"cpu": 128})
+"""The smallest one that is chosen, by kind of device: one of 256 px would take a CPU four times as long."""
+LEAST_ELSEWHERE_PX = 256
 SEEN = 0.95
 """Share of the boxes that the chosen square has to show large enough."""
 
@@ -28,13 +32,23 @@ def shorter_sides(images: Iterable[ImageRecord], size: int, framing: str) -> lis
     return found
 
 
-def choose_size(images: Sequence[ImageRecord], framing: str) -> int:
+def least_size(device: str) -> int:
+    """Return the smallest square that is chosen on a kind of device (cpu, cuda, mps), its side in pixels."""
+    return LEAST_PX.get(device, LEAST_ELSEWHERE_PX)
+
+
+def choose_size(images: Sequence[ImageRecord], framing: str, least: int) -> int:
     """Choose the smallest square in which 19 of 20 known boxes are at least `LEARNABLE_PX` wide and high.
+
+    Args:
+        images: of any kind; those without boxes have no say.
+        framing: `letterbox` or `resize`.
+        least: side of the smallest square that may be chosen, pixels.
 
     Returns:
         Side of the square, pixels; the largest choice where none shows that many.
     """
-    for size in CHOICES_PX:
+    for size in (choice for choice in CHOICES_PX if choice >= least):
         if _share_large_enough(shorter_sides(images, size, framing)) >= SEEN:
             return size
     return CHOICES_PX[-1]

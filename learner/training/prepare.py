@@ -17,7 +17,8 @@ from learner.data.lesion_counts import has_several_lesions
 from learner.data.location_share import hide_locations
 from learner.data.presence import presence_with_classes
 from learner.data.selection import TrainingData, select_data_of_run, select_training_data
-from learner.data.small_lesions import CHOICES_PX, choose_size, describe_small
+from learner.data.small_lesions import choose_size, describe_small, least_size
+from learner.device import choose_device
 from learner.distributed import Processes
 from learner.errors import CheckpointIncompatible, DataInvalid
 from learner.network.build import build_model
@@ -97,20 +98,24 @@ def plan_training(
 
 
 def _settled_by_data(config: TrainConfig, images: Sequence[ImageRecord], progress: Progress) -> TrainConfig:
-    """Choose what is to be chosen by the data (size, split_lesions), and warn of boxes that are shown too small."""
-    if not config.localizes:
-        size = config.size or CHOICES_PX[0]
-        return replace(
-            config, size=size, split_lesions="off" if config.split_lesions == "auto" else config.split_lesions
-        )
-    # What is hidden from the training chooses nothing either.
-    images = hide_locations(images, config.location_share, config.seed)
+    """Choose what is to be chosen by the data, and warn of boxes that are shown too small."""
+    if config.localizes:
+        # What is hidden from the training chooses nothing either.
+        images = hide_locations(images, config.location_share, config.seed)
     if config.split_lesions == "auto":
-        config = replace(config, split_lesions="on" if has_several_lesions(images) else "off")
+        several = config.localizes and has_several_lesions(images)
+        config = replace(config, split_lesions="on" if several else "off")
+    kind = "" if config.size else choose_device(config.device).type
+    if not config.localizes:
+        return replace(config, size=config.size or least_size(kind))
     if not config.size:
-        config = replace(config, size=choose_size(images, config.framing))
-        if config.size > CHOICES_PX[0]:
+        config = replace(config, size=choose_size(images, config.framing, least_size(kind)))
+        if config.size > least_size(kind):
             progress.say(f"size={config.size} was chosen, as there are small boxes (another: --set size=256)")
+        elif kind == "cpu":
+            progress.say(
+                f"size={config.size} was chosen for a CPU; larger ones see more and take longer: --set size=256"
+            )
     problem = describe_small(images, config.size, config.framing)
     if problem is not None:
         progress.say(problem)

@@ -357,7 +357,11 @@ def test_a_demo_in_another_folder_of_the_same_name_has_a_project_of_its_own(tmp_
     monkeypatch.setenv("PARTLY_STUDIO_HOME", str(studio.home))
     monkeypatch.setattr("cli.workflows.demo.PHANTOMS", 24)
     settings = {"size": 32, "stage1_epochs": 1, "stage2_epochs": 1, "encoder": "test_resnet", "head_channels": 8}
-    words = [word for key, value in (settings | {"device": "cpu"}).items() for word in ("--set", f"{key}={value}")]
+    words = [
+        word
+        for key, value in (settings | {"device": "cpu", "weights": "none"}).items()
+        for word in ("--set", f"{key}={value}")
+    ]
     addresses = []
     for clone in ("first", "second"):
         out = tmp_path / clone / "a demo"
@@ -370,7 +374,15 @@ def test_a_demo_in_another_folder_of_the_same_name_has_a_project_of_its_own(tmp_
 def test_the_demo_gets_better(tmp_path, studio, monkeypatch):
     monkeypatch.setenv("PARTLY_STUDIO_HOME", str(studio.home))
     monkeypatch.setattr("cli.workflows.demo.PHANTOMS", 160)
-    settings = ["encoder=resnet10t", "size=64", "stage1_epochs=12", "stage2_epochs=12", "device=cpu", "tau=0.6"]
+    settings = [
+        "encoder=resnet10t",
+        "weights=none",
+        "size=64",
+        "stage1_epochs=12",
+        "stage2_epochs=12",
+        "device=cpu",
+        "tau=0.6",
+    ]
     options = [word for setting in settings for word in ("--set", setting)]
     result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo"), "--json", *options])
     assert result.exit_code == 0, result.output

@@ -24,7 +24,7 @@ def test_a_failure_of_label_studio_inside_the_demonstration_is_its_own(tmp_path,
     import cli.workflows.demo
 
     monkeypatch.chdir(tmp_path)
-    settings = {"size": 32, "stage1_epochs": 1, "stage2_epochs": 1, "encoder": "test_resnet", "head_channels": 8}
+    settings = {"size": 32, "stage1_epochs": 1, "stage2_epochs": 1, "encoder": "test_resnet", "weights": "none"}
     monkeypatch.setattr(cli.workflows.demo, "PHANTOMS", 24)
 
     def failing(*arguments, **options):

@@ -85,7 +85,7 @@ def test_auto_without_a_hub_starts_from_scratch_says_so_and_is_the_training_with
     assert (result.weights, result.plan.config["weights"]) == ("none", "auto")
     run = stored(filled, result.run)
     assert (run.config["weights"], run.config["normalize"]) == ("none", "imagenet")
-    assert run.config["requested"] == {"weights": "auto", "normalize": "auto"}
+    assert run.config["requested"] == {"weights": "auto", "normalize": "auto", "split_lesions": "auto"}
     assert run.config["started_from"] == {"kind": "none", "name": None, "sha256": None}
     assert load_checkpoint(run.checkpoint).description["config"]["weights"] == "none"
     plain = train_model(filled, tiny(weights="none"))
@@ -112,8 +112,9 @@ def test_auto_takes_what_was_fetched_with_its_own_statistics(filled, no_hub):
 def test_the_encoders_rate_follows_what_was_loaded(filled, no_hub, cached, factor):
     if cached:
         fetched(no_hub)
-    model = build_model(tiny(), 2)
-    start = load_start(model, tiny(), ["a", "b"], filled, SilentProgress())
+    config = tiny(encoder_lr_factor=0.1)
+    model = build_model(config, 2)
+    start = load_start(model, config, ["a", "b"], filled, SilentProgress())
     rates = [group["lr"] for group in make_learner(model, start.config, torch.device("cpu")).optimizer.param_groups]
     assert rates == [pytest.approx(start.config.lr * factor), start.config.lr]
 

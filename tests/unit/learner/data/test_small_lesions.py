@@ -3,7 +3,7 @@
 import pytest
 
 from db.records import Box
-from learner.data.small_lesions import choose_size, describe_small, shorter_sides
+from learner.data.small_lesions import choose_size, describe_small, least_size, shorter_sides
 from tests.builders import image_record, label_record
 
 
@@ -20,12 +20,17 @@ def test_sides_are_measured_in_the_square():
 
 @pytest.mark.parametrize(("side", "chosen"), [(200.0, 256), (125.0, 256), (100.0, 384), (70.0, 512), (16.0, 512)])
 def test_the_first_square_that_shows_them_is_chosen(side, chosen):
-    assert choose_size(images(*[side] * 20), "letterbox") == chosen
+    assert choose_size(images(*[side] * 20), "letterbox", least_size("cuda")) == chosen
+
+
+@pytest.mark.parametrize(("side", "chosen"), [(260.0, 128), (210.0, 160), (170.0, 192), (125.0, 256), (16.0, 512)])
+def test_smaller_ones_are_chosen_on_a_cpu(side, chosen):
+    assert choose_size(images(*[side] * 20), "letterbox", least_size("cpu")) == chosen
 
 
 def test_one_in_twenty_may_be_smaller():
-    assert choose_size(images(*[500.0] * 19, 10.0), "letterbox") == 256
-    assert choose_size([], "letterbox") == 256
+    assert choose_size(images(*[500.0] * 19, 10.0), "letterbox", 256) == 256
+    assert choose_size([], "letterbox", 256) == 256
 
 
 def test_boxes_that_stay_too_small_are_said_with_a_remedy():
