@@ -15,7 +15,9 @@ MAX_CORNERS = 10_000
 MAX_COORDINATE = 1e7
 """Largest distance from the image's corner, in pixels or percent."""
 MAX_FILL_STEPS = 2_000_000_000
-"""Pairs of a pixel and an edge that are looked at to fill the polygons of one annotation: some seconds."""
+"""Pixels that are looked at to fill the polygons of one annotation: some seconds."""
+CROSSING_STEPS = 50
+"""Where an edge crosses a row takes as long as so many pixels."""
 MAX_PAINT_RECORDS = 2_000_000
 """Run-length records of the paint of one annotation: some seconds."""
 MAX_PAINT_VALUES = 2**33

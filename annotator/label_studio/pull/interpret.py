@@ -28,7 +28,7 @@ from annotator.label_studio.payload.labeling_config import (
 )
 from annotator.label_studio.payload.tasks import is_known_location, problem_of
 from annotator.shapes.brush import CHANNELS, decode_brush_counted
-from annotator.shapes.fill import bands_of, fill_bands
+from annotator.shapes.fill import fill_polygon
 from annotator.shapes.limits import MAX_FILL_STEPS, MAX_PAINT_RECORDS, MAX_PAINT_VALUES, check_canvas
 from annotator.shapes.percent import MIN_SIDE_PX, box_from_percent
 from annotator.shapes.polygons import box_of_polygon, polygon_from_percent
@@ -322,7 +322,7 @@ def _outlined(values: Sequence[Mapping[str, Any]], image: ImageRecord) -> tuple[
     left = MAX_FILL_STEPS
     for value in values:
         points = polygon_from_percent(value, image.width, image.height)
-        left -= fill_bands(polygon_HW, bands_of(points, image.height, image.width), left)
+        left -= fill_polygon(polygon_HW, points, left)
         box = box_of_polygon(points, image.width, image.height)
         if box is not None and box.width >= MIN_SIDE_PX and box.height >= MIN_SIDE_PX:
             boxes.append(box)

@@ -149,8 +149,8 @@ def test_more_paint_than_anybody_makes_is_refused_before_it_is_unpacked(monkeypa
 def test_the_work_of_all_polygons_together_is_bounded(monkeypatch):
     square = outline((5, 10), (15, 10), (15, 30), (5, 30))
     assert interpret_annotation(annotation([square] * 3), IMAGE, None).location.boxes
-    # A little more than the pixels of one, each against four edges.
-    monkeypatch.setattr("annotator.label_studio.pull.interpret.MAX_FILL_STEPS", 2500)
+    # One has 11 x 21 pixels, and edges that cross 40 rows.
+    monkeypatch.setattr("annotator.label_studio.pull.interpret.MAX_FILL_STEPS", 2 * (11 * 21 + 50 * (40 + 4)))
     with pytest.raises(NoStatement, match="too many corners for their size"):
         interpret_annotation(annotation([square] * 3), IMAGE, None)
 
