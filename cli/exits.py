@@ -5,7 +5,7 @@
 
 from annotator.errors import AnnotatorError, DataUnreadable, PortUnusable
 from db.errors import InvalidArgument, RegistryError
-from learner.errors import ConfigInvalid, LearnerError
+from learner.errors import ConfigInvalid, LearnerError, StrategyUnknown
 
 USAGE = 2
 LABEL_STUDIO = 3
@@ -15,6 +15,7 @@ TRAINING = 5
 EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (InvalidArgument, USAGE),
     (ConfigInvalid, USAGE),
+    (StrategyUnknown, USAGE),
     (PortUnusable, USAGE),
     (DataUnreadable, REGISTRY),
     (AnnotatorError, LABEL_STUDIO),

@@ -25,12 +25,13 @@ from db.database_url import absolute_url, file_url, sqlite_file
 from db.engine import make_engine, reading_engine
 from db.errors import Conflict, RegistryError, RegistryMissing, SchemaOutOfDate
 from db.imaging.paths import ProjectPaths
-from db.queries.certificates import CertificateQueries
 from db.queries.class_labels import ClassLabelQueries
 from db.queries.duplicates import DuplicateQueries
 from db.queries.history import HistoryQueries, OperationQueries
 from db.queries.images import ImageQueries
 from db.queries.labels import LabelQueries
+from db.queries.loop.asked import AskedQueries
+from db.queries.loop.certificates import CertificateQueries
 from db.queries.proposals import ProposalQueries
 from db.queries.retractions import RetractionQueries
 from db.queries.reviews import ReviewQueries
@@ -53,6 +54,7 @@ class Transaction:
         self.class_labels = ClassLabelQueries(session)
         self.runs = RunQueries(session, paths)
         self.proposals = ProposalQueries(session)
+        self.asked = AskedQueries(session)
         self.certificates = CertificateQueries(session)
         self.reviews = ReviewQueries(session)
         self.connections = ConnectionQueries(session)

@@ -9,6 +9,8 @@ LearnerError
 ├── RunInUse                  a run that another process is training
 ├── TrainingDiverged          a loss that is not finite; nothing was stepped on it
 ├── OutOfMemory               a batch that the device's memory does not hold
+├── StrategyUnknown           a query strategy that there is none of (exit code 2)
+├── StrategyUnusable          a query strategy that lacks what it chooses by: a model, features, its own package
 └── CompilationFailed         torch.compile does not work on this machine
 """
 
@@ -51,3 +53,11 @@ class OutOfMemory(LearnerError):
 
 class CompilationFailed(LearnerError):
     """torch.compile does not work on this machine, or for this network."""
+
+
+class StrategyUnknown(LearnerError):
+    """There is no query strategy of this name; the message lists those there are."""
+
+
+class StrategyUnusable(LearnerError):
+    """A query strategy lacks what it chooses by: a model, features, or the package it comes with."""

@@ -1,4 +1,4 @@
-"""log, snapshots, diff, undo, retract: the history of labels, and undoing parts of it."""
+"""log, snapshots, diff, undo, retract, journal: the history of labels and syncs, and undoing parts of it."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -15,6 +15,7 @@ EVENT_FIELDS = ("what", "by", "detail", "run", "tau", "score", "iou")
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
+    command(app, "journal")(journal)
     command(app, "log")(log)
     command(app, "snapshots")(snapshots)
     command(app, "diff")(diff)
@@ -200,3 +201,29 @@ def _time(text: str) -> datetime:
         raise InvalidArgument(f"--since {text!r}: expected a time such as 2026-11-23 or 2026-11-23T14:30") from None
     # A time without a zone is local time.
     return found.astimezone(UTC)
+
+
+def journal(
+    work: Workspace,
+    limit: Annotated[int, typer.Option(metavar="N", help="Number of entries, newest first.")] = 10,
+) -> None:
+    """Show recent pushes and pulls: their options, what they did, and whether they were interrupted."""
+    from db.records.sync import StepState
+
+    with work.registry.read() as tx:
+        syncs = tx.journal.all(limit=max(limit, 1))
+        left = {sync.id: len(tx.journal.steps(sync.id, states=[StepState.PLANNED, StepState.SENT])) for sync in syncs}
+    rows = [
+        (
+            sync.id,
+            sync.kind,
+            sync.status,
+            sync.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            ", ".join(f"{count} {name}" for name, count in sync.counts.items() if count and count is not True),
+            left[sync.id],
+            sync.detail,
+        )
+        for sync in syncs
+    ]
+    titles = ("", "kind", "status", "begun", "did", "steps left", "ended with")
+    work.output.document({"syncs": [document_of(sync) | {"left": left[sync.id]} for sync in syncs]}, (titles, rows))

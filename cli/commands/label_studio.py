@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import command
+from cli.commands.propose import make_query
 from cli.context import Workspace
 from cli.documents import document_of
 from cli.options import AskClass, AuditShare, ChangeTest, DryRun
@@ -29,7 +30,6 @@ def register(app: typer.Typer) -> None:
     command(app, "open")(open_)
     command(app, "push")(push)
     command(app, "pull")(pull)
-    command(app, "journal")(journal)
 
 
 def start(
@@ -163,6 +163,13 @@ def push(
     proposals: Annotated[
         bool, typer.Option("--proposals", help="Push images with a pending proposal (default).")
     ] = False,
+    query: Annotated[bool, typer.Option("--query", help="Push the images of the newest query.")] = False,
+    strategy: Annotated[
+        str | None, typer.Option(metavar="S", help="Make a query with this strategy first, and push its images.")
+    ] = None,
+    budget: Annotated[
+        int | None, typer.Option(metavar="N", help="Make a query for this number of images first, and push them.")
+    ] = None,
     partly: Annotated[bool, typer.Option("--partly", help="Push all images whose location is unknown.")] = False,
     all_images: Annotated[bool, typer.Option("--all", help="Push all images outside the test split.")] = False,
     limit: Annotated[
@@ -206,10 +213,13 @@ def push(
     from annotator.label_studio.push.push_images import push_images
     from db.errors import InvalidArgument
 
-    if proposals + partly + all_images > 1:
-        raise InvalidArgument("choose one of --proposals, --partly and --all")
+    asks = query or strategy is not None or budget is not None
+    if proposals + partly + all_images + asks > 1:
+        raise InvalidArgument("choose one of --proposals, --query (or --strategy, --budget), --partly and --all")
+    if strategy is not None or budget is not None:
+        make_query(work, strategy, budget, dry_run=dry_run)
     request = PushRequest(
-        what="partly" if partly else "all" if all_images else "proposals",
+        what="query" if asks else "partly" if partly else "all" if all_images else "proposals",
         limit=limit,
         recreate=recreate,
         known=known,
@@ -370,29 +380,3 @@ def _print_sync(work: Workspace, report: "PushReport | PullReport", *, dry_run: 
     # What was done is counted; only what would be done is listed.
     shown = document if dry_run else {key: value for key, value in document.items() if key != "plan"}
     work.output.document(shown | {"dry_run": dry_run}, *tables)
-
-
-def journal(
-    work: Workspace,
-    limit: Annotated[int, typer.Option(metavar="N", help="Number of entries, newest first.")] = 10,
-) -> None:
-    """Show recent pushes and pulls: their options, what they did, and whether they were interrupted."""
-    from db.records.sync import StepState
-
-    with work.registry.read() as tx:
-        syncs = tx.journal.all(limit=max(limit, 1))
-        left = {sync.id: len(tx.journal.steps(sync.id, states=[StepState.PLANNED, StepState.SENT])) for sync in syncs}
-    rows = [
-        (
-            sync.id,
-            sync.kind,
-            sync.status,
-            sync.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
-            ", ".join(f"{count} {name}" for name, count in sync.counts.items() if count and count is not True),
-            left[sync.id],
-            sync.detail,
-        )
-        for sync in syncs
-    ]
-    titles = ("", "kind", "status", "begun", "did", "steps left", "ended with")
-    work.output.document({"syncs": [document_of(sync) | {"left": left[sync.id]} for sync in syncs]}, (titles, rows))

@@ -1,7 +1,7 @@
-"""propose: locations that a run suggests, for a person to review."""
+"""propose, query: locations that a run suggests, and images that people should be asked about."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,12 +10,19 @@ from cli.context import Workspace
 from cli.options import Confidence, Devices, DryRun, Nodes, Precision, Run, Tau
 from learner.config import Gate
 
+if TYPE_CHECKING:
+    from learner.query.query_images import QueryResult
+
+BUDGET = 50
+"""Images of a query where nothing else is said."""
+SHOWN = 20
 CERTIFIED = ("tau", "precision", "confidence", "accepted", "errors", "lower_bound", "needed")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     command(app, "propose")(propose)
+    command(app, "query")(query)
 
 
 def propose(
@@ -66,3 +73,87 @@ def propose(
         *([(("certificate", *(key.replace("_", " ") for key in CERTIFIED)), certified)] if certified else []),
         (("image", "class", "probability", "score", "boxes"), rows),
     )
+
+
+def query(
+    work: Workspace,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S",
+            help="Query strategy (default: typical before the first training, random after); see --strategies.",
+        ),
+    ] = None,
+    budget: Annotated[int, typer.Option(metavar="N", help="Number of images to ask about.")] = BUDGET,
+    confirm_share: Annotated[float, typer.Option(metavar="F", help="Share of sure proposals, to be confirmed.")] = 0.6,
+    draw_share: Annotated[float, typer.Option(metavar="F", help="Share chosen by the strategy, to be drawn.")] = 0.3,
+    audit_share: Annotated[
+        float, typer.Option(metavar="F", help="Share of random images, shown without a proposal.")
+    ] = 0.1,
+    run: Run = None,
+    tau: Tau = None,
+    precision: Precision = None,
+    confidence: Confidence = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = 0,
+    strategies: Annotated[bool, typer.Option("--strategies", help="List the query strategies and exit.")] = False,
+    devices: Devices = None,
+    num_nodes: Nodes = 1,
+    dry_run: DryRun = False,
+) -> None:
+    """Choose images to ask people about, in three parts: proposals to confirm, images to draw, and a random audit.
+
+    Never takes two images of one patient, video or picture. Send them with: partly push --query
+    """
+    if strategies:
+        _list(work)
+        return
+    with work.processes("auto", devices, num_nodes) as processes:
+        from learner.inference.gate import parse_promise, parse_tau
+        from learner.inference.propose import ProposeRequest
+        from learner.query.batch import Shares
+        from learner.query.query_images import QueryRequest, query_images
+
+        wanted = parse_tau(tau)
+        request = QueryRequest(
+            strategy=strategy,
+            budget=budget,
+            shares=Shares(confirm_share, draw_share, audit_share),
+            propose=ProposeRequest(run=run, tau=wanted, promise=parse_promise(wanted, precision, confidence)),
+            seed=seed,
+        )
+        result = query_images(work.registry, request, dry_run=dry_run, processes=processes, progress=work.progress)
+    _print(work, result)
+    if result.query is not None:
+        work.output.line("next: partly push --query")
+
+
+def make_query(work: Workspace, strategy: str | None, budget: int | None, *, dry_run: bool) -> None:
+    """Make a query with what else is the default, before it is pushed."""
+    from learner.query.query_images import QueryRequest, query_images
+
+    request = QueryRequest(strategy=strategy, budget=BUDGET if budget is None else budget)
+    result = query_images(work.registry, request, dry_run=dry_run, progress=work.progress)
+    asked = ", ".join(f"{count} to {part}" for part, count in result.parts.items())
+    work.output.remark(f"query by {result.strategy}: {asked}")
+
+
+def _list(work: Workspace) -> None:
+    from learner.query.strategies import all_strategies
+
+    found = [(item.name, item.about, ", ".join(sorted(item.needs)) or "nothing") for item in all_strategies()]
+    document = [{"strategy": name, "about": about, "needs": needs} for name, about, needs in found]
+    work.output.document({"strategies": document}, (("strategy", "order", "needs"), found))
+
+
+def _print(work: Workspace, result: "QueryResult") -> None:
+    rows = [
+        (item.image, Path(item.path).name, item.class_name, item.part.value, item.score, item.reason)
+        for item in result.items[:SHOWN]
+    ]
+    summary = [(key, getattr(result, key)) for key in ("query", "strategy", "run", "tau", "considered")]
+    summary += [(f"to {part}" if part != "audit" else part, count) for part, count in result.parts.items()]
+    work.output.document(result, (("", ""), summary), (("image", "file", "class", "part", "score", "why"), rows))
+    if len(result.items) > SHOWN:
+        work.output.line(f"and {len(result.items) - SHOWN} more; all of them: --json")
+    if not result.items:
+        work.output.line("there is nobody to ask about: every image has a location, or waits for a review")

@@ -1,10 +1,11 @@
-"""round: the whole loop in one command."""
+"""round: the whole loop in one command. rounds: what each has done."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.command import command
+from cli.commands.propose import BUDGET
 from cli.context import Workspace
 from cli.documents import document_of
 from cli.options import AskClass, AuditShare, Confidence, ConfigFile, DryRun, Pairs, Precision, Tau, Weights
@@ -13,13 +14,18 @@ from learner.config import Gate, Preset
 if TYPE_CHECKING:
     from annotator.label_studio.pull.plan import PullReport
     from annotator.label_studio.push.push_images import PushReport
+    from cli.workflows.round import RoundResult
+    from learner.inference.propose import ProposeResult
+    from learner.query.query_images import QueryResult
 
 PROPOSED = ("tau", "gate", "considered", "proposed", "calibration")
+QUERIED = ("query", "strategy", "run", "tau", "considered", "parts")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
+    """Add the commands of this module."""
     command(app, "round")(one_round)
+    command(app, "rounds")(rounds)
 
 
 def one_round(
@@ -33,7 +39,20 @@ def one_round(
     confidence: Confidence = None,
     gate: Annotated[Gate | None, typer.Option(help="Score that is compared with tau.")] = None,
     budget: Annotated[
-        int | None, typer.Option(metavar="N", help="Maximum number of proposals, highest score first.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Maximum number of proposals, highest score first; with --strategy the images to ask about "
+            "(default: 50).",
+        ),
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S",
+            help="Make a query with this strategy, and push its images: proposals to confirm, images to draw, and an "
+            "audit; see partly query.",
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of new tasks.")] = None,
     audit_share: AuditShare = 0.1,
@@ -43,51 +62,96 @@ def one_round(
     ] = "latest",
     dry_run: DryRun = False,
 ) -> None:
-    """Pull, train, propose and push. Repeat the command to resume an interrupted round."""
+    """Pull, train, propose and push. Repeat the command to resume an interrupted round.
+
+    With --strategy the round asks about the images of a query, from the first one on: no location has to be known.
+    """
     from annotator.label_studio.pull.plan import PullRequest
     from annotator.label_studio.push.plan import PushRequest
     from cli.workflows.round import RoundRequest, plan_round, run_round
     from learner.inference.gate import parse_promise, parse_tau
     from learner.inference.propose import ProposeRequest
+    from learner.query.query_images import QueryRequest
+    from learner.query.strategies import find_strategy
 
     wanted = parse_tau(tau)
     promise = parse_promise(wanted, precision, confidence)
+    propose = ProposeRequest(tau=wanted, gate=gate, budget=budget if strategy is None else None, promise=promise)
+    query = None
+    if strategy is not None:
+        find_strategy(strategy)
+        query = QueryRequest(strategy=strategy, budget=BUDGET if budget is None else budget, propose=propose)
     request = RoundRequest(
         config=work.training_config(preset, config, settings, weights),
         pull=PullRequest(policy=resolve, empty_is_none=work.settings.empty_is_none, author=work.user),
-        propose=ProposeRequest(tau=wanted, gate=gate, budget=budget, promise=promise),
+        propose=propose,
+        query=query,
         push=PushRequest(
-            limit=limit, audit_share=audit_share, ask_class=ask_class, file_names=work.settings.file_names
+            # A query has an audit of its own.
+            limit=limit,
+            audit_share=audit_share if query is None else 0.0,
+            ask_class=ask_class,
+            file_names=work.settings.file_names,
         ),
     )
     with work.connected_client() as client:
         if dry_run:
-            plan = plan_round(work.registry, client, request, progress=work.progress)
             # What the model proposes, and is then pushed, is known once it is trained.
-            document: dict[str, Any] = {
-                "pulled": _counts(plan.pulled),
-                "run": None,
-                "trained": plan.would_train,
-                "proposed": None,
-                "pushed": None,
-                "dry_run": True,
-            }
+            plan = plan_round(work.registry, client, request, progress=work.progress)
+            document = _document(plan.pulled, plan.would_train, None) | {"dry_run": True}
         else:
             folder = work.media_folder(client.url)
             result = run_round(work.registry, client, request, media_folder=folder, progress=work.progress)
-            document = {
-                "pulled": _counts(result.pulled),
-                "run": result.run,
-                "trained": result.trained,
-                "proposed": {name: document_of(getattr(result.proposed, name)) for name in PROPOSED},
-                "pushed": _counts(result.pushed),
-                "dry_run": False,
-            }
+            document = _document(result.pulled, result.trained, result) | {"dry_run": False}
         url = client.url
     work.output.document(document, (("step", "did"), [(step, _words(value)) for step, value in document.items()]))
     if not dry_run:
         with work.registry.read() as tx:
             work.output.line(str(work.review_page(url, tx.connections.current().project_id)))
+
+
+def rounds(work: Workspace) -> None:
+    """List the rounds: what each knew, trained and asked, how long its reviews took, and what it reached."""
+    from learner.query.rounds import list_rounds
+
+    found = list_rounds(work.registry)
+    rows = [
+        (
+            item.round,
+            item.begun,
+            item.run,
+            item.located,
+            item.reviews,
+            item.minutes,
+            item.iou,
+            item.ap50_all,
+            item.auc,
+            item.tau,
+            item.strategy,
+            f"{item.answered} of {sum(item.asked.values())}" if item.query is not None else None,
+        )
+        for item in found
+    ]
+    columns = ("round", "begun", "run", "located", "reviews", "minutes", "IoU", "AP50", "AUC", "tau", "query")
+    work.output.document({"rounds": [document_of(item) for item in found]}, ((*columns, "answered"), rows))
+    if not found:
+        work.output.line("no round was made yet; the first one: partly round --strategy typical --budget 50")
+
+
+def _document(pulled: "PullReport", trained: bool, result: "RoundResult | None") -> dict[str, Any]:
+    return {
+        "pulled": _counts(pulled),
+        "run": result.run if result is not None else None,
+        "trained": trained,
+        "proposed": _some(result.proposed if result is not None else None, PROPOSED),
+        # Its images are listed by partly query.
+        "queried": _some(result.queried if result is not None else None, QUERIED),
+        "pushed": _counts(result.pushed) if result is not None else None,
+    }
+
+
+def _some(record: "ProposeResult | QueryResult | None", names: tuple[str, ...]) -> dict[str, Any] | None:
+    return None if record is None else {name: document_of(getattr(record, name)) for name in names}
 
 
 def _counts(report: "PullReport | PushReport") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One round of the loop: pull, train, propose, push.
+"""One round of the loop: pull, train, propose, push; with a query, what is pushed is what the query chose.
 
 Each step sees what is done already and does not do it again, so a round that was cut goes on when it is repeated.
 """
@@ -12,10 +12,13 @@ from annotator.label_studio.pull.pull_reviews import pull_reviews
 from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import PushReport, push_images
 from db.progress import Progress, SilentProgress
-from db.records import ReviewOutcome, RunStatus
+from db.records import ReviewOutcome, RunRecord, RunStatus
 from db.registry import Registry
 from learner.config import TrainConfig
-from learner.inference.propose import ProposeRequest, ProposeResult, propose_locations
+from learner.inference.propose import PROPOSED_FOR, ProposeRequest, ProposeResult, propose_locations
+from learner.query.query_images import COLD, QueryRequest, QueryResult, query_images
+from learner.query.rounds import note_round
+from learner.query.strategies import MODEL, find_strategy
 from learner.training.train_once import current_snapshot, find_run, train_once
 
 
@@ -28,6 +31,8 @@ class RoundRequest:
     propose: ProposeRequest = field(default_factory=ProposeRequest)
     """Its run is the one that the round trains."""
     push: PushRequest = field(default_factory=PushRequest)
+    query: QueryRequest | None = None
+    """What a query is to choose; None: what is pushed are the proposals that pass the gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +48,14 @@ class RoundResult:
     """What each of the four steps did."""
 
     pulled: PullReport
-    run: str
+    run: str | None
+    """None where no location is known yet, so that there is nothing to train on."""
     trained: bool
     """False where a finished run with the same settings has seen all that is known."""
-    proposed: ProposeResult
+    proposed: ProposeResult | None
+    """None where a query took its place."""
+    queried: QueryResult | None
+    """None without a query, or where the last one was made with the same run and still waits for answers."""
     pushed: PushReport
 
 
@@ -88,12 +97,54 @@ def run_round(
     """
     progress = progress or SilentProgress()
     pulled = pull_reviews(registry, client, request.pull, progress=progress)
-    run, trained = train_once(registry, request.config, progress)
-    if not trained:
-        progress.say(f"{run.name} was already trained on the current labels with these settings; skipping training")
-    proposed = propose_locations(registry, replace(request.propose, run=run.name), progress=progress)
-    pushed = push_images(registry, client, request.push, media_folder=media_folder, progress=progress)
+    run, trained = None, False
+    if request.query is None or _knows_locations(registry):
+        run, trained = train_once(registry, request.config, progress)
+        if not trained:
+            progress.say(f"{run.name} was already trained on the current labels with these settings; skipping training")
+    else:
+        progress.say("no location is known yet, so there is nothing to train on; asking for the first ones")
+    proposed = queried = None
+    push = request.push
+    if request.query is not None:
+        queried = _query_once(registry, request.query, run, progress)
+        push = replace(push, what="query")
+    elif run is not None:
+        proposed = propose_locations(registry, replace(request.propose, run=run.name), progress=progress)
+    note_round(registry, run, queried.query if queried is not None else None)
+    with registry.read() as tx:
+        nothing_asked = request.query is not None and tx.asked.latest() is None
+    if nothing_asked:
+        # There is nobody to ask about; what was pushed before is as it was.
+        return RoundResult(pulled, run.name if run else None, trained, proposed, queried, PushReport())
+    pushed = push_images(registry, client, push, media_folder=media_folder, progress=progress)
     if pushed.resumed:
         # It has finished an interrupted push, whose plan did not hold what is proposed now.
-        pushed = push_images(registry, client, request.push, media_folder=media_folder, progress=progress)
-    return RoundResult(pulled, run.name, trained, proposed, pushed)
+        pushed = push_images(registry, client, push, media_folder=media_folder, progress=progress)
+    return RoundResult(pulled, run.name if run else None, trained, proposed, queried, pushed)
+
+
+def _knows_locations(registry: Registry) -> bool:
+    with registry.read() as tx:
+        return bool(tx.images.count(splits=PROPOSED_FOR, located=True))
+
+
+def _query_once(
+    registry: Registry, request: QueryRequest, run: RunRecord | None, progress: Progress
+) -> QueryResult | None:
+    """Make a query, unless the last one was made with the same run, or before there was any, and still waits."""
+    with registry.read() as tx:
+        last, waiting = tx.asked.latest(), tx.asked.waiting()
+    if last is not None and last.run_id == (run.id if run is not None else None):
+        left = sum(question.image in waiting for question in last.questions)
+        if left:
+            progress.say(
+                f"query {last.id} still waits for {left} of its {len(last.questions)} answers, so no new one is made; "
+                "to ask for more all the same: partly query, then partly push --query"
+            )
+            return None
+    propose = replace(request.propose, run=run.name if run is not None else None)
+    if run is None and request.strategy is not None and MODEL in find_strategy(request.strategy).needs:
+        progress.say(f"the query strategy {request.strategy} needs a model; the first query is made by {COLD}")
+        request = replace(request, strategy=COLD)
+    return query_images(registry, replace(request, propose=propose), progress=progress)

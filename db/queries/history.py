@@ -5,9 +5,9 @@ from sqlalchemy.orm import Session
 
 from db.errors import NotFound
 from db.queries.bulk import chunks
-from db.queries.certificates import CertificateQueries
 from db.queries.class_labels import ClassLabelQueries
 from db.queries.labels import select_labels
+from db.queries.loop.certificates import CertificateQueries
 from db.queries.proposals import ProposalQueries
 from db.records import (
     Event,

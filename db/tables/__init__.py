@@ -9,6 +9,7 @@ What no program may forget is done by triggers too (db/migrations/triggers.py): 
 holds, every change of an image leaves a row in image_versions, and the test split is frozen.
 """
 
+from db.tables.asked import Query, QueryItem, Round
 from db.tables.base import Base, now
 from db.tables.history import Operation, RegistryIdentity, RetractedLabel, Retraction, Snapshot
 from db.tables.images import Fingerprint, Image, ImageClass, ImageVersion, NearDuplicate, Thumbnail
@@ -36,10 +37,13 @@ __all__ = [
     "Operation",
     "Proposal",
     "ProposalBox",
+    "Query",
+    "QueryItem",
     "RegistryIdentity",
     "RetractedLabel",
     "Retraction",
     "Review",
+    "Round",
     "Run",
     "Snapshot",
     "Sync",
@@ -51,5 +55,6 @@ __all__ = [
 APPEND_ONLY = frozenset(
     {"location_labels", "location_boxes", "masks", "proposals", "proposal_boxes", "reviews", "image_versions"}
     | {"snapshots", "retractions", "retracted_labels", "catch_trials", "catch_reviews", "certificates", "class_labels"}
+    | {"queries", "query_items", "rounds"}
 )
 """Tables whose rows are never changed or deleted; the migrations carry triggers that refuse it."""

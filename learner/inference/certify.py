@@ -17,7 +17,7 @@ from db.registry import Registry
 from learner.inference.certified_tau import boxes_needed, certify_tau, delta_of_attempt, one_of_each
 from learner.inference.gate import Promise
 from learner.inference.judged_images import judged_images
-from learner.inference.strategies import Scored
+from learner.inference.scored import Scored
 from learner.inference.trained_model import TrainedModel
 
 CORRECT_IOU = 0.5

@@ -19,6 +19,7 @@ from learner.data.letterbox import Frame, framed_box, unframed, unit_images
 from learner.device import precision
 from learner.inference.gate import PRESENT_FROM, Evidence, gate_score, pairwise_dice
 from learner.inference.lesions import lesion_boxes
+from learner.inference.uncertainty import lesion_entropy
 from learner.network.forward import Evaluating, Normalizer, upsample
 from learner.network.interface import Network
 
@@ -39,6 +40,8 @@ class Prediction:
     """Of each box, 0 to 1: mean probability inside its part of the mask times the agreement of views there."""
     agreement: float
     """Mean Dice over pairs of views, 0 to 1; without views the mean probability inside the mask."""
+    entropy: float
+    """Of the lesion's pixels and a band around it, bits, 0 to 1."""
     presence: float
     """Probability that there is something to find, 0 to 1; from a model without an output for it, the highest
     probability of a pixel."""
@@ -128,6 +131,7 @@ def _prediction(
         boxes=boxes,
         box_scores=tuple(_box_score(box, full_HW, views_VSS, frame) for box in boxes),
         agreement=pairwise_dice(views_VSS) if len(views_VSS) > 1 else certainty,
+        entropy=lesion_entropy(mean_SS),
         presence=float(mean_SS.max()) if presence is None else presence,
         judges_presence=presence is not None,
     )

@@ -24,7 +24,7 @@ from learner.inference.certify import (
 )
 from learner.inference.gate import Promise, check_gate, check_tau
 from learner.inference.predict import Prediction, known_classes, predict
-from learner.inference.strategies import Scored, most_confident
+from learner.inference.scored import Scored, most_confident
 from learner.inference.trained_model import TrainedModel, frame_share, open_run
 
 PROPOSED_FOR: tuple[Split | None, ...] = (Split.TRAIN, None)
@@ -230,6 +230,8 @@ def _scored(
         prediction.box_scores,
         prediction.presence if prediction.judges_presence else None,
         float(probability_K[known_class]) if known_class is not None else None,
+        prediction.entropy,
+        1 - prediction.agreement,
     )
 
 

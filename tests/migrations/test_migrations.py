@@ -88,6 +88,7 @@ ASSETS = {
     "0002_history": "0002.json",
     "0003_sync": "0003.json",
     "0004_operations": "0004.json",
+    "0005_certificates": "0005.json",
 }
 
 

@@ -5,6 +5,7 @@ audit is like any other without a proposal, so nobody can tell which they are.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from annotator.label_studio.push.order import Placed, among, draw, is_chosen
 from annotator.label_studio.push.plan import PlannedTask, PushPlan, PushRequest
@@ -29,6 +30,19 @@ def audit_candidates(
             taken.add(groups[image.id])
             chosen.append(image)
     return chosen
+
+
+def mark_audit(plan: PushPlan, audited: Collection[int]) -> None:
+    """Hold the proposals of a query's audit back, also those that are made while its tasks wait.
+
+    Args:
+        plan: what would be created; changed in place.
+        audited: images of the query's audit.
+    """
+    plan.create = [
+        replace(task, control=task.image.split is not Split.VAL, audit=True) if task.image.id in audited else task
+        for task in plan.create
+    ]
 
 
 def add_audit(plan: PushPlan, candidates: Sequence[ImageRecord], request: PushRequest) -> None:

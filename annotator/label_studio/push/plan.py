@@ -21,7 +21,7 @@ from db.errors import InvalidArgument
 from db.records import Box, ImageRecord, ProposalRecord, Split, TaskLink, run_name
 from db.records.sync import AttentionCheck, StepAction, SyncStep
 
-WHAT = ("proposals", "partly", "all")
+WHAT = ("proposals", "query", "partly", "all")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +29,8 @@ class PushRequest:
     """Which images a push sends, and how."""
 
     what: str = "proposals"
-    """`proposals` (images with a pending proposal), `partly` (all images without a known location, proposals included)
-    or `all` (every image outside test)."""
+    """`proposals` (images with a pending proposal), `query` (the newest query's that are still open), `partly` (all
+    images without a known location, proposals included) or `all` (every image outside test)."""
     limit: int | None = None
     """Largest number of new tasks, the most confident proposals first; None for all."""
     recreate: bool = False
@@ -55,7 +55,7 @@ class PushRequest:
 
     def __post_init__(self) -> None:
         if self.what not in WHAT:
-            raise InvalidArgument(f"expected proposals, partly or all to push, got {self.what!r}")
+            raise InvalidArgument(f"expected proposals, query, partly or all to push, got {self.what!r}")
         if self.limit is not None and self.limit < 1:
             raise InvalidArgument(f"--limit must be at least 1, got {self.limit}")
         for name in ("control", "second", "catch", "audit"):

@@ -5,7 +5,7 @@ down first (`sync_journal`), and a request whose answer never came is followed b
 (`push.execute`), not by the same request.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,21 +16,17 @@ from annotator.label_studio.payload.labeling_config import can_ask_class, can_sa
 from annotator.label_studio.payload.plain import is_writable, shown
 from annotator.label_studio.payload.tasks import as_own, key_of
 from annotator.label_studio.push.attention_checks import plan_attention_checks
-from annotator.label_studio.push.audit import add_audit, audit_candidates
+from annotator.label_studio.push.audit import add_audit, mark_audit
 from annotator.label_studio.push.execute import Destination, Materials, Sender
 from annotator.label_studio.push.media import find_unreadable
-from annotator.label_studio.push.order import is_chosen
 from annotator.label_studio.push.plan import PlannedTask, PushPlan, PushRequest, plan_push
+from annotator.label_studio.push.select_images import OUTSIDE_TEST, queried_images, selected_images, waiting_for_audit
 from annotator.label_studio.sync_journal import Journal, begun_steps, journaled
 from annotator.label_studio.sync_report import PlannedAction, Skipped, counts_of
-from db.curation.leakage import group_names
 from db.progress import Progress, SilentProgress
-from db.records import ConnectionRecord, ImageRecord, ProposalRecord, Split, TaskLink
+from db.records import ConnectionRecord, ImageRecord, ProposalRecord, TaskLink
 from db.records.sync import AttentionCheck, StepState, SyncKind, SyncStep
-from db.registry import Registry, Transaction
-
-OUTSIDE_TEST: list[Split | None] = [Split.TRAIN, Split.VAL, None]
-PROPOSED_FOR: list[Split | None] = [Split.TRAIN, None]
+from db.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +50,7 @@ class PushReport:
     catch: int = 0
     """New attention checks."""
     audit: int = 0
-    """New tasks of random validation images, beside those that were asked for anyway."""
+    """New tasks of random images, sent without a proposal, beside those that were asked for anyway."""
     nothing: int = 0
     """New tasks whose proposal is that there is nothing to find."""
     class_asked: int = 0
@@ -137,6 +133,8 @@ class _State:
     """For the audit, in the order in which they are taken."""
     classes: tuple[str, ...] = ()
     """Classes that the page can offer; none where it cannot."""
+    audited: frozenset[int] = frozenset()
+    """Images of a query's audit."""
     unsaid: tuple[Skipped, ...] = ()
     """Proposals and classes that the page cannot show."""
 
@@ -186,45 +184,21 @@ def _read(registry: Registry, connection: ConnectionRecord, request: PushRequest
             ids = {step.image_id for step in begun if step.image_id is not None}
             proposals = {proposal.image_id: proposal for proposal in tx.proposals.pending_for(ids)}
             return _State(tx.images.select(splits=OUTSIDE_TEST, ids=ids), proposals, links, checks, [], [], classes)
-        images, proposals = _selected(tx, request, links)
+        audited = frozenset[int]()
+        if request.what == "query":
+            images, proposals, audited = queried_images(tx)
+        else:
+            images, proposals = selected_images(tx, request, links)
         candidates: list[ImageRecord] = []
         if request.catch_share:
             located = tx.images.select(splits=OUTSIDE_TEST, located=True)
             candidates = [image for image in located if image.id not in links and image.id not in checks]
-        audit = _audit(tx, {image.id for image in images} | set(links) | set(checks)) if request.audit_share else []
-    return _State(images, proposals, links, checks, candidates, audit, classes)
-
-
-def _audit(tx: Transaction, with_task: set[int]) -> list[ImageRecord]:
-    """Return images for the audit; those of `with_task` have a task, or get one anyway."""
-    unknown = tx.images.select(splits=[Split.VAL], located=False)
-    if not unknown:
-        return []
-    located = {image.id for image in tx.images.select(splits=[Split.VAL], located=True)}
-    return audit_candidates(unknown, group_names(tx), located | with_task)
-
-
-def _selected(
-    tx: Transaction, request: PushRequest, links: Mapping[int, TaskLink]
-) -> tuple[list[ImageRecord], dict[int, ProposalRecord]]:
-    # Of those without a task the surest come first, so this many are always enough.
-    enough = request.limit + len(links) if request.limit is not None else None
-    waiting = tx.proposals.pending(limit=enough)
-    if enough is not None:
-        waiting += tx.proposals.pending_for(links)
-    proposals = {proposal.image_id: proposal for proposal in waiting}
-    if request.what == "proposals":
-        return tx.images.select(splits=PROPOSED_FOR, ids=proposals), proposals
-    located = False if request.what == "partly" else None
-    images = tx.images.select(splits=PROPOSED_FOR, located=located, limit=enough)
-    further = set(proposals) - {image.id for image in images}
-    images += tx.images.select(splits=PROPOSED_FOR, located=located, ids=further)
-    share = len(images) / max(1, tx.images.count(splits=PROPOSED_FOR, located=located))
-    val = tx.images.select(splits=[Split.VAL], located=located)
-    if images and share < 1:
-        # As large a share of them, and a random one: those registered first would be no random ones.
-        val = [image for image in val if image.id in links or is_chosen(image, "validation", share)]
-    return images + val, proposals
+        audit = (
+            waiting_for_audit(tx, {image.id for image in images} | set(links) | set(checks))
+            if request.audit_share
+            else []
+        )
+    return _State(images, proposals, links, checks, candidates, audit, classes, audited)
 
 
 def _plan(
@@ -247,6 +221,7 @@ def _plan(
         checks=state.checks,
     )
     plan.skipped += state.unsaid
+    mark_audit(plan, state.audited)
     there = {key_of(task) for task in tasks}
     add_audit(plan, [image for image in state.audit if image.key not in there], request)
     shown = [task.proposal for task in plan.create if task.proposal is not None and not task.control]

@@ -16,7 +16,7 @@ from learner.inference.certify import (
     is_correct,
 )
 from learner.inference.gate import Promise
-from learner.inference.strategies import Scored
+from learner.inference.scored import Scored
 from learner.inference.trained_model import TrainedModel
 from tests.builders import EMPTY, add_images, image_record, label_record, new_image, present
 

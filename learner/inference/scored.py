@@ -1,12 +1,7 @@
-"""Query strategies: in which order people should see what a model has scored. Pure; one function a strategy.
+"""Images that a model has scored, and the order in which proposals are quickest to confirm. Pure."""
 
-A strategy takes scored images and returns them in order, the first to be shown first. It decides nothing else: what
-passes the gate is decided before, and how many are taken after.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from db.records import Box, ImageRecord
 
@@ -26,6 +21,10 @@ class Scored:
     """Probability that there is something to find; None from a model without an output for it."""
     known_class_probability: float | None = None
     """Of the class that the image is known to have."""
+    entropy: float = 0.0
+    """Of the lesion's pixels and a band around it, bits, 0 to 1; see `learner.inference.uncertainty`."""
+    disagreement: float = 0.0
+    """1 - mean Dice over pairs of views, 0 to 1."""
 
 
 def most_confident(scored: Sequence[Scored]) -> list[Scored]:
@@ -34,9 +33,3 @@ def most_confident(scored: Sequence[Scored]) -> list[Scored]:
     The two kinds of score do not compare. Equal scores are in the order of registration.
     """
     return sorted(scored, key=lambda item: (not item.boxes, -item.score, item.image.id))
-
-
-STRATEGIES: MappingProxyType[str, Callable[[Sequence[Scored]], list[Scored]]] = MappingProxyType(
-    {"most_confident": most_confident}
-)
-"""Strategies by name; the first is the default."""

@@ -1,0 +1,1 @@
+"""What the loop of proposals and questions leaves behind; private to db."""

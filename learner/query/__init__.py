@@ -1,0 +1,1 @@
+"""What to ask people next: features, query strategies, and batches made with them."""
