@@ -1,5 +1,6 @@
-"""bench: the paper's experiments on the registered data."""
+"""bench, simulate: experiments. The paper's on the registered data, and the loop replayed on a labeled data set."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -7,12 +8,13 @@ import typer
 from cli.command import command
 from cli.context import Workspace
 from cli.documents import document_of
-from cli.options import DryRun, Weights
+from cli.options import DryRun, Pairs, Weights
 from learner.config import Preset
 
 if TYPE_CHECKING:
     from learner.bench.bench import BenchPlan, BenchResult
     from learner.evaluation.estimates import Estimate
+    from learner.simulation.simulate import Mean, SimulationResult
 
 STARS = ((0.001, " ***"), (0.01, " **"), (0.05, " *"))
 """What a p-value below each limit is marked with."""
@@ -21,6 +23,7 @@ STARS = ((0.001, " ***"), (0.01, " **"), (0.05, " *"))
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     command(app, "bench")(bench)
+    command(app, "simulate")(simulate)
 
 
 def bench(
@@ -76,3 +79,129 @@ def _cell(value: "Estimate") -> str:
     p = getattr(value, "p", None)
     text += next((stars for limit, stars in STARS if p is not None and p < limit), "")
     return text + (f" [{value.paper:.3f}]" if value.paper is not None else "")
+
+
+def simulate(
+    work: Workspace,
+    data: Annotated[Path, typer.Option(metavar="PATH", help="Data set whose locations are all known.")],
+    layout: Annotated[str, typer.Option(help="Layout of the data set, see partly import.")] = "auto",
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="S", help="Query strategy to compare with random (repeatable; default: all)."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(metavar="N", help="Queries of each replay.")] = 5,
+    budget: Annotated[int, typer.Option(metavar="N", help="Images a query.")] = 30,
+    start: Annotated[
+        float, typer.Option(metavar="F", help="Share of the locations that is known at first; 0: a cold start.")
+    ] = 0.1,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Replays of each strategy.")] = 8,
+    confirm_share: Annotated[float, typer.Option(metavar="F", help="Share of a query to be confirmed.")] = 0.6,
+    draw_share: Annotated[float, typer.Option(metavar="F", help="Share chosen by the strategy.")] = 0.3,
+    audit_share: Annotated[float, typer.Option(metavar="F", help="Share of random images.")] = 0.1,
+    tau: Annotated[float | None, typer.Option(metavar="T", help="Score above which proposals are confirmed.")] = None,
+    accept_s: Annotated[float, typer.Option(metavar="S", help="Reviewer: seconds to accept a box.")] = 1.8,
+    edit_s: Annotated[float, typer.Option(metavar="S", help="Reviewer: seconds to correct a box.")] = 25.5,
+    draw_s: Annotated[float, typer.Option(metavar="S", help="Reviewer: seconds to draw a box.")] = 25.5,
+    nothing_s: Annotated[float, typer.Option(metavar="S", help='Reviewer: seconds to say "no lesion".')] = 1.8,
+    wrong_accepts: Annotated[
+        float, typer.Option(metavar="F", help="Reviewer: share of wrong proposals that are accepted.")
+    ] = 0.0,
+    misses: Annotated[float, typer.Option(metavar="F", help="Reviewer: share of lesions that are overlooked.")] = 0.0,
+    preset: Annotated[Preset, typer.Option(help="Preset that the settings of trainings start from.")] = "default",
+    settings: Pairs = None,
+    jobs: Annotated[int, typer.Option(metavar="N", help="Processes that share the replays.")] = 1,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for replays and figure.")] = Path("simulation"),
+    dry_run: DryRun = False,
+) -> None:
+    """Replay the loop on a labeled data set with query strategies, and compare them with random.
+
+    Every strategy has the same first locations. What is done is kept in --out: a simulation that was interrupted goes
+    on, and another strategy or more seeds can be added.
+    """
+    from cli.workflows.simulate import DataSet, register_truth
+    from learner.config import make_config, parse_overrides
+    from learner.query.batch import Shares
+    from learner.query.strategies import STRATEGIES
+    from learner.reporting.plots import plot_learning
+    from learner.simulation.replay import ReplayPlan
+    from learner.simulation.reviewer import Reviewer
+    from learner.simulation.simulate import Work, plan_replays
+    from learner.simulation.simulate import simulate as run_simulation
+
+    overrides = parse_overrides(settings or [])
+    make_config(preset, overrides)
+    first = ReplayPlan(
+        strategy="",
+        seed=0,
+        rounds=rounds,
+        budget=budget,
+        start=start,
+        shares=Shares(confirm_share, draw_share, audit_share),
+        reviewer=Reviewer(accept_s, draw_s, edit_s, nothing_s, wrong_accepts=wrong_accepts, misses=misses),
+        preset=preset,
+        settings=overrides,
+        tau=tau,
+    )
+    plans = plan_replays(first, strategy or list(STRATEGIES), seeds)
+    place = Work(out.absolute(), jobs)
+    if dry_run:
+        listed = [{"strategy": plan.strategy, "seed": plan.seed, "trainings": plan.rounds + 1} for plan in plans]
+        rows = [tuple(item.values()) for item in listed]
+        work.output.document({"replays": listed, "dry_run": True}, (("strategy", "seed", "trainings"), rows))
+        return
+    truth = register_truth(DataSet(data, layout), place.out, work.progress)
+    try:
+        result = run_simulation(truth, plans, place, progress=work.progress)
+    finally:
+        truth.close()
+    figure = plot_learning(*_curves(result), place.out / "simulation.svg")
+    work.output.document(
+        document_of(result) | {"figure": str(figure), "dry_run": False},
+        (("strategy", "rounds", "locations", "minutes", "of all", "IoU", "AP50", "AUC"), _reached(result)),
+        (("lead over random in IoU", "same boxes", "same minutes", "below all boxes"), _leads(result)),
+    )
+    work.output.line(f"drawn: {figure}")
+
+
+def _curves(
+    result: "SimulationResult",
+) -> tuple[list[tuple[str, list[tuple[float, float, float, float | None]]]], float | None]:
+    curves = [
+        (
+            item.strategy,
+            [
+                (found.located, found.minutes, found.iou.mean, found.iou.ci95)
+                for found in item.rounds
+                if found.iou is not None
+            ],
+        )
+        for item in result.strategies
+    ]
+    of_all = result.all_boxes.iou if result.all_boxes is not None else None
+    return curves, of_all.mean if of_all is not None else None
+
+
+def _reached(result: "SimulationResult") -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    if result.all_boxes is not None:
+        found = result.all_boxes
+        values = [_mean(getattr(found, name)) for name in ("iou", "ap50_all", "auc")]
+        rows.append(("all boxes", 0, found.located, found.minutes, 1.0, *values))
+    for item in result.strategies:
+        last = item.rounds[-1]
+        values = [_mean(getattr(last, name)) for name in ("iou", "ap50_all", "auc")]
+        rows.append((item.strategy, last.round, last.located, last.minutes, item.minutes_share, *values))
+    return rows
+
+
+def _leads(result: "SimulationResult") -> list[tuple[object, ...]]:
+    return [
+        (item.strategy, _mean(item.same_boxes), _mean(item.same_minutes), _mean(item.short_of_all))
+        for item in result.strategies
+    ]
+
+
+def _mean(found: "Mean | None") -> str | None:
+    if found is None:
+        return None
+    return f"{found.mean:.3f}" + (f" ± {found.ci95:.3f}" if found.ci95 is not None else "")

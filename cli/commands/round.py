@@ -1,4 +1,4 @@
-"""round: the whole loop in one command. rounds: what each has done."""
+"""round: the whole loop in one command. rounds, plan: what each has done, and what further ones would bring."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +9,7 @@ from cli.commands.propose import BUDGET
 from cli.context import Workspace
 from cli.documents import document_of
 from cli.options import AskClass, AuditShare, Confidence, ConfigFile, DryRun, Pairs, Precision, Tau, Weights
+from cli.output import Table
 from learner.config import Gate, Preset
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     command(app, "round")(one_round)
     command(app, "rounds")(rounds)
+    command(app, "plan")(plan)
 
 
 def one_round(
@@ -136,6 +138,43 @@ def rounds(work: Workspace) -> None:
     work.output.document({"rounds": [document_of(item) for item in found]}, ((*columns, "answered"), rows))
     if not found:
         work.output.line("no round was made yet; the first one: partly round --strategy typical --budget 50")
+
+
+def plan(
+    work: Workspace,
+    boxes: Annotated[int, typer.Option(metavar="N", help="Number of further locations to judge.")] = 50,
+    target_iou: Annotated[
+        float | None, typer.Option(metavar="IOU", help="Box IoU that is wanted; how many locations would it take?")
+    ] = None,
+) -> None:
+    """Say what further locations would bring, from the learning curve of the rounds on validation images."""
+    from learner.query.plan_rounds import plan_rounds
+
+    found = plan_rounds(work.registry, boxes=boxes, target_iou=target_iou, progress=work.progress)
+    tables: list[Table] = [
+        (
+            ("round", "run", "locations", "IoU", "from", "to"),
+            [(item.round, item.run, item.located, item.iou, item.low, item.high) for item in found.points],
+        )
+    ]
+    if found.next is not None:
+        to_come = found.next
+        tables.append(
+            (
+                ("more boxes", "gain", "from", "to", "IoU then", "minutes"),
+                [
+                    (to_come.boxes, to_come.gain, to_come.gain_low, to_come.gain_high, to_come.iou, to_come.minutes),
+                ],
+            )
+        )
+    if found.target is not None:
+        target = found.target
+        titles = ("target IoU", "locations", "more boxes", "minutes", "within reach in")
+        tables.append((titles, [(target.iou, target.located, target.boxes, target.minutes, target.reached)]))
+    work.output.document(found, *tables)
+    work.output.line(f"on {found.images} validation images: {found.advice}")
+    if found.target is not None and found.target.located is None:
+        work.output.line(f"the curve does not come to an IoU of {found.target.iou:g}, however many boxes are added")
 
 
 def _document(pulled: "PullReport", trained: bool, result: "RoundResult | None") -> dict[str, Any]:

@@ -4,11 +4,10 @@ A training that was done before with the same settings on the same data is not d
 it; one that was cut goes on. If an epoch is chosen, validation chooses it; test images are looked at once, after that.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from db.curation.leakage import group_names
@@ -22,7 +21,7 @@ from learner.data.small_lesions import LEAST_ELSEWHERE_PX
 from learner.errors import DataInvalid
 from learner.evaluation.aggregate import mean
 from learner.evaluation.comparison import METRICS, MethodRuns, adjust_table, against, interval
-from learner.evaluation.estimates import ComparedEstimate, Estimate
+from learner.evaluation.estimates import ComparedEstimate, Estimate, half_width
 from learner.evaluation.evaluate import evaluate_run
 from learner.evaluation.per_image import read_results
 from learner.reporting.plots import plot_table
@@ -239,12 +238,3 @@ def _mean_strata(strata: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dic
         }
         for kind, members in (strata[0] if strata else {}).items()
     }
-
-
-def half_width(values: Sequence[float]) -> float | None:
-    """Half the width of the 95% confidence interval of a mean (Student's t); None for fewer than two values."""
-    if len(values) < 2:
-        return None
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, len(values) - 1) * stdev(values) / math.sqrt(len(values)))

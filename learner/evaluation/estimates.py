@@ -1,6 +1,9 @@
 """A metric over several trainings, as the tables of `partly bench` show it."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import stdev
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +29,12 @@ class ComparedEstimate(Estimate):
     """95% interval over groups of test images."""
     p: float | None
     """Two-sided p-value of the difference from the reference, after Holm; None for the reference itself."""
+
+
+def half_width(values: Sequence[float]) -> float | None:
+    """Half the width of the 95% confidence interval of a mean (Student's t); None for fewer than two values."""
+    if len(values) < 2:
+        return None
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, len(values) - 1) * stdev(values) / math.sqrt(len(values)))

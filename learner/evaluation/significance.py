@@ -42,7 +42,7 @@ def paired_test(
         return None
     seen = ours - theirs
     far = measured = 0
-    for weights_N in _drawn_weights(groups_N, seed, draws):
+    for weights_N in drawn_weights(groups_N, seed, draws):
         a, b = first(weights_N), second(weights_N)
         if a is not None and b is not None:
             measured += 1
@@ -70,16 +70,14 @@ def statistic_interval(
 
     Source: Field and Welsh 2007, Bootstrapping clustered data.
     """
-    found = [
-        value for weights_N in _drawn_weights(groups_N, seed, draws) if (value := statistic(weights_N)) is not None
-    ]
+    found = [value for weights_N in drawn_weights(groups_N, seed, draws) if (value := statistic(weights_N)) is not None]
     if len(set(groups_N)) < 2 or not found:
         return None
     low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
-def _drawn_weights(groups_N: Sequence[str], seed: int, draws: int) -> Iterator[NDArray[np.float64]]:
+def drawn_weights(groups_N: Sequence[str], seed: int, draws: int) -> Iterator[NDArray[np.float64]]:
     """Yield how often each image is drawn when whole groups are."""
     names, index_N = np.unique(np.asarray(groups_N, dtype=object).astype(str), return_inverse=True)
     if not len(names):

@@ -149,6 +149,34 @@ def plot_table(
     return _save(figure, out)
 
 
+@_literally
+def plot_learning(
+    curves: Sequence[tuple[str, Sequence[tuple[float, float, float, float | None]]]],
+    reference: float | None,
+    out: Path,
+) -> Path:
+    """Draw how strategies learn: IoU over locations, and over the minutes that people spent.
+
+    Args:
+        curves: of each strategy its points: locations, minutes, IoU, half the width of its interval.
+        reference: IoU with all boxes.
+        out: SVG file to write.
+    """
+    figure, panels = _figure(2)
+    for axes, column, label in zip(panels, (0, 1), ("known locations", "minutes of review"), strict=True):
+        for name, points in curves:
+            values = [point[2] for point in points]
+            halves = [point[3] or 0.0 for point in points]
+            axes.errorbar([point[column] for point in points], values, yerr=halves, marker="o", capsize=2, label=name)
+        if reference is not None:
+            axes.axhline(reference, color="grey", linewidth=0.8, linestyle=":", label="all boxes")
+        axes.set(xlabel=label, ylabel="box IoU of held-back images")
+        axes.grid(linewidth=0.3)
+    panels[0].legend(fontsize=8)
+    figure.suptitle("mean over seeds, 95% interval", fontsize=10)
+    return _save(figure, out)
+
+
 def _figure(count: int, *, width: float = 5.2, height: float = 3.8) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 

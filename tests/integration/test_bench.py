@@ -8,10 +8,11 @@ from annotator.datasets.import_request import ImportRequest
 from db.curation.splitting import split_images
 from db.errors import InvalidArgument
 from db.records import RunStatus
-from learner.bench.bench import Budget, Trainings, half_width, plan_table, run_table
+from learner.bench.bench import Budget, Trainings, plan_table, run_table
 from learner.bench.paper_tables import TABLES
 from learner.config import make_config
 from learner.errors import DataInvalid
+from learner.evaluation.estimates import half_width
 from learner.training.train import train_model
 
 TINY = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, "head_channels": 8, "device": "cpu",
