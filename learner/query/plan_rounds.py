@@ -221,7 +221,7 @@ def _advice(rounds: int, recent: RecentGain | None, expected: Expected | None) -
         f"the last {recent.rounds} rounds gained {recent.gain:+.3f} in IoU ({recent.low:+.3f} to {recent.high:+.3f})"
     )
     if recent.below_noise:
-        return f"{gained}, which chance can explain: think of stopping, or of what else could help (a larger size, other errors)"
+        return f"{gained}, which chance can explain: think of stopping, or of what else could help"
     return (
         f"{gained}; {expected.boxes} more boxes are expected to add {expected.gain:+.3f} "
         f"({expected.gain_low:+.3f} to {expected.gain_high:+.3f})"
