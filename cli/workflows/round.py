@@ -15,7 +15,9 @@ from db.progress import Progress, SilentProgress
 from db.records import ReviewOutcome, RunRecord, RunStatus
 from db.registry import Registry
 from learner.config import TrainConfig
+from learner.errors import DataInvalid
 from learner.inference.propose import PROPOSED_FOR, ProposeRequest, ProposeResult, propose_locations
+from learner.query.plan_rounds import plan_rounds
 from learner.query.query_images import COLD, QueryRequest, QueryResult, query_images
 from learner.query.rounds import note_round
 from learner.query.strategies import MODEL, find_strategy
@@ -111,7 +113,8 @@ def run_round(
         push = replace(push, what="query")
     elif run is not None:
         proposed = propose_locations(registry, replace(request.propose, run=run.name), progress=progress)
-    note_round(registry, run, queried.query if queried is not None else None)
+    if note_round(registry, run, queried.query if queried is not None else None) is not None:
+        _say_whether_it_pays(registry, progress)
     with registry.read() as tx:
         nothing_asked = request.query is not None and tx.asked.latest() is None
     if nothing_asked:
@@ -127,6 +130,17 @@ def run_round(
 def _knows_locations(registry: Registry) -> bool:
     with registry.read() as tx:
         return bool(tx.images.count(splits=PROPOSED_FOR, located=True))
+
+
+def _say_whether_it_pays(registry: Registry, progress: Progress) -> None:
+    """Say so where the last rounds gained no more than chance can explain."""
+    try:
+        recent = plan_rounds(registry, progress=progress)
+    except DataInvalid:
+        # Nothing to judge it on yet.
+        return
+    if recent.recent is not None and recent.recent.below_noise:
+        progress.say(f"{recent.advice}; see: partly plan")
 
 
 def _query_once(

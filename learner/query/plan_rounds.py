@@ -1,10 +1,10 @@
 """The planning use-case: what the next boxes are worth, what a target takes, and whether to go on at all.
 
-All rounds' runs are scored anew on the same validation images, those whose location is known now, so that they
-compare in pairs. Intervals come from drawing groups of these images; all runs are measured on the same draw.
+All rounds' runs are measured on the same validation images, those whose location is known now, so that they compare in
+pairs. Intervals come from drawing groups of these images; all runs are measured on the same draw.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 
 from db.curation.leakage import group_names
 from db.errors import InvalidArgument
+from db.imaging.geometry import boxes_iou
 from db.progress import Progress, SilentProgress
-from db.records import Split, run_name
+from db.records import ImageRecord, Split, run_name
 from db.registry import Registry
+from learner.checkpoint import is_there
 from learner.errors import CheckpointIncompatible, DataInvalid
-from learner.evaluation.comparison import MethodRuns, images_of, mean_statistic
 from learner.evaluation.evaluate import evaluate_run
+from learner.evaluation.per_image import read_results
 from learner.evaluation.significance import drawn_weights
+from learner.evaluation.weighted import weighted_mean
 from learner.query.learning_curve import LEAST, Curve, band, fit_curve
 
 DRAWS = 300
@@ -141,32 +144,47 @@ Measure = Callable[[NDArray[np.float64]], float | None]
 
 
 def _measures(registry: Registry, progress: Progress) -> tuple[list[tuple[int, str, int]], list[Measure], list[str]]:
-    """Score every round's run on validation; runs whose checkpoint is gone are left out and named."""
+    """Measure every round's run on validation; runs whose checkpoint is gone are left out and named."""
     with registry.read() as tx:
         rounds, groups = tx.asked.rounds(), group_names(tx)
+        images = {image.id: image for image in tx.images.select(splits=[Split.VAL], located=True)}
     runs: list[tuple[int, str, int]] = []
-    rows = []
-    classes: Sequence[str] = ()
+    ious: list[dict[int, float]] = []
     for item in rounds:
         if item.run_id is None or any(run_name(item.run_id) == run for _, run, _ in runs):
             continue
         name = run_name(item.run_id)
         try:
-            evaluation = evaluate_run(registry, run=name, split=Split.VAL, progress=progress)
+            ious.append(_ious(registry, name, images, progress))
         except CheckpointIncompatible as exc:
             progress.say(f"{name} is left out: {exc}")
             continue
         runs.append((item.id, name, item.located))
-        rows.append(evaluation.rows)
-        classes = evaluation.classes
     if not runs:
         raise DataInvalid("no round has trained anything yet; make one with: partly round --strategy typical")
-    tested = MethodRuns(rows, classes)
-    ids = sorted(images_of(tested, "iou"))
+    ids = sorted(set.intersection(*(set(found) for found in ious)))
     if not ids:
         raise DataInvalid("no validation image has a known lesion that all rounds can be judged on; review some first")
-    found = [mean_statistic(MethodRuns([one], classes), "iou", ids) for one in rows]
-    return runs, [measure for measure in found if measure is not None], [groups[key] for key in ids]
+    measures = [weighted_mean(np.array([found[key] for key in ids])) for found in ious]
+    return runs, measures, [groups[key] for key in ids]
+
+
+def _ious(registry: Registry, run: str, images: Mapping[int, ImageRecord], progress: Progress) -> dict[int, float]:
+    """Compare what a run said about validation images with what is known now; it is asked only where it has not been.
+
+    Returns:
+        By image, of those with a lesion.
+
+    Raises:
+        CheckpointIncompatible: it would have to be asked, and its checkpoint is gone.
+    """
+    with registry.read() as tx:
+        folder = tx.runs.get(run).checkpoint
+    rows = read_results(folder, Split.VAL) if folder is not None and is_there(folder) else None
+    if rows is None or not set(images) <= {row.image for row in rows}:
+        rows = list(evaluate_run(registry, run=run, split=Split.VAL, progress=progress).rows)
+    known = [(row.image, row.boxes or ()) for row in rows if row.image is not None and row.image in images]
+    return {key: boxes_iou(boxes, images[key].boxes) for key, boxes in known if images[key].boxes}
 
 
 def _on(measures: Sequence[Measure], weights_N: NDArray[np.float64]) -> list[float]:

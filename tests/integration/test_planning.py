@@ -1,61 +1,75 @@
 """What further rounds would bring, from trainings on phantoms."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from cli.main import app
+from db.curation.splitting import split_images
 from db.errors import InvalidArgument
-from db.records import Split
+from db.records import LocationSource, NewLabel, Split
+from db.registry import create_registry, open_registry
 from learner.config import make_config
 from learner.errors import DataInvalid
-from learner.evaluation import evaluate
+from learner.evaluation.per_image import read_results
 from learner.query import plan_rounds as planning
 from learner.query.plan_rounds import plan_rounds
 from learner.query.rounds import note_round
 from learner.training.train import train_model
+from tests.builders import present
 
 TINY = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, "head_channels": 8, "device": "cpu",
         "epochs": 1}  # fmt: skip
 
 
-@pytest.fixture
-def rounds(filled):
-    """Three rounds of one run each; locations are as many as they say they are."""
+@pytest.fixture(scope="module")
+def three(phantoms, tmp_path_factory):
+    """A project with three rounds of one run each."""
+    folder = tmp_path_factory.mktemp("three")
+    made = create_registry(f"sqlite:///{folder}/registry.sqlite3", folder)
+    import_images(made, ImportRequest(phantoms, "csv", keep_locations=0.4))
+    split_images(made, val=0.2, test=0.2)
     for seed in range(3):
-        name = train_model(filled, make_config("default", {**TINY, "seed": seed})).run
-        with filled.begin() as tx:
+        name = train_model(made, make_config("default", {**TINY, "seed": seed})).run
+        with made.read() as tx:
             run = tx.runs.get(name)
-        note_round(filled, run, None)
-    return filled
+        note_round(made, run, None)
+    made.close()
+    return folder
+
+
+@pytest.fixture
+def rounds(three, tmp_path):
+    """A copy of it; locations are as many as they say they are."""
+    folder = tmp_path / "project"
+    shutil.copytree(three, folder)
+    made = open_registry(f"sqlite:///{folder}/registry.sqlite3", folder)
+    yield made
+    made.close()
 
 
 def scoring(monkeypatch, quality, located):
     """Let the three runs find lesions this well, having learned from so many locations."""
-    real = evaluate.evaluate_run
+    measured, asked = planning._measures, planning._ious
 
-    def scored(registry, *, run, split, progress=None):
-        from dataclasses import replace
-
-        found = real(registry, run=run, split=split, progress=progress)
+    def found(registry, run, images, progress):
         level = quality[int(run.removeprefix("run-")) - 1]
-        chance = np.random.default_rng(0).normal(0, 0.05, len(found.rows))
-        rows = [
-            replace(row, iou=None if row.iou is None else float(np.clip(level + noise, 0, 1)))
-            for row, noise in zip(found.rows, chance, strict=True)
-        ]
-        return replace(found, rows=tuple(rows))
-
-    monkeypatch.setattr(planning, "evaluate_run", scored)
-    measured = planning._measures
+        chance = np.random.default_rng(0)
+        return {
+            key: float(np.clip(level + chance.normal(0, 0.05), 0, 1)) for key in asked(registry, run, images, progress)
+        }
 
     def counted(registry, progress):
         runs, measures, groups = measured(registry, progress)
         named = [(number, run, count) for (number, run, _), count in zip(runs, located, strict=True)]
         return named, measures, groups
 
+    monkeypatch.setattr(planning, "_ious", found)
     monkeypatch.setattr(planning, "_measures", counted)
 
 
@@ -79,6 +93,20 @@ def test_rounds_that_bring_nothing_are_called_so(rounds, monkeypatch):
     found = plan_rounds(rounds)
     assert found.recent.below_noise
     assert "which chance can explain: think of stopping" in found.advice
+
+
+def test_a_run_is_asked_once_and_its_answers_are_compared_with_what_is_known_now(rounds, monkeypatch):
+    first = plan_rounds(rounds)
+    with rounds.read() as tx:
+        val = tx.images.select(splits=[Split.VAL], located=True)
+        rows = {row.image: row for row in read_results(tx.runs.get("run-1").checkpoint, Split.VAL)}
+    monkeypatch.setattr(planning, "evaluate_run", lambda *a, **k: pytest.fail("asked again"))
+    assert plan_rounds(rounds) == first
+    wrong = next(image for image in val if image.boxes and rows[image.id].boxes and rows[image.id].iou < 0.9)
+    with rounds.begin() as tx:
+        agreed = NewLabel(wrong.id, present(*rows[wrong.id].boxes), source=LocationSource.IMPORTED)
+        tx.labels.append(agreed)
+    assert plan_rounds(rounds).points[0].iou > first.points[0].iou
 
 
 def test_before_three_rounds_there_is_no_curve(filled):
