@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from learner.bench.bench import BenchResult
     from learner.evaluation.evaluate import Evaluation
     from learner.inference.propose import ProposeResult
+    from learner.query.plan_rounds import LoopPlan
+    from learner.query.query_images import QueryRequest, QueryResult
+    from learner.query.rounds import RoundSummary
     from learner.reporting.explain import Explanation
     from learner.reporting.report import Report
     from learner.training.train import TrainResult
@@ -228,6 +231,45 @@ class Project:
         request = ProposeRequest(promise=parse_promise(options.get("tau"), precision, confidence), **options)
         return propose_locations(self._work.registry, request, dry_run=dry_run, progress=self._work.progress)
 
+    def query(
+        self,
+        *,
+        strategy: str | None = None,
+        budget: int = 50,
+        shares: tuple[float, float, float] = (0.6, 0.3, 0.1),
+        seed: int = 0,
+        dry_run: bool = False,
+        **options: Any,
+    ) -> "QueryResult":
+        """Choose images to ask people about next; `push(what="query")` sends them.
+
+        Args:
+            strategy: one of `partly query --strategies`; None: typical before the first training, random after.
+            budget: images in all.
+            shares: of proposals to confirm, images to draw, and of the audit.
+            seed: random seed.
+            dry_run: choose, but store nothing.
+            options: fields of `learner.inference.propose.ProposeRequest` for what is to be confirmed: run, tau, gate.
+        """
+        from learner.inference.propose import ProposeRequest
+        from learner.query.batch import Shares
+        from learner.query.query_images import QueryRequest, query_images
+
+        request = QueryRequest(strategy, budget, Shares(*shares), ProposeRequest(**options), seed)
+        return query_images(self._work.registry, request, dry_run=dry_run, progress=self._work.progress)
+
+    def rounds(self) -> "list[RoundSummary]":
+        """Return all rounds, oldest first: what each knew, trained, asked and reached."""
+        from learner.query.rounds import list_rounds
+
+        return list_rounds(self._work.registry)
+
+    def plan(self, *, boxes: int = 50, target_iou: float | None = None) -> "LoopPlan":
+        """Say what further locations would bring, from the learning curve of the rounds."""
+        from learner.query.plan_rounds import plan_rounds
+
+        return plan_rounds(self._work.registry, boxes=boxes, target_iou=target_iou, progress=self._work.progress)
+
     def report(self, out: str | Path, *, run: str | None = None, against: str | None = None) -> "Report":
         """Write an HTML page about a run, into a folder; `against` compares it with another run."""
         from learner.reporting.report import write_report
@@ -302,14 +344,21 @@ class Project:
             return pull_reviews(self._work.registry, client, request, dry_run=dry_run, progress=self._work.progress)
 
     def round(
-        self, *, preset: str = "default", limit: int | None = None, audit_share: float = 0.1, **settings: Any
+        self,
+        *,
+        preset: str = "default",
+        limit: int | None = None,
+        audit_share: float = 0.1,
+        query: "QueryRequest | None" = None,
+        **settings: Any,
     ) -> "RoundResult":
-        """Pull, train on all that is known, propose, and push the proposals.
+        """Pull, train on all that is known, propose, and push the proposals, or the images of a query.
 
         Args:
             preset: `default` or `paper`.
             limit: largest number of new tasks.
-            audit_share: share of them that are random validation images, sent without a proposal.
+            audit_share: share of them that are random validation images, sent without a proposal; a query has its own.
+            query: what a query is to choose; None: what is pushed are the proposals that pass the gate.
             settings: of the training, as in `train`.
         """
         from annotator.label_studio.pull.plan import PullRequest
@@ -319,8 +368,9 @@ class Project:
 
         config = make_config(preset, {**self._work.settings.train, **settings})
         pull = PullRequest(empty_is_none=self._work.settings.empty_is_none, author=self._work.user)
-        push = PushRequest(limit=limit, audit_share=audit_share, file_names=self._work.settings.file_names)
+        share = audit_share if query is None else 0.0
+        push = PushRequest(limit=limit, audit_share=share, file_names=self._work.settings.file_names)
         with self._work.connected_client() as client:
             folder = self._work.media_folder(client.url)
-            request = RoundRequest(config, pull=pull, push=push)
+            request = RoundRequest(config, pull=pull, push=push, query=query)
             return run_round(self._work.registry, client, request, media_folder=folder, progress=self._work.progress)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import partly
 from annotator.datasets.import_images import import_images
 from annotator.datasets.import_request import ImportRequest
 from cli.main import app
@@ -150,3 +151,13 @@ def test_the_commands(rounds, monkeypatch):
     assert set(found["points"][0]) == {"round", "run", "located", "iou", "low", "high"}
     assert len(json.loads(run("rounds", "--json"))["rounds"]) == 3
     assert "validation images:" in run("plan")
+
+
+def test_the_same_from_a_notebook(rounds):
+    (rounds.root / "partly.toml").write_text("")
+    with partly.open_project(rounds.root) as project:
+        assert [item.run for item in project.rounds()] == ["run-1", "run-2", "run-3"]
+        assert project.plan(target_iou=0.5).target.iou == 0.5
+        planned = project.query(strategy="entropy", budget=4, shares=(0, 1, 0), seed=2, dry_run=True)
+        assert project.query(strategy="entropy", budget=4, shares=(0, 1, 0), seed=2).items == planned.items
+        assert {row["part"] for row in partly.to_rows(planned.items)} == {"draw"}
