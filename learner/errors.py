@@ -9,6 +9,7 @@ LearnerError
 ├── RunInUse                  a run that another process is training
 ├── TrainingDiverged          a loss that is not finite; nothing was stepped on it
 ├── OutOfMemory               a batch that the device's memory does not hold
+├── CheckUnavailable          a check that needs a package which is not installed
 ├── StrategyUnknown           a query strategy that there is none of (exit code 2)
 ├── StrategyUnusable          a query strategy that lacks what it chooses by: a model, features, its own package
 └── CompilationFailed         torch.compile does not work on this machine
@@ -61,3 +62,7 @@ class StrategyUnknown(LearnerError):
 
 class StrategyUnusable(LearnerError):
     """A query strategy lacks what it chooses by: a model, features, or the package it comes with."""
+
+
+class CheckUnavailable(LearnerError):
+    """A check needs a package which is not installed; the message names it."""

@@ -12,7 +12,7 @@ from cli.command import command
 from cli.context import Workspace
 from cli.documents import document_of
 from cli.exits import REGISTRY
-from cli.options import ChangeTest, DryRun, Images
+from cli.options import ChangeTest, DryRun, Images, Pairs
 from cli.output import Table
 from db.records import Split
 
@@ -34,14 +34,35 @@ def doctor(
     label_studio: Annotated[
         bool, typer.Option("--label-studio", help="Compare with the connected Label Studio project instead.")
     ] = False,
+    labels: Annotated[
+        bool,
+        typer.Option(
+            "--labels",
+            help="Train a model for each fold, and list classes and boxes that are contradicted by the model which has "
+            "not seen them.",
+        ),
+    ] = False,
+    folds: Annotated[int, typer.Option(metavar="K", help="With --labels: parts that the images are cut into.")] = 5,
+    settings: Pairs = None,
+    ask: Annotated[
+        bool, typer.Option("--ask", help="With --labels: make a query of what is found, for partly push --query.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with code 4 if anything is found.")] = False,
 ) -> None:
     """Find duplicates and near-duplicates, class conflicts, leaks between splits and missing files.
 
-    With --label-studio: find duplicate or deleted tasks, and annotations that differ from the registry.
+    With --label-studio: find duplicate or deleted tasks, and annotations that differ from the registry. With --labels:
+    find labels that are probably wrong.
     """
     findings: Sequence[Any]
-    if label_studio:
+    if labels:
+        from learner.query.label_errors import LabelCheck, ask_about, find_label_errors
+
+        check = LabelCheck(work.training_config("default", None, settings, None), folds)
+        findings = find_label_errors(work.registry, check, progress=work.progress)
+        if ask and ask_about(work.registry, findings) is not None:
+            work.output.line("next: partly push --query --known --ask-class")
+    elif label_studio:
         from annotator.label_studio.reconcile import compare_with_studio
 
         with work.connected_client() as client:

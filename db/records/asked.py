@@ -18,6 +18,10 @@ class Part(StrEnum):
     """Chosen at random and shown without a proposal: judges proposals, and what showing them does to people."""
 
 
+LABEL_CHECK = "label check"
+"""In the place of a strategy: a query about labels that may be wrong, located images included."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """One image of a query."""
@@ -50,6 +54,11 @@ class QueryRecord(NewQuery):
 
     id: int
     created_at: datetime
+
+    @property
+    def about_labels(self) -> bool:
+        """Say whether it asks about labels that may be wrong."""
+        return self.strategy == LABEL_CHECK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

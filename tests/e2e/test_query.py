@@ -7,8 +7,11 @@ import pytest
 from annotator.label_studio.local_server import read_account, studio_status
 from annotator.label_studio.payload.labeling_config import result_from_boxes
 from annotator.label_studio.payload.tasks import image_key_of
-from db.records import Box, Split
+from db.curation.doctor import Finding
+from db.records import Box, LocationSource, NewLabel, Split
 from db.registry import open_registry
+from learner.query.label_errors import ask_about
+from tests.builders import present
 
 pytestmark = pytest.mark.studio
 
@@ -141,6 +144,19 @@ def test_an_audit_of_the_pool_is_shown_nothing_whatever_is_proposed(project, par
     partly("pull")
     # All others have a task already, so none can be asked about.
     assert partly("query", "--strategy", "random", "--json")["items"] == []
+
+
+def test_labels_that_may_be_wrong_are_sent_with_what_is_known_of_them(project, partly):
+    with project.registry() as registry:
+        with registry.begin() as tx:
+            first, second = tx.images.select(splits=[Split.TRAIN])[:2]
+            tx.labels.append(NewLabel(first.id, present(Box(10, 10, 40, 30)), source=LocationSource.IMPORTED))
+        findings = [Finding("box_contradicted", [first], "elsewhere"), Finding("class_contradicted", [second], "other")]
+        ask_about(registry, findings)
+    report = partly("push", "--query", "--known", "--ask-class", "--json")
+    assert (report["created"], report["class_asked"]) == (2, 2)
+    tasks = project.tasks()
+    assert set(tasks) == {first.id, second.id}
 
 
 def test_options_that_do_not_go_together(project, partly):

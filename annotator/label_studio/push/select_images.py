@@ -51,6 +51,8 @@ def selected_images(
 def queried_images(tx: Transaction) -> tuple[list[ImageRecord], dict[int, ProposalRecord], frozenset[int]]:
     """Return the images of the newest query that are still open, their proposals, and which are its audit.
 
+    A query about labels that may be wrong is about located images, too.
+
     Raises:
         NotFound: no query was ever made.
     """
@@ -58,6 +60,7 @@ def queried_images(tx: Transaction) -> tuple[list[ImageRecord], dict[int, Propos
     if query is None:
         raise NotFound("no query was made yet; choose images to ask about with: partly query --budget 50")
     parts = {question.image: question.part for question in query.questions}
-    images = tx.images.select(splits=OUTSIDE_TEST, ids=parts, located=False)
+    located = None if query.about_labels else False
+    images = tx.images.select(splits=OUTSIDE_TEST, ids=parts, located=located)
     proposals = {item.image_id: item for item in tx.proposals.pending_for(image.id for image in images)}
     return images, proposals, frozenset(image for image, part in parts.items() if part is Part.AUDIT)
