@@ -80,9 +80,23 @@ def report(
         typer.Option(help="Split to report on (default: test, or validation if there is no test split)."),
     ] = None,
     against: Annotated[str | None, typer.Option(metavar="R", help="Compare with this run on the same images.")] = None,
+    rounds: Annotated[
+        bool,
+        typer.Option("--rounds", help="Report on the rounds instead: curve, certificate, what reviewers did, time."),
+    ] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder (default: reports/RUN).")] = None,
 ) -> None:
-    """Write an HTML report about a run: metrics, curves, and the images with the best and worst results."""
+    """Write an HTML report about a run: metrics, curves, and the images with the best and worst results.
+
+    With --rounds: one page about the loop that a clinician can read (default folder: reports/rounds).
+    """
+    if rounds:
+        from cli.workflows.rounds_report import write_rounds_report
+
+        folder = out if out is not None else work.settings.root / "reports" / "rounds"
+        told = write_rounds_report(work.registry, folder, title=work.settings.title, progress=work.progress)
+        work.output.document(told, (("", ""), [(key, getattr(told, key)) for key in ("page", "rounds", "reviews")]))
+        return
     from db.records import Split
     from learner.reporting.report import write_report
 

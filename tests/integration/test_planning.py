@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,9 +13,11 @@ import partly
 from annotator.datasets.import_images import import_images
 from annotator.datasets.import_request import ImportRequest
 from cli.main import app
+from cli.workflows.rounds_report import review_numbers, write_rounds_report
 from db.curation.splitting import split_images
 from db.errors import InvalidArgument
-from db.records import LocationSource, NewLabel, Split
+from db.progress import SilentProgress
+from db.records import LocationSource, NewLabel, ReviewOutcome, ReviewRecord, Split
 from db.registry import create_registry, open_registry
 from learner.config import make_config
 from learner.errors import DataInvalid
@@ -151,6 +155,37 @@ def test_the_commands(rounds, monkeypatch):
     assert set(found["points"][0]) == {"round", "run", "located", "iou", "low", "high"}
     assert len(json.loads(run("rounds", "--json"))["rounds"]) == 3
     assert "validation images:" in run("plan")
+    told = json.loads(run("report", "--rounds", "--json"))
+    assert set(told) == {"page", "rounds", "reviews", "advice"}
+    assert (told["rounds"], told["reviews"]) == (3, 0)
+    page = (rounds.root / "reports" / "rounds" / "rounds.html").read_text(encoding="utf-8")
+    assert "After 3 rounds" in page
+    assert "<svg" in page
+
+
+def test_the_page_is_written_before_there_is_a_curve(filled, tmp_path):
+    told = write_rounds_report(filled, tmp_path / "out", title="Breast", progress=SilentProgress())
+    assert (told.rounds, told.advice) == (0, None)
+    assert "No round was made yet." in told.page.read_text(encoding="utf-8")
+
+
+def test_time_saved_comes_from_the_reviews():
+    def review(outcome, seconds):
+        return ReviewRecord(1, 1, outcome, "ann", seconds, None, None, None, datetime(2026, 1, 1, tzinfo=UTC))
+
+    reviews = [
+        review(ReviewOutcome.DRAWN, 20.0),
+        review(ReviewOutcome.DRAWN, 40.0),
+        review(ReviewOutcome.DRAWN, None),
+        review(ReviewOutcome.ACCEPTED, 4.0),
+        review(ReviewOutcome.EDITED, 16.0),
+        review(ReviewOutcome.REJECTED, 99.0),
+    ]
+    summary = SimpleNamespace(reviews=6, minutes=3.0, reviewers=[1], by_score=[], control=[])
+    found = review_numbers(summary, reviews)
+    # Two proposals of 10 s on average, where drawing takes 30.
+    assert (found.drawn_seconds, found.proposed_seconds, found.proposed) == (30.0, 10.0, 2)
+    assert found.saved_minutes == pytest.approx(2 * 20 / 60)
 
 
 def test_the_same_from_a_notebook(rounds):
