@@ -99,6 +99,9 @@ def simulate(
     draw_share: Annotated[float, typer.Option(metavar="F", help="Share chosen by the strategy.")] = 0.3,
     audit_share: Annotated[float, typer.Option(metavar="F", help="Share of random images.")] = 0.1,
     tau: Annotated[float | None, typer.Option(metavar="T", help="Score above which proposals are confirmed.")] = None,
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Start each training from the network of the one before.")
+    ] = False,
     accept_s: Annotated[float, typer.Option(metavar="S", help="Reviewer: seconds to accept a box.")] = 1.8,
     edit_s: Annotated[float, typer.Option(metavar="S", help="Reviewer: seconds to correct a box.")] = 25.5,
     draw_s: Annotated[float, typer.Option(metavar="S", help="Reviewer: seconds to draw a box.")] = 25.5,
@@ -141,6 +144,7 @@ def simulate(
         preset=preset,
         settings=overrides,
         tau=tau,
+        warm=warm,
     )
     plans = plan_replays(first, strategy or list(STRATEGIES), seeds)
     place = Work(out.absolute(), jobs)

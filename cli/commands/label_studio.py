@@ -218,6 +218,9 @@ def push(
         raise InvalidArgument("choose one of --proposals, --query (or --strategy, --budget), --partly and --all")
     if strategy is not None or budget is not None:
         make_query(work, strategy, budget, dry_run=dry_run)
+        if dry_run:
+            # What would be pushed is what would be asked.
+            return
     request = PushRequest(
         what="query" if asks else "partly" if partly else "all" if all_images else "proposals",
         limit=limit,

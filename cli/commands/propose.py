@@ -128,12 +128,17 @@ def query(
 
 
 def make_query(work: Workspace, strategy: str | None, budget: int | None, *, dry_run: bool) -> None:
-    """Make a query with what else is the default, before it is pushed."""
+    """Make a query with what else is the default, before it is pushed; a dry run shows it."""
     from learner.query.query_images import QueryRequest, query_images
 
     request = QueryRequest(strategy=strategy, budget=BUDGET if budget is None else budget)
     result = query_images(work.registry, request, dry_run=dry_run, progress=work.progress)
-    asked = ", ".join(f"{count} to {part}" for part, count in result.parts.items())
+    if dry_run:
+        _print(work, result)
+        return
+    asked = ", ".join(
+        f"{count} {'for the' if part == 'audit' else 'to'} {part}" for part, count in result.parts.items()
+    )
     work.output.remark(f"query by {result.strategy}: {asked}")
 
 

@@ -56,6 +56,9 @@ def one_round(
             "audit; see partly query.",
         ),
     ] = None,
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Start from the network of the round before (default: from --weights).")
+    ] = False,
     limit: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of new tasks.")] = None,
     audit_share: AuditShare = 0.1,
     ask_class: AskClass = False,
@@ -88,6 +91,7 @@ def one_round(
         pull=PullRequest(policy=resolve, empty_is_none=work.settings.empty_is_none, author=work.user),
         propose=propose,
         query=query,
+        warm=warm,
         push=PushRequest(
             # A query has an audit of its own.
             limit=limit,

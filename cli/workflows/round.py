@@ -21,7 +21,7 @@ from learner.query.plan_rounds import plan_rounds
 from learner.query.query_images import COLD, QueryRequest, QueryResult, query_images
 from learner.query.rounds import note_round
 from learner.query.strategies import MODEL, find_strategy
-from learner.training.train_once import current_snapshot, find_run, train_once
+from learner.training.train_once import current_snapshot, find_run, train_once, warmed
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class RoundRequest:
     push: PushRequest = field(default_factory=PushRequest)
     query: QueryRequest | None = None
     """What a query is to choose; None: what is pushed are the proposals that pass the gate."""
+    warm: bool = False
+    """Start from the network of the round before, instead of anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ def plan_round(
     """
     pulled = pull_reviews(registry, client, request.pull, dry_run=True, progress=progress)
     snapshot = current_snapshot(registry, dry_run=True)
-    known = find_run(registry, request.config, snapshot, RunStatus.FINISHED)
+    config = warmed(registry, request.config) if request.warm else request.config
+    known = find_run(registry, config, snapshot, RunStatus.FINISHED)
     # A rejection says nothing that a training would see.
     said = sum(count for outcome, count in pulled.outcomes.items() if outcome != ReviewOutcome.REJECTED)
     return RoundPlan(pulled, known is None or said + pulled.updated + pulled.withdrawn > 0)
@@ -101,7 +104,8 @@ def run_round(
     pulled = pull_reviews(registry, client, request.pull, progress=progress)
     run, trained = None, False
     if request.query is None or _knows_locations(registry):
-        run, trained = train_once(registry, request.config, progress)
+        config = warmed(registry, request.config) if request.warm else request.config
+        run, trained = train_once(registry, config, progress)
         if not trained:
             progress.say(f"{run.name} was already trained on the current labels with these settings; skipping training")
     else:

@@ -1,7 +1,7 @@
 """Features of images: what an encoder sees in them, as one vector each. Worked out once, and kept in the project.
 
 They come from a run's own encoder, or before there is a run from the default encoder with its ImageNet weights. Each
-such source has a file of its own in the project's folder `features/`, where an image is found by its content.
+such source has a file of its own in the project's folder `.cache/features/`, where an image is found by its content.
 
 Shape legend: N images, B batch, C channels of the encoder's last level, S side of the square.
 """
@@ -32,7 +32,7 @@ from learner.network.forward import Evaluating, Normalizer
 from learner.network.weights import load_imagenet
 from learner.tensor_files import read_tensors, write_tensors
 
-FOLDER = "features"
+FOLDER = Path(".cache") / "features"
 SIZE = 224
 """Side of the squares that ImageNet's encoders were made for, pixels."""
 CHUNK = 1024

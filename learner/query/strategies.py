@@ -175,7 +175,25 @@ def _imported(point: EntryPoint) -> Strategy:
             f"the query strategy {point.name} ({point.value}) cannot be imported: {exc}; install its package again"
         ) from exc
     about = getattr(choose, "about", None) or _about(choose)
-    return Strategy(point.name, choose, about, frozenset(getattr(choose, "needs", ())))
+    return Strategy(point.name, _checked(point.name, choose), about, frozenset(getattr(choose, "needs", ())))
+
+
+def _checked(name: str, choose: Choose) -> Choose:
+    """Turn what goes wrong in somebody else's strategy into an error that names it."""
+
+    def checked(pool: Pool, wanted: int, chance: Generator) -> Sequence[Choice]:
+        try:
+            choices = list(choose(pool, wanted, chance))
+            positions = [choice.position for choice in choices]
+        except Exception as exc:
+            raise StrategyUnusable(f"the query strategy {name} failed: {type(exc).__name__}: {exc}") from exc
+        wrong = [place for place in positions if place not in range(len(pool))]
+        if wrong or len(set(positions)) < len(positions):
+            what = f"names candidate {wrong[0]}" if wrong else "names a candidate twice"
+            raise StrategyUnusable(f"the query strategy {name} {what}; there are {len(pool)}, counted from 0")
+        return choices
+
+    return checked
 
 
 def by_class(pool: Pool, order_N: NDArray[np.intp]) -> list[int]:

@@ -38,7 +38,7 @@ from learner.query.batch import Shares
 from learner.query.query_images import QueryRequest, query_images
 from learner.query.strategies import MODEL, find_strategy
 from learner.simulation.reviewer import Reply, Reviewer, answer
-from learner.training.train_once import train_once
+from learner.training.train_once import train_once, warmed
 
 REGISTRY = "registry.sqlite3"
 ROWS = "rounds.json"
@@ -66,6 +66,8 @@ class ReplayPlan:
     """Of the trainings."""
     tau: float | None = None
     """Above which proposals are confirmed; None: the trainings' own."""
+    warm: bool = False
+    """Each training starts from the network of the one before, instead of anew."""
 
     @property
     def name(self) -> str:
@@ -277,6 +279,8 @@ def _measured(registry: Registry, plan: ReplayPlan, row: RoundRow, progress: Pro
     if not located:
         return row
     config = make_config(plan.preset, {"seed": plan.seed, **plan.settings})
+    if plan.warm:
+        config = warmed(registry, config)
     run, _ = train_once(registry, config, progress)
     summary = evaluate_run(registry, run=run.name, split=Split.TEST, progress=progress).summary
     return RoundRow(

@@ -1,5 +1,7 @@
 """Trains unless that was done before: with the same settings, on the same data."""
 
+from dataclasses import replace
+
 from db.progress import Progress
 from db.records import RunRecord, RunStatus
 from db.registry import Registry
@@ -43,6 +45,18 @@ def current_snapshot(registry: Registry, *, dry_run: bool = False) -> str:
     """Name what is known now; a dry run stores no snapshot of it."""
     with registry.begin(rehearsal=dry_run) as tx:
         return tx.snapshots.take().hash
+
+
+def warmed(registry: Registry, config: TrainConfig) -> TrainConfig:
+    """Let a training start from the network of the newest run that was trained on something else.
+
+    So a training that is repeated starts from the same one. Nothing is changed where there is none.
+    """
+    snapshot = current_snapshot(registry, dry_run=True)
+    with registry.read() as tx:
+        runs = [run for run in tx.runs.all() if run.status is RunStatus.FINISHED and run.snapshot != snapshot]
+    known = [run for run in runs if run.checkpoint is not None and is_there(run.checkpoint)]
+    return replace(config, weights=known[-1].name) if known else config
 
 
 def find_run(registry: Registry, config: TrainConfig, snapshot: str, status: RunStatus) -> RunRecord | None:

@@ -77,6 +77,8 @@ def test_a_push_sends_the_newest_query_and_nothing_twice(project, partly):
     assert (report["created"], report["audit"], report["predictions"]) == (6, 1, 0)
     assert set(project.tasks()) == {item["image"] for item in asked["items"]}
     assert partly("push", "--query", "--json")["created"] == 0
+    planned = partly("push", "--strategy", "random", "--budget", 4, "--dry-run", "--json")
+    assert (planned["query"], len(planned["items"]), len(project.tasks())) == (None, 4, 6)
     # Query and push in one; what waits is not asked again.
     report = partly("push", "--strategy", "random", "--budget", 4, "--json")
     assert (report["created"], report["unchanged"]) == (4, 0)

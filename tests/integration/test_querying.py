@@ -244,7 +244,7 @@ def test_damaged_features_are_worked_out_again(trained):
         images = tx.images.select()[:3]
     source = run_source(open_run(trained))
     first = image_features(trained, images, source)
-    (file,) = (trained.root / "features").glob("*.safetensors")
+    (file,) = (trained.root / ".cache" / "features").glob("*.safetensors")
     for damage in (b"", b"{}", file.read_bytes()[:-20], b"\xff" * 400):
         file.write_bytes(damage)
         again = image_features(trained, images, source)

@@ -11,6 +11,7 @@ from cli.workflows.simulate import DataSet, register_truth
 from db.errors import Conflict
 from db.progress import SilentProgress
 from db.records import Split
+from db.registry import open_registry
 from learner.errors import DataInvalid
 from learner.query.batch import Shares
 from learner.simulation import replay
@@ -76,6 +77,20 @@ def test_more_rounds_are_added_and_other_settings_refused(known, uncut, tmp_path
     assert run_replay(PLAN, folder, known) == uncut
     with pytest.raises(Conflict, match=r"other settings \(budget, settings\); give another folder with --out"):
         run_replay(replace(PLAN, budget=6, settings={**SETTINGS, "size": 64}), folder, known)
+
+
+def test_a_warm_replay_starts_each_training_from_the_one_before(known, tmp_path, monkeypatch):
+    plan, folder = replace(PLAN, warm=True), tmp_path / "warm"
+    with monkeypatch.context() as patched:
+        patched.setattr(replay, "evaluate_run", lambda *a, **k: (_ for _ in ()).throw(Cut()))
+        with pytest.raises(Cut):
+            run_replay(plan, folder, known)
+    rows = run_replay(plan, folder, known)
+    assert len(rows) == 3
+    registry = open_registry(f"sqlite:///{folder}/registry.sqlite3", folder)
+    with registry.read() as tx:
+        assert [run.config["weights"] for run in tx.runs.all()] == ["none", "run-1", "run-2"]
+    registry.close()
 
 
 def test_all_boxes_are_what_the_set_knows(known, tmp_path):

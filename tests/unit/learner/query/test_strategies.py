@@ -170,6 +170,24 @@ def test_a_package_can_bring_a_strategy(monkeypatch):
         find_strategy("other")
 
 
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda pool: 1 / 0, "failed: ZeroDivisionError: division by zero"),
+        (lambda pool: [1, 2], "failed: AttributeError"),
+        (lambda pool: [Choice(7, 0.0, "far")], "names candidate 7; there are 2, counted from 0"),
+        (lambda pool: [Choice(0, 0.0, "a"), Choice(0, 0.0, "b")], "names a candidate twice"),
+    ],
+)
+def test_what_goes_wrong_in_a_strategy_of_a_package_is_named(monkeypatch, answer, says):
+    module = sys.modules[__name__]
+    monkeypatch.setattr(module, "theirs", lambda pool, wanted, chance: answer(pool), raising=False)
+    point = EntryPoint("theirs", f"{__name__}:theirs", strategies.GROUP)
+    monkeypatch.setattr(strategies, "entry_points", lambda group: [point])
+    with pytest.raises(StrategyUnusable, match=f"the query strategy theirs {says}"):
+        ask("theirs", pool_of("aa"))
+
+
 @pytest.mark.parametrize("name", ["typical", "mixed"])
 def test_a_strategy_without_its_features_says_so(name):
     with pytest.raises(StrategyUnusable, match="needs features"):
