@@ -5,6 +5,7 @@ numbers: queries, answers and trainings depend on the seed and on what is stored
 """
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from db.atomic_write import write_text
+from db.atomic_write import draft_of, write_text
 from db.curation.leakage import group_names
 from db.errors import Conflict
 from db.progress import Progress, SilentProgress
@@ -45,6 +46,8 @@ ROWS = "rounds.json"
 PLAN = "plan.json"
 EVERYTHING = "all boxes"
 """The replay that has every location from the start: what the others are measured against."""
+BEGINNING = "beginning"
+"""The replay that asks nothing: what is known at first, which all strategies have in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,12 @@ class RoundRow:
 
 
 def run_replay(
-    plan: ReplayPlan, folder: Path, truth: Registry, *, progress: Progress | None = None
+    plan: ReplayPlan,
+    folder: Path,
+    truth: Registry,
+    *,
+    beginning: Path | None = None,
+    progress: Progress | None = None,
 ) -> tuple[RoundRow, ...]:
     """Replay the loop, or what is left of it.
 
@@ -101,6 +109,8 @@ def run_replay(
         plan: what is done.
         folder: of this replay; made where it is missing.
         truth: the registry that knows every location, and how images are split.
+        beginning: folder of a finished replay that has trained on what is known at first, with the same settings and
+            seed; it is taken over, not trained again.
         progress: where to show how far it is.
 
     Returns:
@@ -110,6 +120,8 @@ def run_replay(
         RegistryError, LearnerError: as queries, trainings and evaluations do; what was done stays done.
     """
     progress = progress or SilentProgress()
+    if beginning is not None and not folder.exists():
+        _take_over(beginning, folder)
     _check_plan(plan, folder)
     registry = _open(plan, folder, truth)
     try:
@@ -125,6 +137,15 @@ def run_replay(
         return rows
     finally:
         registry.close()
+
+
+def _take_over(beginning: Path, folder: Path) -> None:
+    """Copy a replay that has asked nothing yet, in one step: a copy that was cut counts as none."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = draft_of(folder)
+    shutil.copytree(beginning, draft)
+    (draft / PLAN).unlink()
+    draft.rename(folder)
 
 
 def _check_plan(plan: ReplayPlan, folder: Path) -> None:

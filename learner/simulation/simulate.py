@@ -21,7 +21,7 @@ from db.registry import Registry, open_registry
 from learner.errors import DataInvalid
 from learner.evaluation.estimates import half_width
 from learner.query.strategies import find_strategy
-from learner.simulation.replay import EVERYTHING, REGISTRY, ReplayPlan, RoundRow, run_replay
+from learner.simulation.replay import BEGINNING, EVERYTHING, REGISTRY, ROWS, ReplayPlan, RoundRow, run_replay
 
 BASELINE = "random"
 """What the other strategies are compared with; it is always among them."""
@@ -108,9 +108,11 @@ def plan_replays(first: ReplayPlan, strategies: Sequence[str], seeds: int) -> li
     names = list(dict.fromkeys([*strategies, BASELINE]))
     for name in names:
         find_strategy(name)
-    everything = replace(first, strategy=EVERYTHING, rounds=0)
+    everything, beginning = (replace(first, strategy=name, rounds=0) for name in (EVERYTHING, BEGINNING))
     plans = [replace(first, strategy=name) for name in names]
-    return [replace(plan, seed=seed) for seed in range(seeds) for plan in (everything, *plans)]
+    # Of a cold start there is nothing to share.
+    alone = [everything, beginning] if first.start else [everything]
+    return [replace(plan, seed=seed) for seed in range(seeds) for plan in (*alone, *plans)]
 
 
 def simulate(
@@ -140,8 +142,12 @@ def simulate(
             found[plan.strategy, plan.seed] = rows
             task.advance(1, last=f"{plan.name}")
 
-        _run_all(truth, plans, work, done)
-    return _result(found, held_back)
+        # What strategies have in common comes first.
+        asking = [plan for plan in plans if plan.rounds]
+        _run_all(truth, [plan for plan in plans if not plan.rounds], work, done)
+        _run_all(truth, asking, work, done)
+    # In the order in which they were asked for, whichever ended first.
+    return _result({(plan.strategy, plan.seed): found[plan.strategy, plan.seed] for plan in plans}, held_back)
 
 
 def _run_all(
@@ -149,13 +155,13 @@ def _run_all(
 ) -> None:
     if work.jobs == 1:
         for plan in plans:
-            done(plan, run_replay(plan, work.out / plan.name, truth))
+            done(plan, run_replay(plan, work.out / plan.name, truth, beginning=_beginning(plan, work.out)))
         return
     threads = max(1, (os.cpu_count() or 1) // work.jobs)
     # A process that was forked would share what torch has started already.
     with ProcessPoolExecutor(work.jobs, get_context("spawn"), _prepare_process, (threads,)) as pool:
         futures: dict[Future[tuple[RoundRow, ...]], ReplayPlan] = {
-            pool.submit(_replay, plan, work.out / plan.name, work.out): plan for plan in plans
+            pool.submit(_replay, plan, work.out): plan for plan in plans
         }
         try:
             for future in as_completed(futures):
@@ -181,17 +187,23 @@ def open_truth(out: Path) -> Registry:
     return open_registry(f"sqlite:///{folder}/{REGISTRY}", folder)
 
 
-def _replay(plan: ReplayPlan, folder: Path, out: Path) -> tuple[RoundRow, ...]:
+def _replay(plan: ReplayPlan, out: Path) -> tuple[RoundRow, ...]:
     truth = open_truth(out)
     try:
-        return run_replay(plan, folder, truth)
+        return run_replay(plan, out / plan.name, truth, beginning=_beginning(plan, out))
     finally:
         truth.close()
 
 
+def _beginning(plan: ReplayPlan, out: Path) -> Path | None:
+    """Return where what a replay begins with was trained already."""
+    folder = out / replace(plan, strategy=BEGINNING).name
+    return folder if plan.rounds and (folder / ROWS).exists() else None
+
+
 def _result(found: Mapping[tuple[str, int], tuple[RoundRow, ...]], held_back: int) -> SimulationResult:
     seeds = sorted({seed for _, seed in found})
-    names = list(dict.fromkeys(name for name, _ in found if name != EVERYTHING))
+    names = list(dict.fromkeys(name for name, _ in found if name not in (EVERYTHING, BEGINNING)))
 
     def of(name: str) -> list[tuple[RoundRow, ...]]:
         return [found[name, seed] for seed in seeds if (name, seed) in found]

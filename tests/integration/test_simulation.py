@@ -15,7 +15,7 @@ from db.registry import open_registry
 from learner.errors import DataInvalid
 from learner.query.batch import Shares
 from learner.simulation import replay
-from learner.simulation.replay import EVERYTHING, ReplayPlan, run_replay
+from learner.simulation.replay import BEGINNING, EVERYTHING, ReplayPlan, run_replay
 from learner.simulation.simulate import Work, plan_replays, simulate
 
 SETTINGS = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, "head_channels": 8, "device": "cpu",
@@ -93,6 +93,15 @@ def test_a_warm_replay_starts_each_training_from_the_one_before(known, tmp_path,
     registry.close()
 
 
+def test_what_strategies_begin_with_is_trained_once(known, uncut, tmp_path, monkeypatch):
+    beginning = tmp_path / "beginning-1"
+    assert run_replay(replace(PLAN, strategy=BEGINNING, rounds=0), beginning, known) == uncut[:1]
+    trained, real = [], replay.train_once
+    monkeypatch.setattr(replay, "train_once", lambda *given: trained.append(given) or real(*given))
+    assert run_replay(PLAN, tmp_path / "entropy-1", known, beginning=beginning) == uncut
+    assert len(trained) == 2
+
+
 def test_all_boxes_are_what_the_set_knows(known, tmp_path):
     (row,) = run_replay(replace(PLAN, strategy=EVERYTHING, rounds=0), tmp_path / "all", known)
     with known.read() as tx:
@@ -129,8 +138,8 @@ def test_the_command(phantoms, tmp_path, monkeypatch):
 
     planned = run("--seeds", "2", "--dry-run")
     assert [(item["strategy"], item["seed"]) for item in planned["replays"]] == [
-        ("all boxes", 0), ("entropy", 0), ("random", 0), ("all boxes", 1), ("entropy", 1), ("random", 1),
-    ]  # fmt: skip
+        (name, seed) for seed in (0, 1) for name in ("all boxes", "beginning", "entropy", "random")
+    ]
     assert not (tmp_path / "simulation").exists()
     first = run("--seeds", "1")
     shared = run("--seeds", "2", "--jobs", "2")

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from db.errors import InvalidArgument
 from learner.errors import StrategyUnknown
-from learner.simulation.replay import EVERYTHING, ReplayPlan, RoundRow
+from learner.simulation.replay import BEGINNING, EVERYTHING, ReplayPlan, RoundRow
 from learner.simulation.simulate import _result, iou_after, mean_over, plan_replays
 
 FIRST = ReplayPlan(strategy="", seed=0, rounds=2, budget=5, start=0.1)
@@ -50,10 +52,15 @@ def test_strategies_are_compared_in_pairs():
 
 def test_random_and_all_boxes_are_always_there():
     plans = plan_replays(FIRST, ["entropy", "entropy"], 2)
-    names = [(EVERYTHING, 0), ("entropy", 2), ("random", 2)]
+    names = [(EVERYTHING, 0), (BEGINNING, 0), ("entropy", 2), ("random", 2)]
     assert [(plan.strategy, plan.rounds, plan.seed) for plan in plans] == [
         (*name, seed) for seed in (0, 1) for name in names
     ]
+
+
+def test_a_cold_start_has_no_beginning_to_share():
+    names = [plan.strategy for plan in plan_replays(replace(FIRST, start=0.0), ["entropy"], 1)]
+    assert names == [EVERYTHING, "entropy", "random"]
 
 
 @pytest.mark.parametrize(
@@ -62,8 +69,6 @@ def test_random_and_all_boxes_are_always_there():
      ({}, 0, InvalidArgument)],
 )  # fmt: skip
 def test_what_makes_no_simulation_is_refused(fields, seeds, error):
-    from dataclasses import replace
-
     with pytest.raises(error):
         plan_replays(replace(FIRST, **fields), ["random"], seeds)
 
