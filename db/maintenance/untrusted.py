@@ -29,6 +29,7 @@ REMEDY = "; nothing was restored: use a backup that `partly db backup` wrote"
 
 CLAIMS = (
     ("INT", "integer", "a whole number"),
+    ("BIGINT", "integer", "a whole number"),
     ("BOOL", "integer", "true or false"),
     ("FLOAT", "real", "a number"),
     ("DOUBLE", "real", "a number"),
