@@ -15,6 +15,7 @@ from cli.output import Table
 if TYPE_CHECKING:
     from annotator.label_studio.client import LabelStudioClient
     from annotator.label_studio.pull.plan import PullReport
+    from annotator.label_studio.push.plan import PushRequest
     from annotator.label_studio.push.push_images import PushReport
     from db.progress import Progress
 
@@ -210,7 +211,6 @@ def push(
     Validation images are sent without a proposal and in random order, so that their reviews can certify proposals.
     """
     from annotator.label_studio.push.plan import PushRequest
-    from annotator.label_studio.push.push_images import push_images
     from db.errors import InvalidArgument
 
     asks = query or strategy is not None or budget is not None
@@ -234,6 +234,12 @@ def push(
         file_names=work.settings.file_names,
         ask_class=ask_class,
     )
+    _send(work, request, dry_run=dry_run)
+
+
+def _send(work: Workspace, request: "PushRequest", *, dry_run: bool) -> None:
+    from annotator.label_studio.push.push_images import push_images
+
     with work.connected_client() as client:
         folder = work.media_folder(client.url)
         report = push_images(

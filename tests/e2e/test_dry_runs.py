@@ -158,6 +158,7 @@ CASES = {
         ("run", "epochs", "best", "val", "seconds", "images_per_second", "checkpoint", "weights"),
     ),
     "propose": ("trained", ["propose", "--tau", "0", "--picture", "p.png"], ()),
+    "query": ("trained", ["query", "--strategy", "random", "--budget", "6", "--tau", "0"], ("query",)),
     "bench": (
         "split",
         ["bench", "overview", "--seeds", "1", *TINY],
@@ -176,6 +177,8 @@ CASES = {
     ),
     "pull": ("reviewed", ["pull", "--resolve", "unanimous"], ("operation", "plan")),
     "round": ("connected", ["round", *TINY], ("run", "proposed", "pushed")),
+    # These list what they would train; what comes of it is another document.
+    "simulate": None,
     "demo": None,
 }
 """What to prepare, what to type, and which keys can only be known once it is done."""
