@@ -6,7 +6,7 @@ from statistics import fmean
 
 from annotator.review_statistics import ReviewSummary, summarize_reviews
 from db.progress import Progress
-from db.records import ReviewOutcome, ReviewRecord, run_name
+from db.records import ReviewOutcome, ReviewRecord
 from db.registry import Registry
 from learner.errors import DataInvalid
 from learner.query.plan_rounds import LoopPlan, plan_rounds
@@ -40,10 +40,10 @@ def write_rounds_report(registry: Registry, out: Path, *, title: str, progress: 
     with registry.read() as tx:
         reviews = tx.reviews.all()
         newest = next((item.run_id for item in reversed(tx.asked.rounds()) if item.run_id is not None), None)
-        promises = [found.promise for found in tx.certificates.of_run(newest).values()] if newest is not None else []
+        certificates = tx.certificates.of_run(newest).values() if newest is not None else ()
     numbers = review_numbers(summarize_reviews(registry, limit=0), reviews)
-    said = [f"{run_name(newest)}: {promise}" for promise in promises] if newest is not None else []
-    page = write_rounds_page(out / "rounds.html", title, rounds, numbers, plan, said)
+    promises = [f"{found.run_name}: {found.promise}" for found in certificates]
+    page = write_rounds_page(out / "rounds.html", title, rounds, numbers, plan, promises)
     return RoundsReport(page, len(rounds), numbers.reviews, plan.advice if plan is not None else None)
 
 

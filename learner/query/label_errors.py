@@ -10,14 +10,13 @@ from dataclasses import asdict, dataclass, replace
 from db.curation.doctor import CONFLICT, Finding, find_problems
 from db.errors import InvalidArgument
 from db.progress import Progress, SilentProgress
-from db.records import ImageRecord
 from db.records.asked import LABEL_CHECK, NewQuery, Part, QueryRecord, Question
 from db.registry import Registry
 from learner.config import TrainConfig
 from learner.data.dataset import examples_from_records
 from learner.data.selection import select_training_data
 from learner.distributed import Processes
-from learner.evaluation.contradictions import Contradiction, box_contradictions, class_contradictions
+from learner.evaluation.contradictions import box_contradictions, class_contradictions
 from learner.evaluation.evaluate import score_examples
 from learner.evaluation.per_image import ImageResult
 from learner.inference.trained_model import open_run
@@ -57,15 +56,12 @@ def find_label_errors(
     """
     progress = progress or SilentProgress()
     rows: list[ImageResult] = []
-    classes: list[str] = []
+    classes: Sequence[str] = ()
     for fold in range(check.folds):
         config = replace(check.config, folds=check.folds, fold=fold)
         progress.say(f"fold {fold + 1} of {check.folds}")
-        of_fold, names = _score_fold(registry, config, progress)
-        if classes and names != classes:
-            # A class that one of the trainings has never met.
-            of_fold = [_with_classes(row, names, classes) for row in of_fold]
-        classes = classes or names
+        # All folds tell the same classes apart: those of the images to learn from and of the fold together.
+        of_fold, classes = _score_fold(registry, config, progress)
         rows += of_fold
     with registry.read() as tx:
         images = {image.id: image for image in tx.images.select()}
@@ -74,7 +70,7 @@ def find_label_errors(
         *box_contradictions(rows, check.config.tau),
     ]
     conflicts = [finding for finding in find_problems(registry, progress=progress) if finding.kind == CONFLICT]
-    return (*(_finding(item, images[item.image]) for item in contradicted), *conflicts)
+    return (*(Finding(item.what, [images[item.image]], item.detail) for item in contradicted), *conflicts)
 
 
 def _score_fold(registry: Registry, config: TrainConfig, progress: Progress) -> tuple[list[ImageResult], list[str]]:
@@ -84,17 +80,6 @@ def _score_fold(registry: Registry, config: TrainConfig, progress: Progress) -> 
         held_out = select_training_data(tx, config).val
         examples = examples_from_records(tx, held_out)
     return score_examples(model, examples, Processes(), progress), model.classes
-
-
-def _with_classes(row: ImageResult, names: Sequence[str], classes: Sequence[str]) -> ImageResult:
-    if row.probability is None:
-        return row
-    by_name = dict(zip(names, row.probability, strict=True))
-    return replace(row, probability=tuple(by_name.get(name, 0.0) for name in classes))
-
-
-def _finding(item: Contradiction, image: ImageRecord) -> Finding:
-    return Finding(item.what, [image], item.detail)
 
 
 def ask_about(registry: Registry, findings: Sequence[Finding]) -> QueryRecord | None:

@@ -199,7 +199,7 @@ def _score(
     gate = request.propose.gate or model.config.gate
     thresholds = choose_thresholds(registry, model, request.propose, processes, progress, dry_run=dry_run)
     scored = score_images(registry, model, known.pool, gate, processes, progress)
-    sure = [(item, bool(thresholds.by_kind) and thresholds.passes(item)) for item in scored]
+    sure = [(item, thresholds.passes(item)) for item in scored]
     passing = [item for item, passes in sure if passes]
     if passing and not dry_run:
         processes.first(lambda: store_proposals(registry, passing, model, thresholds, gate))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from db.records import ReviewRecord, RunRecord, Split, run_name
+from db.records import ReviewRecord, RunRecord, Split
 from db.records.asked import NewRound, Part, QueryRecord, RoundRecord
 from db.records.certificates import CertificateKind
 from db.registry import Registry, Transaction
@@ -86,7 +86,7 @@ def list_rounds(registry: Registry) -> list[RoundSummary]:
 
 
 def _summary(tx: Transaction, item: RoundRecord, query: QueryRecord | None, waiting: set[int]) -> RoundSummary:
-    run = tx.runs.get(run_name(item.run_id)) if item.run_id is not None else None
+    run = tx.runs.get(item.run_id) if item.run_id is not None else None
     val = (run.metrics.get("val") or {}) if run is not None else {}
     certificate = tx.certificates.of_run(run.id).get(CertificateKind.BOXES) if run is not None else None
     questions = query.questions if query is not None else ()

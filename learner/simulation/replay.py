@@ -7,8 +7,8 @@ numbers: queries, answers and trainings depend on the seed and on what is stored
 import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,11 @@ from db.curation.leakage import group_names
 from db.errors import Conflict
 from db.progress import Progress, SilentProgress
 from db.records import (
-    Box,
     ImageRecord,
     Location,
     LocationSource,
-    LocationStatus,
     NewImage,
     NewLabel,
-    ProposalRecord,
     Split,
 )
 from db.records.asked import Part, QueryRecord
@@ -34,7 +31,7 @@ from db.registry import Registry, create_registry, open_registry
 from learner.config import make_config
 from learner.data.location_share import hide_locations
 from learner.evaluation.evaluate import evaluate_run
-from learner.inference.propose import ProposeRequest
+from learner.inference.propose import PROPOSED_FOR, ProposeRequest
 from learner.query.batch import Shares
 from learner.query.query_images import QueryRequest, query_images
 from learner.query.strategies import MODEL, find_strategy
@@ -123,9 +120,9 @@ def run_replay(
     if beginning is not None and not folder.exists():
         _take_over(beginning, folder)
     _check_plan(plan, folder)
-    registry = _open(plan, folder, truth)
+    known = _locations(truth)
+    registry = _open(plan, folder, truth, known)
     try:
-        known = _locations(truth)
         rows = _read_rows(folder)
         for number in range(len(rows), plan.rounds + 1):
             said, seconds = (
@@ -171,7 +168,7 @@ def _read_rows(folder: Path) -> tuple[RoundRow, ...]:
         return ()
 
 
-def _open(plan: ReplayPlan, folder: Path, truth: Registry) -> Registry:
+def _open(plan: ReplayPlan, folder: Path, truth: Registry, known: Mapping[str, Location]) -> Registry:
     """Open the replay's registry; the first time, fill it with the images, the test locations and the first others."""
     folder.mkdir(parents=True, exist_ok=True)
     address = f"sqlite:///{folder.resolve()}/{REGISTRY}"
@@ -184,16 +181,15 @@ def _open(plan: ReplayPlan, folder: Path, truth: Registry) -> Registry:
     registry = create_registry(address, folder)
     with truth.read() as tx:
         images, groups = tx.images.select(), group_names(tx)
-    located = _locations(truth)
     first = _first_images(images, plan)
     with registry.begin() as tx:
         ids = tx.images.add([_hidden(image, groups[image.id]) for image in images])
         numbers = dict(zip((image.id for image in images), ids, strict=True))
         tx.labels.append_many(
             [
-                NewLabel(numbers[image.id], located[str(image.path)], source=LocationSource.IMPORTED)
+                NewLabel(numbers[image.id], known[str(image.path)], source=LocationSource.IMPORTED)
                 for image in images
-                if str(image.path) in located and (image.split is Split.TEST or image.id in first)
+                if str(image.path) in known and (image.split is Split.TEST or image.id in first)
             ]
         )
         tx.images.set_splits({numbers[image.id]: image.split for image in images if image.split is not None})
@@ -202,10 +198,8 @@ def _open(plan: ReplayPlan, folder: Path, truth: Registry) -> Registry:
 
 def _first_images(images: Sequence[ImageRecord], plan: ReplayPlan) -> set[int]:
     """Choose the images whose location is known at first, the same ones for every strategy."""
-    of_training = [image for image in images if image.split in (Split.TRAIN, None)]
+    of_training = [image for image in images if image.split in PROPOSED_FOR]
     share = 1.0 if plan.strategy == EVERYTHING else plan.start
-    if not share:
-        return set()
     return {image.id for image in hide_locations(of_training, share, plan.seed) if image.is_located}
 
 
@@ -224,20 +218,15 @@ def _locations(registry: Registry) -> dict[str, Location]:
     """Return what is known, by path: boxes alone, which is what people are asked for."""
     with registry.read() as tx:
         images = tx.images.select(located=True)
-    return {
-        str(image.path): Location(LocationStatus.PRESENT, image.boxes)
-        if image.boxes
-        else Location(LocationStatus.EMPTY)
-        for image in images
-    }
+    return {str(image.path): Location(image.location_status, image.boxes) for image in images}
 
 
 def _first_answers(registry: Registry, plan: ReplayPlan) -> tuple[dict[str, int], float]:
     """Say what the first locations have cost: each was drawn, or said to be empty."""
     with registry.read() as tx:
-        images = tx.images.select(splits=[Split.TRAIN, None], located=True)
+        images = tx.images.select(splits=PROPOSED_FOR, located=True)
     chance = np.random.default_rng([plan.seed, 0])
-    careful = Reviewer(plan.reviewer.accept_s, plan.reviewer.draw_s, nothing_s=plan.reviewer.nothing_s)
+    careful = replace(plan.reviewer, wrong_accepts=0.0, misses=0.0)
     replies = [answer(careful, Location(image.location_status, image.boxes), None, chance) for image in images]
     return _counts(replies), sum(reply.seconds for reply in replies)
 
@@ -247,18 +236,17 @@ def _ask(
 ) -> tuple[dict[str, int], float]:
     """Make a query, or take up the one that was cut, and answer it."""
     with registry.read() as tx:
-        queries = tx.asked.history()
-    # Without a location there is no model, and strategies that need one begin with the cold one.
-    if len(queries) < number:
-        with registry.read() as tx:
-            trained = any(run.checkpoint is not None for run in tx.runs.all())
+        made = tx.asked.count()
+        trained = any(run.checkpoint is not None for run in tx.runs.all())
+    if made < number:
+        # Without a location there is no model, and strategies that need one begin with the cold one.
         strategy = plan.strategy if trained or MODEL not in find_strategy(plan.strategy).needs else None
         request = QueryRequest(strategy, plan.budget, plan.shares, ProposeRequest(tau=plan.tau), seed=plan.seed)
         if query_images(registry, request, progress=progress).query is None:
             return {}, 0.0
-        with registry.read() as tx:
-            queries = tx.asked.history()
-    return _reply(registry, plan, queries[number - 1], known)
+    with registry.read() as tx:
+        query = tx.asked.history()[number - 1]
+    return _reply(registry, plan, query, known)
 
 
 def _reply(
@@ -266,11 +254,12 @@ def _reply(
 ) -> tuple[dict[str, int], float]:
     with registry.read() as tx:
         images = {image.id: image for image in tx.images.select(ids=[item.image for item in query.questions])}
-        proposals = {item.image_id: item for item in tx.proposals.newest_for(images).values()}
+        proposed = tx.proposals.of_run(query.run_id, images) if query.run_id is not None else []
+    boxes = {item.image_id: item.boxes for item in proposed}
     replies: dict[int, Reply] = {}
     for question in query.questions:
         image = images[question.image]
-        shown = _shown(proposals.get(image.id), query) if question.part is not Part.AUDIT else None
+        shown = boxes.get(image.id) if question.part is not Part.AUDIT else None
         # Each image has its own chance, so that a replay that was cut goes on as it would have.
         chance = np.random.default_rng([plan.seed, image.id])
         replies[image.id] = answer(plan.reviewer, known[str(image.path)], shown, chance)
@@ -285,18 +274,14 @@ def _reply(
     return _counts(replies.values()), sum(reply.seconds for reply in replies.values())
 
 
-def _shown(proposal: ProposalRecord | None, query: QueryRecord) -> tuple[Box, ...] | None:
-    return proposal.boxes if proposal is not None and proposal.run_id == query.run_id else None
-
-
-def _counts(replies: Any) -> dict[str, int]:
+def _counts(replies: Iterable[Reply]) -> dict[str, int]:
     return dict(Counter(reply.said.value for reply in replies))
 
 
 def _measured(registry: Registry, plan: ReplayPlan, row: RoundRow, progress: Progress) -> RoundRow:
     """Train on what is known, and score the held-back images."""
     with registry.read() as tx:
-        located = tx.images.count(splits=[Split.TRAIN, None], located=True)
+        located = tx.images.count(splits=PROPOSED_FOR, located=True)
     if not located:
         return row
     config = make_config(plan.preset, {"seed": plan.seed, **plan.settings})
@@ -304,12 +289,10 @@ def _measured(registry: Registry, plan: ReplayPlan, row: RoundRow, progress: Pro
         config = warmed(registry, config)
     run, _ = train_once(registry, config, progress)
     summary = evaluate_run(registry, run=run.name, split=Split.TEST, progress=progress).summary
-    return RoundRow(
-        row.round,
-        located,
-        row.minutes,
-        row.said,
-        summary.localization.iou,
-        summary.localization.ap50_all,
-        summary.classification.auc,
+    return replace(
+        row,
+        located=located,
+        iou=summary.localization.iou,
+        ap50_all=summary.localization.ap50_all,
+        auc=summary.classification.auc,
     )

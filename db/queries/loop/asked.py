@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from db.queries.bulk import insert_rows
 from db.records import LocationStatus
 from db.records.asked import NewQuery, NewRound, Part, QueryRecord, Question, RoundRecord
-from db.tables import Image, LocationLabel, Query, QueryItem, Round
+from db.tables import Image, Query, QueryItem, Round
 
 
 class AskedQueries:
@@ -55,11 +55,9 @@ class AskedQueries:
 
     def waiting(self) -> set[int]:
         """Return the images that were asked about and whose location is still not known."""
-        known = select(LocationLabel.id).where(
-            LocationLabel.id == Image.label_id, LocationLabel.status != LocationStatus.UNKNOWN
-        )
         asked = select(QueryItem.image_id).join(Image, Image.id == QueryItem.image_id)
-        return set(self._session.scalars(asked.where(~known.exists(), Image.removed.is_(False)).distinct()))
+        waits = (Image.location_status == LocationStatus.UNKNOWN, Image.removed.is_(False))
+        return set(self._session.scalars(asked.where(*waits).distinct()))
 
     def add_round(self, new: NewRound) -> RoundRecord:
         """Store a round."""
