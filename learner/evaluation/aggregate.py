@@ -152,7 +152,9 @@ def _empty(rows: Sequence[ImageResult]) -> Empty:
 
 def _ap50(rows: Sequence[ImageResult]) -> float | None:
     return average_precision(
-        [row.truth_boxes for row in rows], [row.boxes or () for row in rows], [row.ranks for row in rows]
+        [row.truth_boxes for row in rows],
+        [[box for box, _ in row.detections] for row in rows],
+        [[rank for _, rank in row.detections] for row in rows],
     )
 
 

@@ -57,16 +57,26 @@ class ImageResult:
     """Probability that there is something to find; without an output for it, the highest probability of a pixel."""
     position: int | None = None
     """Where the image was among those that were asked for."""
+    withheld_boxes: tuple[Box, ...] = ()
+    """Boxes that are not shown, because the image is judged to have nothing to find; they are ranked all the same."""
+    withheld_scores: tuple[float, ...] = ()
+    """What each withheld box is ranked by, 0 to 1."""
 
     @property
     def ranks(self) -> tuple[float, ...]:
         """What each predicted box is ranked by; rows of earlier versions have one score an image."""
         return self.box_scores if self.box_scores is not None else (self.score,) * len(self.boxes or ())
 
+    @property
+    def detections(self) -> tuple[tuple[Box, float], ...]:
+        """Every box that was found, shown or withheld, with what it is ranked by: what AP is worked out on."""
+        shown = zip(self.boxes or (), self.ranks, strict=True)
+        return (*shown, *zip(self.withheld_boxes, self.withheld_scores, strict=True))
+
     def to_document(self) -> dict[str, Any]:
         """Return the row as it lies beside a checkpoint."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in ("truth_boxes", "boxes"):
+        for name in ("truth_boxes", "boxes", "withheld_boxes"):
             if values[name] is not None:
                 values[name] = [[box.x, box.y, box.width, box.height] for box in values[name]]
         return values
@@ -84,6 +94,8 @@ class ImageResult:
         values["boxes"] = tuple(Box(*box) for box in boxes) if boxes is not None else None
         values["probability"] = tuple(probability) if probability is not None else None
         values["box_scores"] = tuple(values["box_scores"]) if values["box_scores"] is not None else None
+        values["withheld_boxes"] = tuple(Box(*box) for box in values["withheld_boxes"] or ())
+        values["withheld_scores"] = tuple(values["withheld_scores"] or ())
         return cls(**values)
 
 
@@ -145,7 +157,9 @@ def image_row(
         lesion_share=union_area(truth) / (example.width * example.height) if truth else None,
         truth_boxes=truth,
         boxes=prediction.boxes if localizes else None,
-        box_scores=_box_scores(prediction) if localizes else None,
+        box_scores=_ranks(prediction, prediction.box_scores) if localizes else None,
+        withheld_boxes=prediction.withheld_boxes if localizes else (),
+        withheld_scores=_ranks(prediction, prediction.withheld_scores) if localizes else (),
         presence=prediction.presence if localizes else None,
         # As for an image that nobody knows anything of: what is measured may not know the answer.
         score=prediction.score(gate, None),
@@ -156,9 +170,9 @@ def image_row(
     )
 
 
-def _box_scores(prediction: Prediction) -> tuple[float, ...]:
+def _ranks(prediction: Prediction, scores: Sequence[float]) -> tuple[float, ...]:
     factor = prediction.presence if prediction.judges_presence else 1.0
-    return tuple(score * factor for score in prediction.box_scores)
+    return tuple(score * factor for score in scores)
 
 
 def write_results(folder: Path, split: str, rows: Sequence[ImageResult]) -> Path:

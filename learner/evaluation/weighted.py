@@ -99,7 +99,7 @@ def weighted_ap(rows: Sequence[ImageResult]) -> Statistic:
     found = [
         (n, right, score)
         for n, row in enumerate(rows)
-        for right, score in zip(_right_boxes(row), row.ranks, strict=True)
+        for right, (_, score) in zip(_right_boxes(row), row.detections, strict=True)
     ]
     found.sort(key=lambda detection: -detection[2])
     image_D = np.array([n for n, *_ in found], dtype=np.int64)
@@ -123,9 +123,10 @@ def weighted_ap(rows: Sequence[ImageResult]) -> Statistic:
 
 def _right_boxes(row: ImageResult) -> list[bool]:
     """Say of each box whether it overlaps a known one that no box with a higher score has taken."""
-    boxes, left = list(row.boxes or ()), list(row.truth_boxes)
+    boxes, ranks = [box for box, _ in row.detections], [rank for _, rank in row.detections]
+    left = list(row.truth_boxes)
     right = [False] * len(boxes)
-    for n in sorted(range(len(boxes)), key=lambda n: -row.ranks[n]):
+    for n in sorted(range(len(boxes)), key=lambda n: -ranks[n]):
         best = max(left, key=lambda known: boxes_iou([boxes[n]], [known]), default=None)
         if best is not None and boxes_iou([boxes[n]], [best]) >= AP_IOU:
             right[n] = True

@@ -38,6 +38,10 @@ class Prediction:
     """None where there is said to be nothing."""
     box_scores: tuple[float, ...]
     """Of each box, 0 to 1: mean probability inside its part of the mask times the agreement of views there."""
+    withheld_boxes: tuple[Box, ...]
+    """The boxes that its mask would have where there is said to be nothing, else none: they are ranked, not shown."""
+    withheld_scores: tuple[float, ...]
+    """Of each withheld box."""
     agreement: float
     """Mean Dice over pairs of views, 0 to 1; without views the mean probability inside the mask."""
     entropy: float
@@ -119,17 +123,19 @@ def _prediction(
     views_VSS = (mask_VSS > 0.5).numpy()
     full_HW = unframed(mean_SS, frame).numpy()
     mask_HW = full_HW > 0.5
-    if presence is not None and presence < PRESENT_FROM:
-        mask_HW = np.zeros_like(mask_HW)
+    boxes = lesion_boxes(mask_HW, split=split)
+    scores = tuple(_box_score(box, full_HW, views_VSS, frame) for box in boxes)
+    withheld = presence is not None and presence < PRESENT_FROM
     inside = mean_SS[mean_SS > 0.5]
     certainty = float(inside.mean()) if len(inside) else 0.0
-    boxes = lesion_boxes(mask_HW, split=split)
     return Prediction(
         example=example,
         class_probability_K=class_K / class_K.sum(),
-        mask_HW=mask_HW,
-        boxes=boxes,
-        box_scores=tuple(_box_score(box, full_HW, views_VSS, frame) for box in boxes),
+        mask_HW=np.zeros_like(mask_HW) if withheld else mask_HW,
+        boxes=() if withheld else boxes,
+        box_scores=() if withheld else scores,
+        withheld_boxes=boxes if withheld else (),
+        withheld_scores=scores if withheld else (),
         agreement=pairwise_dice(views_VSS) if len(views_VSS) > 1 else certainty,
         entropy=lesion_entropy(mean_SS),
         presence=float(mean_SS.max()) if presence is None else presence,

@@ -92,6 +92,19 @@ def test_presence_is_told_apart_by_rank():
     assert summarize_results(rows, CLASSES).empty.presence_auroc == pytest.approx(3 / 4)
 
 
+def test_withheld_boxes_are_ranked_and_nothing_else():
+    """A right box that presence rules out: AP at low precision counts it, the means and the empty images do not."""
+    right, far = Box(0.0, 0.0, 10.0, 10.0), Box(50.0, 50.0, 5.0, 5.0)
+    shown = row(boxes=(right,), box_scores=(0.9,))
+    hidden = row(boxes=(), box_scores=(), iou=0.0, withheld_boxes=(right,), withheld_scores=(0.2,))
+    empty = row(lesion=False, boxes=(), box_scores=(), withheld_boxes=(far,), withheld_scores=(0.3,))
+    found = summarize_results([shown, hidden, empty], CLASSES)
+    # Of 101 recalls, 51 lie within the first right box; the rest have a precision of 2 in 3.
+    assert found.localization.ap50_all == pytest.approx((51 + 50 * 2 / 3) / 101)
+    assert found.localization.iou == pytest.approx((shown.iou + 0) / 2)
+    assert found.empty.false_positive_rate == 0.0
+
+
 def test_boxes_rank_by_their_own_scores():
     """One image with a right box and a surer wrong one, before images without anything."""
     far = Box(50.0, 50.0, 5.0, 5.0)

@@ -124,6 +124,7 @@ def test_a_row_survives_its_document():
         "image": 3, "truth": "a", "predicted": "b", "probability": [0.25, 0.75], "right": 0.0, "lesion": True,
         "lesion_share": 0.1, "truth_boxes": [[1.0, 2.0, 3.0, 4.0]], "boxes": [], "score": 0.75, "iou": 0.0, "dice": 0.0,
         "mask_iou": None, "mask_dice": None, "box_scores": None, "presence": 0.25, "position": 2,
+        "withheld_boxes": [[1.0, 2.0, 3.0, 4.0]], "withheld_scores": (0.125,),
     }  # fmt: skip
     assert ImageResult.from_document(document).to_document() == {
         **document,

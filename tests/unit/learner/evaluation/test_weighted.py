@@ -41,14 +41,14 @@ boxes = st.lists(
 
 
 @settings(max_examples=40)
-@given(st.lists(st.tuples(boxes, boxes, st.integers(1, 20), st.integers(0, 2)), min_size=1, max_size=6))
+@given(st.lists(st.tuples(boxes, boxes, st.integers(1, 20), st.integers(0, 2), st.booleans()), min_size=1, max_size=6))
 def test_ap(given_images):
     # Different scores: how ties are ordered is nobody's promise.
     rows = [
         ImageResult.from_document(
             {"image": n, "truth_boxes": [], "boxes": [], "lesion": bool(truth), "score": score + n / 100}
         )
-        for n, (truth, _, score, _) in enumerate(given_images)
+        for n, (truth, _, score, _, _) in enumerate(given_images)
     ]
     import dataclasses
 
@@ -56,15 +56,22 @@ def test_ap(given_images):
         dataclasses.replace(
             row,
             truth_boxes=tuple(truth),
-            boxes=tuple(predicted),
-            box_scores=tuple(row.score + (7 * k % 5) / 1000 for k in range(len(predicted))),
+            **dict(
+                zip(
+                    ("withheld_boxes", "withheld_scores") if withheld else ("boxes", "box_scores"),
+                    (tuple(predicted), tuple(row.score + (7 * k % 5) / 1000 for k in range(len(predicted)))),
+                    strict=True,
+                )
+            ),
         )
-        for row, (truth, predicted, *_) in zip(rows, given_images, strict=True)
+        for row, (truth, predicted, _, _, withheld) in zip(rows, given_images, strict=True)
     ]
-    weights = np.array([weight for *_, weight in given_images], dtype=float)
+    weights = np.array([weight for *_, weight, _ in given_images], dtype=float)
     often = [row for row, weight in zip(rows, weights, strict=True) for _ in range(int(weight))]
     expected = average_precision(
-        [row.truth_boxes for row in often], [row.boxes for row in often], [row.ranks for row in often]
+        [row.truth_boxes for row in often],
+        [[box for box, _ in row.detections] for row in often],
+        [[rank for _, rank in row.detections] for row in often],
     )
     found = statistic("ap50_all", rows, NAMES)(weights)
     assert found == (None if expected is None else pytest.approx(expected, abs=1e-6))

@@ -1,6 +1,7 @@
 """Several lesions in one mask: also where they touch."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -168,6 +169,27 @@ def test_a_prediction_has_a_box_and_a_score_for_each_lesion(tmp_path):
     # Sigmoid of 8 (160/255 - .3) and of 8 (200/255 - .3), the edges of both a little less.
     assert rows["on"].box_scores == pytest.approx([0.932, 0.979], abs=0.04)
     assert rows["on"].box_scores[0] < rows["on"].box_scores[1]
+    assert rows["on"].withheld_boxes == ()
     assert summarize_results([rows["on"]], ["a", "b"]).localization.ap50_all == pytest.approx(1.0)
     # The one box around both overlaps the larger one by 60 * 40 / (99 * 40).
     assert summarize_results([rows["off"]], ["a", "b"]).localization.ap50_all == pytest.approx(0.504, abs=0.01)
+
+
+class Doubtful(Bright):
+    judges_presence = True
+
+    def forward(self, image_B3HW):
+        return replace(super().forward(image_B3HW), presence_logits_B=torch.full((len(image_B3HW),), -1.0))
+
+
+def test_where_there_is_said_to_be_nothing_boxes_are_ranked_and_not_shown(tmp_path):
+    box = Box(20, 40, 60, 40)
+    Image.fromarray(160 * ellipses(box).astype(np.uint8)).save(tmp_path / "one.png")
+    example = Example(tmp_path / "one.png", 200, 160, "a", Location(LocationStatus.PRESENT, (box,)))
+    data = load_framed([example], ["a", "b"], size=128, framing="letterbox")
+    config = make_config("default", {"size": 128, "normalize": "unit", "tta": False})
+    (row,) = score_rows(Doubtful(), data, config, ["a", "b"], torch.device("cpu"))
+    assert (row.boxes, row.box_scores, row.iou) == ((), (), 0.0)
+    close(row.withheld_boxes, [box])
+    # The box's own score, times the probability that there is something.
+    assert row.withheld_scores == pytest.approx([0.932 / (1 + np.e)], abs=0.015)
