@@ -30,6 +30,7 @@ from learner.config import make_config
 from learner.data.augment import augment_strongly, augment_weakly
 from learner.data.batches import Epoch
 from learner.data.dataset import examples_from_records, load_framed
+from learner.data.framing import Framer, Framing
 from learner.data.letterbox import unit_images
 from learner.data.random_draws import Chance
 from learner.network.build import build_model
@@ -118,7 +119,7 @@ def epoch_ratio(folder: Path) -> float:
         examples = examples_from_records(tx, tx.images.select()[:192])
     registry.close()
     config = make_config("default", {"size": 96, "weights": "none", "device": "cpu"})
-    data = load_framed(examples, ["benign", "malignant", "normal"], size=96, framing="letterbox")
+    data = load_framed(examples, ["benign", "malignant", "normal"], Framer(Framing(96)))
     torch.manual_seed(0)
     learner = make_learner(build_model(config, 3), config, torch.device("cpu"))
     stage = make_stages(config)[1]

@@ -27,6 +27,7 @@ from db.progress import SilentProgress
 from db.records import Location, LocationStatus
 from learner.config import TrainConfig, make_config
 from learner.data.dataset import Example, FramedData, load_framed
+from learner.data.framing import Framer, Framing
 from learner.data.letterbox import unit_images
 from learner.device import choose_device, precision
 from learner.inference.predict import predict, score_views
@@ -134,7 +135,7 @@ class PlainLoop:
         images, targets = [], []
         for position in batch_B.tolist():
             image = Image.open(str(self.examples[position].path)).convert("RGB")
-            target = Image.fromarray(data.targets_N1SS[position, 0].cpu().numpy())
+            target = Image.fromarray(data.targets_N1SS[torch.tensor([position])][0, 0].numpy())
             image = image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
             if self.rng.random() < 0.5:
                 image, target = (part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for part in (image, target))
@@ -210,7 +211,8 @@ def scoring_row(data: FramedData, device: torch.device, rounds: int) -> Row:
     torch.manual_seed(0)
     model = build_model(config, len(CLASSES)).to(device).to(memory_format=torch.channels_last).eval()
     normalize = Normalizer(config, device)
-    ready = [unit_images(part, device) for part in data.images_N3SS.split(config.batch_size)]
+    rows = torch.arange(len(data)).split(config.batch_size)
+    ready = [unit_images(data.images_N3SS[rows_B], device) for rows_B in rows]
 
     def bare() -> None:
         with torch.inference_mode(), precision(config, device) if device.type == "cuda" else nullcontext():
@@ -236,7 +238,7 @@ def main() -> int:
     device = choose_device("auto")
     with tempfile.TemporaryDirectory() as name:
         examples = write_images(Path(name), given.images)
-        data = load_framed(examples, CLASSES, size=SIZE, framing="letterbox")
+        data = load_framed(examples, CLASSES, Framer(Framing(SIZE)))
         data.move_to(device)
         rows = [*training_rows(data, device, given.rounds), scoring_row(data, device, given.rounds)]
     return print_limits(rows)

@@ -1,7 +1,7 @@
-"""db upgrade, check, backup, restore: registry maintenance."""
+"""db upgrade, check, backup, restore: registry maintenance. cache status, clear, limit: what is kept to save time."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from cli.command import command
 from cli.context import Workspace
 from cli.exits import REGISTRY
 from cli.options import DryRun
+
+if TYPE_CHECKING:
+    from learner.caches import CacheSize
 
 
 def register(app: typer.Typer) -> None:
@@ -21,6 +24,13 @@ def register(app: typer.Typer) -> None:
     command(database, "backup")(backup)
     command(database, "restore")(restore)
     app.add_typer(database)
+    cache = typer.Typer(
+        name="cache", help="What the project keeps to save time: framed images, features.", no_args_is_help=True
+    )
+    command(cache, "status")(cache_status)
+    command(cache, "clear")(cache_clear)
+    command(cache, "limit")(cache_limit)
+    app.add_typer(cache)
 
 
 def upgrade(work: Workspace, dry_run: DryRun = False) -> None:
@@ -80,4 +90,61 @@ def restore(
         counts = restore_project(file, work.settings.database_url, work.settings.root, progress=work.progress)
     work.output.document(
         {"file": str(file), "rows": counts, "dry_run": dry_run}, (("table", "rows"), list(counts.items()))
+    )
+
+
+def cache_status(work: Workspace) -> None:
+    """Show what the project keeps to save time, and how much room it takes."""
+    from learner.caches import measure_caches
+
+    _print_caches(work, measure_caches(work.settings.root))
+
+
+def cache_clear(
+    work: Workspace,
+    kinds: Annotated[
+        list[str] | None, typer.Argument(metavar="[KIND]...", help="framed, features or remote (default: all).")
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Delete what is kept to save time; all of it is made again when it is needed."""
+    from db.imaging.limits import in_words
+    from learner.caches import clear_caches
+
+    cleared = clear_caches(work.settings.root, kinds or (), dry_run=dry_run)
+    _print_caches(work, cleared, dry_run=dry_run)
+    work.output.line(f"{'would free' if dry_run else 'freed'} {in_words(sum(found.bytes for found in cleared))}")
+
+
+def cache_limit(
+    work: Workspace,
+    size: Annotated[str, typer.Argument(metavar="SIZE", help="Such as 50GB.")],
+    dry_run: DryRun = False,
+) -> None:
+    """Set how much room framed images may take; beyond it, those that were used longest ago are taken out."""
+    from db.imaging.limits import in_words
+    from learner.caches import set_limit
+
+    limit = set_limit(work.settings.root, size, dry_run=dry_run)
+    work.output.document({"limit_bytes": limit, "dry_run": dry_run})
+    work.output.line(f"framed images {'would' if dry_run else 'may'} take up to {in_words(limit)}")
+
+
+def _print_caches(work: Workspace, found: "list[CacheSize]", *, dry_run: bool | None = None) -> None:
+    from db.imaging.limits import in_words
+
+    document = {
+        "caches": [
+            {"kind": one.kind, "items": one.items, "bytes": one.bytes, "limit_bytes": one.limit_bytes,
+             "folder": str(one.folder)}
+            for one in found
+        ]
+    }  # fmt: skip
+    rows = [
+        (one.kind, one.items, in_words(one.bytes), in_words(one.limit_bytes) if one.limit_bytes else "", one.holds)
+        for one in found
+    ]
+    work.output.document(
+        document | ({} if dry_run is None else {"dry_run": dry_run}),
+        (("cache", "items", "on disk", "limit", "holds"), rows),
     )

@@ -4,6 +4,7 @@ They are far above what real data need, and keep a file of a megabyte, whatever 
 and 10 seconds. Whoever refuses something names the limit.
 """
 
+GIB = 2**30
 MIB = 2**20
 
 IMAGE_BYTES = 4096 * MIB
@@ -67,5 +68,9 @@ def in_words(size: int) -> str:
 
     >>> in_words(64 * MIB)
     '64 MB'
+    >>> in_words(20 * GIB)
+    '20 GB'
     """
+    if size >= 10 * GIB:
+        return f"{size / GIB:,.1f} GB".replace(".0 GB", " GB")
     return f"{size // MIB:,} MB" if size >= MIB else f"{size:,} bytes"

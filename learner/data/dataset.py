@@ -3,28 +3,29 @@
 Shape legend: N images, S side of the square.
 """
 
-import tempfile
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from db.errors import ImageUnreadable
-from db.imaging.decode import mask_from_png, read_image
 from db.imaging.files import ImageFile
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, Location, LocationStatus, NewImage, Split
 from db.registry import Transaction
-from learner.data.letterbox import Frame, frame_of, framed_box, framed_boxes, framed_image, framed_mask
+from learner.data.framing import FramedRows, Framer, MadeTargets, ahead
+from learner.data.letterbox import Frame, frame_of
 from learner.data.presence import EMPTY, PRESENT, UNKNOWN
+from learner.distributed import Processes
 from learner.errors import DataInvalid
 
-MEMORY_LIMIT_BYTES = 4 * 2**30
-"""Above this, decoded images lie in a memory-mapped temporary file."""
+IN_MEMORY_BYTES = 512 * 2**20
+"""Squares of a set up to this size are held in memory; those of a larger one are read when a batch needs them."""
+CHUNK = 256
+"""Images that are framed together when a set is loaded."""
+CHUNK_BATCHES = 2
+"""Batches that are framed together when a stream is scored."""
 
 NO_CLASS = -100
 """Class index of an image whose class is not known; cross-entropy ignores it."""
@@ -42,6 +43,8 @@ class Example:
     """None where it is not known."""
     image_id: int | None = None
     split: Split | None = None
+    content_hash: str | None = None
+    """By which its square is found in the project's cache; None for an image that is not registered."""
 
 
 def examples_from_records(tx: Transaction, records: Iterable[ImageRecord]) -> list[Example]:
@@ -54,7 +57,16 @@ def examples_from_records(tx: Transaction, records: Iterable[ImageRecord]) -> li
         if image.location_status is not LocationStatus.UNKNOWN and image.label is not None:
             location = Location(image.location_status, image.boxes, masks.get(image.label.id))
         examples.append(
-            Example(image.path, image.width, image.height, image.class_name, location, image.id, image.split)
+            Example(
+                image.path,
+                image.width,
+                image.height,
+                image.class_name,
+                location,
+                image.id,
+                image.split,
+                image.content_hash,
+            )
         )
     return examples
 
@@ -66,13 +78,13 @@ def example_from_new(image: NewImage) -> Example:
 
 @dataclass(slots=True)
 class FramedData:
-    """Images as squares in memory, with their targets."""
+    """Images as squares, with their targets: in memory, or made when they are asked for."""
 
     examples: list[Example]
     frames: list[Frame]
-    images_N3SS: Tensor
+    images_N3SS: Tensor | FramedRows
     """uint8."""
-    targets_N1SS: Tensor
+    targets_N1SS: Tensor | MadeTargets
     """uint8, 255 inside; zeros where the location is not known."""
     known_N: Tensor
     """bool: the location is known, possibly to be empty."""
@@ -84,129 +96,188 @@ class FramedData:
     """Files that could not be read any more, with the reason; they are left out above."""
     positions: list[int] = field(default_factory=list)
     """Where each of these images was among those that were asked for."""
+    framer: Framer | None = None
+    """What made them."""
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    def expect(self, batches: Iterable[Tensor]) -> None:
+        """Say which rows are going to be asked for, in order, so that they can be made in advance."""
+        if isinstance(self.images_N3SS, FramedRows):
+            self.images_N3SS.expect(batches)
 
     def select(self, indices: Sequence[int]) -> "FramedData":
         """Return some of the images; they share memory with these where all are wanted."""
         if len(indices) == len(self):
             return replace(self, positions=list(range(len(self))))
         chosen = torch.tensor(indices, dtype=torch.int64)
+        examples = [self.examples[n] for n in indices]
+        lazily = self.framer if isinstance(self.images_N3SS, FramedRows) else None
         return FramedData(
-            [self.examples[n] for n in indices],
+            examples,
             [self.frames[n] for n in indices],
-            self.images_N3SS[chosen],
-            self.targets_N1SS[chosen],
+            FramedRows(lazily, examples) if lazily else self.images_N3SS[chosen],
+            MadeTargets(lazily, examples) if lazily else self.targets_N1SS[chosen],
             self.known_N[chosen],
             self.class_N[chosen],
             self.presence_N[chosen],
             positions=list(indices),
+            framer=self.framer,
         )
 
     def move_to(self, device: torch.device) -> None:
         """Keep the squares on a GPU if they fill less than a quarter of what is free there."""
-        if device.type != "cuda":
+        if device.type != "cuda" or not isinstance(self.images_N3SS, Tensor):
             return
         free, _ = torch.cuda.mem_get_info(device)
-        if self.images_N3SS.nbytes + self.targets_N1SS.nbytes < free / 4:
-            self.images_N3SS, self.targets_N1SS = self.images_N3SS.to(device), self.targets_N1SS.to(device)
+        if self.images_N3SS.nbytes < free / 4:
+            self.images_N3SS = self.images_N3SS.to(device)
 
 
 def load_framed(
     examples: Sequence[Example],
     classes: Sequence[str],
+    framer: Framer,
     *,
-    size: int,
-    framing: str,
-    box_target: str = "ellipse",
+    processes: Processes | None = None,
     progress: Progress | None = None,
     name: str = "decoding",
 ) -> FramedData:
-    """Decode and frame images on all cores.
+    """Frame images to learn from, on all cores. Of several processes each decodes its share, where there is a cache.
 
     Args:
         examples: what to load.
         classes: class names in the order of the network's outputs.
-        size: side of the square, pixels.
-        framing: `letterbox` or `resize`.
-        box_target: `ellipse` or `rectangle`, for boxes without a mask.
+        framer: how, and where squares are kept.
+        processes: those that load the same images.
         progress: where to show how far it is.
         name: of the bar.
 
     Raises:
         DataInvalid: none of the images can be read.
     """
-    index = {class_name: n for n, class_name in enumerate(classes)}
-    store_N3SS = _allocate((len(examples), 3, size, size))
-    targets_NSS = np.zeros((len(examples), 1, size, size), dtype=np.uint8)
-    frames = [frame_of(example.width, example.height, size, framing) for example in examples]
-    unreadable: list[str] = []
-    good: list[int] = []
-
-    def load(position: int) -> str | None:
-        example, frame = examples[position], frames[position]
-        try:
-            store_N3SS[position] = framed_image(_checked_image(example), frame, size)
-        except ImageUnreadable as exc:
-            return str(exc)
-        targets_NSS[position, 0] = _target(example, frame, size, box_target)
-        return None
-
-    with (progress or SilentProgress()).task(name, len(examples)) as task, ThreadPoolExecutor() as pool:
-        for position, problem in enumerate(pool.map(load, range(len(examples)))):
-            if problem is None:
-                good.append(position)
-            else:
-                unreadable.append(problem)
-            task.advance()
-    if examples and not good:
+    processes, size = processes or Processes(), framer.framing.size
+    in_memory = len(examples) * 3 * size * size <= IN_MEMORY_BYTES
+    squares_N3SS = np.zeros((len(examples) if in_memory else 0, 3, size, size), dtype=np.uint8)
+    problems: list[str | None] = [None] * len(examples)
+    mine = range(len(examples)) if framer.store is None else processes.share(range(len(examples)))
+    with (progress or SilentProgress()).task(name, len(mine)) as task:
+        for start in range(0, len(mine), CHUNK):
+            rows = list(mine[start : start + CHUNK])
+            if not in_memory:
+                there = framer.has([examples[n] for n in rows])
+                task.advance(sum(there))
+                rows = [n for n, is_there in zip(rows, there, strict=True) if not is_there]
+            part_N3SS = np.empty((len(rows), 3, size, size), dtype=np.uint8)
+            found = framer.load([examples[n] for n in rows], part_N3SS, task.advance)
+            for row, problem in zip(rows, found, strict=True):
+                problems[row] = problem
+            if in_memory:
+                squares_N3SS[rows] = part_N3SS
+    if len(mine) < len(examples):
+        problems = processes.gather((n, problems[n]) for n in mine)
+        others = sorted({n for n, problem in enumerate(problems) if problem is None} - set(mine)) if in_memory else []
+        part_N3SS = np.empty((len(others), 3, size, size), dtype=np.uint8)
+        for row, problem in zip(others, framer.load([examples[n] for n in others], part_N3SS), strict=True):
+            problems[row] = problem
+        squares_N3SS[others] = part_N3SS
+    unreadable = [problem for problem in problems if problem is not None]
+    if examples and len(unreadable) == len(examples):
         raise DataInvalid(f"none of the {len(examples)} images can be read; the first: {unreadable[0]}")
-    if unreadable:
-        store_N3SS, targets_NSS = store_N3SS[good], targets_NSS[good]
-    kept = [examples[n] for n in good]
+    good = [n for n, problem in enumerate(problems) if problem is None]
+    squares = (
+        torch.from_numpy(squares_N3SS if len(good) == len(examples) else squares_N3SS[good]) if in_memory else None
+    )
+    return _framed_data(examples, classes, framer, good, unreadable, squares)
+
+
+def _framed_data(
+    examples: Sequence[Example],
+    classes: Sequence[str],
+    framer: Framer,
+    good: list[int],
+    unreadable: list[str],
+    squares_N3SS: Tensor | None,
+) -> FramedData:
+    """Put the images that can be read together; without squares in memory they are made when they are asked for."""
+    kept, index = [examples[n] for n in good], {class_name: n for n, class_name in enumerate(classes)}
+    framing = framer.framing
     return FramedData(
         examples=kept,
-        frames=[frames[n] for n in good],
-        images_N3SS=torch.from_numpy(store_N3SS),
-        targets_N1SS=torch.from_numpy(targets_NSS),
+        frames=[frame_of(example.width, example.height, framing.size, framing.framing) for example in kept],
+        images_N3SS=FramedRows(framer, kept) if squares_N3SS is None else squares_N3SS,
+        targets_N1SS=MadeTargets(framer, kept),
         known_N=torch.tensor([example.location is not None for example in kept], dtype=torch.bool),
         class_N=torch.tensor([index.get(example.class_name or "", NO_CLASS) for example in kept], dtype=torch.int64),
         presence_N=torch.tensor([_presence(example) for example in kept], dtype=torch.int8),
         unreadable=unreadable,
         positions=good,
+        framer=framer,
     )
+
+
+class FramedStream:
+    """Images to be scored, framed piece by piece while the pieces before are at work; once through."""
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        classes: Sequence[str],
+        framer: Framer,
+        *,
+        batch_size: int,
+        positions: Sequence[int] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Say what is to be scored.
+
+        Args:
+            examples: images, in the order in which they come.
+            classes: class names in the order of the network's outputs.
+            framer: how, and where squares are kept.
+            batch_size: images that are scored at once.
+            positions: of each of them among all that were asked for; None where these are all.
+            progress: is told which images cannot be read.
+        """
+        self._examples, self._classes, self._framer = examples, classes, framer
+        self._chunk, self._progress = CHUNK_BATCHES * batch_size, progress or SilentProgress()
+        self._positions = range(len(examples)) if positions is None else positions
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __iter__(self) -> Iterator[FramedData]:
+        """Yield pieces; images that cannot be read are named and left out.
+
+        Raises:
+            DataInvalid: none of the images can be read.
+        """
+        first: str | None = None
+        readable = 0
+        for data in ahead(self._piece, range(0, len(self._examples), self._chunk)):
+            for problem in data.unreadable:
+                self._progress.say(f"left out: {problem}")
+                first = first or problem
+            readable += len(data)
+            if len(data):
+                yield data
+        if first is not None and not readable:
+            raise DataInvalid(f"none of the {len(self._examples)} images can be read; the first: {first}")
+
+    def _piece(self, start: int) -> FramedData:
+        examples, size = self._examples[start : start + self._chunk], self._framer.framing.size
+        squares_N3SS = np.empty((len(examples), 3, size, size), dtype=np.uint8)
+        problems = self._framer.load(examples, squares_N3SS)
+        good = [n for n, problem in enumerate(problems) if problem is None]
+        unreadable = [problem for problem in problems if problem is not None]
+        squares = torch.from_numpy(squares_N3SS if len(good) == len(examples) else squares_N3SS[good])
+        data = _framed_data(examples, self._classes, self._framer, good, unreadable, squares)
+        data.positions = [self._positions[start + n] for n in good]
+        return data
 
 
 def _presence(example: Example) -> int:
     if example.location is None or example.location.status is LocationStatus.UNKNOWN:
         return UNKNOWN
     return PRESENT if example.location.status is LocationStatus.PRESENT else EMPTY
-
-
-def _checked_image(example: Example) -> NDArray[np.uint8]:
-    image_HW3 = read_image(example.path)
-    height, width = image_HW3.shape[:2]
-    if (width, height) != (example.width, example.height):
-        raise ImageUnreadable(
-            example.path, f"it is {width}x{height} now, but was registered as {example.width}x{example.height}"
-        )
-    return image_HW3
-
-
-def _target(example: Example, frame: Frame, size: int, box_target: str) -> NDArray[np.uint8]:
-    location = example.location
-    if location is None or not location.boxes:
-        return np.zeros((size, size), dtype=np.uint8)
-    if location.mask_png is not None:
-        return framed_mask(mask_from_png(location.mask_png), frame, size)
-    boxes = [framed_box(box, frame) for box in location.boxes]
-    return framed_boxes(boxes, size, ellipse=box_target == "ellipse")
-
-
-def _allocate(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    if np.prod(shape, dtype=np.int64) <= MEMORY_LIMIT_BYTES:
-        return np.zeros(shape, dtype=np.uint8)
-    # The file has no name any more, so the space is given back when the array goes.
-    with tempfile.TemporaryFile() as file:
-        return np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)

@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from db.curation.leakage import already_seen
@@ -114,5 +114,4 @@ def score_examples(
     """Decode and score images, each process its share; all get everybody's rows, in the order of the images."""
     data = frame_share(model, examples, processes, progress)
     rows = score_rows(model.network, data, model.config, model.classes, model.device, progress)
-    placed = [replace(row, position=position) for position, row in zip(data.positions, rows, strict=True)]
-    return processes.gather(zip(data.positions, placed, strict=True))
+    return processes.gather((row.position or 0, row) for row in rows)

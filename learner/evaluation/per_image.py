@@ -17,8 +17,8 @@ from db.imaging.geometry import boxes_dice, boxes_iou, mask_dice, mask_iou, unio
 from db.progress import Progress
 from db.records import Box
 from learner.config import TrainConfig
-from learner.data.dataset import FramedData
-from learner.inference.predict import Prediction, known_classes, predict
+from learner.data.dataset import FramedData, FramedStream
+from learner.inference.predict import Prediction, known_index, predict
 from learner.network.interface import Network
 
 PER_IMAGE = {"accuracy": "right", "iou": "iou", "dice": "dice", "mask_iou": "mask_iou", "mask_dice": "mask_dice"}
@@ -101,7 +101,7 @@ class ImageResult:
 
 def score_rows(
     network: Network,
-    data: FramedData,
+    data: FramedData | FramedStream,
     config: TrainConfig,
     classes: Sequence[str],
     device: torch.device,
@@ -118,29 +118,26 @@ def score_rows(
         progress: where to show how far it is.
 
     Returns:
-        One row an image, in the order of the images.
+        One row an image that can be read, in the order of the images.
+
+    Raises:
+        DataInvalid: none of a stream's images can be read.
     """
-    known = known_classes(data.examples, classes)
     predictions = predict(network, data, config, device, progress=progress)
-    return [
-        image_row(prediction, classes, index, network=network, gate=config.gate)
-        for prediction, index in zip(predictions, known, strict=True)
-    ]
+    return [image_row(prediction, classes, network=network, gate=config.gate) for prediction in predictions]
 
 
-def image_row(
-    prediction: Prediction, classes: Sequence[str], known_class: int | None, *, network: Network, gate: str
-) -> ImageResult:
+def image_row(prediction: Prediction, classes: Sequence[str], *, network: Network, gate: str) -> ImageResult:
     """Put a prediction beside what is known of its image.
 
     Args:
         prediction: of one image.
         classes: names in the order of the network's outputs.
-        known_class: index of the image's class, None where the model does not know it.
         network: says what it answers; a lesion that it misses counts as 0.
         gate: what `score` is.
     """
     example, (classifies, localizes) = prediction.example, (network.classifies, network.localizes)
+    known_class = known_index(example, classes)
     location = example.location
     truth = location.boxes if location is not None else ()
     scored = localizes and bool(truth)
@@ -163,6 +160,7 @@ def image_row(
         presence=prediction.presence if localizes else None,
         # As for an image that nobody knows anything of: what is measured may not know the answer.
         score=prediction.score(gate, None),
+        position=prediction.position,
         iou=boxes_iou(prediction.boxes, truth) if scored else None,
         dice=boxes_dice(prediction.boxes, truth) if scored else None,
         mask_iou=mask_iou(prediction.mask_HW, truth_HW) if truth_HW is not None else None,

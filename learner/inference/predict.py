@@ -3,18 +3,22 @@
 Shape legend: V views, B batch, K classes, S side of the square, H W the image's own size.
 """
 
+import os
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from db.progress import Progress, SilentProgress
 from db.records import Box
 from learner.config import TrainConfig
-from learner.data.dataset import Example, FramedData
+from learner.data.dataset import Example, FramedData, FramedStream
 from learner.data.letterbox import Frame, framed_box, unframed, unit_images
 from learner.device import precision
 from learner.inference.gate import PRESENT_FROM, Evidence, gate_score, pairwise_dice
@@ -24,6 +28,8 @@ from learner.network.forward import Evaluating, Normalizer, upsample
 from learner.network.interface import Network
 
 GAIN_GAMMAS = (0.8, 1.25)
+FINEST_PX = 1024
+"""Longer side at which lesions are looked for in a mask; squares are hardly ever larger, and images are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +37,12 @@ class Prediction:
     """What a model says about one image."""
 
     example: Example
+    position: int
+    """Of the image among those that were asked for."""
     class_probability_K: NDArray[np.float64]
-    mask_HW: NDArray[np.bool_]
-    """Thresholded at .5, in the image's upright size; empty where there is said to be nothing."""
+    near_mask_HW: NDArray[np.bool_]
+    """Thresholded at .5, in the image's upright frame at a size of at most `FINEST_PX`; empty where there is said to be
+    nothing."""
     boxes: tuple[Box, ...]
     """None where there is said to be nothing."""
     box_scores: tuple[float, ...]
@@ -51,6 +60,14 @@ class Prediction:
     probability of a pixel."""
     judges_presence: bool
     """The model has an output for presence."""
+
+    @property
+    def mask_HW(self) -> NDArray[np.bool_]:
+        """The mask in the image's upright size."""
+        size = (self.example.width, self.example.height)
+        if self.near_mask_HW.shape[::-1] == size:
+            return self.near_mask_HW
+        return np.asarray(Image.fromarray(self.near_mask_HW).resize(size, Image.Resampling.NEAREST))
 
     @property
     def class_index(self) -> int:
@@ -79,7 +96,7 @@ class ScoredViews:
 
 def predict(
     model: Network,
-    data: FramedData,
+    data: FramedData | FramedStream,
     config: TrainConfig,
     device: torch.device,
     *,
@@ -88,50 +105,89 @@ def predict(
 ) -> Iterator[Prediction]:
     """Score images, in order; the model's mode is restored afterwards.
 
+    What is found on a batch is worked out in other threads, while the next one is scored.
+
     Yields:
-        One prediction an image.
+        One prediction an image that can be read.
+
+    Raises:
+        DataInvalid: none of a stream's images can be read.
     """
+    found: deque[list[Future[Prediction]]] = deque()
     normalize = Normalizer(config, device)
-    with (progress or SilentProgress()).task(name, len(data)) as task, torch.inference_mode(), Evaluating(model):
-        for start in range(0, len(data), config.batch_size):
-            images_B3SS = unit_images(data.images_N3SS[start : start + config.batch_size], device)
-            with precision(config, device):
-                views = score_views(model, images_B3SS, normalize, tta=config.tta)
-            class_BK = views.class_VBK.mean(dim=0).double().cpu().numpy()
-            mask_VBSS = views.mask_VB1SS[:, :, 0].cpu()
-            presence_B = None if views.presence_VB is None else views.presence_VB.mean(dim=0).tolist()
-            for n in range(len(images_B3SS)):
-                presence = None if presence_B is None else presence_B[n]
-                frame, example = data.frames[start + n], data.examples[start + n]
-                yield _prediction(
-                    example, frame, class_BK[n], mask_VBSS[:, n], presence, split=config.split_lesions == "on"
-                )
-            task.advance(len(images_B3SS))
+    with (
+        (progress or SilentProgress()).task(name, len(data)) as task,
+        torch.inference_mode(),
+        Evaluating(model),
+        ThreadPoolExecutor(os.cpu_count() or 1) as pool,
+    ):
+        for piece in [data] if isinstance(data, FramedData) else data:
+            for rows_B in torch.arange(len(piece)).split(config.batch_size):
+                found.append(_score_batch(model, piece, rows_B, normalize, config, pool))
+                if len(found) > 1:
+                    done = [one.result() for one in found.popleft()]
+                    yield from done
+                    task.advance(len(done))
+        while found:
+            done = [one.result() for one in found.popleft()]
+            yield from done
+            task.advance(len(done))
+
+
+def _score_batch(
+    model: Network,
+    data: FramedData,
+    rows_B: Tensor,
+    normalize: Normalizer,
+    config: TrainConfig,
+    pool: ThreadPoolExecutor,
+) -> list[Future[Prediction]]:
+    images_B3SS = unit_images(data.images_N3SS[rows_B], normalize.device)
+    with precision(config, normalize.device):
+        views = score_views(model, images_B3SS, normalize, tta=config.tta)
+    class_BK = views.class_VBK.mean(dim=0).double().cpu().numpy()
+    mask_VBSS = views.mask_VB1SS[:, :, 0].cpu()
+    presence_B = [None] * len(rows_B) if views.presence_VB is None else views.presence_VB.mean(dim=0).tolist()
+    split = config.split_lesions == "on"
+    return [
+        pool.submit(
+            _prediction,
+            data.examples[row],
+            data.positions[row] if data.positions else row,
+            data.frames[row],
+            (class_BK[n], mask_VBSS[:, n], presence_B[n]),
+            split=split,
+        )
+        for n, row in enumerate(rows_B.tolist())
+    ]
 
 
 def _prediction(
     example: Example,
+    position: int,
     frame: Frame,
-    class_K: NDArray[np.float64],
-    mask_VSS: Tensor,
-    presence: float | None,
+    answer: tuple[NDArray[np.float64], Tensor, float | None],
     *,
     split: bool,
 ) -> Prediction:
-    """Put together what the views of one image say."""
+    """Put together what the views of one image say: class probabilities, mask probabilities VSS, and presence."""
+    class_K, mask_VSS, presence = answer
     mean_SS = mask_VSS.mean(dim=0)
     views_VSS = (mask_VSS > 0.5).numpy()
-    full_HW = unframed(mean_SS, frame).numpy()
-    mask_HW = full_HW > 0.5
-    boxes = lesion_boxes(mask_HW, split=split)
-    scores = tuple(_box_score(box, full_HW, views_VSS, frame) for box in boxes)
+    near = _no_finer(frame)
+    probability_HW = unframed(mean_SS, near).numpy()
+    mask_HW = probability_HW > 0.5
+    found = lesion_boxes(mask_HW, split=split)
+    scores = tuple(_box_score(box, probability_HW, views_VSS, near) for box in found)
+    boxes = tuple(_enlarged(box, near, frame) for box in found)
     withheld = presence is not None and presence < PRESENT_FROM
     inside = mean_SS[mean_SS > 0.5]
     certainty = float(inside.mean()) if len(inside) else 0.0
     return Prediction(
         example=example,
+        position=position,
         class_probability_K=class_K / class_K.sum(),
-        mask_HW=np.zeros_like(mask_HW) if withheld else mask_HW,
+        near_mask_HW=np.zeros_like(mask_HW) if withheld else mask_HW,
         boxes=() if withheld else boxes,
         box_scores=() if withheld else scores,
         withheld_boxes=boxes if withheld else (),
@@ -141,6 +197,23 @@ def _prediction(
         presence=float(mean_SS.max()) if presence is None else presence,
         judges_presence=presence is not None,
     )
+
+
+def _no_finer(frame: Frame) -> Frame:
+    """Return the frame of the image at a size that no network's answer is finer than; its own where it is small."""
+    longest = max(frame.width, frame.height)
+    if longest <= FINEST_PX:
+        return frame
+    shrink = FINEST_PX / longest
+    width, height = max(1, round(frame.width * shrink)), max(1, round(frame.height * shrink))
+    return replace(frame, width=width, height=height)
+
+
+def _enlarged(box: Box, near: Frame, frame: Frame) -> Box:
+    if near is frame:
+        return box
+    x, y = frame.width / near.width, frame.height / near.height
+    return Box(box.x * x, box.y * y, box.width * x, box.height * y)
 
 
 def _box_score(box: Box, probability_HW: NDArray[np.float32], views_VSS: NDArray[np.bool_], frame: Frame) -> float:
@@ -174,7 +247,6 @@ def score_views(model: Network, images_B3SS: Tensor, normalize: Normalizer, *, t
     return ScoredViews(torch.stack(masks), torch.stack(classes), torch.stack(presences) if presences else None)
 
 
-def known_classes(examples: Sequence[Example], classes: Sequence[str]) -> list[int | None]:
-    """Return each image's class index, None where it is not known to the model."""
-    index = {name: n for n, name in enumerate(classes)}
-    return [index.get(example.class_name) if example.class_name else None for example in examples]
+def known_index(example: Example, classes: Sequence[str]) -> int | None:
+    """Return the index of an image's class, None where it is not known, or not known to the model."""
+    return classes.index(example.class_name) if example.class_name in classes else None

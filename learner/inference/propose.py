@@ -23,7 +23,7 @@ from learner.inference.certify import (
     kind_of,
 )
 from learner.inference.gate import Promise, check_gate, check_tau
-from learner.inference.predict import Prediction, known_classes, predict
+from learner.inference.predict import Prediction, known_index, predict
 from learner.inference.scored import Scored, most_confident
 from learner.inference.trained_model import TrainedModel, frame_share, open_run
 
@@ -206,27 +206,21 @@ def score_images(
     with registry.read() as tx:
         examples = examples_from_records(tx, images)
     data = frame_share(model, examples, processes, progress)
-    for problem in data.unreadable:
-        progress.say(f"left out: {problem}")
-    known = known_classes(data.examples, model.classes)
     predictions = predict(model.network, data, model.config, model.device, progress=progress)
-    scored = [
-        _scored(images[position], prediction, model.classes, prediction.score(gate, index), index)
-        for position, prediction, index in zip(data.positions, predictions, known, strict=True)
-    ]
-    return processes.gather(zip(data.positions, scored, strict=True))
+    return processes.gather(
+        (prediction.position, _scored(images[prediction.position], prediction, model.classes, gate))
+        for prediction in predictions
+    )
 
 
-def _scored(
-    image: ImageRecord, prediction: Prediction, classes: Sequence[str], score: float, known_class: int | None
-) -> Scored:
-    probability_K = prediction.class_probability_K
+def _scored(image: ImageRecord, prediction: Prediction, classes: Sequence[str], gate: str) -> Scored:
+    probability_K, known_class = prediction.class_probability_K, known_index(prediction.example, classes)
     return Scored(
         image,
         prediction.boxes,
         classes[prediction.class_index],
         float(probability_K[prediction.class_index]),
-        score,
+        prediction.score(gate, known_class),
         prediction.box_scores,
         prediction.presence if prediction.judges_presence else None,
         float(probability_K[known_class]) if known_class is not None else None,

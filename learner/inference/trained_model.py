@@ -1,7 +1,7 @@
 """A run's model, loaded from its checkpoint and ready to score images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,7 +11,9 @@ from db.records import RunRecord
 from db.registry import Registry
 from learner.checkpoint import load_checkpoint
 from learner.config import TrainConfig, config_from_dict
-from learner.data.dataset import Example, FramedData, load_framed
+from learner.data.dataset import Example, FramedStream
+from learner.data.framed_store import FramedStore, open_store
+from learner.data.framing import Framer, Framing
 from learner.data.validation_cut import chosen_by
 from learner.distributed import Processes
 from learner.errors import CheckpointIncompatible, ConfigInvalid
@@ -34,6 +36,12 @@ class TrainedModel:
     """Those that it learned from."""
     chose: frozenset[int] = frozenset()
     """Validation images that chose the epoch which was kept; none where the last one is kept whatever they say."""
+    store: FramedStore | None = None
+    """The project's cache of framed images; None outside a project."""
+
+    def framer(self, progress: Progress | None = None) -> Framer:
+        """Return what frames images as this model wants them."""
+        return Framer(Framing(self.config.size, self.config.framing), self.store, progress)
 
 
 def open_run(registry: Registry, run: str | None = None, *, processes: Processes | None = None) -> TrainedModel:
@@ -53,7 +61,7 @@ def open_run(registry: Registry, run: str | None = None, *, processes: Processes
         raise CheckpointIncompatible(
             f"{record.name} has not finished, so it has no checkpoint; see: partly train --resume"
         )
-    return load_model(record, record.checkpoint, processes or Processes())
+    return replace(load_model(record, record.checkpoint, processes or Processes()), store=open_store(registry.root))
 
 
 def load_model(record: RunRecord, folder: Path, processes: Processes) -> TrainedModel:
@@ -102,15 +110,14 @@ def _check_size(network: Network, config: TrainConfig, folder: Path) -> None:
 
 def frame_share(
     model: TrainedModel, examples: Sequence[Example], processes: Processes, progress: Progress | None
-) -> FramedData:
-    """Decode this process's share of images for a model; `positions` are those among all images."""
-    config, mine = model.config, processes.share(range(len(examples)))
-    data = load_framed(
+) -> FramedStream:
+    """Frame this process's share of images for a model, as they are scored; `positions` are those among all images."""
+    mine = processes.share(range(len(examples)))
+    return FramedStream(
         [examples[position] for position in mine],
         model.classes,
-        size=config.size,
-        framing=config.framing,
+        model.framer(progress),
+        batch_size=model.config.batch_size,
+        positions=mine,
         progress=progress,
     )
-    data.positions = [mine[position] for position in data.positions]
-    return data

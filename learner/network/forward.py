@@ -16,6 +16,7 @@ class Normalizer:
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         mean, std = parse_statistics(config.normalize)
+        self.device = device
         self._mean = torch.tensor(mean, device=device)[None, :, None, None]
         self._std = torch.tensor(std, device=device)[None, :, None, None]
 

@@ -8,6 +8,7 @@ Shape legend: N images, B batch, C channels of the encoder's last level, S side 
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from db.progress import Progress, SilentProgress
 from db.records import ImageRecord
 from db.registry import Registry
 from learner.config import TrainConfig, make_config
-from learner.data.dataset import examples_from_records, load_framed
+from learner.data.dataset import FramedStream, examples_from_records
+from learner.data.framed_store import open_store
+from learner.data.framing import Framer, Framing
 from learner.data.letterbox import unit_images
 from learner.device import choose_device, precision
 from learner.errors import DataInvalid, StrategyUnusable, WeightsUnavailable
@@ -122,26 +125,27 @@ def _work_out(
     config = source.config
     with registry.read() as tx:
         examples = examples_from_records(tx, images)
-    try:
-        data = load_framed(examples, (), size=config.size, framing=config.framing)
-    except DataInvalid as exc:
-        # None of these can be read; others may.
-        progress.say(f"left out: {exc}")
-        return {}
-    for problem in data.unreadable:
-        progress.say(f"left out: {problem}")
-    normalize, found = Normalizer(config, source.device), []
-    with torch.inference_mode(), Evaluating(source.encoder), precision(config, source.device):
-        for start in range(0, len(data), BATCH):
-            images_B3SS = unit_images(data.images_N3SS[start : start + BATCH], source.device)
-            last_BCHW = source.encoder(normalize(images_B3SS))[-1]
-            found.append(last_BCHW.float().mean(dim=(2, 3)).cpu().numpy())
-    feature_NC = np.concatenate(found)
-    # Kept at unit length: a run's features may be larger than half precision can hold.
-    return {
-        images[position].content_hash: _unit(feature_NC[n]).astype(np.float16)
-        for n, position in enumerate(data.positions)
-    }
+    framer = Framer(Framing(config.size, config.framing), open_store(registry.root), progress)
+    stream = FramedStream(examples, (), framer, batch_size=BATCH, progress=progress)
+    normalize, found = Normalizer(config, source.device), dict[str, NDArray[np.float16]]()
+    with (
+        torch.inference_mode(),
+        Evaluating(source.encoder),
+        precision(config, source.device),
+        # None of these can be read, which was said; others may.
+        suppress(DataInvalid),
+    ):
+        for data in stream:
+            for rows_B in torch.arange(len(data)).split(BATCH):
+                images_B3SS = unit_images(data.images_N3SS[rows_B], source.device)
+                last_BCHW = source.encoder(normalize(images_B3SS))[-1]
+                feature_BC = last_BCHW.float().mean(dim=(2, 3)).cpu().numpy()
+                # Kept at unit length: a run's features may be larger than half precision can hold.
+                found |= {
+                    images[data.positions[row]].content_hash: _unit(feature_C).astype(np.float16)
+                    for row, feature_C in zip(rows_B.tolist(), feature_BC, strict=True)
+                }
+    return found
 
 
 def _unit(vector_C: NDArray[np.float32]) -> NDArray[np.float32]:

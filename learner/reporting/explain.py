@@ -16,12 +16,11 @@ from db.imaging.decode import read_image
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, Split
 from db.registry import Registry
-from learner.data.dataset import FramedData, examples_from_records
+from learner.data.dataset import FramedData, examples_from_records, load_framed
 from learner.data.letterbox import unframed, unit_images
-from learner.distributed import Processes
 from learner.errors import DataInvalid
 from learner.inference.predict import Prediction, predict
-from learner.inference.trained_model import TrainedModel, frame_share, open_run
+from learner.inference.trained_model import TrainedModel, open_run
 from learner.network.forward import Normalizer
 from learner.network.interface import Network
 from learner.reporting.drawing import HeatPanel, draw_heat
@@ -95,7 +94,7 @@ def explain_images(
     with (progress or SilentProgress()).task("explaining", len(data)) as task:
         for position, prediction in enumerate(list(predict(model.network, data, model.config, model.device))):
             record = images[data.positions[position]]
-            image_13SS = data.images_N3SS[position : position + 1]
+            image_13SS = data.images_N3SS[torch.tensor([position])]
             heat_SS = heat_of(model, image_13SS, layer, request.target, prediction.class_index)
             heat_HW = unframed(heat_SS, data.frames[position])
             picture = out / f"{record.id}-{request.target}.png"
@@ -226,7 +225,7 @@ def _framed(
 ) -> FramedData:
     with registry.read() as tx:
         examples = examples_from_records(tx, images)
-    return frame_share(model, examples, Processes(), progress)
+    return load_framed(examples, model.classes, model.framer(progress), progress=progress)
 
 
 def _panel(record: ImageRecord, prediction: Prediction, heat_HW: Tensor, model: TrainedModel, target: str) -> HeatPanel:

@@ -29,7 +29,7 @@ from learner.network.interface import Network
 from learner.tensor_files import not_finite
 from learner.training.stages import StageConfig
 from learner.training.state import Learner, set_rates, update_teacher
-from learner.training.step import Batch, make_views, view_losses
+from learner.training.step import Batch, make_views, share_of_batch, view_losses
 
 LARGEST_SEED = 2**62
 
@@ -93,6 +93,7 @@ def train_epoch(
     learner.trained.train()
     totals: dict[str, float] = {}
     images, started = 0, time.perf_counter()
+    data.expect(batch_B[share_of_batch(learner.processes, len(batch_B))] for batch_B in epoch.batches)
     for batch_B in epoch.batches:
         set_rates(learner)
         learner.optimizer.zero_grad(set_to_none=True)
@@ -159,6 +160,7 @@ def validation_rows(learner: Learner, data: FramedData) -> list[ValidationRow]:
     model = learner.kept
     positions = learner.processes.share(range(len(data)))
     mine = torch.tensor(positions, dtype=torch.int64)
+    data.expect(mine.split(learner.config.batch_size))
     found: list[ValidationRow] = []
     with Evaluating(model):
         for batch_B in mine.split(learner.config.batch_size):

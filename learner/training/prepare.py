@@ -13,6 +13,8 @@ from db.registry import Registry, Transaction
 from learner.checkpoint import LAST, load_checkpoint
 from learner.config import TrainConfig, config_from_dict
 from learner.data.dataset import FramedData, examples_from_records, load_framed
+from learner.data.framed_store import open_store
+from learner.data.framing import Framer, Framing
 from learner.data.lesion_counts import has_several_lesions
 from learner.data.location_share import hide_locations
 from learner.data.presence import presence_with_classes
@@ -201,8 +203,8 @@ def prepare_training(registry: Registry, plan: Plan, processes: Processes, progr
         # One process fetches them; when the gradients are joined, the others get its weights.
         start = processes.first(lambda: load_start(model, plan.config, data.classes, registry, progress))
     config = start.config
-    train = _load(registry, data.train, data.classes, config, progress, "decoding train")
-    val = _load(registry, data.val, data.classes, config, progress, "decoding validation")
+    train = _load(registry, data.train, data.classes, config, processes, progress, "decoding train")
+    val = _load(registry, data.val, data.classes, config, processes, progress, "decoding validation")
     _refuse_nothing_located(config, train)
     train.presence_N = presence_with_classes(train.presence_N, train.class_N)
     for framed in (train, val):
@@ -276,6 +278,7 @@ def _load(
     records: Sequence[ImageRecord],
     classes: Sequence[str],
     config: TrainConfig,
+    processes: Processes,
     progress: Progress,
     name: str,
 ) -> FramedData:
@@ -283,15 +286,8 @@ def _load(
     shown = hide_locations(records, config.location_share, config.seed)
     with registry.read() as tx:
         examples = examples_from_records(tx, shown)
-    data = load_framed(
-        examples,
-        classes,
-        size=config.size,
-        framing=config.framing,
-        box_target=config.box_target,
-        progress=progress,
-        name=name,
-    )
+    framer = Framer(Framing(config.size, config.framing, config.box_target), open_store(registry.root), progress)
+    data = load_framed(examples, classes, framer, processes=processes, progress=progress, name=name)
     for problem in data.unreadable:
         progress.say(f"left out: {problem}")
     return data

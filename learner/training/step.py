@@ -21,6 +21,7 @@ from learner.data.letterbox import unit_images
 from learner.data.presence import EMPTY, UNKNOWN
 from learner.data.random_draws import Chance
 from learner.device import precision
+from learner.distributed import Processes
 from learner.training.losses import (
     chosen_mean,
     hybrid_loss,
@@ -84,13 +85,20 @@ class Views:
         ]
 
 
+def share_of_batch(processes: Processes, count: int) -> Tensor:
+    """Return which images of a batch this process sees, int64.
+
+    A process without a share must take part all the same, with the first one; what it does then counts nothing.
+    """
+    rows_B = torch.tensor(processes.share(range(count)), dtype=torch.int64)
+    return rows_B if len(rows_B) else torch.zeros(1, dtype=torch.int64)
+
+
 def make_views(learner: Learner, data: FramedData, stage: StageConfig, batch: Batch, generator: Generator) -> Views:
     """Augment this process's share of a batch."""
     config, device, batch_B = learner.config, learner.device, batch.images_B
-    rows_B = torch.tensor(learner.processes.share(range(len(batch_B))), dtype=torch.int64)
-    # A process without a share must take part all the same; what it does then counts nothing.
-    counts = bool(len(rows_B))
-    rows_B = rows_B if counts else torch.zeros(1, dtype=torch.int64)
+    rows_B = share_of_batch(learner.processes, len(batch_B))
+    counts = bool(len(learner.processes.share(range(len(batch_B)))))
     chance = Chance(generator, len(batch_B), rows_B if learner.processes.count > 1 else None)
     chosen_B = batch_B[rows_B]
     image_B3SS = unit_images(data.images_N3SS[chosen_B], device)

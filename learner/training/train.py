@@ -197,7 +197,7 @@ def _finish(job: Job, plan: Plan) -> TrainResult:
     job.learner.kept.load_state_dict(kept.tensors)
     val = job.val.select(job.processes.share(range(len(job.val))))
     mine = score_rows(job.learner.kept, val, job.config, job.data.classes, job.learner.device, job.progress)
-    rows = job.processes.gather(zip(val.positions, mine, strict=True))
+    rows = job.processes.gather((row.position or 0, row) for row in mine)
     result = TrainResult(
         run=job.run.name,
         epochs=len(job.history),

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from annotator.datasets.import_images import import_images
@@ -20,6 +21,7 @@ from db.history.retraction import retract_labels
 from db.maintenance.backup import backup_registry, upgrade_registry
 from db.records import Box, Location, LocationSource, LocationStatus, NewLabel
 from db.registry import Registry, create_registry, open_for_upgrade, open_registry
+from learner.data.framed_store import framed_key, open_store
 
 # What the code loads when it needs it is here before the server forks: once, and not in every process.
 for module in ("db.migrations", "scipy.fft", "scipy.spatial", "skimage.measure", "sqlalchemy.dialects.sqlite"):
@@ -187,3 +189,18 @@ def export_set(url: str, root: str, out: str, barrier: Any, outcomes: Any) -> No
     except Conflict as exc:
         outcomes.put(str(exc))
     registry.close()
+
+
+SIDE = 64
+
+
+def square(number):
+    return np.random.default_rng(number).integers(0, 256, (3, SIDE, SIDE), dtype=np.uint8)
+
+
+def frame_for_ever(root, first):
+    """Write framed images, eight at a time."""
+    store, number = open_store(root), first
+    while True:
+        store.write({framed_key(str(number + k), SIDE, "resize"): square(number + k) for k in range(8)})
+        number += 8

@@ -227,7 +227,7 @@ def test_features_are_worked_out_once(trained, monkeypatch):
     first = image_features(trained, images, source)
     assert len(first) == len(images)
     assert all(np.linalg.norm(vector) == pytest.approx(1, abs=1e-2) for vector in first.values())
-    monkeypatch.setattr(features, "load_framed", lambda *a, **k: pytest.fail("decoded again"))
+    monkeypatch.setattr(features, "FramedStream", lambda *a, **k: pytest.fail("decoded again"))
     again = image_features(trained, images[::-1], source)
     assert all(np.array_equal(again[image.id], first[image.id]) for image in images)
 

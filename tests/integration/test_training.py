@@ -28,6 +28,7 @@ from db.records import (
 from db.registry import create_registry
 from learner.checkpoint import load_checkpoint
 from learner.config import make_config
+from learner.data import framing
 from learner.data.selection import select_training_data
 from learner.errors import (
     CheckpointIncompatible,
@@ -458,3 +459,25 @@ def test_compiled_networks_learn_the_same(filled, monkeypatch):
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
     plain, compiled = (train_model(filled, tiny(epochs=1, compile=wanted)) for wanted in (False, True))
     assert compiled.val == plain.val
+
+
+def test_a_set_that_does_not_fit_into_memory_gives_the_same_network(filled, monkeypatch):
+    """Read row by row, ahead of the steps: the same weights, and the same rows of validation."""
+    train_model(filled, tiny())
+    monkeypatch.setattr("learner.data.dataset.IN_MEMORY_BYTES", 0)
+    train_model(filled, tiny())
+    with filled.read() as tx:
+        small, large = (tx.runs.get(name) for name in ("run-1", "run-2"))
+    first, second = (load_checkpoint(run.checkpoint) for run in (small, large))
+    assert all(torch.equal(value, second.tensors[name]) for name, value in first.tensors.items())
+    assert first.description["metrics"]["val"] == second.description["metrics"]["val"]
+
+
+def test_a_round_decodes_every_image_once(filled, monkeypatch):
+    decoded, read_image = [], framing.read_image
+    monkeypatch.setattr(framing, "read_image", lambda file: (decoded.append(str(file)), read_image(file))[1])
+    train_model(filled, tiny())
+    propose_locations(filled, ProposeRequest(tau="auto"))
+    evaluate_run(filled)
+    evaluate_run(filled, split=Split.VAL)
+    assert len(decoded) == len(set(decoded)) > 40

@@ -16,6 +16,7 @@ from db.imaging.masks import read_mask
 from db.records import Box, Location, LocationStatus
 from learner.config import make_config
 from learner.data.dataset import Example, load_framed
+from learner.data.framing import Framer, Framing
 from learner.evaluation.aggregate import summarize_results
 from learner.evaluation.metrics import average_precision
 from learner.evaluation.per_image import score_rows
@@ -158,7 +159,7 @@ def test_a_prediction_has_a_box_and_a_score_for_each_lesion(tmp_path):
     grey_HW[:, 79:] += (40 * (grey_HW[:, 79:] > 0)).astype(np.uint8)
     Image.fromarray(grey_HW).save(tmp_path / "two.png")
     example = Example(tmp_path / "two.png", 200, 160, "a", Location(LocationStatus.PRESENT, tuple(boxes)))
-    data = load_framed([example], ["a", "b"], size=128, framing="letterbox")
+    data = load_framed([example], ["a", "b"], Framer(Framing(128)))
     settings = {"size": 128, "normalize": "unit", "presence": False, "tta": False}
     rows = {}
     for split in ("on", "off"):
@@ -186,7 +187,7 @@ def test_where_there_is_said_to_be_nothing_boxes_are_ranked_and_not_shown(tmp_pa
     box = Box(20, 40, 60, 40)
     Image.fromarray(160 * ellipses(box).astype(np.uint8)).save(tmp_path / "one.png")
     example = Example(tmp_path / "one.png", 200, 160, "a", Location(LocationStatus.PRESENT, (box,)))
-    data = load_framed([example], ["a", "b"], size=128, framing="letterbox")
+    data = load_framed([example], ["a", "b"], Framer(Framing(128)))
     config = make_config("default", {"size": 128, "normalize": "unit", "tta": False})
     (row,) = score_rows(Doubtful(), data, config, ["a", "b"], torch.device("cpu"))
     assert (row.boxes, row.box_scores, row.iou) == ((), (), 0.0)

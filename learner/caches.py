@@ -1,0 +1,106 @@
+"""What a project keeps to save time, how much room it takes, and how to be rid of it. All of it can be made again."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from db.errors import InvalidArgument
+from db.imaging.paths import CACHE as REMOTE_COPIES
+from learner.data.framed_store import FOLDER as FRAMED
+from learner.data.framed_store import check_limit, open_store, write_limit
+from learner.query.features import FOLDER as FEATURES
+
+KINDS = {
+    "framed": (FRAMED, "images, decoded and framed for networks"),
+    "features": (FEATURES, "features of images, for query strategies"),
+    "remote": (REMOTE_COPIES, "copies of images behind URIs"),
+}
+"""Name, folder in the project, and what is in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSize:
+    """One kind of what is kept."""
+
+    kind: str
+    holds: str
+    items: int
+    """Images of `framed`, files of the others."""
+    bytes: int
+    """On disk."""
+    limit_bytes: int | None
+    """None where there is none."""
+    folder: Path
+
+
+def measure_caches(root: Path) -> list[CacheSize]:
+    """Count what a project keeps."""
+    found = []
+    for kind, (folder, holds) in KINDS.items():
+        if kind == "framed":
+            status = open_store(root).status()
+            found.append(CacheSize(kind, holds, status.images, status.disk_bytes, status.limit_bytes, root / folder))
+            continue
+        sizes = [file.stat().st_size for file in (root / folder).rglob("*") if file.is_file()]
+        found.append(CacheSize(kind, holds, len(sizes), sum(sizes), None, root / folder))
+    return found
+
+
+def clear_caches(root: Path, kinds: Sequence[str] = (), *, dry_run: bool = False) -> list[CacheSize]:
+    """Delete what a project keeps.
+
+    Args:
+        root: the project's folder.
+        kinds: from `KINDS`; none for all of them.
+        dry_run: delete nothing.
+
+    Returns:
+        What was there.
+
+    Raises:
+        InvalidArgument: there is no such kind.
+    """
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise InvalidArgument(f"there is no cache {unknown[0]!r}; there are {', '.join(KINDS)}")
+    chosen = [found for found in measure_caches(root) if found.kind in (kinds or KINDS)]
+    if not dry_run:
+        for found in chosen:
+            if found.kind == "framed":
+                open_store(root).clear()
+            else:
+                shutil.rmtree(found.folder, ignore_errors=True)
+    return chosen
+
+
+def set_limit(root: Path, text: str, *, dry_run: bool = False) -> int:
+    """Set how much room framed images may take.
+
+    Returns:
+        Bytes.
+
+    Raises:
+        InvalidArgument: that is no size, or too little.
+    """
+    limit_bytes = check_limit(parse_bytes(text))
+    if not dry_run:
+        write_limit(root, limit_bytes)
+    return limit_bytes
+
+
+UNITS = {"": 1, "B": 1, "MB": 2**20, "MIB": 2**20, "GB": 2**30, "GIB": 2**30, "TB": 2**40, "TIB": 2**40}
+"""Powers of two, as sizes are shown."""
+
+
+def parse_bytes(text: str) -> int:
+    """Read a size as people write it: 20GB, 1.5 TB, 500 MiB.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    number = text.strip().rstrip("BbIiMmGgTt").strip()
+    unit = text.strip()[len(number) :].strip().upper()
+    try:
+        return int(float(number) * UNITS[unit])
+    except (ValueError, KeyError, OverflowError):
+        raise InvalidArgument(f"a size is a number and MB, GB or TB, such as 20GB; got {text!r}") from None
