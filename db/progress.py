@@ -38,3 +38,14 @@ class SilentProgress:
 
     def say(self, message: str) -> None:
         """Show nothing."""
+
+
+class LinesOnly(SilentProgress):
+    """Shows lines and no bars: for parts of work that has a bar of its own."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def say(self, message: str) -> None:
+        """Show one line."""
+        self._progress.say(message)

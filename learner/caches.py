@@ -9,11 +9,13 @@ from db.errors import InvalidArgument
 from db.imaging.paths import CACHE as REMOTE_COPIES
 from learner.data.framed_store import FOLDER as FRAMED
 from learner.data.framed_store import check_limit, open_store, write_limit
+from learner.inference.kept_scores import FOLDER as SCORES
 from learner.query.features import FOLDER as FEATURES
 
 KINDS = {
     "framed": (FRAMED, "images, decoded and framed for networks"),
     "features": (FEATURES, "features of images, for query strategies"),
+    "scores": (SCORES, "scores of large pools, for propose"),
     "remote": (REMOTE_COPIES, "copies of images behind URIs"),
 }
 """Name, folder in the project, and what is in it."""

@@ -103,7 +103,7 @@ def cache_status(work: Workspace) -> None:
 def cache_clear(
     work: Workspace,
     kinds: Annotated[
-        list[str] | None, typer.Argument(metavar="[KIND]...", help="framed, features or remote (default: all).")
+        list[str] | None, typer.Argument(metavar="[KIND]...", help="framed, features, scores or remote (default: all).")
     ] = None,
     dry_run: DryRun = False,
 ) -> None:

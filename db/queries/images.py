@@ -204,6 +204,11 @@ class ImageQueries:
             records += self._select(*conditions, Image.id.in_(chunk))
         return records[:limit]
 
+    def ids(self, *, splits: Iterable[Split | None] | None = None, located: bool | None = None) -> list[int]:
+        """Return the numbers of the images that `select` would return."""
+        statement = select(Image.id).where(*_conditions(splits, None, located)).order_by(Image.id)
+        return list(self._session.scalars(statement))
+
     def count(self, *, splits: Iterable[Split | None] | None = None, located: bool | None = None) -> int:
         """Count the images that `select` would return."""
         counted = select(func.count()).select_from(Image).where(*_conditions(splits, None, located))

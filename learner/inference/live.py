@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from db.progress import Progress, SilentProgress
+from db.progress import LinesOnly, Progress, SilentProgress
 from db.records import ProposalRecord
 from db.registry import Registry
 from learner.distributed import Processes
@@ -28,17 +28,6 @@ class _Loaded:
     model: TrainedModel
     gate: str
     thresholds: Thresholds
-
-
-class _LinesOnly(SilentProgress):
-    """Shows what cannot be read, but no bar for every task that somebody opens."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    def say(self, message: str) -> None:
-        """Show one line."""
-        self._progress.say(message)
 
 
 class LiveProposer:
@@ -107,7 +96,7 @@ class LiveProposer:
                 known = {item.image_id: item for item in tx.proposals.of_run(run_id, wanted)}
                 left = wanted - set(known) - self._asked_nothing if loaded.thresholds.by_kind else set()
                 images = tx.images.select(located=False, ids=left)
-            lines = _LinesOnly(self._progress)
+            lines = LinesOnly(self._progress)
             try:
                 scored = score_images(self._registry, loaded.model, images, loaded.gate, Processes(), lines)
             except DataInvalid as exc:

@@ -23,7 +23,8 @@ from learner.inference.certify import (
     kind_of,
 )
 from learner.inference.gate import Promise, check_gate, check_tau
-from learner.inference.predict import Prediction, known_index, predict
+from learner.inference.pool import PAGE, score_pool, to_scored
+from learner.inference.predict import predict
 from learner.inference.scored import Scored, most_confident
 from learner.inference.trained_model import TrainedModel, frame_share, open_run
 
@@ -117,16 +118,23 @@ def propose_locations(
     thresholds = choose_thresholds(registry, model, request, processes, progress, dry_run=dry_run)
     with registry.read() as tx:
         # Where nothing can pass, nothing is scored.
-        images = tx.images.select(splits=PROPOSED_FOR, located=False) if thresholds.by_kind else []
-    scored = score_images(registry, model, images, gate, processes, progress)
-    passing = most_confident([item for item in scored if thresholds.passes(item)])[: request.budget]
+        ids = tx.images.ids(splits=PROPOSED_FOR, located=False) if thresholds.by_kind else []
+    considered, mine = 0, list[Scored]()
+    for item in score_pool(registry, model, ids, gate, processes, progress) if ids else ():
+        considered += 1
+        if thresholds.passes(item):
+            mine.append(item)
+        if request.budget is not None and len(mine) > 2 * request.budget + PAGE:
+            mine = most_confident(mine)[: request.budget]
+    considered = sum(processes.gather([(processes.number, considered)]))
+    passing = most_confident(processes.gather((item.image.id, item) for item in mine))[: request.budget]
     if not dry_run and passing:
         processes.first(lambda: store_proposals(registry, passing, model, thresholds, gate))
     return ProposeResult(
         run=model.run.name,
         tau=thresholds.by_kind.get(CertificateKind.BOXES),
         gate=gate,
-        considered=len(scored),
+        considered=considered,
         proposed=len(passing),
         items=tuple(_item(item) for item in passing),
         calibration=thresholds.calibration(CertificateKind.BOXES),
@@ -208,24 +216,8 @@ def score_images(
     data = frame_share(model, examples, processes, progress)
     predictions = predict(model.network, data, model.config, model.device, progress=progress)
     return processes.gather(
-        (prediction.position, _scored(images[prediction.position], prediction, model.classes, gate))
+        (prediction.position, to_scored(images[prediction.position], prediction, model.classes, gate))
         for prediction in predictions
-    )
-
-
-def _scored(image: ImageRecord, prediction: Prediction, classes: Sequence[str], gate: str) -> Scored:
-    probability_K, known_class = prediction.class_probability_K, known_index(prediction.example, classes)
-    return Scored(
-        image,
-        prediction.boxes,
-        classes[prediction.class_index],
-        float(probability_K[prediction.class_index]),
-        prediction.score(gate, known_class),
-        prediction.box_scores,
-        prediction.presence if prediction.judges_presence else None,
-        float(probability_K[known_class]) if known_class is not None else None,
-        prediction.entropy,
-        1 - prediction.agreement,
     )
 
 
