@@ -4,8 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 
 def group_images(
@@ -30,6 +28,10 @@ def group_images(
             edges.append((index[image_id], shared.setdefault(key, len(listed) + len(shared))))
     size = len(listed) + len(shared)
     ends = np.array(edges, dtype=np.int64).reshape(-1, 2)
+    # Loads slowly; where nothing is alike nothing is to be joined.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(ends), dtype=np.int8), (ends[:, 0], ends[:, 1])), shape=(size, size))
     _, components = connected_components(graph, directed=False)
     members: dict[int, list[int]] = defaultdict(list)

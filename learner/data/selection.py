@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from db.curation.leakage import group_names, leaking_images
 from db.errors import NotFound
@@ -72,6 +71,9 @@ def _folded(images: Sequence[ImageRecord], groups: Mapping[int, str], config: Tr
     names = [groups[image.id] for image in images]
     if len(set(names)) < config.folds:
         raise DataInvalid(f"{len(set(names))} groups of images cannot be divided into {config.folds} folds; try fewer")
+    # Loads slowly, and few trainings are parts of a cross-validation.
+    from sklearn.model_selection import StratifiedGroupKFold
+
     cutter = StratifiedGroupKFold(config.folds, shuffle=True, random_state=config.seed)
     classes = np.array([image.class_name or "" for image in images])
     # A class with fewer images than folds is missing in some of them; that is for the metrics to say.

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
 from db.records import Box
 
@@ -29,6 +28,9 @@ def classification_metrics(truth_N: NDArray[np.integer], probability_NK: Floats)
 
     Source: Eq. 8; recall equals accuracy on a balanced set only if it is a macro average, as the paper's tables show.
     """
+    # Loads slowly, and who only proposes measures nothing.
+    from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+
     if not len(truth_N):
         return dict.fromkeys(("accuracy", "precision", "recall", "f1", "auc"))
     predicted_N = probability_NK.argmax(axis=1)
@@ -52,6 +54,9 @@ def roc_auc(truth_N: NDArray[np.integer], probability_NK: Floats) -> float | Non
     Returns:
         0 to 1, None where fewer than two classes occur.
     """
+    # Loads slowly, and who only proposes measures nothing.
+    from sklearn.metrics import roc_auc_score
+
     present = np.unique(truth_N)
     if len(present) < 2:
         return None
@@ -107,6 +112,9 @@ def presence_auroc(present_N: NDArray[np.bool_], presence_N: Floats) -> float | 
     Returns:
         0 to 1, None where one of both kinds is missing.
     """
+    # Loads slowly, and who only proposes measures nothing.
+    from sklearn.metrics import roc_auc_score
+
     if present_N.all() or not present_N.any():
         return None
     return float(roc_auc_score(present_N, presence_N))

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from scipy.stats import beta, binom
+from scipy.special import betainc, betaincinv
 
 Item = TypeVar("Item")
 
@@ -89,13 +89,13 @@ def boxes_needed(precision: float, delta: float) -> int:
 
 def error_p_value(accepted: int, errors: int, precision: float) -> float:
     """P(Binomial(accepted, 1 - precision) <= errors): small if the true precision is likely above `precision`."""
-    return float(binom.cdf(errors, accepted, 1 - precision))
+    return float(betainc(accepted - errors, errors + 1, precision)) if errors < accepted else 1.0
 
 
 def precision_lower_bound(accepted: int, errors: int, delta: float) -> float:
     """Return the one-sided lower bound of Clopper and Pearson, 0 to 1, which fails with a chance of at most delta."""
     correct = accepted - errors
-    return float(beta.ppf(delta, correct, errors + 1)) if correct else 0.0
+    return float(betaincinv(correct, errors + 1, delta)) if correct else 0.0
 
 
 def images_needed(images: int, best: int, errors: int, *, precision: float, delta: float) -> int:
@@ -121,7 +121,7 @@ def images_needed(images: int, best: int, errors: int, *, precision: float, delt
     Returns:
         At least 1.
     """
-    upper = float(beta.ppf(1 - delta, best - errors + 1, errors)) if errors else 1.0
+    upper = float(betaincinv(best - errors + 1, errors, 1 - delta)) if errors else 1.0
     rate = max(upper, (1 + precision) / 2)
 
     def passes(accepted: int) -> bool:
