@@ -45,6 +45,7 @@ fuzz: $(STAMP)  ## 20,250 damaged inputs, each in a process of its own: no trace
 bench: $(STAMP)  ## speed, as ratios against stated limits
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/registry.py
 	$(BIN)/python benchmarks/sync.py
 

@@ -12,6 +12,7 @@ far as the registry and the cache know.
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -148,7 +149,9 @@ def first_result(root: Path) -> dict[str, float]:
 def in_a_process(root: Path, task: str) -> dict[str, float]:
     """Run a task in a process of its own."""
     words = [sys.executable, __file__, "--child", task, str(root)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    # One thread: what it takes in memory is asked, and threads of several processes wait for each other.
+    threads = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=threads)
     if done.returncode:
         raise SystemExit(f"{task} failed: {done.stderr[-2000:]}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

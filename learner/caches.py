@@ -7,8 +7,9 @@ from pathlib import Path
 
 from db.errors import InvalidArgument
 from db.imaging.paths import CACHE as REMOTE_COPIES
+from learner.cache_limit import check_limit, write_limit
 from learner.data.framed_store import FOLDER as FRAMED
-from learner.data.framed_store import check_limit, open_store, write_limit
+from learner.data.framed_store import open_store
 from learner.inference.kept_scores import FOLDER as SCORES
 from learner.query.features import FOLDER as FEATURES
 

@@ -14,7 +14,6 @@ Shape legend: N images, S side of the square.
 import contextlib
 import hashlib
 import itertools
-import json
 import os
 import shutil
 import struct
@@ -31,18 +30,14 @@ import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
-from db.atomic_write import OWNER_ONLY, write_text
-from db.errors import InvalidArgument
+from db.atomic_write import OWNER_ONLY
 from db.imaging.limits import in_words
+from learner.cache_limit import read_limit
 
 FOLDER = Path(".cache") / "framed"
-LIMIT_FILE = Path(".cache") / "framed.json"
 VERSION = 1
 """Part of every key: raise it where decoding or framing comes to answer otherwise."""
 
-DEFAULT_LIMIT = 20 * 2**30
-"""Bytes on disk at most, unless `partly cache limit` says otherwise."""
-LEAST_LIMIT = 16 * 2**20
 FREE_BYTES = 2**30
 """Left free on the disk for everybody else."""
 FILLED = 0.9
@@ -296,31 +291,6 @@ class FramedStore:
 def open_store(root: Path) -> FramedStore:
     """Return the cache of framed images of a project."""
     return FramedStore(root)
-
-
-def read_limit(root: Path) -> int:
-    """Return how many bytes the cache of a project may take."""
-    try:
-        found = json.loads((root / LIMIT_FILE).read_text(encoding="utf-8"))["limit_bytes"]
-        return max(LEAST_LIMIT, int(found))
-    except (OSError, ValueError, KeyError, TypeError):
-        return DEFAULT_LIMIT
-
-
-def check_limit(limit_bytes: int) -> int:
-    """Return a limit.
-
-    Raises:
-        InvalidArgument: it is too low to be of use.
-    """
-    if limit_bytes < LEAST_LIMIT:
-        raise InvalidArgument(f"the cache needs at least {LEAST_LIMIT // 2**20} MiB, got {limit_bytes} bytes")
-    return limit_bytes
-
-
-def write_limit(root: Path, limit_bytes: int) -> None:
-    """Set how many bytes the cache of a project may take."""
-    write_text(root / LIMIT_FILE, json.dumps({"limit_bytes": limit_bytes}), mode=OWNER_ONLY)
 
 
 def _columns(cursor: lmdb.Cursor) -> tuple[bytearray, NDArray[np.float64]]:

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from db.atomic_write import OWNER_ONLY
 from db.records import Box, ImageRecord
 from learner.distributed import Processes
 from learner.inference.scored import Scored
@@ -84,6 +85,7 @@ class KeptScores:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._file.touch(mode=OWNER_ONLY)
             with _open(self._file) as connection:
                 connection.execute(f"CREATE TABLE IF NOT EXISTS scores ({COLUMNS})")
                 connection.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?)", rows)

@@ -18,7 +18,7 @@ PLANTED = {
     ),
     "annotator/label_studio/payload/planted.py": "import annotator.label_studio.client\n",
     "learner/inference/planted.py": (
-        "import learner.bench.bench\nimport lightning_fabric\nimport annotator.errors\nimport db.engine\n"
+        "import learner.bench.bench\nimport lightning_fabric\nimport lmdb\nimport annotator.errors\nimport db.engine\n"
     ),
     "learner/network/planted.py": "import db.registry\n",
     "db/imaging/planted.py": "import db.registry\nimport torch\n",
@@ -33,6 +33,7 @@ BROKEN = {
     "Reading image files knows no SQL",
     "Only learner knows torch",
     "Only learner.distributed knows",
+    "Only the cache of framed images knows",
     "Only transport opens connections",
     "Only web_server knows",
     "Only cli knows typer",

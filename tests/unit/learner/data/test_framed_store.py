@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from db.errors import InvalidArgument
+from learner.cache_limit import DEFAULT_LIMIT, LEAST_LIMIT, LIMIT_FILE, check_limit, read_limit, write_limit
 from learner.data import framed_store
-from learner.data.framed_store import LEAST_LIMIT, check_limit, framed_key, open_store, read_limit, write_limit
+from learner.data.framed_store import framed_key, open_store
 
 SIDE = 64
 
@@ -195,11 +196,11 @@ def test_threads_may_share_it_while_more_projects_are_opened_than_stay_open(tmp_
 
 
 def test_a_limit_is_kept_and_one_that_is_too_low_refused(tmp_path):
-    assert read_limit(tmp_path) == framed_store.DEFAULT_LIMIT
+    assert read_limit(tmp_path) == DEFAULT_LIMIT
     write_limit(tmp_path, check_limit(2 * LEAST_LIMIT))
     assert open_store(tmp_path).status().limit_bytes == 2 * LEAST_LIMIT
-    (tmp_path / framed_store.LIMIT_FILE).write_text("no json")
-    assert read_limit(tmp_path) == framed_store.DEFAULT_LIMIT
+    (tmp_path / LIMIT_FILE).write_text("no json")
+    assert read_limit(tmp_path) == DEFAULT_LIMIT
     with pytest.raises(InvalidArgument, match="at least 16 MiB, got 3 bytes"):
         check_limit(3)
 

@@ -11,9 +11,10 @@ from PIL import Image
 from db.errors import ImageUnreadable
 from db.imaging.files import ImageFile
 from db.records import Box, Location, LocationStatus
+from learner.cache_limit import LEAST_LIMIT, write_limit
 from learner.data import dataset, framing
 from learner.data.dataset import Example, FramedStream, load_framed
-from learner.data.framed_store import LEAST_LIMIT, open_store, write_limit
+from learner.data.framed_store import open_store
 from learner.data.framing import FramedRows, Framer, Framing, ahead
 from learner.errors import DataInvalid
 
