@@ -82,7 +82,10 @@ def drawn_weights(groups_N: Sequence[str], seed: int, draws: int) -> Iterator[ND
     names, index_N = np.unique(np.asarray(groups_N, dtype=object).astype(str), return_inverse=True)
     if not len(names):
         return
-    for chosen_G in np.random.default_rng(seed).integers(0, len(names), (draws, len(names))):
+    rng = np.random.default_rng(seed)
+    for _ in range(draws):
+        # One after the other: all at once would take draws x groups numbers.
+        chosen_G = rng.integers(0, len(names), len(names))
         yield np.bincount(chosen_G, minlength=len(names))[index_N].astype(float)
 
 

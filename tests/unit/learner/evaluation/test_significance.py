@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learner.evaluation.significance import holm, paired_test, statistic_interval
+from learner.evaluation.significance import drawn_weights, holm, paired_test, statistic_interval
 from learner.evaluation.weighted import weighted_mean
 
 
@@ -79,3 +79,17 @@ def test_the_p_value_is_honest_where_there_is_no_difference():
         for trial in range(200)
     ]  # fmt: skip
     assert np.mean(np.array(found) < 0.05) < 0.12
+
+
+def test_drawing_does_not_take_memory_for_all_draws_at_once():
+    """20,000 groups, 2,000 draws: 320 MB of numbers, of which one draw at a time is there."""
+    import itertools
+    import tracemalloc
+
+    groups = [str(n) for n in range(20_000)]
+    tracemalloc.start()
+    for weights_N in itertools.islice(drawn_weights(groups, 0, 2000), 3):
+        assert weights_N.sum() == 20_000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20 * 2**20
