@@ -7,7 +7,7 @@ from pathlib import Path
 
 from db.errors import InvalidArgument
 from db.imaging.paths import CACHE as REMOTE_COPIES
-from learner.cache_limit import check_limit, write_limit
+from learner.cache_place import check_limit, write_limit
 from learner.data.framed_store import FOLDER as FRAMED
 from learner.data.framed_store import open_store
 from learner.inference.kept_scores import FOLDER as SCORES

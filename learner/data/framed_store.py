@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from db.atomic_write import OWNER_ONLY
 from db.imaging.limits import in_words
-from learner.cache_limit import read_limit
+from learner.cache_place import network_file_system, read_limit
 
 FOLDER = Path(".cache") / "framed"
 VERSION = 1
@@ -98,6 +98,12 @@ class FramedStore:
         self.limit_bytes = read_limit(root)
         self.trouble: str | None = None
         """Why nothing more is stored in it; None while all is well."""
+        shared = network_file_system(root / FOLDER.parent)
+        self._usable = shared is None
+        if shared is not None:
+            self.trouble = (
+                f"{root / FOLDER.parent} is on a network file system ({shared}), where several machines may write"
+            )
         self._began = time.time()
 
     def read(self, keys: Sequence[bytes], into_N3SS: NDArray[np.uint8]) -> list[bool]:
@@ -225,7 +231,7 @@ class FramedStore:
     def status(self) -> CacheStatus:
         """Count what is there."""
         file = self.folder / "data.mdb"
-        if not file.exists():
+        if not self._usable or not file.exists():
             return CacheStatus(0, 0, 0, self.limit_bytes, self.folder)
         try:
             with _LOCK:
@@ -256,7 +262,7 @@ class FramedStore:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Any]:
         """Open a reading transaction; None where there is nothing to read."""
-        if not (self.folder / "data.mdb").exists():
+        if not self._usable or not (self.folder / "data.mdb").exists():
             yield None
             return
         with _LOCK:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from db.errors import InvalidArgument
-from learner.cache_limit import DEFAULT_LIMIT, LEAST_LIMIT, LIMIT_FILE, check_limit, read_limit, write_limit
+from learner.cache_place import (
+    DEFAULT_LIMIT,
+    LEAST_LIMIT,
+    LIMIT_FILE,
+    check_limit,
+    network_file_system,
+    read_limit,
+    write_limit,
+)
 from learner.data import framed_store
 from learner.data.framed_store import framed_key, open_store
 
@@ -113,6 +122,19 @@ def test_a_nearly_full_disk_is_left_alone(tmp_path, monkeypatch):
     assert not store.write({keys(1)[0]: square(1)})
     assert "nearly full" in store.trouble
     assert store.read(keys(1), np.zeros((1, 3, SIDE, SIDE), np.uint8)) == [False]
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("nfs4", False), ("fuse.sshfs", False), ("ext4", True), ("fuse", True)])
+def test_what_other_machines_may_write_to_is_left_alone(tmp_path, monkeypatch, kind, kept):
+    mounts = [SimpleNamespace(mountpoint="/", fstype="nfs"), SimpleNamespace(mountpoint=str(tmp_path), fstype=kind)]
+    monkeypatch.setattr("psutil.disk_partitions", lambda all: mounts)
+    network_file_system.cache_clear()
+    store = open_store(tmp_path)
+    assert store.write({keys(1)[0]: square(1)}) is kept
+    assert (read(store, 1)[0] is not None) is kept
+    assert store.status().images == kept
+    assert kept or "on a network file system" in store.trouble
+    network_file_system.cache_clear()
 
 
 @pytest.mark.parametrize("damage", ["nothing", "noise", "short", "value"])

@@ -11,7 +11,7 @@ from PIL import Image
 from db.errors import ImageUnreadable
 from db.imaging.files import ImageFile
 from db.records import Box, Location, LocationStatus
-from learner.cache_limit import LEAST_LIMIT, write_limit
+from learner.cache_place import LEAST_LIMIT, write_limit
 from learner.data import dataset, framing
 from learner.data.dataset import Example, FramedStream, load_framed
 from learner.data.framed_store import open_store

@@ -1,7 +1,10 @@
-"""How much room the framed images of a project may take: a setting that lies beside them."""
+"""Where framed images may be kept, and how much room they may take: a setting that lies beside them."""
 
+import functools
 import json
 from pathlib import Path
+
+import psutil
 
 from db.atomic_write import OWNER_ONLY, write_text
 from db.errors import InvalidArgument
@@ -10,6 +13,12 @@ LIMIT_FILE = Path(".cache") / "framed.json"
 DEFAULT_LIMIT = 20 * 2**30
 """Bytes on disk at most, unless `partly cache limit` says otherwise."""
 LEAST_LIMIT = 16 * 2**20
+OVER_A_NETWORK = (
+    "nfs", "cifs", "smb", "lustre", "gluster", "ceph", "beegfs", "gpfs", "afs", "ncpfs", "pvfs", "orangefs",
+    "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.juicefs", "fuse.ceph", "fuse.gluster",
+    "fuse.moosefs",
+)  # fmt: skip
+"""What the types of file systems begin with that several machines may write to: their locks and maps are not shared."""
 
 
 def read_limit(root: Path) -> int:
@@ -35,3 +44,17 @@ def check_limit(limit_bytes: int) -> int:
 def write_limit(root: Path, limit_bytes: int) -> None:
     """Set how many bytes the cache of a project may take."""
     write_text(root / LIMIT_FILE, json.dumps({"limit_bytes": limit_bytes}), mode=OWNER_ONLY)
+
+
+@functools.lru_cache(maxsize=64)
+def network_file_system(folder: Path) -> str | None:
+    """Name the type of the file system that a folder is on, where other machines may write to it; else None."""
+    place = folder.resolve()
+    try:
+        mounts = [mount for mount in psutil.disk_partitions(all=True) if place.is_relative_to(mount.mountpoint)]
+    except (OSError, RuntimeError):
+        return None
+    nearest = max(mounts, key=lambda mount: len(mount.mountpoint), default=None)
+    if nearest is None or not nearest.fstype.lower().startswith(OVER_A_NETWORK):
+        return None
+    return str(nearest.fstype)
