@@ -48,6 +48,13 @@ Tau = Annotated[
     str | None,
     typer.Option("--tau", metavar="0.8|auto", help="Minimum score of a proposal; auto: certified on validation boxes."),
 ]
+QueryShares = Annotated[
+    str | None,
+    typer.Option(
+        metavar="C/D/A",
+        help="Shares of a query: sure proposals to confirm, images to draw, random audit (default: 0.6/0.3/0.1).",
+    ),
+]
 AuditShare = Annotated[
     float,
     typer.Option(

@@ -244,7 +244,8 @@ class Project:
         """Choose images to ask people about next; `push(what="query")` sends them.
 
         Args:
-            strategy: one of `partly query --strategies`; None: typical before the first training, random after.
+            strategy: one of `partly query --strategies`; None: typical before the first training,
+                disagreement after.
             budget: images in all.
             shares: of proposals to confirm, images to draw, and of the audit.
             seed: random seed.

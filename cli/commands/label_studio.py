@@ -9,7 +9,7 @@ from cli.command import command
 from cli.commands.propose import make_query
 from cli.context import Workspace
 from cli.documents import document_of
-from cli.options import AskClass, AuditShare, ChangeTest, DryRun
+from cli.options import AskClass, AuditShare, ChangeTest, DryRun, QueryShares
 from cli.output import Table
 
 if TYPE_CHECKING:
@@ -171,6 +171,7 @@ def push(
     budget: Annotated[
         int | None, typer.Option(metavar="N", help="Make a query for this number of images first, and push them.")
     ] = None,
+    query_shares: QueryShares = None,
     partly: Annotated[bool, typer.Option("--partly", help="Push all images whose location is unknown.")] = False,
     all_images: Annotated[bool, typer.Option("--all", help="Push all images outside the test split.")] = False,
     limit: Annotated[
@@ -216,8 +217,10 @@ def push(
     asks = query or strategy is not None or budget is not None
     if proposals + partly + all_images + asks > 1:
         raise InvalidArgument("choose one of --proposals, --query (or --strategy, --budget), --partly and --all")
+    if query_shares is not None and strategy is None and budget is None:
+        raise InvalidArgument("--query-shares divides a query that is made now; add --strategy or --budget")
     if strategy is not None or budget is not None:
-        make_query(work, strategy, budget, dry_run=dry_run)
+        make_query(work, strategy, budget, query_shares, dry_run=dry_run)
         if dry_run:
             # What would be pushed is what would be asked.
             return

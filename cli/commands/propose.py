@@ -81,7 +81,7 @@ def query(
         str | None,
         typer.Option(
             metavar="S",
-            help="Query strategy (default: typical before the first training, random after); see --strategies.",
+            help="Query strategy (default: typical before the first training, disagreement after); see --strategies.",
         ),
     ] = None,
     budget: Annotated[int, typer.Option(metavar="N", help="Number of images to ask about.")] = BUDGET,
@@ -127,11 +127,12 @@ def query(
         work.output.line("next: partly push --query")
 
 
-def make_query(work: Workspace, strategy: str | None, budget: int | None, *, dry_run: bool) -> None:
+def make_query(work: Workspace, strategy: str | None, budget: int | None, shares: str | None, *, dry_run: bool) -> None:
     """Make a query with what else is the default, before it is pushed; a dry run shows it."""
+    from learner.query.batch import Shares
     from learner.query.query_images import QueryRequest, query_images
 
-    request = QueryRequest(strategy=strategy, budget=BUDGET if budget is None else budget)
+    request = QueryRequest(strategy, BUDGET if budget is None else budget, Shares.parse(shares))
     result = query_images(work.registry, request, dry_run=dry_run, progress=work.progress)
     if dry_run:
         _print(work, result)

@@ -8,7 +8,18 @@ from cli.command import command
 from cli.commands.propose import BUDGET
 from cli.context import Workspace
 from cli.documents import document_of
-from cli.options import AskClass, AuditShare, Confidence, ConfigFile, DryRun, Pairs, Precision, Tau, Weights
+from cli.options import (
+    AskClass,
+    AuditShare,
+    Confidence,
+    ConfigFile,
+    DryRun,
+    Pairs,
+    Precision,
+    QueryShares,
+    Tau,
+    Weights,
+)
 from cli.output import Table
 from learner.config import Gate, Preset
 
@@ -56,6 +67,7 @@ def one_round(
             "audit; see partly query.",
         ),
     ] = None,
+    query_shares: QueryShares = None,
     warm: Annotated[
         bool, typer.Option("--warm", help="Start from the network of the round before (default: from --weights).")
     ] = False,
@@ -74,18 +86,22 @@ def one_round(
     from annotator.label_studio.pull.plan import PullRequest
     from annotator.label_studio.push.plan import PushRequest
     from cli.workflows.round import RoundRequest, plan_round, run_round
+    from db.errors import InvalidArgument
     from learner.inference.gate import parse_promise, parse_tau
     from learner.inference.propose import ProposeRequest
+    from learner.query.batch import Shares
     from learner.query.query_images import QueryRequest
     from learner.query.strategies import find_strategy
 
+    if query_shares is not None and strategy is None:
+        raise InvalidArgument("--query-shares divides a query; add --strategy, such as --strategy disagreement")
     wanted = parse_tau(tau)
     promise = parse_promise(wanted, precision, confidence)
     propose = ProposeRequest(tau=wanted, gate=gate, budget=budget if strategy is None else None, promise=promise)
     query = None
     if strategy is not None:
         find_strategy(strategy)
-        query = QueryRequest(strategy=strategy, budget=BUDGET if budget is None else budget, propose=propose)
+        query = QueryRequest(strategy, BUDGET if budget is None else budget, Shares.parse(query_shares), propose)
     request = RoundRequest(
         config=work.training_config(preset, config, settings, weights),
         pull=PullRequest(policy=resolve, empty_is_none=work.settings.empty_is_none, author=work.user),

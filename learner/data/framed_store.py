@@ -107,7 +107,7 @@ class FramedStore:
         self._began = time.time()
 
     def read(self, keys: Sequence[bytes], into_N3SS: NDArray[np.uint8]) -> list[bool]:
-        """Copy images into an array.
+        """Copy images into an array, and note that they are in use.
 
         Args:
             keys: from `framed_key`.
@@ -123,6 +123,7 @@ class FramedStore:
             for n, key in enumerate(keys):
                 value = transaction.get(key)
                 found[n] = value is not None and _unpack(value, into_N3SS[n])
+        self._note_use([key for key, there in zip(keys, found, strict=True) if there])
         return found
 
     def has(self, keys: Sequence[bytes]) -> list[bool]:

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -50,25 +50,20 @@ class KeptScores:
                 if not file.name.startswith(f"{name}."):
                     with contextlib.suppress(OSError):
                         file.unlink()
-        self._known = self._read_known()
+        self._files = list(self._sound_files())
 
     def read(self, images: Sequence[ImageRecord]) -> dict[int, Scored]:
         """Return the scores of images, by number; none of one whose content or class is another by now."""
         found: dict[int, Scored] = {}
-        by_file: dict[Path, list[ImageRecord]] = {}
-        for image in images:
-            if image.id in self._known:
-                by_file.setdefault(self._known[image.id], []).append(image)
-        for file, wanted in by_file.items():
+        by_id = {image.id: image for image in images}
+        marks = ", ".join("?" * len(by_id))
+        statement = f"SELECT id, content, class, document FROM scores WHERE id IN ({marks})"
+        for file in self._files:
             with contextlib.suppress(sqlite3.Error, OSError, ValueError, TypeError), _open(file) as connection:
-                marks = ", ".join("?" * len(wanted))
-                statement = f"SELECT id, content, class, document FROM scores WHERE id IN ({marks})"
-                rows = {row[0]: row[1:] for row in connection.execute(statement, [image.id for image in wanted])}
-                found |= {
-                    image.id: _from_document(image, json.loads(rows[image.id][2]))
-                    for image in wanted
-                    if image.id in rows and rows[image.id][:2] == (image.content_hash, image.class_name)
-                }
+                for image_id, content, class_name, document in connection.execute(statement, list(by_id)):
+                    image = by_id[image_id]
+                    if (content, class_name) == (image.content_hash, image.class_name):
+                        found[image_id] = _from_document(image, json.loads(document))
         return found
 
     def add(self, scored: Scored) -> None:
@@ -92,17 +87,16 @@ class KeptScores:
         except (sqlite3.Error, OSError):
             self._works = False
 
-    def _read_known(self) -> Mapping[int, Path]:
-        known: dict[int, Path] = {}
+    def _sound_files(self) -> Iterator[Path]:
+        """Yield the files of all processes that have shared the pool; what is damaged is scored again."""
         for file in sorted(self._folder.glob(f"{self._name}.*.sqlite3")):
             try:
                 with _open(file) as connection:
-                    known |= {row[0]: file for row in connection.execute("SELECT id FROM scores")}
+                    connection.execute("SELECT id FROM scores LIMIT 1").fetchall()
+                yield file
             except sqlite3.Error:
-                # What is damaged is scored again, and put into a new file.
                 with contextlib.suppress(OSError):
                     file.unlink()
-        return known
 
 
 @contextlib.contextmanager

@@ -28,6 +28,23 @@ class Shares:
         if not self.confirm + self.draw + self.audit:
             raise InvalidArgument("one of --confirm-share, --draw-share and --audit-share must be above 0")
 
+    @classmethod
+    def parse(cls, text: str | None) -> "Shares":
+        """Read shares as `--query-shares` takes them, such as 0.6/0.3/0.1; None for the usual ones.
+
+        Raises:
+            InvalidArgument: that is no three shares.
+        """
+        if text is None:
+            return cls()
+        try:
+            confirm, draw, audit = map(float, text.split("/"))
+        except ValueError:
+            raise InvalidArgument(
+                f"--query-shares are the shares to confirm, to draw and of the audit, such as 0.6/0.3/0.1; got {text!r}"
+            ) from None
+        return cls(confirm, draw, audit)
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:

@@ -29,8 +29,8 @@ from learner.query.features import image_features, imagenet_source, run_source
 from learner.query.pool import Candidate, Pool
 from learner.query.strategies import FEATURES, MODEL, Strategy, find_strategy
 
-COLD, WARM = "typical", "random"
-"""Strategies where none is named: before there is a run, and after."""
+COLD, WARM = "typical", "disagreement"
+"""Strategies where none is named: before there is a run, and after; measured in docs/results.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class QueryRequest:
     """What a query is to choose, and how."""
 
     strategy: str | None = None
-    """None: `typical` before there is a run, `random` after."""
+    """None: `typical` before there is a run, `disagreement` after."""
     budget: int = 50
     """Images in all."""
     shares: Shares = field(default_factory=Shares)

@@ -160,7 +160,7 @@ def test_with_a_model_there_is_something_to_confirm(trained):
         assert tx.proposals.pending() == []
     result = query_images(trained, request)
     assert result.items == planned.items
-    assert (result.strategy, result.run, result.tau) == ("random", "run-1", 0.0)
+    assert (result.strategy, result.run, result.tau) == ("disagreement", "run-1", 0.0)
     assert result.parts["confirm"] == 5
     with trained.read() as tx:
         proposed = {proposal.image_id: proposal.score for proposal in tx.proposals.pending()}

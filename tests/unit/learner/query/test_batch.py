@@ -82,3 +82,14 @@ def test_shares_out_of_range_are_refused(shares):
 def test_shares_of_nothing_are_refused():
     with pytest.raises(InvalidArgument, match="must be above 0"):
         Shares(0, 0, 0)
+
+
+def test_shares_are_read_as_they_are_typed():
+    assert Shares.parse("0/1/0") == Shares(0, 1, 0)
+    assert Shares.parse(" .5/.25/.25 ") == Shares(0.5, 0.25, 0.25)
+    assert Shares.parse(None) == Shares()
+    for text in ("", "1", "1/0", "a/b/c", "1/0/0/0"):
+        with pytest.raises(InvalidArgument, match=r"such as 0\.6/0\.3/0\.1; got"):
+            Shares.parse(text)
+    with pytest.raises(InvalidArgument, match="from 0 to 1"):
+        Shares.parse("2/0/0")
