@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from annotator.label_studio.pull.plan import PullReport
     from annotator.label_studio.push.push_images import PushReport
     from cli.workflows.round import RoundResult
-    from learner.inference.propose import ProposeResult
-    from learner.query.query_images import QueryResult
+    from learner.inference.propose import ProposeRequest, ProposeResult
+    from learner.query.query_images import QueryRequest, QueryResult
 
 PROPOSED = ("tau", "gate", "considered", "proposed", "calibration")
 QUERIED = ("query", "strategy", "run", "tau", "considered", "parts")
@@ -86,22 +86,13 @@ def one_round(
     from annotator.label_studio.pull.plan import PullRequest
     from annotator.label_studio.push.plan import PushRequest
     from cli.workflows.round import RoundRequest, plan_round, run_round
-    from db.errors import InvalidArgument
     from learner.inference.gate import parse_promise, parse_tau
     from learner.inference.propose import ProposeRequest
-    from learner.query.batch import Shares
-    from learner.query.query_images import QueryRequest
-    from learner.query.strategies import find_strategy
 
-    if query_shares is not None and strategy is None:
-        raise InvalidArgument("--query-shares divides a query; add --strategy, such as --strategy disagreement")
     wanted = parse_tau(tau)
     promise = parse_promise(wanted, precision, confidence)
     propose = ProposeRequest(tau=wanted, gate=gate, budget=budget if strategy is None else None, promise=promise)
-    query = None
-    if strategy is not None:
-        find_strategy(strategy)
-        query = QueryRequest(strategy, BUDGET if budget is None else budget, Shares.parse(query_shares), propose)
+    query = _query(strategy, budget, query_shares, propose)
     request = RoundRequest(
         config=work.training_config(preset, config, settings, weights),
         pull=PullRequest(policy=resolve, empty_is_none=work.settings.empty_is_none, author=work.user),
@@ -130,6 +121,23 @@ def one_round(
     if not dry_run:
         with work.registry.read() as tx:
             work.output.line(str(work.review_page(url, tx.connections.current().project_id)))
+
+
+def _query(
+    strategy: str | None, budget: int | None, shares: str | None, propose: "ProposeRequest"
+) -> "QueryRequest | None":
+    """Put together what a round asks about; None where it sends proposals alone."""
+    from db.errors import InvalidArgument
+    from learner.query.batch import Shares
+    from learner.query.query_images import QueryRequest
+    from learner.query.strategies import find_strategy
+
+    if strategy is None:
+        if shares is not None:
+            raise InvalidArgument("--query-shares divides a query; add --strategy, such as --strategy disagreement")
+        return None
+    find_strategy(strategy)
+    return QueryRequest(strategy, BUDGET if budget is None else budget, Shares.parse(shares), propose)
 
 
 def rounds(work: Workspace) -> None:
