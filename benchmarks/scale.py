@@ -13,7 +13,6 @@ far as the registry and the cache know.
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from db.imaging.files import ImageFile
 from db.progress import SilentProgress
 from db.records import Box, Location, LocationSource, LocationStatus, NewImage, NewLabel, Split
 from db.registry import create_registry, open_registry
+from learner.caches import clear_caches
 from learner.config import TrainConfig, make_config
 from learner.data import dataset
 from learner.data.batches import Epoch
@@ -45,7 +45,7 @@ from learner.distributed import Processes
 from learner.evaluation.evaluate import evaluate_run
 from learner.inference.pool import score_pool
 from learner.inference.predict import predict, score_views
-from learner.inference.propose import ProposeRequest, propose_locations
+from learner.inference.propose import PROPOSED_FOR, ProposeRequest, propose_locations
 from learner.inference.trained_model import open_run
 from learner.network.build import build_model
 from learner.network.forward import Normalizer
@@ -136,12 +136,12 @@ def measure(root: Path, task: str) -> dict[str, float]:
 
 def first_result(root: Path) -> dict[str, float]:
     """Seconds from an open registry to the first image that is scored."""
-    shutil.rmtree(root / ".cache" / "scores", ignore_errors=True)
+    clear_caches(root, ["scores"])
     registry = open_registry(f"sqlite:///{root}/registry.sqlite3", root)
     started = time.perf_counter()
     model = open_run(registry)
     with registry.read() as tx:
-        ids = tx.images.ids(splits=(Split.TRAIN, None), located=False)
+        ids = tx.images.ids(splits=PROPOSED_FOR, located=False)
     next(score_pool(registry, model, ids, "agreement", Processes(), SilentProgress()))
     return {"seconds": time.perf_counter() - started}
 

@@ -29,6 +29,7 @@ from learner.data.framed_store import FramedStore, framed_key
 from learner.data.letterbox import frame_of, framed_box, framed_boxes, framed_image, framed_mask
 
 T = TypeVar("T")
+Wanted = TypeVar("Wanted")
 AHEAD = 2
 """Batches that are made while the one before is at work."""
 KEPT_BYTES = 256 * 2**20
@@ -192,7 +193,7 @@ class Framer:
         return framed_image(image_HW3, frame, self.framing.size)
 
 
-def ahead(make: Callable[[int], T], wanted: Iterable[int]) -> Iterator[T]:
+def ahead(make: Callable[[Wanted], T], wanted: Iterable[Wanted]) -> Iterator[T]:
     """Make things in order, in another thread, a few ahead of who takes them."""
     coming: deque[Future[T]] = deque()
     with ThreadPoolExecutor(1) as thread:
@@ -210,9 +211,8 @@ class FramedRows:
     def __init__(self, framer: Framer, examples: Sequence[Framable]) -> None:
         self._framer, self._examples = framer, examples
         self.shape = (len(examples), 3, framer.framing.size, framer.framing.size)
-        self._thread: ThreadPoolExecutor | None = None
         self._wanted: deque[list[int]] = deque()
-        self._coming: deque[tuple[list[int], Future[Tensor]]] = deque()
+        self._coming: Iterator[Tensor] = iter(())
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         """Return some rows, B3SS.
@@ -221,26 +221,15 @@ class FramedRows:
             ImageUnreadable: one of them cannot be read any more.
         """
         wanted = rows.tolist()
-        if not self._coming or self._coming[0][0] != wanted:
+        if not self._wanted or self._wanted[0] != wanted:
             return self._load(wanted)
-        made = self._coming.popleft()[1].result()
-        self._order()
-        return made
+        self._wanted.popleft()
+        return next(self._coming)
 
     def expect(self, batches: Iterable[Tensor]) -> None:
         """Say what is going to be asked for, in order: it is made in advance, in another thread."""
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1)
-        for _, future in self._coming:
-            future.cancel()
-        self._coming.clear()
-        self._wanted = deque(batch.tolist() for batch in batches)
-        self._order()
-
-    def _order(self) -> None:
-        while self._thread is not None and self._wanted and len(self._coming) < AHEAD:
-            rows = self._wanted.popleft()
-            self._coming.append((rows, self._thread.submit(self._load, rows)))
+        listed = [batch.tolist() for batch in batches]
+        self._wanted, self._coming = deque(listed), ahead(self._load, listed)
 
     def _load(self, rows: list[int]) -> Tensor:
         squares_B3SS = np.empty((len(rows), *self.shape[1:]), dtype=np.uint8)

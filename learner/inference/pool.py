@@ -58,7 +58,7 @@ def score_pool(
             if not left:
                 continue
             try:
-                for item in _score_page(registry, model, left, gate, lines):
+                for _, item in score_records(registry, model, left, gate, Processes(), lines):
                     if kept is not None:
                         kept.add(item)
                     scored += 1
@@ -72,17 +72,27 @@ def score_pool(
         raise unreadable
 
 
-def _score_page(
-    registry: Registry, model: TrainedModel, images: Sequence[ImageRecord], gate: str, progress: Progress
-) -> Iterator[Scored]:
+def score_records(
+    registry: Registry,
+    model: TrainedModel,
+    images: Sequence[ImageRecord],
+    gate: str,
+    processes: Processes,
+    progress: Progress,
+) -> Iterator[tuple[int, Scored]]:
+    """Score images whose records are at hand; see `score_pool`.
+
+    Yields:
+        This process's share, each with its position among the images.
+    """
     with registry.read() as tx:
         examples = examples_from_records(tx, images)
-    stream = frame_share(model, examples, Processes(), progress)
-    for prediction in predict(model.network, stream, model.config, model.device):
-        yield to_scored(images[prediction.position], prediction, model.classes, gate)
+    stream = frame_share(model, examples, processes, progress)
+    for prediction in predict(model.network, stream, model.config, model.device, progress=progress):
+        yield prediction.position, _to_scored(images[prediction.position], prediction, model.classes, gate)
 
 
-def to_scored(image: ImageRecord, prediction: Prediction, classes: Sequence[str], gate: str) -> Scored:
+def _to_scored(image: ImageRecord, prediction: Prediction, classes: Sequence[str], gate: str) -> Scored:
     """Put a prediction beside the image that it is for, with its score by a gate."""
     probability_K, known_class = prediction.class_probability_K, known_index(prediction.example, classes)
     return Scored(

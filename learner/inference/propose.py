@@ -11,7 +11,6 @@ from db.progress import Progress, SilentProgress
 from db.records import Box, ImageRecord, NewProposal, Split
 from db.records.certificates import CertificateKind, NewCertificate
 from db.registry import Registry
-from learner.data.dataset import examples_from_records
 from learner.distributed import Processes
 from learner.inference.certify import (
     Calibration,
@@ -23,10 +22,9 @@ from learner.inference.certify import (
     kind_of,
 )
 from learner.inference.gate import Promise, check_gate, check_tau
-from learner.inference.pool import PAGE, score_pool, to_scored
-from learner.inference.predict import predict
+from learner.inference.pool import PAGE, score_pool, score_records
 from learner.inference.scored import Scored, most_confident
-from learner.inference.trained_model import TrainedModel, frame_share, open_run
+from learner.inference.trained_model import TrainedModel, open_run
 
 PROPOSED_FOR: tuple[Split | None, ...] = (Split.TRAIN, None)
 """Splits whose images get proposals. People review validation images without one, since these judge the proposals."""
@@ -211,14 +209,7 @@ def score_images(
     """Run a model on images and score what it finds by a gate; images that cannot be read are left out."""
     if not images:
         return []
-    with registry.read() as tx:
-        examples = examples_from_records(tx, images)
-    data = frame_share(model, examples, processes, progress)
-    predictions = predict(model.network, data, model.config, model.device, progress=progress)
-    return processes.gather(
-        (prediction.position, to_scored(images[prediction.position], prediction, model.classes, gate))
-        for prediction in predictions
-    )
+    return processes.gather(score_records(registry, model, images, gate, processes, progress))
 
 
 def _item(item: Scored) -> ProposedItem:

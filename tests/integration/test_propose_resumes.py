@@ -28,14 +28,14 @@ def trained(filled, monkeypatch):
 @pytest.fixture
 def asked(monkeypatch):
     """Numbers of the images that the network is asked about."""
-    found, real = [], pool._score_page
+    found, real = [], pool.score_records
 
-    def counted(registry, model, images, gate, progress):
-        for item in real(registry, model, images, gate, progress):
+    def counted(*given):
+        for position, item in real(*given):
             found.append(item.image.id)
-            yield item
+            yield position, item
 
-    monkeypatch.setattr(pool, "_score_page", counted)
+    monkeypatch.setattr(pool, "score_records", counted)
     return found
 
 
