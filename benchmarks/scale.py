@@ -37,7 +37,7 @@ from learner.config import TrainConfig, make_config
 from learner.data import dataset
 from learner.data.batches import Epoch
 from learner.data.dataset import Example, FramedData, FramedStream, load_framed
-from learner.data.framed_store import open_store
+from learner.data.framed_store import FramedStore
 from learner.data.framing import FramedRows, Framer, Framing, MadeTargets
 from learner.data.letterbox import unit_images
 from learner.device import choose_device
@@ -174,7 +174,7 @@ def memory_rows(counts: Sequence[int]) -> list[Row]:
                     f"{(took['peak'] - took['before']) / 2**20:.0f} MB above the model's own",
                     flush=True,
                 )
-            status = open_store(root).status()
+            status = FramedStore(root).status()
             print(f"  cache: {status.images:,} images, {status.disk_bytes / 2**20:.0f} MB", flush=True)
             share = status.disk_bytes / status.limit_bytes
             rows.append((f"cache on disk / its limit, {count:,} images", share, "<=", 1.0))
@@ -232,10 +232,10 @@ def training_rows(folder: Path, examples: list[Example], device: torch.device, r
     """Measure epochs from memory, from a warm cache, and the second one from a cold cache."""
     config = make_config("default", {"encoder": "resnet18", "size": 128, "weights": "none", "min_steps": 0})
     epochs, framing = Epochs(config, device), Framing(config.size)
-    in_memory = load_framed(examples, CLASSES, Framer(framing, open_store(folder)))
+    in_memory = load_framed(examples, CLASSES, Framer(framing, FramedStore(folder)))
     with memory_for(0):
-        warm = load_framed(examples, CLASSES, Framer(framing, open_store(folder)))
-    cold_framer = Framer(framing, open_store(folder / "cold"))
+        warm = load_framed(examples, CLASSES, Framer(framing, FramedStore(folder)))
+    cold_framer = Framer(framing, FramedStore(folder / "cold"))
     cold = FramedData(
         examples=warm.examples,
         frames=warm.frames,
@@ -267,7 +267,7 @@ def scoring_rows(folder: Path, examples: list[Example], count: int, device: torc
     config = make_config("default", {"encoder": "resnet18", "size": 128, "weights": "none"})
     torch.manual_seed(0)
     model = build_model(config, len(CLASSES)).to(device).to(memory_format=torch.channels_last).eval()
-    normalize, framer = Normalizer(config, device), Framer(Framing(config.size), open_store(folder))
+    normalize, framer = Normalizer(config, device), Framer(Framing(config.size), FramedStore(folder))
     wanted = [examples[n % len(examples)] for n in range(count)]
     load_framed(examples, CLASSES, framer)
     squares_N3SS = load_framed(examples[: config.batch_size], CLASSES, framer).images_N3SS

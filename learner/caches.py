@@ -9,7 +9,7 @@ from db.errors import InvalidArgument
 from db.imaging.paths import CACHE as REMOTE_COPIES
 from learner.cache_place import check_limit, write_limit
 from learner.data.framed_store import FOLDER as FRAMED
-from learner.data.framed_store import open_store
+from learner.data.framed_store import FramedStore
 from learner.inference.kept_scores import FOLDER as SCORES
 from learner.query.features import FOLDER as FEATURES
 
@@ -42,7 +42,7 @@ def measure_caches(root: Path) -> list[CacheSize]:
     found = []
     for kind, (folder, holds) in KINDS.items():
         if kind == "framed":
-            status = open_store(root).status()
+            status = FramedStore(root).status()
             found.append(CacheSize(kind, holds, status.images, status.disk_bytes, status.limit_bytes, root / folder))
             continue
         sizes = [file.stat().st_size for file in (root / folder).rglob("*") if file.is_file()]
@@ -70,7 +70,7 @@ def clear_caches(root: Path, kinds: Sequence[str] = (), *, dry_run: bool = False
     if not dry_run:
         for found in chosen:
             if found.kind == "framed":
-                open_store(root).clear()
+                FramedStore(root).clear()
             else:
                 shutil.rmtree(found.folder, ignore_errors=True)
     return chosen

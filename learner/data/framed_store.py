@@ -86,7 +86,7 @@ def framed_key(content_hash: str, size: int, framing: str, file: str = "") -> by
 
 
 class FramedStore:
-    """Framed images on disk. Safe to be used by several threads, and processes; make one with `open_store`."""
+    """Framed images on disk. Safe to be used by several threads, and processes."""
 
     def __init__(self, root: Path) -> None:
         """Name the cache of a project.
@@ -293,11 +293,6 @@ class FramedStore:
     def _environment(self) -> lmdb.Environment:
         """Return the open file, opened first where it has to be; call it with the lock held."""
         return _open(self.folder, self.limit_bytes)
-
-
-def open_store(root: Path) -> FramedStore:
-    """Return the cache of framed images of a project."""
-    return FramedStore(root)
 
 
 def _columns(cursor: lmdb.Cursor) -> tuple[bytearray, NDArray[np.float64]]:

@@ -12,7 +12,7 @@ from db.registry import Registry
 from learner.checkpoint import load_checkpoint
 from learner.config import TrainConfig, config_from_dict
 from learner.data.dataset import Example, FramedStream
-from learner.data.framed_store import FramedStore, open_store
+from learner.data.framed_store import FramedStore
 from learner.data.framing import Framer, Framing
 from learner.data.validation_cut import chosen_by
 from learner.distributed import Processes
@@ -61,7 +61,7 @@ def open_run(registry: Registry, run: str | None = None, *, processes: Processes
         raise CheckpointIncompatible(
             f"{record.name} has not finished, so it has no checkpoint; see: partly train --resume"
         )
-    return replace(load_model(record, record.checkpoint, processes or Processes()), store=open_store(registry.root))
+    return replace(load_model(record, record.checkpoint, processes or Processes()), store=FramedStore(registry.root))
 
 
 def load_model(record: RunRecord, folder: Path, processes: Processes) -> TrainedModel:

@@ -23,7 +23,7 @@ from db.records import ImageRecord
 from db.registry import Registry
 from learner.config import TrainConfig, make_config
 from learner.data.dataset import FramedStream, examples_from_records
-from learner.data.framed_store import open_store
+from learner.data.framed_store import FramedStore
 from learner.data.framing import Framer, Framing
 from learner.data.letterbox import unit_images
 from learner.device import choose_device, precision
@@ -125,7 +125,7 @@ def _work_out(
     config = source.config
     with registry.read() as tx:
         examples = examples_from_records(tx, images)
-    framer = Framer(Framing(config.size, config.framing), open_store(registry.root), progress)
+    framer = Framer(Framing(config.size, config.framing), FramedStore(registry.root), progress)
     stream = FramedStream(examples, (), framer, batch_size=BATCH, progress=progress)
     normalize, found = Normalizer(config, source.device), dict[str, NDArray[np.float16]]()
     with (

@@ -13,7 +13,7 @@ from db.registry import Registry, Transaction
 from learner.checkpoint import LAST, load_checkpoint
 from learner.config import TrainConfig, config_from_dict
 from learner.data.dataset import FramedData, examples_from_records, load_framed
-from learner.data.framed_store import open_store
+from learner.data.framed_store import FramedStore
 from learner.data.framing import Framer, Framing
 from learner.data.lesion_counts import has_several_lesions
 from learner.data.location_share import hide_locations
@@ -286,7 +286,7 @@ def _load(
     shown = hide_locations(records, config.location_share, config.seed)
     with registry.read() as tx:
         examples = examples_from_records(tx, shown)
-    framer = Framer(Framing(config.size, config.framing, config.box_target), open_store(registry.root), progress)
+    framer = Framer(Framing(config.size, config.framing, config.box_target), FramedStore(registry.root), progress)
     data = load_framed(examples, classes, framer, processes=processes, progress=progress, name=name)
     for problem in data.unreadable:
         progress.say(f"left out: {problem}")

@@ -1,7 +1,7 @@
 """partly cache: what is kept to save time, how much, and being rid of it."""
 
 from db.imaging.paths import CACHE
-from learner.data.framed_store import open_store
+from learner.data.framed_store import FramedStore
 from learner.query.features import FOLDER
 
 
@@ -17,12 +17,12 @@ def test_caches_are_shown_limited_and_cleared(partly, tmp_path):
     found = {one["kind"]: one["items"] for one in partly("cache", "status", "--json")["caches"]}
     assert found == {"framed": 0, "features": 0, "scores": 0, "remote": 1}
     assert "up to 50 GB" in partly("cache", "limit", "50 GB").stdout
-    assert open_store(tmp_path).limit_bytes == 50 * 2**30
+    assert FramedStore(tmp_path).limit_bytes == 50 * 2**30
     shown = partly("cache", "status").stdout
     assert "50 GB" in shown
     partly("cache", "clear")
     assert not (tmp_path / CACHE).exists()
-    assert open_store(tmp_path).limit_bytes == 50 * 2**30, "a setting is no cache"
+    assert FramedStore(tmp_path).limit_bytes == 50 * 2**30, "a setting is no cache"
 
 
 def test_what_is_no_size_or_no_cache_is_refused(partly):

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from learner.data import framed_store
-from learner.data.framed_store import framed_key, open_store
+from learner.data.framed_store import FramedStore, framed_key
 from tests.faults import workers
 from tests.faults.test_disk import small_disk
 
@@ -16,7 +16,7 @@ from tests.faults.test_disk import small_disk
 def test_nothing_is_torn_when_writers_are_killed(tmp_path):
     """Two writers, killed twelve times: what is there is right, and what was there before stays."""
     context, known = multiprocessing.get_context("spawn"), 0
-    store = open_store(tmp_path)
+    store = FramedStore(tmp_path)
     for trial in range(6):
         writers = [context.Process(target=workers.frame_for_ever, args=(tmp_path, 10_000 * k)) for k in range(2)]
         for writer in writers:
@@ -42,7 +42,7 @@ def test_nothing_is_torn_when_writers_are_killed(tmp_path):
 def test_a_full_disk_stops_the_cache_and_nothing_else(tmp_path, monkeypatch):
     monkeypatch.setattr(framed_store, "FREE_BYTES", 0)
     with small_disk(tmp_path / "disk", "4m") as disk:
-        store, written = open_store(disk), 0
+        store, written = FramedStore(disk), 0
         # Somebody else fills the disk between the look at it and the writing.
         monkeypatch.setattr(framed_store.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 2**40}))
         while store.write({framed_key(str(written), workers.SIDE, "resize"): workers.square(written)}):

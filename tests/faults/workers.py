@@ -21,7 +21,7 @@ from db.history.retraction import retract_labels
 from db.maintenance.backup import backup_registry, upgrade_registry
 from db.records import Box, Location, LocationSource, LocationStatus, NewLabel
 from db.registry import Registry, create_registry, open_for_upgrade, open_registry
-from learner.data.framed_store import framed_key, open_store
+from learner.data.framed_store import FramedStore, framed_key
 
 # What the code loads when it needs it is here before the server forks: once, and not in every process.
 for module in ("db.migrations", "scipy.fft", "scipy.spatial", "skimage.measure", "sqlalchemy.dialects.sqlite"):
@@ -200,7 +200,7 @@ def square(number):
 
 def frame_for_ever(root, first):
     """Write framed images, eight at a time."""
-    store, number = open_store(root), first
+    store, number = FramedStore(root), first
     while True:
         store.write({framed_key(str(number + k), SIDE, "resize"): square(number + k) for k in range(8)})
         number += 8

@@ -22,7 +22,7 @@ from learner.cache_place import (
     write_limit,
 )
 from learner.data import framed_store
-from learner.data.framed_store import framed_key, open_store
+from learner.data.framed_store import FramedStore, framed_key
 
 SIDE = 64
 
@@ -46,7 +46,7 @@ def read(store, *numbers, side=SIDE):
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 50), st.sampled_from([1, 5, 64]), st.booleans()), max_size=12))
 def test_what_is_written_is_read(tmp_path_factory, images):
-    store = open_store(tmp_path_factory.mktemp("p"))
+    store = FramedStore(tmp_path_factory.mktemp("p"))
     for number, side, grey in images:
         assert store.write({framed_key(f"{number}{grey}", side, "resize"): square(number, side, grey)})
     for number, side, grey in images:
@@ -66,7 +66,7 @@ def test_a_key_says_all_that_the_square_depends_on():
 
 
 def test_grey_images_take_a_third(tmp_path):
-    store = open_store(tmp_path)
+    store = FramedStore(tmp_path)
     store.write({keys(1, side=256)[0]: square(1, 256, grey=True)})
     grey = store.status()
     store.write({keys(2, side=256)[0]: square(2, 256)})
@@ -75,7 +75,7 @@ def test_grey_images_take_a_third(tmp_path):
 
 
 def test_what_is_not_there_leaves_the_array_alone(tmp_path):
-    store = open_store(tmp_path)
+    store = FramedStore(tmp_path)
     into = np.full((1, 3, SIDE, SIDE), 7, dtype=np.uint8)
     assert store.read(keys(1), into) == [False]
     assert store.has(keys(1)) == [False]
@@ -91,7 +91,7 @@ def test_the_oldest_go_where_there_is_no_room_and_the_disk_holds_no_more_than_th
     for number in range(240):
         # Every one of these is a command of its own, a day after the one before.
         clock[0] += 86_400
-        store = open_store(tmp_path)
+        store = FramedStore(tmp_path)
         assert store.write({all_keys[number]: square(number % 7, side=256)}), store.trouble
         store.has(all_keys[:1])
     status = store.status()
@@ -106,7 +106,7 @@ def test_the_oldest_go_where_there_is_no_room_and_the_disk_holds_no_more_than_th
 
 def test_what_a_command_uses_itself_stays_and_then_no_more_is_stored(tmp_path):
     write_limit(tmp_path, LEAST_LIMIT)
-    store = open_store(tmp_path)
+    store = FramedStore(tmp_path)
     written = 0
     while store.write({keys(written, side=256)[0]: square(written % 7, side=256)}):
         written += 1
@@ -118,7 +118,7 @@ def test_what_a_command_uses_itself_stays_and_then_no_more_is_stored(tmp_path):
 
 def test_a_nearly_full_disk_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(framed_store, "FREE_BYTES", 2**62)
-    store = open_store(tmp_path)
+    store = FramedStore(tmp_path)
     assert not store.write({keys(1)[0]: square(1)})
     assert "nearly full" in store.trouble
     assert store.read(keys(1), np.zeros((1, 3, SIDE, SIDE), np.uint8)) == [False]
@@ -129,7 +129,7 @@ def test_what_other_machines_may_write_to_is_left_alone(tmp_path, monkeypatch, k
     mounts = [SimpleNamespace(mountpoint="/", fstype="nfs"), SimpleNamespace(mountpoint=str(tmp_path), fstype=kind)]
     monkeypatch.setattr("psutil.disk_partitions", lambda all: mounts)
     network_file_system.cache_clear()
-    store = open_store(tmp_path)
+    store = FramedStore(tmp_path)
     assert store.write({keys(1)[0]: square(1)}) is kept
     assert (read(store, 1)[0] is not None) is kept
     assert store.status().images == kept
@@ -139,7 +139,7 @@ def test_what_other_machines_may_write_to_is_left_alone(tmp_path, monkeypatch, k
 
 @pytest.mark.parametrize("damage", ["nothing", "noise", "short", "value"])
 def test_a_damaged_file_costs_time_and_nothing_else(tmp_path, damage):
-    store = open_store(tmp_path)
+    store = FramedStore(tmp_path)
     for number in range(40):
         store.write({keys(number)[0]: square(number)})
     framed_store._close(store.folder)
@@ -162,19 +162,19 @@ def test_a_damaged_file_costs_time_and_nothing_else(tmp_path, damage):
 
 
 def test_who_has_it_open_notices_that_it_was_cleared(tmp_path):
-    store = open_store(tmp_path)
+    store = FramedStore(tmp_path)
     store.write({keys(1)[0]: square(1)})
     process = multiprocessing.get_context("spawn").Process(target=_clear, args=(tmp_path,))
     process.start()
     process.join()
     assert read(store, 1) == [None]
     assert store.write({keys(2)[0]: square(2)})
-    assert (read(open_store(tmp_path), 2)[0] == square(2)).all()
+    assert (read(FramedStore(tmp_path), 2)[0] == square(2)).all()
     assert store.status().images == 1
 
 
 def _clear(root):
-    open_store(root).clear()
+    FramedStore(root).clear()
 
 
 def test_several_processes_write_and_read_at_once(tmp_path):
@@ -182,13 +182,13 @@ def test_several_processes_write_and_read_at_once(tmp_path):
     with context.Pool(3) as pool:
         wrong = pool.map(_write_and_read, [(tmp_path, k) for k in range(3)])
     assert wrong == [0, 0, 0]
-    found = read(open_store(tmp_path), *range(300))
+    found = read(FramedStore(tmp_path), *range(300))
     assert all((image == square(n)).all() for n, image in enumerate(found))
 
 
 def _write_and_read(given):
     root, part = given
-    store, wrong = open_store(root), 0
+    store, wrong = FramedStore(root), 0
     for number in range(part, 300, 3):
         if not store.write({keys(number)[0]: square(number), keys(0)[0]: square(0)}):
             wrong += 1
@@ -198,7 +198,7 @@ def _write_and_read(given):
 
 
 def test_threads_may_share_it_while_more_projects_are_opened_than_stay_open(tmp_path):
-    stores = [open_store(tmp_path / str(n)) for n in range(framed_store.KEPT_OPEN + 3)]
+    stores = [FramedStore(tmp_path / str(n)) for n in range(framed_store.KEPT_OPEN + 3)]
     problems = []
 
     def work(number):
@@ -220,7 +220,7 @@ def test_threads_may_share_it_while_more_projects_are_opened_than_stay_open(tmp_
 def test_a_limit_is_kept_and_one_that_is_too_low_refused(tmp_path):
     assert read_limit(tmp_path) == DEFAULT_LIMIT
     write_limit(tmp_path, check_limit(2 * LEAST_LIMIT))
-    assert open_store(tmp_path).status().limit_bytes == 2 * LEAST_LIMIT
+    assert FramedStore(tmp_path).status().limit_bytes == 2 * LEAST_LIMIT
     (tmp_path / LIMIT_FILE).write_text("no json")
     assert read_limit(tmp_path) == DEFAULT_LIMIT
     with pytest.raises(InvalidArgument, match="at least 16 MiB, got 3 bytes"):
@@ -229,17 +229,17 @@ def test_a_limit_is_kept_and_one_that_is_too_low_refused(tmp_path):
 
 def test_another_process_with_a_higher_limit_is_followed(tmp_path):
     write_limit(tmp_path, LEAST_LIMIT)
-    store = open_store(tmp_path)
+    store = FramedStore(tmp_path)
     store.write({keys(0, side=256)[0]: square(0, side=256)})
     write_limit(tmp_path, 8 * LEAST_LIMIT)
     process = multiprocessing.get_context("spawn").Process(target=_fill, args=(tmp_path, 200))
     process.start()
     process.join()
-    assert open_store(tmp_path).status().images == 200
+    assert FramedStore(tmp_path).status().images == 200
     assert (read(store, 199, side=256)[0] == square(199 % 7, side=256)).all()
 
 
 def _fill(root, count):
-    store = open_store(root)
+    store = FramedStore(root)
     for start in range(1, count, 100):
         store.write({keys(n, side=256)[0]: square(n % 7, side=256) for n in range(start, min(count, start + 100))})

@@ -14,7 +14,7 @@ from db.records import Box, Location, LocationStatus
 from learner.cache_place import LEAST_LIMIT, write_limit
 from learner.data import dataset, framing
 from learner.data.dataset import Example, FramedStream, load_framed
-from learner.data.framed_store import open_store
+from learner.data.framed_store import FramedStore
 from learner.data.framing import FramedRows, Framer, Framing, ahead
 from learner.errors import DataInvalid
 
@@ -57,7 +57,7 @@ ROWS = torch.tensor([7, 0, 2, 2, 9])
 
 
 def test_large_sets_are_read_row_by_row_and_hold_what_small_ones_hold(tmp_path, examples, monkeypatch):
-    framer = Framer(Framing(32), open_store(tmp_path))
+    framer = Framer(Framing(32), FramedStore(tmp_path))
     small = load_framed(examples, ["a", "b"], framer)
     assert isinstance(small.images_N3SS, torch.Tensor)
     monkeypatch.setattr(dataset, "IN_MEMORY_BYTES", 0)
@@ -73,22 +73,22 @@ def test_large_sets_are_read_row_by_row_and_hold_what_small_ones_hold(tmp_path, 
 
 
 def test_an_image_is_decoded_once_by_whoever_needs_it(tmp_path, examples, decoded):
-    load_framed(examples, ["a", "b"], Framer(Framing(32), open_store(tmp_path)))
+    load_framed(examples, ["a", "b"], Framer(Framing(32), FramedStore(tmp_path)))
     assert sorted(decoded) == [f"{n}.png" for n in range(10)]
-    stream = FramedStream(examples, ["a", "b"], Framer(Framing(32), open_store(tmp_path)), batch_size=4)
+    stream = FramedStream(examples, ["a", "b"], Framer(Framing(32), FramedStore(tmp_path)), batch_size=4)
     pieces = list(stream)
     assert len(decoded) == 10
     assert [len(piece) for piece in pieces] == [8, 2]
     assert [position for piece in pieces for position in piece.positions] == list(range(10))
-    load_framed(examples, ["a", "b"], Framer(Framing(48), open_store(tmp_path)))
-    load_framed(examples, ["a", "b"], Framer(Framing(32, "resize"), open_store(tmp_path)))
+    load_framed(examples, ["a", "b"], Framer(Framing(48), FramedStore(tmp_path)))
+    load_framed(examples, ["a", "b"], Framer(Framing(32, "resize"), FramedStore(tmp_path)))
     assert len(decoded) == 30, "another size or framing is another square"
     load_framed(examples, ["a", "b"], Framer(Framing(32)))
     assert len(decoded) == 40, "without a cache"
 
 
 def test_a_file_that_has_changed_is_not_taken_from_the_cache(tmp_path, examples, decoded):
-    framer = Framer(Framing(32), open_store(tmp_path))
+    framer = Framer(Framing(32), FramedStore(tmp_path))
     load_framed(examples, ["a", "b"], framer)
     (tmp_path / "1.png").unlink()
     (tmp_path / "2.png").write_bytes(b"broken")
@@ -118,7 +118,7 @@ def test_a_stream_names_what_it_leaves_out_and_says_when_nothing_is_left(tmp_pat
 def test_where_there_is_no_room_images_are_decoded_and_that_is_said_once(tmp_path, examples, decoded):
     write_limit(tmp_path, LEAST_LIMIT)
     said = Said()
-    framer = Framer(Framing(2048), open_store(tmp_path), said)
+    framer = Framer(Framing(2048), FramedStore(tmp_path), said)
     first = load_framed(examples, ["a", "b"], framer)
     again = load_framed(examples, ["a", "b"], framer)
     assert len(said.lines) == 1
@@ -130,7 +130,7 @@ def test_where_there_is_no_room_images_are_decoded_and_that_is_said_once(tmp_pat
 
 def test_rows_that_are_expected_are_made_ahead_and_others_all_the_same(tmp_path, examples, monkeypatch):
     monkeypatch.setattr(dataset, "IN_MEMORY_BYTES", 0)
-    framer = Framer(Framing(32), open_store(tmp_path))
+    framer = Framer(Framing(32), FramedStore(tmp_path))
     data = load_framed(examples, ["a", "b"], framer)
     truth = data.images_N3SS[torch.arange(10)].clone()
     loaded, load = [], framer.load
@@ -155,7 +155,7 @@ def test_rows_that_are_expected_are_made_ahead_and_others_all_the_same(tmp_path,
 
 def test_a_file_that_vanishes_in_mid_training_is_named(tmp_path, examples, monkeypatch):
     monkeypatch.setattr(dataset, "IN_MEMORY_BYTES", 0)
-    data = load_framed(examples, ["a", "b"], Framer(Framing(32), open_store(tmp_path)))
+    data = load_framed(examples, ["a", "b"], Framer(Framing(32), FramedStore(tmp_path)))
     (tmp_path / "7.png").unlink()
     with pytest.raises(ImageUnreadable, match=r"7\.png.*could be read before"):
         data.images_N3SS[ROWS]
