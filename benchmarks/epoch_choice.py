@@ -26,6 +26,7 @@ from learner.training.epoch_choice import selection_score
 from learner.training.job import Job
 from learner.training.lease import Lease
 from learner.training.loop import (
+    EpochState,
     ValidationRow,
     epoch_batches,
     epoch_generator,
@@ -60,7 +61,7 @@ def epochs_of(registry: Registry, config: TrainConfig) -> tuple[Job, list[list[V
             epoch = epoch_batches(job.train, stage, job.config, generator)
             learner.total_steps = len(epoch.batches) * stage.epochs
             with progress.task(stage.name, 1) as task:
-                train_epoch(learner, job.train, stage, epoch, generator, task)
+                train_epoch(learner, job.train, stage, epoch, EpochState(generator), task)
             if stage.number == 2:
                 found.append(validation_rows(learner, job.val))
         learner.steps_before += learner.total_steps

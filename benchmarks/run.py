@@ -34,7 +34,7 @@ from learner.data.framing import Framer, Framing
 from learner.data.letterbox import unit_images
 from learner.data.random_draws import Chance
 from learner.network.build import build_model
-from learner.training.loop import epoch_batches, epoch_generator, train_epoch
+from learner.training.loop import EpochState, epoch_batches, epoch_generator, train_epoch
 from learner.training.stages import make_stages
 from learner.training.state import make_learner
 
@@ -129,7 +129,7 @@ def epoch_ratio(folder: Path) -> float:
 
     def epoch(chosen: Epoch) -> None:
         with SilentProgress().task("", 1) as task:
-            train_epoch(learner, data, stage, chosen, epoch_generator(config, stage, 1), task)
+            train_epoch(learner, data, stage, chosen, EpochState(epoch_generator(config, stage, 1)), task)
 
     real, fixed = alternate(lambda: epoch(drawn), lambda: epoch(same))
     return fixed / real

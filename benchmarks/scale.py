@@ -49,7 +49,7 @@ from learner.inference.propose import PROPOSED_FOR, ProposeRequest, propose_loca
 from learner.inference.trained_model import open_run
 from learner.network.build import build_model
 from learner.network.forward import Normalizer
-from learner.training.loop import epoch_batches, epoch_generator, train_epoch
+from learner.training.loop import EpochState, epoch_batches, epoch_generator, train_epoch
 from learner.training.stages import make_stages
 from learner.training.state import make_learner
 from learner.training.train import train_model
@@ -225,7 +225,7 @@ class Epochs:
         generator = epoch_generator(self.config, self.stage, 1)
         epoch: Epoch = epoch_batches(data, self.stage, self.config, generator)
         with SilentProgress().task("", 1) as task:
-            train_epoch(self.learner, data, self.stage, epoch, generator, task)
+            train_epoch(self.learner, data, self.stage, epoch, EpochState(generator), task)
 
 
 def training_rows(folder: Path, examples: list[Example], device: torch.device, rounds: int) -> list[Row]:

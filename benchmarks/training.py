@@ -33,7 +33,7 @@ from learner.device import choose_device, precision
 from learner.inference.predict import predict, score_views
 from learner.network.build import build_model
 from learner.network.forward import Normalizer
-from learner.training.loop import epoch_batches, epoch_generator, train_epoch
+from learner.training.loop import EpochState, epoch_batches, epoch_generator, train_epoch
 from learner.training.stages import StageConfig, make_stages
 from learner.training.state import Learner, make_learner, set_rates, update_teacher
 from learner.training.step import Batch, Views, make_views, view_losses
@@ -79,7 +79,12 @@ class Bench:
         """Train a real epoch: the loop that `partly train` runs."""
         with SilentProgress().task("", 1) as task:
             train_epoch(
-                self.learner, self.data, self.stage, self.one_epoch, epoch_generator(self.config, self.stage, 1), task
+                self.learner,
+                self.data,
+                self.stage,
+                self.one_epoch,
+                EpochState(epoch_generator(self.config, self.stage, 1)),
+                task,
             )
 
     def views(self) -> list[Views]:

@@ -1,4 +1,4 @@
-"""Checkpoints: a folder with weights in safetensors and a JSON file that describes them.
+"""Checkpoints: a folder with weights in safetensors, a list of images, and a JSON file that describes them.
 
 The JSON file is the commit point: weights are written first under a new name, then the JSON that names them (with
 their SHA-256) is put in place by one rename, then older weights are removed. So a reader always finds a whole
@@ -17,9 +17,12 @@ from torch import Tensor
 from db.atomic_write import OWNER_ONLY, replacing, write_text
 from learner.description import read_description
 from learner.errors import CheckpointIncompatible, CheckpointNotSaved, TrainingDiverged
+from learner.image_lists import LISTS, read_lists, write_lists
 from learner.tensor_files import file_sha256, not_finite, read_tensors, write_tensors
 
-FORMAT = 1
+FORMAT = 2
+"""Which lists the images in a file of their own; format 1 had them in the JSON file."""
+READABLE = (1, FORMAT)
 BEST = "checkpoint"
 """Name of the checkpoint that is used: the epoch that is kept."""
 LAST = "last"
@@ -78,7 +81,9 @@ def _save(folder: Path, name: str, tensors: Mapping[str, Tensor], description: M
     with replacing(folder / f"{name}.safetensors", mode=OWNER_ONLY, named=by_content) as draft:
         write_tensors(tensors, draft)
     weights = f"{name}-{digest[:12]}.safetensors"
-    document = {"format": FORMAT, "weights": weights, "sha256": digest, **description}
+    said = {key: value for key, value in description.items() if key not in LISTS}
+    lists = {"lists": write_lists(folder, description)} if len(said) < len(description) else {}
+    document = {"format": FORMAT, "weights": weights, "sha256": digest, **lists, **said}
     target = folder / f"{name}.json"
     write_text(target, json.dumps(document, indent=1), mode=OWNER_ONLY)
     for stale in folder.glob(f"{name}-*.safetensors"):
@@ -96,14 +101,19 @@ def load_checkpoint(folder: Path, name: str = BEST) -> Checkpoint:
     file = folder / f"{name}.json"
     try:
         description = read_description(file)
-        if description["format"] != FORMAT:
-            raise CheckpointIncompatible(f"{file}: format {description['format']}, this program reads format {FORMAT}")
+        if description["format"] not in READABLE:
+            raise CheckpointIncompatible(
+                f"{file}: format {description['format']}, this program reads formats up to {FORMAT}; a newer one reads "
+                "it: pip install --upgrade partly"
+            )
         weights = folder / Path(description["weights"]).name
         if not weights.is_file():
             raise FileNotFoundError(errno.ENOENT, "no such file", str(weights))
         if file_sha256(weights) != description["sha256"]:
             raise CheckpointIncompatible(f"{weights}: damaged: the content does not match the checksum in {file.name}")
         tensors = read_tensors(weights)
+        if "lists" in description:
+            description.update(read_lists(folder, description["lists"]))
     except FileNotFoundError as exc:
         raise CheckpointIncompatible(
             f"{folder}: no complete checkpoint ({Path(exc.filename).name} is missing)"

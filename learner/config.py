@@ -168,6 +168,8 @@ class TrainConfig:
     amp: Literal["auto", "on", "off"] = "auto"
     """Mixed precision (bfloat16); auto: on GPUs."""
 
+    checkpoint_minutes: float = 10.0
+    """Minutes after which a long epoch is saved as far as it is, for `--resume`; 0: after whole epochs alone."""
     track: Literal["none", "tensorboard", "mlflow"] = "none"
     """Experiment tracker: TensorBoard (files beside the run) or MLflow."""
     compile: bool = False
@@ -213,6 +215,8 @@ class TrainConfig:
             yield f"lr and encoder_lr_factor must be positive, got {self.lr} and {self.encoder_lr_factor}"
         if not 0 <= self.ema_decay < 1 or not 0 < self.val < 1:
             yield f"ema_decay and val must lie between 0 and 1, got {self.ema_decay} and {self.val}"
+        if not 0 <= self.checkpoint_minutes < math.inf:
+            yield f"checkpoint_minutes must not be negative, got {self.checkpoint_minutes}"
         if self.ignore_low > self.ignore_high:
             yield f"ignore_low {self.ignore_low} is above ignore_high {self.ignore_high}"
         if self.pseudo == "teacher" and self.ema_decay == 0:

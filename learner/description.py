@@ -72,6 +72,14 @@ def _are_epochs(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(entry, dict) and _is_count(entry.get("stage")) for entry in value)
 
 
+def _is_progress(value: object) -> bool:
+    if not isinstance(value, dict) or not value:
+        return value == {}
+    totals = value.get("totals")
+    numbers = isinstance(totals, dict) and all(isinstance(total, (int, float)) for total in totals.values())
+    return numbers and _is_count(value.get("batches")) and _is_count(value.get("images"))
+
+
 def _is(*kinds: type) -> Callable[[object], bool]:
     return lambda value: isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
 
@@ -80,6 +88,7 @@ KINDS: Mapping[str, Callable[[object], bool]] = MappingProxyType(
     {
         "format": _is_count,
         "weights": _is(str),
+        "lists": _is(str),
         "sha256": _is(str),
         "run": _is(str),
         "snapshot": _is(str),
@@ -97,6 +106,7 @@ KINDS: Mapping[str, Callable[[object], bool]] = MappingProxyType(
         "stage": _is_count,
         "finished_epoch": _is_count,
         "finished_stage": _is(bool),
+        "within": _is_progress,
         "seconds": _is(int, float),
         "images_seen": _is_count,
     }

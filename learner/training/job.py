@@ -1,10 +1,12 @@
 """A training under way, and the two checkpoints that it keeps: the best epoch, and the last one to resume from."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from db.progress import Progress
@@ -17,12 +19,15 @@ from learner.data.selection import TrainingData
 from learner.distributed import Processes
 from learner.errors import CheckpointIncompatible
 from learner.training.lease import Lease
+from learner.training.loop import EpochState
 from learner.training.stages import StageConfig
 from learner.training.start import Images
 from learner.training.state import Learner, learner_tensors, restore_learner
 from learner.training.tracking import Tracker
 
 RUNS_FOLDER = "runs"
+GENERATOR = "epoch.generator"
+"""Name of the tensor that holds the source of chance of an epoch under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,10 @@ class Job:
     images_seen: int = 0
     start_stage: int = 1
     start_epoch: int = 1
+    begun: EpochState | None = None
+    """How far that epoch is, where it was cut."""
+    saved_at: float = field(default_factory=time.monotonic)
+    """When the last checkpoint was written."""
     best: BestEpoch | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -81,7 +90,7 @@ class Job:
 
 
 def has_epochs(registry: Registry, run: RunRecord) -> bool:
-    """Say whether a cut training has finished an epoch that it can go on from."""
+    """Say whether a cut training has saved something that it can go on from."""
     return (registry.root / RUNS_FOLDER / run.name / f"{LAST}.json").exists()
 
 
@@ -117,12 +126,21 @@ def save_best(
     save_checkpoint(job.folder, BEST, tensors, description)
 
 
-def save_last(job: Job, stage: StageConfig, epoch: int) -> None:
-    """Write the checkpoint that an interrupted training resumes from."""
+def save_last(job: Job, stage: StageConfig, epoch: int, within: EpochState | None = None) -> None:
+    """Write the checkpoint that an interrupted training resumes from.
+
+    Args:
+        job: the training.
+        stage: under way.
+        epoch: the last one that is finished, 0 where none of the stage is.
+        within: how far the next one is, where it has begun.
+    """
+    tensors = dict(learner_tensors(job.learner))
     state = {
         "stage": stage.number,
         "finished_epoch": epoch,
         "finished_stage": epoch == stage.epochs,
+        "within": {},
         "images": job.data.image_ids,
         "choosing": list(job.data.choosing),
         "seen_before": job.seen_before,
@@ -131,7 +149,11 @@ def save_last(job: Job, stage: StageConfig, epoch: int) -> None:
         "best": asdict(job.best) if job.best else {},
         "history": job.history,
     }
-    save_checkpoint(job.folder, LAST, dict(learner_tensors(job.learner)), state)
+    if within is not None:
+        tensors[GENERATOR] = within.generator.get_state()
+        state["within"] = {"batches": within.batches, "images": within.images, "totals": within.totals}
+    save_checkpoint(job.folder, LAST, tensors, state)
+    job.saved_at = time.monotonic()
 
 
 def restore(job: Job) -> None:
@@ -139,8 +161,10 @@ def restore(job: Job) -> None:
     last = load_checkpoint(job.folder, LAST)
     state = last.description
     try:
+        drawn = last.tensors.pop(GENERATOR, None)
         restore_learner(job.learner, last.tensors)
         best = BestEpoch(**state["best"]) if state["best"] else None
+        job.begun = _begun(state.get("within", {}), drawn)
     except (RuntimeError, ValueError, KeyError, TypeError, IndexError) as exc:
         reason = str(exc).strip().splitlines()[0][:200] if str(exc).strip() else type(exc).__name__
         raise CheckpointIncompatible(
@@ -154,4 +178,19 @@ def restore(job: Job) -> None:
         job.best = replace(job.best, score=None)
     job.start_stage = state["stage"] + (1 if state["finished_stage"] else 0)
     job.start_epoch = 1 if state["finished_stage"] else state["finished_epoch"] + 1
-    job.progress.say(f"{job.run.name} resumes after epoch {state['finished_epoch']} of stage {state['stage']}")
+    place = f"after epoch {state['finished_epoch']} of stage {state['stage']}"
+    if job.begun is not None:
+        place = f"after step {job.begun.batches} of epoch {job.start_epoch} of stage {state['stage']}"
+    job.progress.say(f"{job.run.name} resumes {place}")
+
+
+def _begun(within: Mapping[str, Any], drawn: Tensor | None) -> EpochState | None:
+    """Read how far an epoch was; None where none had begun."""
+    if not within or drawn is None:
+        return None
+    generator = torch.Generator()
+    generator.set_state(drawn)
+    totals = {str(name): float(value) for name, value in within["totals"].items()}
+    if not within["images"] or not within["batches"]:
+        raise ValueError("an epoch under way without a step")
+    return EpochState(generator, within["batches"], within["images"], totals)

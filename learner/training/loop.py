@@ -1,15 +1,16 @@
 """The training loop, the only one: epochs of one stage over framed data, whatever the stage.
 
-Everything random in an epoch comes from a generator seeded by (seed, stage, epoch), so a training that goes on after
-an interruption draws the same numbers as one that was never interrupted.
+Everything random in an epoch comes from a generator seeded by (seed, stage, epoch), and from torch's own, which is
+seeded anew in every step. So a training that goes on after an interruption, between epochs or within one, draws the
+same numbers as one that was never interrupted.
 
 Shape legend: B batch, K classes, S side of the square.
 """
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -32,6 +33,22 @@ from learner.training.state import Learner, set_rates, update_teacher
 from learner.training.step import Batch, make_views, share_of_batch, view_losses
 
 LARGEST_SEED = 2**62
+STEP_SEEDS = 1_000_003
+"""Between the seeds of two steps; there are fewer processes than that."""
+
+
+@dataclass(slots=True)
+class EpochState:
+    """How far an epoch is: with the learner's tensors all that one which was cut needs to go on."""
+
+    generator: Generator
+    """Source of chance, from `epoch_generator`."""
+    batches: int = 0
+    """That are done."""
+    images: int = 0
+    """In these."""
+    totals: dict[str, float] = field(default_factory=dict)
+    """Sums of the losses over these images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +65,10 @@ class ValidationRow:
     """Dice of the predicted mask with the known one; 1 if both are empty."""
 
 
-def epoch_generator(config: TrainConfig, stage: StageConfig, epoch: int, process: int = 0) -> Generator:
-    """Seed everything random in an epoch: what is drawn for whole batches is the same in every process."""
+def epoch_generator(config: TrainConfig, stage: StageConfig, epoch: int) -> Generator:
+    """Seed what is drawn for whole batches of an epoch, which is the same in every process."""
     # Within what a generator takes; seeds of up to six digits are as they are.
     seed = ((config.seed * 1_000_003 + stage.number) * 1_000_003 + epoch) % LARGEST_SEED
-    torch.manual_seed(seed + process)
     return torch.Generator().manual_seed(seed)
 
 
@@ -83,22 +99,43 @@ def _shuffled(data: FramedData, stage: StageConfig, config: TrainConfig, generat
 
 
 def train_epoch(
-    learner: Learner, data: FramedData, stage: StageConfig, epoch: Epoch, generator: Generator, task: Task
+    learner: Learner,
+    data: FramedData,
+    stage: StageConfig,
+    epoch: Epoch,
+    state: EpochState,
+    task: Task,
+    after_step: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-    """Train one epoch and return the mean losses.
+    """Train one epoch, or what is left of it, and return the mean losses.
+
+    Args:
+        learner: what is trained.
+        data: images.
+        stage: of the training.
+        epoch: its batches.
+        state: how far it is; kept up to date.
+        task: is told of each batch.
+        after_step: is called after each step but the last one.
 
     Raises:
         TrainingDiverged: a loss is not finite, and its step was not taken; or weights are not.
     """
     learner.trained.train()
-    totals: dict[str, float] = {}
-    images, started = 0, time.perf_counter()
-    data.expect(batch_B[share_of_batch(learner.processes, len(batch_B))] for batch_B in epoch.batches)
-    for batch_B in epoch.batches:
+    totals, before, started = state.totals, state.images, time.perf_counter()
+    left = epoch.batches[state.batches :]
+    data.expect(batch_B[share_of_batch(learner.processes, len(batch_B))] for batch_B in left)
+    for batch_B in left:
+        seed = (state.generator.initial_seed() + state.batches * STEP_SEEDS) % LARGEST_SEED
+        torch.manual_seed(seed + learner.processes.number)
         set_rates(learner)
         learner.optimizer.zero_grad(set_to_none=True)
         losses = add_gradients(
-            learner, data, stage, Batch(batch_B, epoch.draws_N, len(epoch.batches) if epoch.alike else None), generator
+            learner,
+            data,
+            stage,
+            Batch(batch_B, epoch.draws_N, len(epoch.batches) if epoch.alike else None),
+            state.generator,
         )
         if not math.isfinite(losses["loss"]):
             parts = ", ".join(f"{name} {value:g}" for name, value in losses.items())
@@ -111,9 +148,11 @@ def train_epoch(
         update_teacher(learner)
         for name, value in losses.items():
             totals[name] = totals.get(name, 0.0) + value * len(batch_B)
-        images += len(batch_B)
-        rate = images / (time.perf_counter() - started)
-        task.advance(len(batch_B), loss=f"{totals['loss'] / images:.3f}", speed=f"{rate:.0f} images/s")
+        state.batches, state.images = state.batches + 1, state.images + len(batch_B)
+        rate = (state.images - before) / (time.perf_counter() - started)
+        task.advance(len(batch_B), loss=f"{totals['loss'] / state.images:.3f}", speed=f"{rate:.0f} images/s")
+        if state.batches < len(epoch.batches):
+            after_step()
     wrong = not_finite(learner.model.state_dict())
     if wrong:
         # The loss of the step that did this was finite still.
@@ -121,7 +160,7 @@ def train_epoch(
             f"{len(wrong)} weights are not finite after an epoch of {stage.name} ({wrong[0]}); it was not saved. "
             "Try a lower learning rate, such as --set lr=0.0003"
         )
-    return {name: value / images for name, value in totals.items()}
+    return {name: value / state.images for name, value in totals.items()}
 
 
 def add_gradients(

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from db.errors import RegistryError
-from db.progress import Progress, SilentProgress
+from db.progress import Progress, SilentProgress, Task
 from db.records import RunStatus
 from db.registry import Registry
 from learner.checkpoint import BEST, LAST, delete_checkpoint, load_checkpoint
@@ -34,7 +34,7 @@ from learner.evaluation.per_image import score_rows
 from learner.training.epoch_choice import is_better, selection_score
 from learner.training.job import BestEpoch, Job, save_best, save_last
 from learner.training.lease import Lease
-from learner.training.loop import epoch_batches, epoch_generator, train_epoch, validate
+from learner.training.loop import EpochState, epoch_batches, epoch_generator, train_epoch, validate
 from learner.training.prepare import (
     Plan,
     PlannedTraining,
@@ -148,7 +148,7 @@ def _fit(job: Job) -> None:
 
 def _fit_stage(job: Job, stage: StageConfig, probe: Epoch) -> None:
     first = job.start_epoch if stage.number == job.start_stage else 1
-    if first == 1:
+    if first == 1 and job.begun is None:
         _begin_stage(job, stage)
     batches, images = len(probe.batches), sum(map(len, probe.batches))
     job.learner.total_steps = batches * stage.epochs
@@ -156,14 +156,33 @@ def _fit_stage(job: Job, stage: StageConfig, probe: Epoch) -> None:
     with job.progress.task(stage.name, stage.epochs * images) as task:
         task.advance((first - 1) * images)
         for number in range(first, stage.epochs + 1):
+            losses = _fit_epoch(job, stage, number, task)
+            job.images_seen += images
             started = time.perf_counter()
-            generator = epoch_generator(job.config, stage, number, job.processes.number)
-            epoch = epoch_batches(job.train, stage, job.config, generator)
-            losses = train_epoch(job.learner, job.train, stage, epoch, generator, task)
             measured = validate(job.learner, job.choosing)
             job.seconds += time.perf_counter() - started
-            job.images_seen += images
             _end_epoch(job, stage, number, losses, measured)
+
+
+def _fit_epoch(job: Job, stage: StageConfig, number: int, task: Task) -> dict[str, float]:
+    generator = epoch_generator(job.config, stage, number)
+    # The batches of an epoch that was cut are drawn as they were before it goes on.
+    epoch = epoch_batches(job.train, stage, job.config, generator)
+    state, job.begun = job.begun or EpochState(generator), None
+    job.learner.steps += state.batches
+    task.advance(state.images)
+    often, started = 60 * job.config.checkpoint_minutes, time.perf_counter()
+
+    def after_step() -> None:
+        nonlocal started
+        if job.processes.is_first and often and time.monotonic() - job.saved_at > often:
+            job.lease.check()
+            job.seconds, started = job.seconds + time.perf_counter() - started, time.perf_counter()
+            save_last(job, stage, number - 1, state)
+
+    losses = train_epoch(job.learner, job.train, stage, epoch, state, task, after_step)
+    job.seconds += time.perf_counter() - started
+    return losses
 
 
 def _begin_stage(job: Job, stage: StageConfig) -> None:

@@ -62,7 +62,7 @@ def losses_of_steps(processes, preset, accumulate):
             # The last batch has one image, so that one of two processes has none.
             batch = torch.arange(IMAGES) if step < STEPS - 1 else torch.tensor([1])
             learner.optimizer.zero_grad(set_to_none=True)
-            generator = epoch_generator(config, stage, step, processes.number)
+            generator = epoch_generator(config, stage, step)
             found.append(add_gradients(learner, data, stage, Batch(batch, torch.ones(IMAGES)), generator))
             learner.optimizer.step()
     return found

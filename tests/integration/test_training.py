@@ -3,7 +3,7 @@
 import functools
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -293,6 +293,32 @@ def test_a_run_that_failed_after_an_epoch_goes_on_to_the_same_result(filled, mon
     assert (again.best, again.val) == (whole.best, whole.val)
     with filled.read() as tx:
         assert [run.status for run in tx.runs.all()] == [RunStatus.FINISHED] * 2
+
+
+@pytest.mark.parametrize(("method", "cut_at", "place"), [("lanet", 8, (2, 1, 2)), ("deeplabv3", 3, (2, 1, 3))])
+def test_a_run_cut_within_an_epoch_goes_on_to_the_same_result(filled, monkeypatch, method, cut_at, place):
+    """DeepLabV3 has dropout, whose chance is torch's own."""
+    wanted = tiny(batch_size=4, checkpoint_minutes=1e-9, method=method, stage1_epochs=1, stage2_epochs=1)
+    whole = train_model(filled, replace(wanted, checkpoint_minutes=0.0))
+    real, said, places = learner.training.train.save_last, Said(), []
+
+    def stop(job, stage, epoch, within=None):
+        real(job, stage, epoch, within)
+        places.append((stage.number, epoch + 1, within.batches if within else None))
+        if sum(step is not None for *_, step in places) == cut_at:
+            raise Stop
+
+    with monkeypatch.context() as patched, pytest.raises(Stop):
+        patched.setattr("learner.training.train.save_last", stop)
+        train_model(filled, wanted)
+    again = train_model(filled, wanted, resume=True, progress=said)
+    assert places[-1] == place
+    stage, epoch, step = place
+    assert f"run-2 resumes after step {step} of epoch {epoch} of stage {stage}" in said.lines
+    first, second = (load_checkpoint(result.checkpoint) for result in (whole, again))
+    assert all(torch.equal(value, second.tensors[name]) for name, value in first.tensors.items())
+    assert first.description["history"] == second.description["history"]
+    assert (again.val, again.epochs) == (whole.val, whole.epochs)
 
 
 def test_any_seed_can_be_trained_with(filled):

@@ -52,6 +52,38 @@ def test_damage_is_found(tmp_path):
         load_checkpoint(tmp_path)
 
 
+LISTS = {"images": {"train": [1, 2, 5], "val": [3]}, "seen_before": {}, "choosing": [3]}
+
+
+def test_images_are_listed_once_whatever_is_saved(tmp_path):
+    for epoch in range(3):
+        save_checkpoint(tmp_path, "checkpoint", {"a": torch.full((2,), float(epoch))}, {"epoch": epoch, **LISTS})
+        save_checkpoint(tmp_path, "last", {"a": torch.full((2,), float(epoch))}, {"epoch": epoch, **LISTS})
+    assert len(list(tmp_path.glob("images-*.safetensors"))) == 1
+    for name in ("checkpoint", "last"):
+        assert not {"images", "choosing"} & set(json.loads((tmp_path / f"{name}.json").read_text()))
+        found = load_checkpoint(tmp_path, name).description
+        assert {key: found[key] for key in LISTS} == LISTS
+    save_checkpoint(tmp_path, "last", WEIGHTS, {"images": {"train": []}, "seen_before": {}})
+    assert load_checkpoint(tmp_path, "last").description["images"] == {"train": []}
+
+
+def test_a_checkpoint_of_an_earlier_version_lists_its_images_itself(tmp_path):
+    assert load_checkpoint(store(tmp_path, **LISTS)).description["images"] == LISTS["images"]
+
+
+def test_lists_of_images_that_are_damaged_or_missing_are_said(tmp_path):
+    save_checkpoint(tmp_path, "checkpoint", WEIGHTS, LISTS)
+    (file,) = tmp_path.glob("images-*.safetensors")
+    for wrong in (torch.tensor([1, 2, 6]), torch.tensor([[-1.0]]), torch.tensor(3), torch.tensor([-4])):
+        save_file({"images.train": wrong}, file)
+        with pytest.raises(CheckpointIncompatible, match="damaged"):
+            load_checkpoint(tmp_path)
+    file.unlink()
+    with pytest.raises(CheckpointIncompatible, match=r"images-.* is missing"):
+        load_checkpoint(tmp_path)
+
+
 def test_another_format_is_refused(tmp_path):
     file = save_checkpoint(tmp_path, "checkpoint", WEIGHTS, {})
     file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 99}))
