@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from db.atomic_write import left_behind
 from db.curation.duplicates import add_missing_fingerprints, find_near_duplicates
-from db.curation.groups import distinct_groups, group_images
+from db.curation.groups import group_images
 from db.errors import ImageUnreadable
 from db.imaging.decode import read_facts
 from db.imaging.paths import CACHE
@@ -102,7 +102,7 @@ def _look_alikes(
 ) -> list[list[int]]:
     facts = [(image.id, None, image.content_hash if exact_too else str(image.id)) for image in images.values()]
     groups = group_images(facts, [(first, second) for first, second, _ in pairs])
-    return [ids for ids in distinct_groups(groups) if len(ids) > 1]
+    return [ids for ids in groups.distinct() if len(ids) > 1]
 
 
 def _pairs_inside(members: Sequence[int], pairs: Mapping[int, Sequence[Pair]]) -> list[Pair]:
@@ -136,7 +136,7 @@ def _leaks(images: Mapping[int, ImageRecord], pairs: Sequence[Pair]) -> list[Fin
         [(first, second) for first, second, _ in pairs],
     )
     findings = []
-    for members in distinct_groups(groups):
+    for members in groups.distinct():
         splits = {images[key].split for key in members}
         held_back = [split for split in (Split.TEST, Split.VAL) if split in splits]
         if held_back and len(splits) > 1:

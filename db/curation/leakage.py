@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from db.curation.groups import group_images
+from db.curation.groups import ImageGroups, group_images
 from db.imaging.fingerprints import NEAR_CORRELATION, unit_vectors
 from db.records import NewImage, Split
 from db.registry import Transaction
@@ -13,20 +13,16 @@ CHUNK = 1024
 def relatives(tx: Transaction, ids: Iterable[int]) -> set[int]:
     """Return these images and all that belong to one of their groups: same patient, same content, same picture."""
     wanted = set(ids)
-    return _members(_groups(tx), wanted) if wanted else set()
+    return _groups(tx).members_of(wanted) if wanted else set()
 
 
-def _groups(tx: Transaction) -> dict[int, list[int]]:
+def _groups(tx: Transaction) -> ImageGroups:
     return group_images(tx.images.group_facts(), [(first, second) for first, second, _ in tx.duplicates.pairs()])
 
 
-def group_names(tx: Transaction) -> dict[int, str]:
+def group_names(tx: Transaction) -> Mapping[int, str]:
     """Name the group of every image: images of one patient, video or picture have the same name."""
-    return {image_id: str(members[0]) for image_id, members in _groups(tx).items()}
-
-
-def _members(groups: Mapping[int, list[int]], ids: Iterable[int]) -> set[int]:
-    return {member for image_id in ids for member in groups.get(image_id, ())}
+    return _groups(tx).names()
 
 
 def leaking_images(tx: Transaction) -> tuple[set[int], set[int]]:
@@ -36,14 +32,10 @@ def leaking_images(tx: Transaction) -> tuple[set[int], set[int]]:
         Images outside test that are related to a test image; images without a split that are related to a
         validation image.
     """
-    splits = tx.images.splits()
     groups = _groups(tx)
-    of_test = _members(groups, (key for key, split in splits.items() if split is Split.TEST))
-    of_val = _members(groups, (key for key, split in splits.items() if split is Split.VAL))
-    return (
-        {key for key in of_test if splits[key] is not Split.TEST},
-        {key for key in of_val if splits[key] is None},
-    )
+    test, val = (set(tx.images.ids(splits=[split])) for split in (Split.TEST, Split.VAL))
+    of_test, of_val = groups.members_of(test) - test, groups.members_of(val) - val
+    return of_test, of_val.intersection(tx.images.ids(splits=[None])) if of_val else of_val
 
 
 def already_seen(tx: Transaction, images: Sequence[NewImage], seen: Iterable[int]) -> list[int]:

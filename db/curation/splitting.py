@@ -8,7 +8,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from db.curation.groups import distinct_groups, group_images
+from db.curation.groups import group_images
 from db.errors import InvalidArgument
 from db.records import ImageRecord, OperationKind, Split
 from db.registry import Registry, Transaction
@@ -71,7 +71,7 @@ def explain_sizes(registry: Registry, counts: Mapping[str, int], *, val: float, 
     """
     with registry.read() as tx:
         near = [(first, second) for first, second, _ in tx.duplicates.pairs()]
-        groups = distinct_groups(group_images(tx.images.group_facts(), near))
+        groups = list(group_images(tx.images.group_facts(), near).distinct())
     total, largest = sum(counts.values()), max(map(len, groups), default=0)
     found = []
     for split, share in ((Split.VAL, val), (Split.TEST, test)):
@@ -106,7 +106,7 @@ def plan_splits(
     splits: dict[int, Split] = {}
     strata: dict[tuple[str, str], list[list[ImageRecord]]] = defaultdict(list)
     # In order of content, so that the choice does not depend on the order of registration.
-    for ids in sorted(distinct_groups(groups), key=lambda ids: _name(by_id, ids)):
+    for ids in sorted(groups.distinct(), key=lambda ids: _name(by_id, ids)):
         members = [by_id[image_id] for image_id in ids]
         if any(image.split is Split.TEST for image in members):
             splits.update((image.id, Split.TEST) for image in members)

@@ -1,6 +1,6 @@
 """Images: add, find, list with what is currently known, count."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select, update
@@ -15,6 +15,8 @@ from db.queries.labels import labels_by_id
 from db.records import ImageRecord, LocationStatus, NewImage, Split, Supervision
 from db.tables import Fingerprint, Image, ImageClass, Thumbnail, now
 
+PAGE = 5000
+"""Rows that are read at a time where all are asked for."""
 IMAGE_COLUMNS = (
     Image.id,
     Image.uri,
@@ -263,10 +265,12 @@ class ImageQueries:
         rows = self._session.execute(statement.order_by(Image.id))
         return {row[0]: Split(row[1]) if row[1] else None for row in rows}
 
-    def group_facts(self) -> list[tuple[int, str | None, str]]:
-        """Return id, group and content hash of every image: the input of `db.curation.groups`."""
+    def group_facts(self) -> Iterator[tuple[int, str | None, str]]:
+        """Yield id, group and content hash of every image: the input of `db.curation.groups`."""
         statement = select(Image.id, Image.group_key, Image.content_hash).where(Image.removed.is_(False))
-        return [(row[0], row[1], row[2]) for row in self._session.execute(statement.order_by(Image.id))]
+        streamed = statement.order_by(Image.id).execution_options(yield_per=PAGE)
+        for row in self._session.execute(streamed):
+            yield row[0], row[1], row[2]
 
 
 def records_from_rows(session: Session, paths: ProjectPaths, rows: Sequence[Any]) -> list[ImageRecord]:

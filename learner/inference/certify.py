@@ -32,7 +32,7 @@ class CalibrationImages:
 
     images: list[ImageRecord]
     """Their location is known, or a reviewer rejected what was proposed."""
-    groups: dict[int, str]
+    groups: Mapping[int, str]
     learned: int = 0
     """Reviewed validation images that are left out because the run has learned from them or from a relative."""
     chose: int = 0

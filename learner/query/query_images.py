@@ -90,7 +90,7 @@ class _Known:
     audit: list[ImageRecord]
     """Those that the audit is drawn from."""
     located: list[ImageRecord]
-    groups: dict[int, str]
+    groups: Mapping[int, str]
     round: int
 
 

@@ -1,5 +1,6 @@
 """Near-duplicates, groups, splits by group, and what the doctor says about them."""
 
+import networkx
 import numpy as np
 import pytest
 from hypothesis import given
@@ -149,6 +150,26 @@ def test_groups_join_what_shares_a_patient_content_or_picture():
     assert groups[1] == groups[2] == groups[3] == [1, 2, 3]
     assert groups[4] == groups[5] == [4, 5]
     assert groups[6] == [6]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([None, "p", "q", "r"]), st.sampled_from("abcdefgh")), max_size=12),
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=5),
+)
+def test_groups_are_what_can_be_reached(images, near):
+    facts = [(number, group, content) for number, (group, content) in enumerate(images)]
+    graph = networkx.Graph([(first, second) for first, second in near if max(first, second) < len(facts)])
+    for number, group, content in facts:
+        graph.add_node(number)
+        graph.add_edge(number, f"content {content}")
+        graph.add_edges_from([(number, f"group {group}")] if group else [])
+    expected = sorted(sorted(set(part) & set(range(len(facts)))) for part in networkx.connected_components(graph))
+    groups = group_images(reversed(facts), near)
+    assert list(groups.distinct()) == expected
+    assert {key: members for members in expected for key in members} == dict(groups)
+    assert dict(groups.names()) == {key: str(members[0]) for members in expected for key in members}
+    assert groups.members_of([0, 99]) == set(expected[0] if expected else ())
+    assert 99 not in groups
 
 
 def test_a_group_named_like_a_hash_is_no_hash():
