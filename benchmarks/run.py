@@ -29,7 +29,8 @@ from db.registry import create_registry
 from learner.config import make_config
 from learner.data.augment import augment_strongly, augment_weakly
 from learner.data.batches import Epoch
-from learner.data.dataset import examples_from_records, load_framed
+from learner.data.dataset import load_framed
+from learner.data.examples import examples_from_records
 from learner.data.framing import Framer, Framing
 from learner.data.letterbox import unit_images
 from learner.data.random_draws import Chance

@@ -36,7 +36,8 @@ from learner.caches import clear_caches
 from learner.config import TrainConfig, make_config
 from learner.data import dataset
 from learner.data.batches import Epoch
-from learner.data.dataset import Example, FramedData, FramedStream, load_framed
+from learner.data.dataset import FramedData, FramedStream, load_framed
+from learner.data.examples import Example
 from learner.data.framed_store import FramedStore
 from learner.data.framing import FramedRows, Framer, Framing, MadeTargets
 from learner.data.letterbox import unit_images

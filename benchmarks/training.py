@@ -26,7 +26,8 @@ from db.imaging.geometry import boxes_from_mask
 from db.progress import SilentProgress
 from db.records import Location, LocationStatus
 from learner.config import TrainConfig, make_config
-from learner.data.dataset import Example, FramedData, load_framed
+from learner.data.dataset import FramedData, load_framed
+from learner.data.examples import Example
 from learner.data.framing import Framer, Framing
 from learner.data.letterbox import unit_images
 from learner.device import choose_device, precision

@@ -58,7 +58,8 @@ def make_task(registry: Registry, share: float, seed: int, minutes: float, folde
         data = select_training_data(tx, config)
         images = tx.images.select()
         groups = group_names(tx)
-    train, val = (hide_locations(part, share, seed) for part in (data.train, data.val))
+        parts = [tx.images.select(ids=part.ids) for part in (data.train, data.val)]
+    train, val = (hide_locations(part, share, seed) for part in parts)
     known = [image for image in train if image.is_located]
     present = {image.class_name for image in known if image.boxes}
     return Task(

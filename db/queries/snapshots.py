@@ -10,7 +10,7 @@ from db.errors import Conflict, NotFound
 from db.history.snapshot_hash import EMPTY_STATE, ImageState, hash_state, update_state
 from db.imaging.paths import ProjectPaths
 from db.queries.bulk import chunks
-from db.queries.images import records_from_rows
+from db.queries.images import PAGE, records_from_rows
 from db.queries.labels import LabelQueries
 from db.records import ImageRecord, SnapshotRecord
 from db.tables import Image, ImageClass, ImageVersion, Snapshot, now
@@ -83,17 +83,24 @@ class SnapshotQueries:
         pieces: Iterator[Any] = iter([newest])
         if ids is not None:
             pieces = (newest.where(ImageVersion.image_id.in_(chunk)) for chunk in chunks(sorted(set(ids))))
-        records: list[ImageRecord] = []
-        for piece in pieces:
-            statement = (
-                select(*VERSION_COLUMNS)
-                .join(Image, Image.id == ImageVersion.image_id)
-                .outerjoin(ImageClass, ImageClass.id == ImageVersion.class_id)
-                .where(ImageVersion.id.in_(piece), ImageVersion.removed.is_(False))
-                .order_by(ImageVersion.image_id)
-            )
-            records += records_from_rows(self._session, self._paths, self._session.execute(statement).all())
-        return records
+        return [record for piece in pieces for record in self._records(piece)]
+
+    def each_image_at(self, position: int) -> Iterator[ImageRecord]:
+        """Yield the images that `images_at` returns, a page of them in memory at a time."""
+        newest = select(func.max(ImageVersion.id)).where(ImageVersion.id <= position).group_by(ImageVersion.image_id)
+        last = self._session.scalar(select(func.max(ImageVersion.image_id)).where(ImageVersion.id <= position)) or 0
+        for start in range(0, last + 1, PAGE):
+            yield from self._records(newest.where(ImageVersion.image_id.between(start, start + PAGE - 1)))
+
+    def _records(self, versions: Any) -> list[ImageRecord]:
+        statement = (
+            select(*VERSION_COLUMNS)
+            .join(Image, Image.id == ImageVersion.image_id)
+            .outerjoin(ImageClass, ImageClass.id == ImageVersion.class_id)
+            .where(ImageVersion.id.in_(versions), ImageVersion.removed.is_(False))
+            .order_by(ImageVersion.image_id)
+        )
+        return records_from_rows(self._session, self._paths, self._session.execute(statement).all())
 
     def states_at(self, position: int) -> list[ImageState]:
         """Return the image states that a snapshot at this position is the hash of."""

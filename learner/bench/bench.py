@@ -17,7 +17,7 @@ from db.records import RunRecord, RunStatus, Split
 from db.registry import Registry
 from learner.bench.paper_tables import CLASSIFICATION, TABLES, Row, Table
 from learner.config import TrainConfig, make_config
-from learner.data.small_lesions import LEAST_ELSEWHERE_PX
+from learner.data.known_lesions import LEAST_ELSEWHERE_PX
 from learner.errors import DataInvalid
 from learner.evaluation.aggregate import mean
 from learner.evaluation.comparison import METRICS, MethodRuns, adjust_table, against, interval

@@ -5,16 +5,17 @@ Shape legend: N images, S side of the square.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from db.imaging.files import ImageFile
 from db.progress import Progress, SilentProgress
-from db.records import ImageRecord, Location, LocationStatus, NewImage, Split
-from db.registry import Transaction
-from learner.data.framing import FramedRows, Framer, MadeTargets, ahead
+from db.records import LocationStatus
+from learner.data.examples import Example, Examples, taken
+from learner.data.framing import FramedRows, Framer, Framing, MadeTargets, ahead
 from learner.data.letterbox import Frame, frame_of
 from learner.data.presence import EMPTY, PRESENT, UNKNOWN
 from learner.distributed import Processes
@@ -27,61 +28,19 @@ CHUNK = 256
 CHUNK_BATCHES = 2
 """Batches that are framed together when a stream is scored."""
 
+PRESENCE = MappingProxyType(
+    {LocationStatus.PRESENT: PRESENT, LocationStatus.EMPTY: EMPTY, LocationStatus.UNKNOWN: UNKNOWN}
+)
 NO_CLASS = -100
 """Class index of an image whose class is not known; cross-entropy ignores it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One image to learn from, score or be scored on."""
-
-    path: ImageFile
-    width: int
-    height: int
-    class_name: str | None
-    location: Location | None = None
-    """None where it is not known."""
-    image_id: int | None = None
-    split: Split | None = None
-    content_hash: str | None = None
-    """By which its square is found in the project's cache; None for an image that is not registered."""
-
-
-def examples_from_records(tx: Transaction, records: Iterable[ImageRecord]) -> list[Example]:
-    """Turn registered images into examples, masks included."""
-    images = list(records)
-    masks = tx.labels.mask_pngs([image.label.id for image in images if image.label and image.label.has_mask])
-    examples = []
-    for image in images:
-        location = None
-        if image.location_status is not LocationStatus.UNKNOWN and image.label is not None:
-            location = Location(image.location_status, image.boxes, masks.get(image.label.id))
-        examples.append(
-            Example(
-                image.path,
-                image.width,
-                image.height,
-                image.class_name,
-                location,
-                image.id,
-                image.split,
-                image.content_hash,
-            )
-        )
-    return examples
-
-
-def example_from_new(image: NewImage) -> Example:
-    """Turn an image that is not registered into an example."""
-    return Example(image.path, image.width, image.height, image.class_name, image.location, split=image.split)
 
 
 @dataclass(slots=True)
 class FramedData:
     """Images as squares, with their targets: in memory, or made when they are asked for."""
 
-    examples: list[Example]
-    frames: list[Frame]
+    examples: Sequence[Example]
+    frames: Sequence[Frame]
     images_N3SS: Tensor | FramedRows
     """uint8."""
     targets_N1SS: Tensor | MadeTargets
@@ -112,11 +71,11 @@ class FramedData:
         if len(indices) == len(self):
             return replace(self, positions=list(range(len(self))))
         chosen = torch.tensor(indices, dtype=torch.int64)
-        examples = [self.examples[n] for n in indices]
+        examples = _chosen(self.examples, indices)
         lazily = self.framer if isinstance(self.images_N3SS, FramedRows) else None
         return FramedData(
             examples,
-            [self.frames[n] for n in indices],
+            _frames(examples, self.framer.framing) if self.framer else [self.frames[n] for n in indices],
             FramedRows(lazily, examples) if lazily else self.images_N3SS[chosen],
             MadeTargets(lazily, examples) if lazily else self.targets_N1SS[chosen],
             self.known_N[chosen],
@@ -166,11 +125,11 @@ def load_framed(
         for start in range(0, len(mine), CHUNK):
             rows = list(mine[start : start + CHUNK])
             if not in_memory:
-                there = framer.has([examples[n] for n in rows])
+                there = framer.has(taken(examples, rows, masks=False))
                 task.advance(sum(there))
                 rows = [n for n, is_there in zip(rows, there, strict=True) if not is_there]
             part_N3SS = np.empty((len(rows), 3, size, size), dtype=np.uint8)
-            found = framer.load([examples[n] for n in rows], part_N3SS, task.advance)
+            found = framer.load(taken(examples, rows, masks=False), part_N3SS, task.advance)
             for row, problem in zip(rows, found, strict=True):
                 problems[row] = problem
             if in_memory:
@@ -179,7 +138,7 @@ def load_framed(
         problems = processes.gather((n, problems[n]) for n in mine)
         others = sorted({n for n, problem in enumerate(problems) if problem is None} - set(mine)) if in_memory else []
         part_N3SS = np.empty((len(others), 3, size, size), dtype=np.uint8)
-        for row, problem in zip(others, framer.load([examples[n] for n in others], part_N3SS), strict=True):
+        for row, problem in zip(others, framer.load(taken(examples, others, masks=False), part_N3SS), strict=True):
             problems[row] = problem
         squares_N3SS[others] = part_N3SS
     unreadable = [problem for problem in problems if problem is not None]
@@ -201,20 +160,55 @@ def _framed_data(
     squares_N3SS: Tensor | None,
 ) -> FramedData:
     """Put the images that can be read together; without squares in memory they are made when they are asked for."""
-    kept, index = [examples[n] for n in good], {class_name: n for n, class_name in enumerate(classes)}
-    framing = framer.framing
+    kept, index = _chosen(examples, good), {class_name: n for n, class_name in enumerate(classes)}
+    if isinstance(kept, Examples):
+        class_names, statuses = list(kept.class_names), list(kept.statuses)
+    else:
+        class_names = [example.class_name for example in kept]
+        statuses = [LocationStatus.UNKNOWN if one.location is None else one.location.status for one in kept]
     return FramedData(
         examples=kept,
-        frames=[frame_of(example.width, example.height, framing.size, framing.framing) for example in kept],
+        frames=_frames(kept, framer.framing),
         images_N3SS=FramedRows(framer, kept) if squares_N3SS is None else squares_N3SS,
         targets_N1SS=MadeTargets(framer, kept),
-        known_N=torch.tensor([example.location is not None for example in kept], dtype=torch.bool),
-        class_N=torch.tensor([index.get(example.class_name or "", NO_CLASS) for example in kept], dtype=torch.int64),
-        presence_N=torch.tensor([_presence(example) for example in kept], dtype=torch.int8),
+        known_N=torch.tensor([status is not LocationStatus.UNKNOWN for status in statuses], dtype=torch.bool),
+        class_N=torch.tensor([index.get(name or "", NO_CLASS) for name in class_names], dtype=torch.int64),
+        presence_N=torch.tensor([PRESENCE[status] for status in statuses], dtype=torch.int8),
         unreadable=unreadable,
         positions=good,
         framer=framer,
     )
+
+
+def _chosen(examples: Sequence[Example], indices: Sequence[int]) -> Sequence[Example]:
+    """Return some examples, packed where they are."""
+    return examples.select(indices) if isinstance(examples, Examples) else [examples[n] for n in indices]
+
+
+def _frames(examples: Sequence[Example], framing: Framing) -> Sequence[Frame]:
+    if isinstance(examples, Examples):
+        return Frames(examples, framing)
+    return [frame_of(one.width, one.height, framing.size, framing.framing) for one in examples]
+
+
+class Frames(Sequence[Frame]):
+    """Where packed images lie in their squares, worked out when it is asked for."""
+
+    def __init__(self, examples: Examples, framing: Framing) -> None:
+        self._examples, self._framing = examples, framing
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    @overload
+    def __getitem__(self, index: int) -> Frame: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Frame]: ...
+    def __getitem__(self, index: int | slice) -> Frame | list[Frame]:
+        if isinstance(index, slice):
+            return [self[n] for n in range(len(self))[index]]
+        (one,) = self._examples.take([index], masks=False)
+        return frame_of(one.width, one.height, self._framing.size, self._framing.framing)
 
 
 class FramedStream:
@@ -275,9 +269,3 @@ class FramedStream:
         data = _framed_data(examples, self._classes, self._framer, good, unreadable, squares)
         data.positions = [self._positions[start + n] for n in good]
         return data
-
-
-def _presence(example: Example) -> int:
-    if example.location is None or example.location.status is LocationStatus.UNKNOWN:
-        return UNKNOWN
-    return PRESENT if example.location.status is LocationStatus.PRESENT else EMPTY

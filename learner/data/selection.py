@@ -1,26 +1,27 @@
 """Which images a training may see, as a snapshot of the registry knows them, and that none of them is held back."""
 
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from db.curation.leakage import group_names, leaking_images
 from db.errors import NotFound
-from db.records import ImageRecord, RunRecord, SnapshotRecord, Split
+from db.records import LocationStatus, RunRecord, SnapshotRecord, Split
 from db.registry import Transaction
 from learner.config import TrainConfig
+from learner.data.examples import Examples, PackedImages
 from learner.data.validation_cut import cut_validation
 from learner.errors import CheckpointIncompatible, DataInvalid
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """Records that a training may see, and what they are called together."""
+    """Images that a training may see, and what they are called together."""
 
-    train: list[ImageRecord]
-    val: list[ImageRecord]
+    train: Examples
+    val: Examples
     classes: list[str]
     snapshot: SnapshotRecord
     left_out: int = 0
@@ -31,7 +32,7 @@ class TrainingData:
     @property
     def image_ids(self) -> dict[str, list[int]]:
         """Numbers of the images to learn from, and of those to choose the epoch by."""
-        return {"train": [image.id for image in self.train], "val": [image.id for image in self.val]}
+        return {"train": self.train.ids, "val": self.val.ids}
 
 
 def select_training_data(tx: Transaction, config: TrainConfig) -> TrainingData:
@@ -49,39 +50,43 @@ def select_training_data(tx: Transaction, config: TrainConfig) -> TrainingData:
         DataInvalid: there is no image, or no class, or (where one is needed) no known location, or too few groups.
     """
     snapshot = tx.snapshots.take()
-    images = tx.snapshots.images_at(snapshot.position)
     of_test, of_val = leaking_images(tx)
-    held_back = of_test | _test_images(tx)
+    held_back = of_test | set(tx.images.ids(splits=[Split.TEST]))
     groups = group_names(tx) if config.folds or config.select != "last" else {}
-    outside = [image for image in images if image.split is not Split.TEST]
-    kept = [image for image in outside if image.id not in (of_test if config.folds else of_test | of_val)]
-    left_out = len(outside) - len(kept)
-    if config.folds:
-        kept = _folded(kept, groups, config)
+    leaking, left_out, packed = of_test if config.folds else of_test | of_val, 0, PackedImages()
+    for image in tx.snapshots.each_image_at(snapshot.position):
+        if image.split is Split.TEST:
+            continue
+        if image.id in leaking:
+            left_out += 1
+        else:
+            packed.add(image)
+    kept = packed.all()
+    of_val = _fold(kept, groups, config) if config.folds else set(packed.of_split(Split.VAL))
     _refuse_held_back(kept, held_back)
-    data = _training_data(kept, snapshot, localizes=config.localizes, left_out=left_out)
+    data = _training_data(kept, of_val, snapshot, localizes=config.localizes, left_out=left_out)
     if config.select == "last":
         return data
-    choosing, _ = cut_validation(groups, [image.id for image in data.val], config.seed)
+    choosing, _ = cut_validation(groups, data.val.ids, config.seed)
     return replace(data, choosing=tuple(choosing))
 
 
-def _folded(images: Sequence[ImageRecord], groups: Mapping[int, str], config: TrainConfig) -> list[ImageRecord]:
-    """Put one of the folds into validation and the others into training."""
-    names = [groups[image.id] for image in images]
+def _fold(images: Examples, groups: Mapping[int, str], config: TrainConfig) -> set[int]:
+    """Choose the images of the fold that is validation; the others are trained on."""
+    ids = images.ids
+    names = [groups[image_id] for image_id in ids]
     if len(set(names)) < config.folds:
         raise DataInvalid(f"{len(set(names))} groups of images cannot be divided into {config.folds} folds; try fewer")
     # Loads slowly, and few trainings are parts of a cross-validation.
     from sklearn.model_selection import StratifiedGroupKFold
 
     cutter = StratifiedGroupKFold(config.folds, shuffle=True, random_state=config.seed)
-    classes = np.array([image.class_name or "" for image in images])
+    classes = np.array([class_name or "" for class_name in images.class_names])
     # A class with fewer images than folds is missing in some of them; that is for the metrics to say.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        parts = list(cutter.split(np.zeros(len(images)), classes, names))
-    val = set(parts[config.fold][1].tolist())
-    return [replace(image, split=Split.VAL if n in val else Split.TRAIN) for n, image in enumerate(images)]
+        parts = list(cutter.split(np.zeros(len(ids)), classes, names))
+    return {ids[n] for n in parts[config.fold][1].tolist()}
 
 
 def select_data_of_run(
@@ -103,24 +108,23 @@ def select_data_of_run(
         raise CheckpointIncompatible(
             f"{run.name} cannot be resumed: its snapshot can no longer be read; start a new training with: partly train"
         ) from exc
-    images = tx.snapshots.images_at(snapshot.position, wanted)
-    held_back = leaking_images(tx)[0] | _test_images(tx)
+    packed = PackedImages()
+    for image in tx.snapshots.each_image_at(snapshot.position):
+        if image.id in wanted:
+            packed.add(image)
+    images = packed.all()
+    held_back = leaking_images(tx)[0] | set(tx.images.ids(splits=[Split.TEST]))
     try:
         _refuse_held_back(images, held_back)
     except DataInvalid as exc:
         raise CheckpointIncompatible(
             f"{run.name} cannot be resumed: {exc}; start a new training with: partly train"
         ) from exc
-    of_val = set(image_ids["val"])
-    split = [replace(image, split=Split.VAL if image.id in of_val else Split.TRAIN) for image in images]
-    return replace(_training_data(split, snapshot, localizes=config.localizes), choosing=tuple(choosing))
+    data = _training_data(images, set(image_ids["val"]), snapshot, localizes=config.localizes)
+    return replace(data, choosing=tuple(choosing))
 
 
-def _test_images(tx: Transaction) -> set[int]:
-    return {image_id for image_id, split in tx.images.splits().items() if split is Split.TEST}
-
-
-def _refuse_held_back(images: Iterable[ImageRecord], held_back: Collection[int]) -> None:
+def _refuse_held_back(images: Examples, held_back: Collection[int]) -> None:
     """Refuse to train on a test image, or on one that shows the same.
 
     Whoever chose the images left them out; this is the lock behind that door.
@@ -128,9 +132,9 @@ def _refuse_held_back(images: Iterable[ImageRecord], held_back: Collection[int])
     Raises:
         DataInvalid: there is one.
     """
-    leaking = [image for image in images if image.id in held_back]
+    leaking = [n for n, image_id in enumerate(images.ids) if image_id in held_back]
     if leaking:
-        names = ", ".join(str(image.path) for image in leaking[:3])
+        names = ", ".join(str(image.path) for image in images.take(leaking[:3], masks=False))
         raise DataInvalid(
             f"{len(leaking)} of its images are in the test split, or are near-duplicates of one ({names}); "
             "see: partly doctor"
@@ -138,19 +142,20 @@ def _refuse_held_back(images: Iterable[ImageRecord], held_back: Collection[int])
 
 
 def _training_data(
-    images: Sequence[ImageRecord], snapshot: SnapshotRecord, *, localizes: bool, left_out: int = 0
+    images: Examples, of_val: Collection[int], snapshot: SnapshotRecord, *, localizes: bool, left_out: int = 0
 ) -> TrainingData:
-    train = [image for image in images if image.split is not Split.VAL]
-    val = [image for image in images if image.split is Split.VAL]
-    if not train:
+    ids = images.ids
+    train = images.select([n for n, image_id in enumerate(ids) if image_id not in of_val])
+    val = images.select([n for n, image_id in enumerate(ids) if image_id in of_val])
+    if not len(train):
         raise DataInvalid("there is no image to train on; register some with: partly import PATH --layout csv")
-    if localizes and not any(image.boxes for image in train):
+    if localizes and LocationStatus.PRESENT not in train.statuses:
         raise DataInvalid(
             "no training image has a known location, so the first stage has nothing to learn from; import some boxes "
             "or masks, or draw some in Label Studio (partly push --partly, then partly pull); classes alone can be "
             "learned with: partly train --set method=classifier"
         )
-    classes = sorted({image.class_name for image in [*train, *val] if image.class_name is not None})
+    classes = sorted({name for part in (train, val) for name in part.class_names if name is not None})
     if not classes:
         raise DataInvalid("no training image has a class; import them with a class column or from class folders")
     return TrainingData(train, val, classes, snapshot, left_out)

@@ -9,7 +9,7 @@ from db.curation.leakage import already_seen
 from db.progress import Progress, SilentProgress
 from db.records import NewImage, Split
 from db.registry import Registry
-from learner.data.dataset import Example, example_from_new, examples_from_records
+from learner.data.examples import Example, example_from_new, examples_from_records
 from learner.distributed import Processes
 from learner.errors import DataInvalid
 from learner.evaluation.aggregate import Summary, summarize_results

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from db.progress import LinesOnly, Progress
 from db.records import ImageRecord
 from db.registry import Registry
-from learner.data.dataset import examples_from_records
+from learner.data.examples import examples_from_records
 from learner.distributed import Processes
 from learner.errors import DataInvalid
 from learner.inference.kept_scores import KEPT_FROM, KeptScores

@@ -18,7 +18,8 @@ from torch import Tensor
 from db.progress import Progress, SilentProgress
 from db.records import Box
 from learner.config import TrainConfig
-from learner.data.dataset import Example, FramedData, FramedStream
+from learner.data.dataset import FramedData, FramedStream
+from learner.data.examples import Example
 from learner.data.letterbox import Frame, framed_box, unframed, unit_images
 from learner.device import precision
 from learner.inference.gate import PRESENT_FROM, Evidence, gate_score, pairwise_dice

@@ -11,7 +11,8 @@ from db.records import RunRecord
 from db.registry import Registry
 from learner.checkpoint import load_checkpoint
 from learner.config import TrainConfig, config_from_dict
-from learner.data.dataset import Example, FramedStream
+from learner.data.dataset import FramedStream
+from learner.data.examples import Example
 from learner.data.framed_store import FramedStore
 from learner.data.framing import Framer, Framing
 from learner.data.validation_cut import chosen_by

@@ -22,7 +22,8 @@ from db.progress import Progress, SilentProgress
 from db.records import ImageRecord
 from db.registry import Registry
 from learner.config import TrainConfig, make_config
-from learner.data.dataset import FramedStream, examples_from_records
+from learner.data.dataset import FramedStream
+from learner.data.examples import examples_from_records
 from learner.data.framed_store import FramedStore
 from learner.data.framing import Framer, Framing
 from learner.data.letterbox import unit_images

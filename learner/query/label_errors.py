@@ -13,7 +13,6 @@ from db.progress import Progress, SilentProgress
 from db.records.asked import LABEL_CHECK, NewQuery, Part, QueryRecord, Question
 from db.registry import Registry
 from learner.config import TrainConfig
-from learner.data.dataset import examples_from_records
 from learner.data.selection import select_training_data
 from learner.distributed import Processes
 from learner.evaluation.contradictions import box_contradictions, class_contradictions
@@ -77,8 +76,7 @@ def _score_fold(registry: Registry, config: TrainConfig, progress: Progress) -> 
     run, _ = train_once(registry, config, progress)
     model = open_run(registry, run.name)
     with registry.begin(rehearsal=True) as tx:
-        held_out = select_training_data(tx, config).val
-        examples = examples_from_records(tx, held_out)
+        examples = select_training_data(tx, config).val.opened(registry)
     return score_examples(model, examples, Processes(), progress), model.classes
 
 

@@ -16,7 +16,8 @@ from db.imaging.decode import read_image
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, Split
 from db.registry import Registry
-from learner.data.dataset import FramedData, examples_from_records, load_framed
+from learner.data.dataset import FramedData, load_framed
+from learner.data.examples import examples_from_records
 from learner.data.letterbox import unframed, unit_images
 from learner.errors import DataInvalid
 from learner.inference.predict import Prediction, predict

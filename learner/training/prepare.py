@@ -8,18 +8,18 @@ import torch
 
 from db.curation.splitting import assign_splits
 from db.progress import Progress
-from db.records import ImageRecord, RunRecord, RunStatus
+from db.records import RunRecord, RunStatus
 from db.registry import Registry, Transaction
 from learner.checkpoint import LAST, load_checkpoint
 from learner.config import TrainConfig, config_from_dict
-from learner.data.dataset import FramedData, examples_from_records, load_framed
+from learner.data.dataset import FramedData, load_framed
+from learner.data.examples import Examples, Sized
 from learner.data.framed_store import FramedStore
 from learner.data.framing import Framer, Framing
-from learner.data.lesion_counts import has_several_lesions
-from learner.data.location_share import hide_locations
+from learner.data.known_lesions import choose_size, describe_small, has_several_lesions, least_size
+from learner.data.location_share import examples_with_share
 from learner.data.presence import presence_with_classes
 from learner.data.selection import TrainingData, select_data_of_run, select_training_data
-from learner.data.small_lesions import choose_size, describe_small, least_size
 from learner.device import choose_device
 from learner.distributed import Processes
 from learner.errors import CheckpointIncompatible, DataInvalid
@@ -90,7 +90,9 @@ def plan_training(
             run = take_run(tx, _interrupted(tx, registry, None if resume is True else resume))
             config = config_from_dict(run.config)
         data = _choose_data(tx, registry, config, run, progress)
-    requested, config = config, _settled_by_data(config, data.train, progress)
+    # What is hidden from the training chooses nothing either.
+    shown = examples_with_share(data.train, config.location_share, config.seed) if config.localizes else data.train
+    requested, config = config, _settled_by_data(config, [one for one in shown.sizes if one.boxes], progress)
     if data.left_out:
         progress.say(
             f"left out: {data.left_out} images that share a patient, video or picture with a held-out image "
@@ -99,11 +101,8 @@ def plan_training(
     return Plan(config, data, run, goes_on=run is not None and has_epochs(registry, run), requested=requested)
 
 
-def _settled_by_data(config: TrainConfig, images: Sequence[ImageRecord], progress: Progress) -> TrainConfig:
+def _settled_by_data(config: TrainConfig, images: Sequence[Sized], progress: Progress) -> TrainConfig:
     """Choose what is to be chosen by the data, and warn of boxes that are shown too small."""
-    if config.localizes:
-        # What is hidden from the training chooses nothing either.
-        images = hide_locations(images, config.location_share, config.seed)
     if config.split_lesions == "auto":
         several = config.localizes and has_several_lesions(images)
         config = replace(config, split_lesions="on" if several else "off")
@@ -145,7 +144,7 @@ def _start_run(registry: Registry, plan: Plan, start: Start) -> RunRecord:
             preset=start.config.preset,
             config=stored_settings(plan.requested or plan.config, start),
             snapshot=data.snapshot.hash,
-            image_ids=[image.id for image in (*data.train, *data.val)],
+            image_ids=[*data.train.ids, *data.val.ids],
         )
         return take_run(tx, run)
 
@@ -265,17 +264,17 @@ def _choosing(val: FramedData, data: TrainingData) -> tuple[FramedData, Training
     """Return the validation images that choose the epoch (all, where nothing is chosen), and data that names them."""
     if not data.choosing:
         return val, data
-    wanted = set(data.choosing)
-    chosen = [n for n, example in enumerate(val.examples) if example.image_id in wanted]
+    wanted, ids = set(data.choosing), data.val.ids
+    chosen = [n for n, position in enumerate(val.positions) if ids[position] in wanted]
     if chosen:
         return val.select(chosen), data
     # None of them can be read, so the others choose, and can certify no more.
-    return val, replace(data, choosing=tuple(image.id for image in data.val))
+    return val, replace(data, choosing=tuple(data.val.ids))
 
 
 def _load(
     registry: Registry,
-    records: Sequence[ImageRecord],
+    examples: Examples,
     classes: Sequence[str],
     config: TrainConfig,
     processes: Processes,
@@ -283,11 +282,9 @@ def _load(
     name: str,
 ) -> FramedData:
     # Choosing the epoch is a part of training, so it sees no more locations than learning does.
-    shown = hide_locations(records, config.location_share, config.seed)
-    with registry.read() as tx:
-        examples = examples_from_records(tx, shown)
+    shown = examples_with_share(examples.opened(registry), config.location_share, config.seed)
     framer = Framer(Framing(config.size, config.framing, config.box_target), FramedStore(registry.root), progress)
-    data = load_framed(examples, classes, framer, processes=processes, progress=progress, name=name)
+    data = load_framed(shown, classes, framer, processes=processes, progress=progress, name=name)
     for problem in data.unreadable:
         progress.say(f"left out: {problem}")
     return data

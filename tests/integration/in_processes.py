@@ -15,7 +15,8 @@ import torch
 from cli.documents import document_of
 from db.registry import open_registry
 from learner.config import make_config
-from learner.data.dataset import Example, FramedData
+from learner.data.dataset import FramedData
+from learner.data.examples import Example
 from learner.data.letterbox import frame_of
 from learner.distributed import start_processes
 from learner.evaluation.evaluate import evaluate_run

@@ -202,7 +202,7 @@ def test_relatives_of_test_images_are_not_trained_on_and_seen_test_images_not_sc
         tx.images.set_facts(train[0].id, class_name=train[0].class_name, group="patient", split=Split.TRAIN)
     data = select_now(filled, tiny())
     assert data.left_out == 1
-    assert train[0].id not in {image.id for image in data.train}
+    assert train[0].id not in set(data.train.ids)
     train_model(filled, tiny())
     with filled.begin() as tx:
         tx.images.set_splits({train[1].id: Split.TEST})
@@ -449,14 +449,14 @@ def test_folds_keep_groups_whole_and_show_every_image_once(filled):
         for image in (first, second):
             tx.images.set_facts(image.id, class_name=image.class_name, group="patient", split=Split.TRAIN)
     parts = [select_now(filled, tiny(folds=3, fold=fold)) for fold in range(3)]
-    shown = [image.id for part in parts for image in part.val]
+    shown = [image_id for part in parts for image_id in part.val.ids]
     with filled.read() as tx:
         outside = {key for key, split in tx.images.splits().items() if split is not Split.TEST}
     assert sorted(shown) == sorted(outside)
     for part in parts:
-        of_val = {image.id for image in part.val}
+        of_val = set(part.val.ids)
         assert (first.id in of_val) == (second.id in of_val)
-        assert of_val.isdisjoint(image.id for image in part.train)
+        assert of_val.isdisjoint(part.train.ids)
     with pytest.raises(DataInvalid, match="try fewer"):
         select_now(filled, tiny(folds=500))
 

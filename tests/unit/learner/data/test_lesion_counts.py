@@ -10,7 +10,7 @@ from db.curation.splitting import split_images
 from db.progress import SilentProgress
 from db.records import Box
 from learner.config import make_config
-from learner.data.lesion_counts import has_several_lesions
+from learner.data.known_lesions import has_several_lesions
 from learner.training.prepare import plan_training
 from learner.training.start import Start, is_same_training, stored_settings
 

@@ -15,7 +15,8 @@ from db.imaging.geometry import Component, boxes_from_mask, mask_components, mas
 from db.imaging.masks import read_mask
 from db.records import Box, Location, LocationStatus
 from learner.config import make_config
-from learner.data.dataset import Example, load_framed
+from learner.data.dataset import load_framed
+from learner.data.examples import Example
 from learner.data.framing import Framer, Framing
 from learner.evaluation.aggregate import summarize_results
 from learner.evaluation.metrics import average_precision

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from learner.config import make_config
-from learner.data.dataset import Example, FramedData
+from learner.data.dataset import FramedData
+from learner.data.examples import Example
 from learner.data.letterbox import frame_of
 from learner.network.build import build_model
 from learner.training.epoch_choice import is_better, selection_score

@@ -1,9 +1,10 @@
-"""How large the lesions are in the square that a network sees, and which square shows even the small ones. Pure."""
+"""How many known lesions images have, how large these are in a square, and which square shows the small ones. Pure."""
 
 from collections.abc import Iterable, Sequence
 from types import MappingProxyType
+from typing import Protocol
 
-from db.records import ImageRecord
+from db.imaging.boxes import Box
 from learner.data.letterbox import frame_of
 
 LEARNABLE_PX = 8
@@ -16,8 +17,33 @@ LEAST_ELSEWHERE_PX = 256
 SEEN = 0.95
 """Share of the boxes that the chosen square has to show large enough."""
 
+SEVERAL_FROM = 0.05
+"""Share of the images with a known lesion that have more than one box, from which on several are expected."""
 
-def shorter_sides(images: Iterable[ImageRecord], size: int, framing: str) -> list[float]:
+
+class Located(Protocol):
+    """An image with its known boxes."""
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """None where nothing is known, or known to be there."""
+
+
+def has_several_lesions(images: Iterable[Located]) -> bool:
+    """Say whether one in twenty images with a known lesion, or more, has several boxes."""
+    counts = [len(image.boxes) for image in images if image.boxes]
+    return sum(count > 1 for count in counts) >= SEVERAL_FROM * len(counts) > 0
+
+
+def shorter_sides(images: Iterable[Located], size: int, framing: str) -> list[float]:
     """Measure the shorter side of every known box in the square, in pixels.
 
     Args:
@@ -37,7 +63,7 @@ def least_size(device: str) -> int:
     return LEAST_PX.get(device, LEAST_ELSEWHERE_PX)
 
 
-def choose_size(images: Sequence[ImageRecord], framing: str, least: int) -> int:
+def choose_size(images: Sequence[Located], framing: str, least: int) -> int:
     """Choose the smallest square in which 19 of 20 known boxes are at least `LEARNABLE_PX` wide and high.
 
     Args:
@@ -54,7 +80,7 @@ def choose_size(images: Sequence[ImageRecord], framing: str, least: int) -> int:
     return CHOICES_PX[-1]
 
 
-def describe_small(images: Sequence[ImageRecord], size: int, framing: str) -> str | None:
+def describe_small(images: Sequence[Located], size: int, framing: str) -> str | None:
     """Warn of boxes that are too small to be learned at a size; None where hardly any is."""
     sides = shorter_sides(images, size, framing)
     if _share_large_enough(sides) >= SEEN:

@@ -3,7 +3,7 @@
 import pytest
 
 from db.records import Box
-from learner.data.small_lesions import choose_size, describe_small, least_size, shorter_sides
+from learner.data.known_lesions import choose_size, describe_small, least_size, shorter_sides
 from tests.builders import image_record, label_record
 
 
