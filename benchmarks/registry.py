@@ -1,6 +1,7 @@
 """The registry's speed and size, as ratios within one run, each against a stated limit; exits with 1 if one is missed.
 
     python benchmarks/registry.py              everything: import, bulk rows, a million images on SQLite and PostgreSQL
+    python benchmarks/registry.py --only whole what has to do with all images: snapshot, duplicates, split, export
     python benchmarks/registry.py --images N   another size than a million (then the absolute limits say little)
 
 Rows are made in bulk, through the registry's own interface. Peak memory is that of a process of its own that opens the
@@ -12,7 +13,6 @@ import hashlib
 import io
 import json
 import os
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -30,8 +30,11 @@ import psycopg
 from limits import Row, print_limits
 from PIL import Image
 
+from annotator.datasets.export_images import ExportRequest, export_images
 from annotator.datasets.import_images import import_images
 from annotator.datasets.import_request import ImportRequest
+from db.curation.duplicates import find_near_duplicates
+from db.curation.splitting import split_images
 from db.imaging.files import ImageFile
 from db.records import (
     Box,
@@ -104,8 +107,9 @@ def import_ratio(folder: Path) -> float:
 # --- rows in bulk
 
 
-def new_images(start: int, count: int) -> list[NewImage]:
-    """Make images that differ in everything that matters."""
+def new_images(start: int, count: int, *, thumbnails: bool = False) -> list[NewImage]:
+    """Make images that differ in everything that matters; one in a hundred looks like the one before."""
+    drawn = looks(start, count) if thumbnails else [None] * count
     return [
         NewImage(
             path=ImageFile(f"/archive/study-{n // 40:06}/image-{n:08}.png"),
@@ -115,9 +119,26 @@ def new_images(start: int, count: int) -> list[NewImage]:
             class_name=("benign", "malignant", "normal")[n % 3],
             group=f"patient-{n // 8}",
             split=(Split.TRAIN, Split.TRAIN, Split.VAL, Split.TEST, None)[n % 5],
+            thumbnail=drawn[n - start],
         )
         for n in range(start, start + count)
     ]
+
+
+def looks(start: int, count: int) -> list[bytes]:
+    """Draw thumbnails: smooth shapes, 32 x 32."""
+    coarse = np.random.default_rng(start).normal(size=(count, 6, 6))
+    at = np.linspace(0, 5, 32)
+    low, part = np.minimum(at.astype(int), 4), at - np.minimum(at.astype(int), 4)
+    weights = np.zeros((32, 6))
+    weights[np.arange(32), low], weights[np.arange(32), low + 1] = 1 - part, part
+    smooth = weights @ coarse @ weights.T
+    grey = np.clip(128 + 50 * smooth, 0, 255).astype(np.uint8)
+    copies = np.arange(1, count, 100)
+    grey[copies] = np.clip(
+        grey[copies - 1] + np.random.default_rng(start).integers(0, 3, (len(copies), 32, 32)), 0, 255
+    )
+    return [bytes(one) for one in grey.reshape(count, -1)]
 
 
 INSERT = (
@@ -184,12 +205,12 @@ def seconds_of_plain(url: str) -> float:
 # --- a million images
 
 
-def fill(registry: Registry, start: int, count: int) -> None:
+def fill(registry: Registry, start: int, count: int, *, thumbnails: bool = False) -> None:
     """Register images with locations and proposals."""
     with registry.begin() as tx:
         run = tx.runs.get("run-1") if start else tx.runs.start(preset="default", config={}, snapshot="bench")
     for first in range(start, start + count, CHUNK):
-        images = new_images(first, min(CHUNK, start + count - first))
+        images = new_images(first, min(CHUNK, start + count - first), thumbnails=thumbnails)
         with registry.begin() as tx:
             ids = tx.images.add(images)
             location = Location(LocationStatus.PRESENT, (Box(10, 20, 100, 80),))
@@ -218,13 +239,51 @@ def choose(registry: Registry) -> None:
         tx.images.select(splits=[Split.TRAIN, Split.VAL, None], supervision=Supervision.PARTLY, limit=200)
 
 
+def snapshot(registry: Registry) -> None:
+    """The state of everything, as trainings and exports take it."""
+    with registry.begin() as tx:
+        tx.snapshots.take()
+
+
+def split(registry: Registry) -> None:
+    """Deal all images into splits by group."""
+    split_images(registry, val=0.2, test=0.2)
+
+
+def duplicates(registry: Registry) -> None:
+    """Compare all images with all others."""
+    find_near_duplicates(registry)
+
+
+def export(registry: Registry) -> None:
+    """Write all labels as a table, and the images without a location too."""
+    with tempfile.TemporaryDirectory() as name:
+        export_images(registry, ExportRequest(Path(name) / "out", "csv", images="none", unlabeled=True))
+
+
+WHOLE: dict[str, Callable[[Registry], None]] = {
+    "snapshot": snapshot,
+    "snapshot again": snapshot,
+    "duplicates": duplicates,
+    "split": split,
+    "export": export,
+}
+"""What has to do with all images, in the order in which it is measured."""
+
+
+def peak_mb() -> float:
+    """The most memory that this process had; getrusage would count that of the process which started it."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+
+
 def measure(url: str, name: str) -> dict[str, float]:
     """Measure one thing in this process."""
     registry = open_registry(url, Path("/archive"))
-    work = {"status": status, "choose": choose}[name]
-    best = min(seconds(lambda: work(registry)) for _ in range(ROUNDS))
+    works = {"status": status, "choose": choose, **WHOLE}
+    best = min(seconds(lambda: works[name](registry)) for _ in range(1 if name in WHOLE else ROUNDS))
     registry.close()
-    return {"seconds": best, "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return {"seconds": best, "memory_mb": peak_mb()}
 
 
 def measure_apart(url: str, name: str) -> dict[str, float]:
@@ -283,11 +342,30 @@ def grow(name: str, url: str, sizes: list[int], checks: list[Row]) -> None:
         checks.append((f"{name}: growth of {what} / growth of the registry", ratio, "<=", 1.0))
 
 
+def whole(name: str, make_url: Callable[[], str], sizes: list[int], checks: list[Row]) -> None:
+    """Measure what has to do with all images at several sizes, and print the table."""
+    times: list[dict[str, float]] = []
+    print(f"\n{name:<12} {'images':>10} {'fill s':>8} " + " ".join(f"{what + ' s, MB':>21}" for what in WHOLE))
+    for size in sizes:
+        url = make_url()
+        registry = create_registry(url, Path("/archive"))
+        spent = seconds(lambda registry=registry, size=size: fill(registry, 0, size, thumbnails=True))
+        registry.close()
+        found = {what: measure_apart(url, what) for what in WHOLE}
+        times.append({what: found[what]["seconds"] for what in WHOLE})
+        columns = " ".join(f"{found[what]['seconds']:>12.1f} {found[what]['memory_mb']:>8.0f}" for what in WHOLE)
+        print(f"{'':<12} {size:>10,} {spent:>8.1f} {columns}", flush=True)
+    growth = sizes[-1] / sizes[-2]
+    for what in ("snapshot", "duplicates", "split", "export"):
+        ratio = times[-1][what] / times[-2][what] / growth
+        checks.append((f"{name}: growth of {what} / growth of the registry", ratio, "<=", 1.5))
+
+
 def main() -> int:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=1_000_000)
-    parser.add_argument("--only", choices=["import", "bulk", "million"])
+    parser.add_argument("--only", choices=["import", "bulk", "million", "whole"])
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -316,6 +394,8 @@ def main() -> int:
             sizes = [size for size in (10_000, 100_000) if size < options.images] + [options.images]
             grow("SQLite", new_file(), sizes, checks)
             grow("PostgreSQL", new_database(), sizes, checks)
+        if options.only in (None, "whole"):
+            whole("SQLite", new_file, [options.images // 10, options.images], checks)
     print()
     return print_limits(checks)
 

@@ -1,7 +1,8 @@
 """Runs one trial in a process of its own, with little memory and little time, and says how it ended.
 
 The process is a fork, so that thousands of trials do not import everything thousands of times. Memory is limited by
-what is allocated (RLIMIT_DATA: torch alone maps more address space than any trial needs), time by the processor's
+what is allocated beyond what the forked process had (RLIMIT_DATA: torch alone maps more address space than any trial
+needs), time by the processor's
 clock against endless loops and by the wall's against waiting for what never comes.
 """
 
@@ -87,6 +88,7 @@ def _run(work: Callable[[], str], writing: int, output: int, memory: int, cpu_s:
         faulthandler.enable(sys.stderr)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, wall_s)
+        memory += _allocated()
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
         used = int(resource.getrusage(resource.RUSAGE_SELF).ru_utime)
         resource.setrlimit(resource.RLIMIT_CPU, (used + cpu_s, used + cpu_s + 1))
@@ -101,6 +103,12 @@ def _run(work: Callable[[], str], writing: int, output: int, memory: int, cpu_s:
     finally:
         # Neither the parent's exit handlers nor its buffers are this process's.
         os._exit(0)
+
+
+def _allocated() -> int:
+    """Bytes that the tests before this one have left to the process; what a trial may take comes on top."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return int(next(line for line in lines if line.startswith("VmData")).split()[1]) * 1024
 
 
 @functools.cache

@@ -7,11 +7,12 @@ of trials for each target, PARTLY_FUZZ_SEED their seed; PARTLY_FUZZ_TRIAL makes 
 import os
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from tests.fuzz.harness import in_process
+from tests.fuzz.harness import MEMORY_BYTES, in_process
 from tests.fuzz.targets import TARGETS
 
 TRIALS = int(os.environ.get("PARTLY_FUZZ", "30"))
@@ -21,6 +22,8 @@ ONLY = os.environ.get("PARTLY_FUZZ_TRIAL")
 
 BLOCK = 200
 """Trials of one test."""
+MOST_WRONG = 5
+"""Trials that may end badly before the others are left out: each may take a minute."""
 BLOCKS = [(name, first) for first in range(0, 1 if ONLY else TRIALS, BLOCK) for name in TARGETS]
 
 
@@ -39,5 +42,20 @@ def test_damage_is_refused_with_a_message_and_loses_nothing_good(tmp_path, name,
         slowest, peak = max(slowest, end.seconds), max(peak, end.peak_kib)
         if not end.is_fine:
             wrong.append(f"PARTLY_FUZZ_TRIAL={trial} ({what}): {end.how} after {end.seconds:.1f} s\n{end.detail}")
+        if len(wrong) == MOST_WRONG:
+            break
     sys.stdout.write(f"{name:<22}{dict(ends)}, slowest {slowest:.1f} s, largest {peak // 1024} MiB\n")
     assert not wrong, f"{len(wrong)} of {sum(ends.values())} trials ended badly; the first:\n" + "\n".join(wrong[:3])
+
+
+def test_a_trial_has_its_memory_whatever_the_tests_before_have_taken():
+    """A thread that cannot start for want of memory is waited for without end: every trial took a minute."""
+    taken = np.empty(MEMORY_BYTES + 2**20, dtype=np.uint8)
+
+    def work() -> str:
+        with ThreadPoolExecutor() as pool:
+            return pool.submit(lambda: "fine").result()
+
+    assert in_process(work, wall_s=20).how == "fine"
+    assert "MemoryError" in in_process(lambda: f"{np.ones(MEMORY_BYTES + 2**20, dtype=np.uint8).size}").detail
+    del taken
