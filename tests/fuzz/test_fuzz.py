@@ -57,5 +57,5 @@ def test_a_trial_has_its_memory_whatever_the_tests_before_have_taken():
             return pool.submit(lambda: "fine").result()
 
     assert in_process(work, wall_s=20).how == "fine"
-    assert "MemoryError" in in_process(lambda: f"{np.ones(MEMORY_BYTES + 2**20, dtype=np.uint8).size}").detail
+    assert "MemoryError" in in_process(lambda: f"{np.ones(MEMORY_BYTES + 2**26, dtype=np.uint8).size}").detail
     del taken
