@@ -1,9 +1,14 @@
 """Eq. 8, AUC and AP50 against numbers worked out by hand, and against other implementations on random input."""
 
+import contextlib
+import io
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 from sklearn.metrics import f1_score, jaccard_score
 
 from db.imaging.geometry import boxes_iou, mask_dice, mask_iou
@@ -146,6 +151,51 @@ def test_ap50_agrees_with_a_plain_implementation(images, random):
         assert found is None
     else:
         assert found == pytest.approx(ap_in_plain_python(truths, predictions, scores, 0.4987), abs=1e-6)
+
+
+def ap_by_coco(truths, predictions, scores):
+    """What pycocotools' own evaluation says."""
+    known, found = COCO(), COCO()
+    images = [{"id": n + 1} for n in range(len(truths))]
+    category = {"images": images, "categories": [{"id": 1}]}
+
+    def rows(of_images):
+        listed = [(n, box) for n, of_image in enumerate(of_images) for box in of_image]
+        return [
+            {"id": k + 1, "image_id": n + 1, "category_id": 1, "iscrowd": 0, "area": box.width * box.height,
+             "bbox": [box.x, box.y, box.width, box.height]}
+            for k, (n, box) in enumerate(listed)
+        ]  # fmt: skip
+
+    detections = rows(predictions)
+    for row, score in zip(detections, (score for of_image in scores for score in of_image), strict=True):
+        row["score"] = score
+    known.dataset, found.dataset = category | {"annotations": rows(truths)}, category | {"annotations": detections}
+    with contextlib.redirect_stdout(io.StringIO()):
+        known.createIndex()
+        found.createIndex()
+        judged = COCOeval(known, found, "bbox")
+        judged.params.iouThrs = np.array([0.5])
+        judged.evaluate()
+        judged.accumulate()
+    return float(judged.eval["precision"][0, :, 0, 0, 2].mean())
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(boxes(), boxes()), min_size=1, max_size=12), st.data())
+def test_ap50_is_that_of_coco(images, data):
+    """Scores may be equal, within an image and between images."""
+    truths, predictions = zip(*images, strict=True)
+    assume(any(truths))
+    scores = [[data.draw(st.integers(0, 6)) / 7 for _ in of_image] for of_image in predictions]
+    found = average_precision(truths, predictions, scores)
+    assert found == pytest.approx(ap_by_coco(truths, predictions, scores), abs=1e-9)
+
+
+def test_ap50_counts_a_hundred_boxes_an_image():
+    many = [FAR] * 100 + [T]
+    for scores in ([0.9] * 100 + [0.1], [0.1] * 100 + [0.9]):
+        assert average_precision([[T]], [many], [scores]) == pytest.approx(ap_by_coco([[T]], [many], [scores]))
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=30))
