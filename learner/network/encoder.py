@@ -5,11 +5,11 @@ Publishes `channels` and `strides` of its levels, finest first; heads need only 
 
 from typing import Any
 
-import timm
 from torch import Tensor, nn
 
 from learner.errors import ConfigInvalid
 from learner.input_range import Statistics
+from learner.timm_import import timm
 
 WANTED_STRIDES = (4, 8, 16, 32)
 

@@ -8,9 +8,10 @@ Shape legend: B batch, C channels, H W height and width.
 from typing import Any
 
 import torch
-from timm.layers import BatchNormAct2d, convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
+
+from learner.timm_import import BatchNormAct2d, convert_sync_batchnorm
 
 
 def share_batch_norm(network: nn.Module, device: torch.device) -> Any:

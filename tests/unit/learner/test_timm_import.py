@@ -1,0 +1,80 @@
+"""timm comes without torch's compiler, which is there all the same as soon as somebody wants it."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(code):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    "module", ["learner.inference.propose", "learner.evaluation.evaluate", "learner.training.train"]
+)
+def test_no_compiler_is_imported(module):
+    assert (
+        run(f"import learner.{module}, sys; print('torch._dynamo' in sys.modules, 'sympy' in sys.modules)")
+        == ["False"] * 2
+    )
+
+
+def test_the_compiler_is_there_when_it_is_wanted():
+    assert run(
+        """
+        from learner.timm_import import timm
+        import torch, torchvision.ops
+        print("_dynamo" in vars(torch))
+        print(tuple(torchvision.ops.roi_align(torch.rand(1, 3, 8, 8), torch.tensor([[0, 0, 0, 4, 4.0]]), 2).shape) ==
+              (1, 3, 2, 2))
+        model = timm.create_model("test_resnet").eval()
+        image = torch.rand(1, 3, 64, 64)
+        print(torch.allclose(torch.compile(model, backend="eager")(image), model(image)))
+        print(torch._dynamo.utils.is_compile_supported.__module__)
+        """
+    ) == ["False", "True", "True", "torch._dynamo.utils"]
+
+
+def test_a_library_that_asks_for_more_gets_the_compiler_itself():
+    assert run(
+        """
+        import sys
+        import learner.timm_import as ours
+        ours._stand_in()
+        from torch._dynamo.utils import counters
+        from torch._dynamo import explain, disable
+        print(counters is sys.modules["torch._dynamo.utils"].counters, explain.__module__.split(".")[1])
+        print(disable.__module__)
+        """
+    ) == ["True", "_dynamo", "torch._dynamo.decorators"]
+
+
+def test_a_function_is_kept_from_being_compiled():
+    assert run(
+        """
+        import learner.timm_import as ours
+        @ours._disable
+        def f(x):
+            return x + 1
+        @ours._disable(recursive=False)
+        def g(x):
+            return x + 2
+        import torch
+        print(int(f(torch.tensor(1))), int(g(torch.tensor(1))))
+        seen = []
+        def backend(module, _):
+            seen.append(module)
+            return module.forward
+        print(int(torch.compile(lambda x: g(f(x)), backend=backend)(torch.tensor(1))), len(seen))
+        """
+    ) == ["2", "3", "4", "0"]
