@@ -21,7 +21,7 @@ from learner.data.presence import EMPTY, PRESENT, UNKNOWN
 from learner.distributed import Processes
 from learner.errors import DataInvalid
 
-IN_MEMORY_BYTES = 512 * 2**20
+IN_MEMORY_BYTES = 128 * 2**20
 """Squares of a set up to this size are held in memory; those of a larger one are read when a batch needs them."""
 CHUNK = 256
 """Images that are framed together when a set is loaded."""
