@@ -131,6 +131,65 @@ def unframed(values_SS: Tensor, frame: Frame) -> Tensor:
     return full[0, 0].cpu()
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of an image, with values that outside of it are all low."""
+
+    values_HW: NDArray[np.float32]
+    left: int
+    """Of the part in the image, pixels."""
+    top: int
+
+
+def unframed_above(values_SS: NDArray[np.float32], frame: Frame, threshold: float) -> Window:
+    """Bring back only the part of a square that may be above a threshold: of a lesion, a tenth of the image.
+
+    Args:
+        values_SS: float32.
+        frame: where the image is in the square.
+        threshold: every pixel of the image outside of the part is at most this.
+
+    Returns:
+        The part, with the values that `unframed` gives there; an empty one where nothing is above.
+    """
+    inner_HW = values_SS[frame.top : frame.top + frame.inner_height, frame.left : frame.left + frame.inner_width]
+    high_HW: NDArray[np.bool_] = np.greater(inner_HW, threshold)
+    rows = _Taps.around(np.flatnonzero(high_HW.any(axis=1)), frame.inner_height, frame.height)
+    columns = _Taps.around(np.flatnonzero(high_HW.any(axis=0)), frame.inner_width, frame.width)
+    low_HW = inner_HW[rows.first] * (1 - rows.share[:, None]) + inner_HW[rows.second] * rows.share[:, None]
+    values_HW = low_HW[:, columns.first] * (1 - columns.share) + low_HW[:, columns.second] * columns.share
+    return Window(np.asarray(values_HW, dtype=np.float32), columns.start, rows.start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taps:
+    """The two pixels that each new pixel of a line is mixed from, as `F.interpolate` does without aligned corners."""
+
+    start: int
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    share: NDArray[np.float32]
+    """Of the second one."""
+
+    @classmethod
+    def around(cls, where: NDArray[np.int64], count: int, full: int) -> "_Taps":
+        """Choose the new pixels in which some pixels of a line have a part.
+
+        Args:
+            where: these pixels, ascending.
+            count: number of pixels of the line.
+            full: number of new pixels.
+        """
+        if not len(where):
+            return cls(0, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+        scale = np.float32(count / full)
+        start = max(0, math.floor((where[0] - 0.5) / scale - 0.5))
+        end = min(full, math.ceil((where[-1] + 1.5) / scale - 0.5) + 1)
+        place = np.maximum((np.arange(start, end, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5), 0)
+        first = np.minimum(place.astype(np.int64), count - 1)
+        return cls(start, first, np.minimum(first + 1, count - 1), (place - first).astype(np.float32))
+
+
 def unit_images(images_B3SS: Tensor, device: torch.device) -> Tensor:
     """Move uint8 squares to the device as floats in 0 to 1."""
     moved = images_B3SS.to(device, non_blocking=True).float().div_(255.0)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from db.records import Box
 from learner.config import TrainConfig
 from learner.data.dataset import FramedData, FramedStream
 from learner.data.examples import Example
-from learner.data.letterbox import Frame, framed_box, unframed, unit_images
+from learner.data.letterbox import Frame, Window, framed_box, unframed_above, unit_images
 from learner.device import precision
 from learner.inference.gate import PRESENT_FROM, Evidence, gate_score, pairwise_dice
 from learner.inference.lesions import lesion_boxes
@@ -41,9 +42,12 @@ class Prediction:
     position: int
     """Of the image among those that were asked for."""
     class_probability_K: NDArray[np.float64]
-    near_mask_HW: NDArray[np.bool_]
-    """Thresholded at .5, in the image's upright frame at a size of at most `FINEST_PX`; empty where there is said to be
-    nothing."""
+    mask_part_HW: NDArray[np.bool_]
+    """Thresholded at .5: the part of the mask that has something in it; empty where there is said to be nothing."""
+    mask_at: tuple[int, int]
+    """Left and top of this part in the mask, pixels."""
+    mask_size: tuple[int, int]
+    """Width and height of the mask: the image's, or `FINEST_PX` at most."""
     boxes: tuple[Box, ...]
     """None where there is said to be nothing."""
     box_scores: tuple[float, ...]
@@ -65,10 +69,14 @@ class Prediction:
     @property
     def mask_HW(self) -> NDArray[np.bool_]:
         """The mask in the image's upright size."""
+        (left, top), (width, height) = self.mask_at, self.mask_size
+        near_HW = np.zeros((height, width), dtype=bool)
+        part_h, part_w = self.mask_part_HW.shape
+        near_HW[top : top + part_h, left : left + part_w] = self.mask_part_HW
         size = (self.example.width, self.example.height)
-        if self.near_mask_HW.shape[::-1] == size:
-            return self.near_mask_HW
-        return np.asarray(Image.fromarray(self.near_mask_HW).resize(size, Image.Resampling.NEAREST))
+        if size == self.mask_size:
+            return near_HW
+        return np.asarray(Image.fromarray(near_HW).resize(size, Image.Resampling.NEAREST))
 
     @property
     def class_index(self) -> int:
@@ -106,7 +114,7 @@ def predict(
 ) -> Iterator[Prediction]:
     """Score images, in order; the model's mode is restored afterwards.
 
-    What is found on a batch is worked out in other threads, while the next one is scored.
+    What is found on a batch is worked out in other threads; where a GPU scores, while the next one is scored.
 
     Yields:
         One prediction an image that can be read.
@@ -115,6 +123,8 @@ def predict(
         DataInvalid: none of a stream's images can be read.
     """
     found: deque[list[Future[Prediction]]] = deque()
+    # A CPU's cores are all at work on the batch: they would wait for the one that does something else.
+    waiting = 0 if device.type == "cpu" else 1
     normalize = Normalizer(config, device)
     with (
         (progress or SilentProgress()).task(name, len(data)) as task,
@@ -125,7 +135,7 @@ def predict(
         for piece in [data] if isinstance(data, FramedData) else data:
             for rows_B in torch.arange(len(piece)).split(config.batch_size):
                 found.append(_score_batch(model, piece, rows_B, normalize, config, pool))
-                if len(found) > 1:
+                if len(found) > waiting:
                     done = [one.result() for one in found.popleft()]
                     yield from done
                     task.advance(len(done))
@@ -147,7 +157,8 @@ def _score_batch(
     with precision(config, normalize.device):
         views = score_views(model, images_B3SS, normalize, tta=config.tta)
     class_BK = views.class_VBK.mean(dim=0).double().cpu().numpy()
-    mask_VBSS = views.mask_VB1SS[:, :, 0].cpu()
+    # From here on NumPy: torch's own threads would get in the way of the next batch.
+    mask_VBSS, mean_BSS = (mask.cpu().numpy() for mask in (views.mask_VB1SS[:, :, 0], views.mask_VB1SS.mean(0)[:, 0]))
     presence_B = [None] * len(rows_B) if views.presence_VB is None else views.presence_VB.mean(dim=0).tolist()
     split = config.split_lesions == "on"
     return [
@@ -156,31 +167,35 @@ def _score_batch(
             data.examples[row],
             data.positions[row] if data.positions else row,
             data.frames[row],
-            (class_BK[n], mask_VBSS[:, n], presence_B[n]),
+            _Answer(class_BK[n], mask_VBSS[:, n], mean_BSS[n], presence_B[n]),
             split=split,
         )
         for n, row in enumerate(rows_B.tolist())
     ]
 
 
-def _prediction(
-    example: Example,
-    position: int,
-    frame: Frame,
-    answer: tuple[NDArray[np.float64], Tensor, float | None],
-    *,
-    split: bool,
-) -> Prediction:
-    """Put together what the views of one image say: class probabilities, mask probabilities VSS, and presence."""
-    class_K, mask_VSS, presence = answer
-    mean_SS = mask_VSS.mean(dim=0)
-    views_VSS = (mask_VSS > 0.5).numpy()
+class _Answer(NamedTuple):
+    """What the views of one image say."""
+
+    class_K: NDArray[np.float64]
+    """Probabilities, of all views together."""
+    mask_VSS: NDArray[np.float32]
+    """Lesion probabilities, 0 to 1."""
+    mean_SS: NDArray[np.float32]
+    """Of the views."""
+    presence: float | None
+
+
+def _prediction(example: Example, position: int, frame: Frame, answer: _Answer, *, split: bool) -> Prediction:
+    """Put together what the views of one image say."""
+    class_K, mask_VSS, mean_SS, presence = answer
+    views_VSS = mask_VSS > 0.5
     near = _no_finer(frame)
-    probability_HW = unframed(mean_SS, near).numpy()
-    mask_HW = probability_HW > 0.5
+    part = unframed_above(mean_SS, near, 0.5)
+    mask_HW = part.values_HW > 0.5
     found = lesion_boxes(mask_HW, split=split)
-    scores = tuple(_box_score(box, probability_HW, views_VSS, near) for box in found)
-    boxes = tuple(_enlarged(box, near, frame) for box in found)
+    scores = tuple(_box_score(box, part, views_VSS, near) for box in found)
+    boxes = tuple(_enlarged(_moved(box, part), near, frame) for box in found)
     withheld = presence is not None and presence < PRESENT_FROM
     inside = mean_SS[mean_SS > 0.5]
     certainty = float(inside.mean()) if len(inside) else 0.0
@@ -188,7 +203,9 @@ def _prediction(
         example=example,
         position=position,
         class_probability_K=class_K / class_K.sum(),
-        near_mask_HW=np.zeros_like(mask_HW) if withheld else mask_HW,
+        mask_part_HW=mask_HW[:0] if withheld else mask_HW,
+        mask_at=(part.left, part.top),
+        mask_size=(near.width, near.height),
         boxes=() if withheld else boxes,
         box_scores=() if withheld else scores,
         withheld_boxes=boxes if withheld else (),
@@ -217,14 +234,18 @@ def _enlarged(box: Box, near: Frame, frame: Frame) -> Box:
     return Box(box.x * x, box.y * y, box.width * x, box.height * y)
 
 
-def _box_score(box: Box, probability_HW: NDArray[np.float32], views_VSS: NDArray[np.bool_], frame: Frame) -> float:
-    """Score one box: mean probability inside the mask's part in it, times the agreement of views there."""
+def _moved(box: Box, part: Window) -> Box:
+    return Box(box.x + part.left, box.y + part.top, box.width, box.height)
+
+
+def _box_score(box: Box, part: Window, views_VSS: NDArray[np.bool_], frame: Frame) -> float:
+    """Score one box of a part: mean probability inside the mask's part in it, times the agreement of views there."""
     left, top = int(box.x), int(box.y)
-    part_HW = probability_HW[top : top + int(box.height), left : left + int(box.width)]
+    part_HW = part.values_HW[top : top + int(box.height), left : left + int(box.width)]
     certainty = float(part_HW[part_HW > 0.5].mean())
     if len(views_VSS) < 2:
         return certainty
-    framed = framed_box(box, frame)
+    framed = framed_box(_moved(box, part), frame)
     x0, y0 = int(np.floor(framed.x)), int(np.floor(framed.y))
     x1, y1 = int(np.ceil(framed.x + framed.width)), int(np.ceil(framed.y + framed.height))
     # Views that disagree about the edge put it beside the box.

@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 from db.imaging.geometry import boxes_from_mask, boxes_iou, mask_from_boxes
 from db.records import Box
-from learner.data.letterbox import frame_of, framed_box, framed_boxes, framed_image, framed_mask, unframed
+from learner.data.letterbox import (
+    frame_of,
+    framed_box,
+    framed_boxes,
+    framed_image,
+    framed_mask,
+    unframed,
+    unframed_above,
+)
 
 
 def test_letterbox_keeps_the_aspect_ratio_and_centres():
@@ -34,6 +42,28 @@ def test_a_mask_comes_back_from_its_square_where_it_was(framing, width, height, 
     back = (unframed(square, frame) > 0.5).numpy()
     assert back.shape == (height, width)
     assert boxes_iou(boxes_from_mask(back), boxes_from_mask(mask)) > 0.75
+
+
+@pytest.mark.parametrize("framing", ["letterbox", "resize"])
+@given(
+    st.integers(1, 200), st.integers(1, 200), st.integers(8, 40), st.sampled_from([0.0, 0.02, 0.5, 1.0]),
+    st.integers(0, 99),
+)  # fmt: skip
+def test_the_part_above_a_threshold_is_that_of_the_whole(framing, width, height, size, share, seed):
+    """Whether the image is larger than the square or smaller, and wherever the high pixels are."""
+    rng = np.random.default_rng(seed)
+    square = torch.from_numpy((rng.random((size, size)) * (rng.random((size, size)) < share)).astype(np.float32))
+    frame = frame_of(width, height, size, framing)
+    whole = unframed(square, frame).numpy()
+    part = unframed_above(square.numpy(), frame, 0.5)
+    filled = np.zeros_like(whole)
+    h, w = part.values_HW.shape
+    window = (slice(part.top, part.top + h), slice(part.left, part.left + w))
+    filled[window] = part.values_HW
+    assert filled[window] == pytest.approx(whole[window], abs=1e-5)
+    outside = np.ones(whole.shape, dtype=bool)
+    outside[window] = False
+    assert not (whole[outside] > 0.5).any()
 
 
 @pytest.mark.parametrize("ellipse", [True, False])
