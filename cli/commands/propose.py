@@ -1,10 +1,11 @@
-"""propose, query: locations that a run suggests, and images that people should be asked about."""
+"""propose, predict, query: what a run suggests, in the project and outside it, and what to ask people about."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from annotator.prediction_formats import PredictionFormat
 from cli.command import command
 from cli.context import Workspace
 from cli.options import Confidence, Devices, DryRun, Nodes, Precision, Run, Tau
@@ -22,6 +23,7 @@ CERTIFIED = ("tau", "precision", "confidence", "accepted", "errors", "lower_boun
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     command(app, "propose")(propose)
+    command(app, "predict")(predict)
     command(app, "query")(query)
 
 
@@ -73,6 +75,39 @@ def propose(
         *([(("certificate", *(key.replace("_", " ") for key in CERTIFIED)), certified)] if certified else []),
         (("image", "class", "probability", "score", "boxes"), rows),
     )
+
+
+def predict(
+    work: Workspace,
+    sources: Annotated[
+        list[str], typer.Argument(metavar="IMAGES...", help="Image files, folders, or fsspec URIs of either.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write; with --format yolo a folder.")],
+    layout: Annotated[PredictionFormat, typer.Option("--format", help="Format of the output.")] = PredictionFormat.CSV,
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="R", help="Run to use, or the folder of one, wherever it lies (default: the newest)."),
+    ] = None,
+) -> None:
+    """Predict classes and boxes for images that are not registered. Nothing is added to the registry.
+
+    Repeat the command to resume an interrupted one. Files that cannot be read are listed, and the others are scored.
+    """
+    from cli.workflows.predict import find_images, predict_to_file
+    from learner.inference.predict_files import open_run_folder
+    from learner.inference.trained_model import open_run
+
+    files = find_images(sources)
+    if run is not None and (Path(run).is_dir() or "/" in run):
+        model, name = open_run_folder(Path(run)), Path(run).resolve().name
+    else:
+        model = open_run(work.registry, run)
+        name = model.run.name
+    report = predict_to_file(model, name, files, out, layout, work.progress)
+    for one in report.unreadable:
+        work.output.remark(f"left out: {one.file}: {one.reason}")
+    rows = [(key, getattr(report, key)) for key in ("run", "images", "found", "boxes", "resumed")]
+    work.output.document(report, (("", ""), [*rows, ("unreadable", len(report.unreadable)), ("written", report.out)]))
 
 
 def query(

@@ -148,10 +148,10 @@ def load_framed(
     squares = (
         torch.from_numpy(squares_N3SS if len(good) == len(examples) else squares_N3SS[good]) if in_memory else None
     )
-    return _framed_data(examples, classes, framer, good, unreadable, squares)
+    return framed_data(examples, classes, framer, good, unreadable, squares)
 
 
-def _framed_data(
+def framed_data(
     examples: Sequence[Example],
     classes: Sequence[str],
     framer: Framer,
@@ -266,6 +266,6 @@ class FramedStream:
         good = [n for n, problem in enumerate(problems) if problem is None]
         unreadable = [problem for problem in problems if problem is not None]
         squares = torch.from_numpy(squares_N3SS if len(good) == len(examples) else squares_N3SS[good])
-        data = _framed_data(examples, self._classes, self._framer, good, unreadable, squares)
+        data = framed_data(examples, self._classes, self._framer, good, unreadable, squares)
         data.positions = [self._positions[start + n] for n in good]
         return data

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from db.errors import ImageUnreadable
 from db.imaging.decode import mask_from_png, read_image
+from db.imaging.files import ImageFile
 from db.progress import Progress, SilentProgress
 from learner.data.examples import Example, taken
 from learner.data.framed_store import FramedStore, framed_key
@@ -159,14 +160,26 @@ class Framer:
         return framed_key(example.content_hash, self.framing.size, self.framing.framing, file)
 
     def _square(self, example: Example) -> NDArray[np.uint8]:
-        image_HW3 = read_image(example.path)
-        height, width = image_HW3.shape[:2]
+        square_3SS, width, height = self.open(example.path)
         if (width, height) != (example.width, example.height):
             raise ImageUnreadable(
                 example.path, f"it is {width}x{height} now, but was registered as {example.width}x{example.height}"
             )
+        return square_3SS
+
+    def open(self, file: ImageFile) -> tuple[NDArray[np.uint8], int, int]:
+        """Decode and frame an image whose size is not known.
+
+        Returns:
+            The square, uint8 3SS, and the upright image's width and height.
+
+        Raises:
+            ImageUnreadable: it cannot be read.
+        """
+        image_HW3 = read_image(file)
+        height, width = image_HW3.shape[:2]
         frame = frame_of(width, height, self.framing.size, self.framing.framing)
-        return framed_image(image_HW3, frame, self.framing.size)
+        return framed_image(image_HW3, frame, self.framing.size), width, height
 
 
 def ahead(make: Callable[[Wanted], T], wanted: Iterable[Wanted]) -> Iterator[T]:

@@ -1,0 +1,161 @@
+"""Writes what a model says about image files, in formats that other programs read: csv, coco, yolo, labelstudio."""
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote
+
+from annotator.datasets.export_set import number
+from annotator.label_studio.payload.labeling_config import result_from_boxes, result_from_class
+from db.atomic_write import replacing, write_text
+from db.imaging.files import is_uri
+from db.records.predictions import FilePrediction
+
+COLUMNS = (
+    "image", "class", "class_probability", "score", "presence", "x", "y", "width", "height", "box_score",
+)  # fmt: skip
+
+
+class PredictionFormat(StrEnum):
+    """How predictions are written."""
+
+    CSV = "csv"
+    """A row a box; an image in which nothing is found has a row without a box."""
+    COCO = "coco"
+    """COCO's annotations, with a score each; class and probabilities stand with the image."""
+    YOLO = "yolo"
+    """A folder with a text file an image: class, box as shares of the image, score."""
+    LABEL_STUDIO = "labelstudio"
+    """Tasks with a prediction each, to be imported into Label Studio."""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionSet:
+    """Everything to write."""
+
+    images: Sequence[FilePrediction]
+    classes: Sequence[str]
+    """All that the model tells apart, in its order."""
+    run: str
+
+
+def write_predictions(predictions: PredictionSet, layout: PredictionFormat, out: Path) -> None:
+    """Write predictions whole or not at all.
+
+    Args:
+        predictions: what to write.
+        layout: the format.
+        out: a file, or for yolo a folder; what is there is replaced, in a folder the files of the same names.
+
+    Raises:
+        OSError: there is no space, or no permission.
+    """
+    WRITERS[layout](predictions, out)
+
+
+def _write_csv(predictions: PredictionSet, out: Path) -> None:
+    with replacing(out) as draft, draft.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for one in predictions.images:
+            presence = "" if one.presence is None else f"{one.presence:.6g}"
+            of_image = (
+                one.file,
+                one.class_name,
+                f"{one.class_probability:.6g}",
+                f"{one.score:.6g}",
+                presence,
+            )
+            boxes = zip(one.boxes, one.box_scores, strict=True)
+            rows = [(*map(number, (box.x, box.y, box.width, box.height)), f"{score:.6g}") for box, score in boxes]
+            writer.writerows((*of_image, *row) for row in rows or [("",) * 5])
+
+
+def _write_coco(predictions: PredictionSet, out: Path) -> None:
+    index = {name: n for n, name in enumerate(predictions.classes, start=1)}
+    images, annotations = [], list[dict[str, Any]]()
+    for key, one in enumerate(predictions.images, start=1):
+        images.append(
+            {
+                "id": key,
+                "file_name": one.file,
+                "width": one.width,
+                "height": one.height,
+                "class": one.class_name,
+                "class_probability": one.class_probability,
+                "presence": one.presence,
+                "score": one.score,
+            }
+        )
+        for box, score in zip(one.boxes, one.box_scores, strict=True):
+            sides = [number(side) for side in (box.x, box.y, box.width, box.height)]
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": key,
+                    "category_id": index[one.class_name],
+                    "bbox": sides,
+                    "area": box.area,
+                    "iscrowd": 0,
+                    "score": score,
+                }
+            )
+    categories = [{"id": key, "name": name} for name, key in index.items()]
+    info = {"description": f"predictions of {predictions.run}, which nobody has reviewed"}
+    _write_json({"info": info, "images": images, "categories": categories, "annotations": annotations}, out)
+
+
+def _write_yolo(predictions: PredictionSet, out: Path) -> None:
+    index = {name: n for n, name in enumerate(predictions.classes)}
+    taken: dict[str, int] = {}
+    names = []
+    for one in predictions.images:
+        stem = PurePosixPath(one.file).stem
+        taken[stem] = taken.get(stem, 0) + 1
+        # Images of one name from several folders.
+        name = f"{stem}.txt" if taken[stem] == 1 else f"{stem}-{taken[stem]}.txt"
+        lines = [
+            f"{index[one.class_name]} {(box.x + box.width / 2) / one.width:.6f} "
+            f"{(box.y + box.height / 2) / one.height:.6f} {box.width / one.width:.6f} {box.height / one.height:.6f} "
+            f"{score:.6f}"
+            for box, score in zip(one.boxes, one.box_scores, strict=True)
+        ]
+        write_text(out / "labels" / name, "".join(f"{line}\n" for line in lines))
+        names.append((one.file, name))
+    listed = "".join(f"  {n}: {json.dumps(name, ensure_ascii=False)}\n" for name, n in index.items())
+    write_text(out / "classes.yaml", f"names:\n{listed}")
+    with replacing(out / "images.csv") as draft, draft.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream, lineterminator="\n").writerows([("image", "labels"), *names])
+
+
+def _write_label_studio(predictions: PredictionSet, out: Path) -> None:
+    tasks = []
+    for one in predictions.images:
+        result = [*result_from_boxes(one.boxes, one.width, one.height), *result_from_class(one.class_name)]
+        prediction = {"model_version": predictions.run, "score": one.score, "result": result}
+        tasks.append({"data": {"image": _address(one.file)}, "predictions": [prediction]})
+    _write_json(tasks, out)
+
+
+def _address(file: str) -> str:
+    """Name a file as Label Studio asks for it: local ones below `/`, the root of its local storage."""
+    return file if is_uri(file) else f"/data/local-files/?d={quote(file.removeprefix('/'))}"
+
+
+def _write_json(document: Any, out: Path) -> None:
+    write_text(out, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+WRITERS: Mapping[PredictionFormat, Callable[[PredictionSet, Path], None]] = MappingProxyType(
+    {
+        PredictionFormat.CSV: _write_csv,
+        PredictionFormat.COCO: _write_coco,
+        PredictionFormat.YOLO: _write_yolo,
+        PredictionFormat.LABEL_STUDIO: _write_label_studio,
+    }
+)

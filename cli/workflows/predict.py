@@ -1,0 +1,184 @@
+"""Predictions for files and folders that are not registered: what is done stays done, and is written at the end.
+
+Images are found on the annotator's side and scored on the learner's. Beside the output lies a list of what has been
+scored, a line an image, so that a command which was cut goes on where it stopped; it goes when the output is there.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from annotator.datasets.listing.folder import Folder
+from annotator.prediction_formats import PredictionFormat, PredictionSet, write_predictions
+from db.errors import InvalidArgument
+from db.imaging.decode import SUFFIXES
+from db.imaging.files import ImageFile, is_uri
+from db.progress import Progress
+from db.records import Box
+from db.records.predictions import FilePrediction, UnreadableFile
+from learner.inference.predict_files import predict_files
+from learner.inference.trained_model import TrainedModel
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PredictReport:
+    """What was predicted, and where it was written."""
+
+    run: str
+    out: Path
+    format: str
+    images: int
+    """That were scored."""
+    found: int
+    """Of these, with something found."""
+    boxes: int
+    resumed: int
+    """Images that an earlier, interrupted command had scored."""
+    unreadable: tuple[UnreadableFile, ...]
+
+
+def find_images(sources: Sequence[str]) -> list[ImageFile]:
+    """List image files: those named, and those in folders and below them.
+
+    Args:
+        sources: files, folders, or fsspec URIs of either.
+
+    Raises:
+        DataUnreadable: a folder cannot be listed; InvalidArgument: there is no such file or folder, or no image.
+    """
+    suffixes, found = tuple(sorted(SUFFIXES)), dict[str, ImageFile]()
+    for source in sources:
+        path = None if is_uri(source) else Path(source)
+        if path is not None and not path.exists():
+            raise InvalidArgument(f"{source}: there is no such file or folder")
+        if path.is_file() if path is not None else source.lower().endswith(suffixes):
+            files = [ImageFile.at(source)]
+        else:
+            folder = Folder(source)
+            named = (folder.file(name) for name in folder.names() if name.lower().endswith(suffixes))
+            files = [file for file in named if file is not None]
+        found.update((str(file), file) for file in files)
+    if not found:
+        raise InvalidArgument(f"no image was found in {', '.join(sources)}; images end in {', '.join(suffixes)}")
+    return list(found.values())
+
+
+def predict_to_file(
+    model: TrainedModel, name: str, files: Sequence[ImageFile], out: Path, layout: PredictionFormat, progress: Progress
+) -> PredictReport:
+    """Score images and write what is found; a command that was cut goes on.
+
+    Args:
+        model: what is asked.
+        name: of its run.
+        files: images.
+        out: file or folder to write.
+        layout: how.
+        progress: where to show how far it is.
+
+    Raises:
+        InvalidArgument: an interrupted command wrote there that used another run.
+    """
+    journal = _Journal(out.with_name(f".{out.name}.scored.jsonl"), {"format": FORMAT, "run": name, **_settings(model)})
+    before = journal.read()
+    wanted = {str(file) for file in files}
+    said = {one.file: one for one in before if one.file in wanted}
+    left = [file for file in files if str(file) not in said]
+    resumed = len(said)
+    with journal:
+        for one in predict_files(model, left, progress=progress):
+            journal.add(one)
+            said[one.file] = one
+    everything = [said[str(file)] for file in files]
+    images = [one for one in everything if isinstance(one, FilePrediction)]
+    unreadable = tuple(one for one in everything if isinstance(one, UnreadableFile))
+    write_predictions(PredictionSet(images, model.classes, name), layout, out)
+    journal.delete()
+    return PredictReport(
+        run=name,
+        out=out,
+        format=layout.value,
+        images=len(images),
+        found=sum(bool(one.boxes) for one in images),
+        boxes=sum(len(one.boxes) for one in images),
+        resumed=resumed,
+        unreadable=unreadable,
+    )
+
+
+def _settings(model: TrainedModel) -> dict[str, Any]:
+    return {"size": model.config.size, "classes": model.classes, "snapshot": model.run.snapshot}
+
+
+class _Journal:
+    """What has been scored, a line an image, after a first line that says by what."""
+
+    def __init__(self, file: Path, head: dict[str, Any]) -> None:
+        self._file, self._head = file, head
+
+    def read(self) -> list[FilePrediction | UnreadableFile]:
+        """Return what an interrupted command has scored.
+
+        Raises:
+            InvalidArgument: it used another run.
+        """
+        if not self._file.is_file():
+            return []
+        # The last line may be cut short.
+        lines = self._file.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+        rows = [row for line in lines if (row := _row(line)) is not None]
+        if not rows:
+            return []
+        if rows[0] != self._head:
+            raise InvalidArgument(
+                f"{self._file} holds what an interrupted command has scored with {rows[0].get('run')}, not with "
+                f"{self._head['run']}; delete it, or write to another place"
+            )
+        return [one for row in rows[1:] if (one := _prediction(row)) is not None]
+
+    def __enter__(self) -> "_Journal":
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        known = self.read() if self._file.is_file() else []
+        # Written anew, so that no line which was cut short is gone on with.
+        self._stream = self._file.open("w", encoding="utf-8")
+        self._write(self._head)
+        for one in known:
+            self.add(one)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def add(self, one: FilePrediction | UnreadableFile) -> None:
+        """Keep what is said of an image."""
+        self._write(asdict(one))
+
+    def _write(self, row: dict[str, Any]) -> None:
+        self._stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self._stream.flush()
+
+    def delete(self) -> None:
+        """Remove it."""
+        self._file.unlink(missing_ok=True)
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _prediction(row: dict[str, Any]) -> FilePrediction | UnreadableFile | None:
+    try:
+        if "reason" in row:
+            return UnreadableFile(**row)
+        boxes = tuple(Box(**box) for box in row["boxes"])
+        return FilePrediction(**{**row, "boxes": boxes, "box_scores": tuple(row["box_scores"])})
+    except (TypeError, KeyError, ValueError):
+        return None

@@ -1,0 +1,36 @@
+"""What a model says about an image file that is not registered."""
+
+from dataclasses import dataclass
+
+from db.imaging.boxes import Box
+
+
+@dataclass(frozen=True, slots=True)
+class FilePrediction:
+    """What a model says about one image file."""
+
+    file: str
+    """Its path or URI."""
+    width: int
+    """Of the upright image, pixels."""
+    height: int
+    class_name: str
+    """The most probable one."""
+    class_probability: float
+    """0 to 1."""
+    score: float
+    """What `--tau` is compared with, 0 to 1."""
+    presence: float | None
+    """Probability that there is something to find; None from a model without an output for it."""
+    boxes: tuple[Box, ...]
+    """Pixels of the upright image; none where nothing is found."""
+    box_scores: tuple[float, ...]
+    """One a box, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableFile:
+    """A file of which nothing can be said."""
+
+    file: str
+    reason: str
