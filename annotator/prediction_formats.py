@@ -4,13 +4,13 @@ import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
 from annotator.datasets.export_set import number
+from annotator.datasets.formats.names import PredictionFormat
 from annotator.label_studio.payload.labeling_config import result_from_boxes, result_from_class
 from db.atomic_write import replacing, write_text
 from db.imaging.files import is_uri
@@ -19,19 +19,6 @@ from db.records.predictions import FilePrediction
 COLUMNS = (
     "image", "class", "class_probability", "score", "presence", "x", "y", "width", "height", "box_score",
 )  # fmt: skip
-
-
-class PredictionFormat(StrEnum):
-    """How predictions are written."""
-
-    CSV = "csv"
-    """A row a box; an image in which nothing is found has a row without a box."""
-    COCO = "coco"
-    """COCO's annotations, with a score each; class and probabilities stand with the image."""
-    YOLO = "yolo"
-    """A folder with a text file an image: class, box as shares of the image, score."""
-    LABEL_STUDIO = "labelstudio"
-    """Tasks with a prediction each, to be imported into Label Studio."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotator.prediction_formats import PredictionFormat
+from annotator.datasets.formats.names import PredictionFormat
 from cli.command import command
 from cli.context import Workspace
 from cli.options import Confidence, Devices, DryRun, Nodes, Precision, Run, Tau

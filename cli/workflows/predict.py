@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from annotator.datasets.formats.names import PredictionFormat
 from annotator.datasets.listing.folder import Folder
-from annotator.prediction_formats import PredictionFormat, PredictionSet, write_predictions
+from annotator.prediction_formats import PredictionSet, write_predictions
 from db.errors import InvalidArgument
 from db.imaging.decode import SUFFIXES
 from db.imaging.files import ImageFile, is_uri

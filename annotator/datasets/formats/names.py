@@ -45,3 +45,16 @@ class ImagesIn(StrEnum):
     """Copy them into the export, upright."""
     NONE = "none"
     """Only name the originals."""
+
+
+class PredictionFormat(StrEnum):
+    """How predictions are written."""
+
+    CSV = "csv"
+    """A row a box; an image in which nothing is found has a row without a box."""
+    COCO = "coco"
+    """COCO's annotations, with a score each; class and probabilities stand with the image."""
+    YOLO = "yolo"
+    """A folder with a text file an image: class, box as shares of the image, score."""
+    LABEL_STUDIO = "labelstudio"
+    """Tasks with a prediction each, to be imported into Label Studio."""
