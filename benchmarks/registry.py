@@ -395,7 +395,9 @@ def main() -> int:
             grow("SQLite", new_file(), sizes, checks)
             grow("PostgreSQL", new_database(), sizes, checks)
         if options.only in (None, "whole"):
-            whole("SQLite", new_file, [options.images // 10, options.images], checks)
+            # Comparing a million images with a million takes half an hour, which only who asks for it waits for.
+            most = options.images if options.only else min(options.images, 100_000)
+            whole("SQLite", new_file, [most // 10, most], checks)
     print()
     return print_limits(checks)
 
