@@ -68,6 +68,12 @@ class Workspace:
 
         return open_registry(self.settings.database_url, self.settings.root)
 
+    def check_run(self, run: str | None) -> str:
+        """Return the name of the run that is meant, or refuse it before anything that takes long is loaded."""
+        from learner.early_checks import finished_run
+
+        return finished_run(self.registry, run).name
+
     @cached_property
     def user(self) -> str:
         """Return who works here, for the history."""

@@ -38,6 +38,7 @@ def evaluate(
     """Evaluate a run: classification, localization, and false positives on images known to be empty."""
     from db.records import Split
 
+    work.check_run(run)
     images = None
     if data is not None:
         from annotator.datasets.decode import open_data_set
@@ -97,11 +98,10 @@ def report(
         told = write_rounds_report(work.registry, folder, title=work.settings.title, progress=work.progress)
         work.output.document(told, (("", ""), [(key, getattr(told, key)) for key in ("page", "rounds", "reviews")]))
         return
+    name = work.check_run(run)
     from db.records import Split
     from learner.reporting.report import write_report
 
-    with work.registry.read() as tx:
-        name = (tx.runs.get(run) if run is not None else tx.runs.latest()).name
     folder = out if out is not None else work.settings.root / "reports" / name
     chosen = Split(split) if split is not None else None
     written = write_report(work.registry, folder, run=name, split=chosen, against=against, progress=work.progress)
@@ -128,11 +128,10 @@ def explain(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder (default: explanations/RUN).")] = None,
 ) -> None:
     """Draw Grad-CAM heat maps for a run's class or lesion output."""
+    name = work.check_run(run)
     from db.records import Split
     from learner.reporting.explain import ExplainRequest, explain_images
 
-    with work.registry.read() as tx:
-        name = (tx.runs.get(run) if run is not None else tx.runs.latest()).name
     request = ExplainRequest(
         run=name,
         split=Split(split) if split is not None else None,

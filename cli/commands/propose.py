@@ -48,6 +48,7 @@ def propose(
 
     --tau auto certifies tau on reviewed validation images; if none can be certified, nothing is proposed.
     """
+    work.check_run(run)
     with work.processes("auto", devices, num_nodes) as processes:
         from learner.inference.gate import parse_promise, parse_tau
         from learner.inference.propose import ProposeRequest, propose_locations
@@ -93,12 +94,15 @@ def predict(
 
     Repeat the command to resume an interrupted one. Files that cannot be read are listed, and the others are scored.
     """
+    of_folder = run is not None and (Path(run).is_dir() or "/" in run)
+    if not of_folder:
+        work.check_run(run)
     from cli.workflows.predict import find_images, predict_to_file
     from learner.inference.predict_files import open_run_folder
     from learner.inference.trained_model import open_run
 
     files = find_images(sources)
-    if run is not None and (Path(run).is_dir() or "/" in run):
+    if of_folder and run is not None:
         model, name = open_run_folder(Path(run)), Path(run).resolve().name
     else:
         model = open_run(work.registry, run)
@@ -142,6 +146,8 @@ def query(
     if strategies:
         _list(work)
         return
+    if run is not None:
+        work.check_run(run)
     with work.processes("auto", devices, num_nodes) as processes:
         from learner.inference.gate import parse_promise, parse_tau
         from learner.inference.propose import ProposeRequest

@@ -35,7 +35,10 @@ def train(
     dry_run: DryRun = False,
 ) -> None:
     """Train in two stages on all images outside the test split."""
+    from learner.early_checks import check_training
+
     configured = work.training_config(preset, config, settings, weights)
+    check_training(work.registry, configured)
     if dry_run:
         from learner.training.prepare import describe_plan, plan_training
 

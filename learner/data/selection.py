@@ -13,6 +13,7 @@ from db.registry import Transaction
 from learner.config import TrainConfig
 from learner.data.examples import Examples, PackedImages
 from learner.data.validation_cut import cut_validation
+from learner.early_checks import NO_IMAGE
 from learner.errors import CheckpointIncompatible, DataInvalid
 
 
@@ -148,7 +149,7 @@ def _training_data(
     train = images.select([n for n, image_id in enumerate(ids) if image_id not in of_val])
     val = images.select([n for n, image_id in enumerate(ids) if image_id in of_val])
     if not len(train):
-        raise DataInvalid("there is no image to train on; register some with: partly import PATH --layout csv")
+        raise DataInvalid(NO_IMAGE)
     if localizes and LocationStatus.PRESENT not in train.statuses:
         raise DataInvalid(
             "no training image has a known location, so the first stage has nothing to learn from; import some boxes "

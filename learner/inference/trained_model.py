@@ -17,6 +17,7 @@ from learner.data.framed_store import FramedStore
 from learner.data.framing import Framer, Framing
 from learner.data.validation_cut import chosen_by
 from learner.distributed import Processes
+from learner.early_checks import finished_run
 from learner.errors import CheckpointIncompatible, ConfigInvalid
 from learner.network.build import build_model
 from learner.network.interface import Network
@@ -56,12 +57,8 @@ def open_run(registry: Registry, run: str | None = None, *, processes: Processes
     Raises:
         NotFound: there is no such run; CheckpointIncompatible: its checkpoint is missing or damaged.
     """
-    with registry.read() as tx:
-        record = tx.runs.get(run) if run is not None else tx.runs.latest()
-    if record.checkpoint is None:
-        raise CheckpointIncompatible(
-            f"{record.name} has not finished, so it has no checkpoint; see: partly train --resume"
-        )
+    record = finished_run(registry, run)
+    assert record.checkpoint is not None, "a run that can be used has one"
     return replace(load_model(record, record.checkpoint, processes or Processes()), store=FramedStore(registry.root))
 
 

@@ -4,7 +4,6 @@ auto -> imagenet or none      run-3, or a file of a run -> the whole network    
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from db.registry import Registry
 from learner.checkpoint import BEST, Checkpoint, load_checkpoint
 from learner.config import REQUESTED, STARTED_FROM, TrainConfig, config_from_dict
 from learner.data.validation_cut import chosen_by
+from learner.early_checks import RUN_NAME, WEIGHTS_WORDS
 from learner.errors import CheckpointIncompatible, ConfigInvalid, WeightsUnavailable
 from learner.input_range import write_statistics
 from learner.network.interface import Network
@@ -53,7 +53,7 @@ def load_start(
         WeightsUnavailable: they cannot be had, or do not fit; nothing was loaded.
         NotFound: there is no such run; CheckpointIncompatible: its checkpoint is missing or damaged.
     """
-    if config.weights in ("auto", "imagenet", "none"):
+    if config.weights in WEIGHTS_WORDS:
         source = _load_imagenet(model, config, progress) if config.weights != "none" else RANDOM
         used = "none" if source == RANDOM else "imagenet"
         return Start(_settled(replace(config, weights=used), model), source=source)
@@ -129,7 +129,7 @@ def _settled(config: TrainConfig, model: Network) -> TrainConfig:
 def _checkpoint_folder(registry: Registry, weights: str) -> Path | None:
     """Find the checkpoint that is meant: by a run's name, its folder, or a file in it; None for any other file."""
     path = Path(weights).expanduser()
-    if re.fullmatch(r"run-\d+", weights) and not path.exists():
+    if RUN_NAME.fullmatch(weights) and not path.exists():
         with registry.read() as tx:
             run = tx.runs.get(weights)
         if run.checkpoint is None:

@@ -1,0 +1,61 @@
+"""What can be known to be wrong before anything is loaded: no run, no image, weights that are not there. No torch.
+
+A command that needs a network asks here first, so that a slip of the finger is answered at once and not after torch.
+"""
+
+import difflib
+import re
+from pathlib import Path
+
+from db.records import RunRecord, Split
+from db.registry import Registry
+from learner.config import TrainConfig
+from learner.errors import CheckpointIncompatible, DataInvalid, WeightsUnavailable
+
+TRAINABLE: tuple[Split | None, ...] = (Split.TRAIN, Split.VAL, None)
+"""Splits that a training may see."""
+NO_IMAGE = "there is no image to train on; register some with: partly import PATH --layout csv"
+WEIGHTS_WORDS = ("auto", "imagenet", "none")
+RUN_NAME = re.compile(r"run-\d+")
+
+
+def finished_run(registry: Registry, run: str | None) -> RunRecord:
+    """Return a run that can be used.
+
+    Args:
+        registry: where the run is.
+        run: its name, None for the newest finished one.
+
+    Raises:
+        NotFound: there is no such run; CheckpointIncompatible: it has not finished.
+    """
+    with registry.read() as tx:
+        record = tx.runs.get(run) if run is not None else tx.runs.latest()
+    if record.checkpoint is None:
+        raise CheckpointIncompatible(
+            f"{record.name} has not finished, so it has no checkpoint; see: partly train --resume"
+        )
+    return record
+
+
+def check_training(registry: Registry, config: TrainConfig) -> None:
+    """Check what a training cannot do without.
+
+    Raises:
+        DataInvalid: there is no image outside test; WeightsUnavailable, NotFound: there are no such weights.
+    """
+    with registry.read() as tx:
+        if not tx.images.count(splits=TRAINABLE):
+            raise DataInvalid(NO_IMAGE)
+        path = Path(config.weights).expanduser()
+        if config.weights in WEIGHTS_WORDS or path.exists():
+            return
+        if RUN_NAME.fullmatch(config.weights):
+            tx.runs.get(config.weights)
+            return
+    near = difflib.get_close_matches(config.weights, WEIGHTS_WORDS, n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    raise WeightsUnavailable(
+        f"--weights {config.weights}: there is no such file; {meant}it is one of {', '.join(WEIGHTS_WORDS)}, a run "
+        "(run-3), or a safetensors file"
+    )
