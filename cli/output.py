@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TextIO
 
@@ -42,6 +42,26 @@ class Output:
             return
         for titles, rows in tables:
             print_table(titles, rows)
+
+    def paths(self, places: Iterable[str], *, end: str = "\n") -> None:
+        """Print paths as they are, for other programs; one that has a line break in it is to be ended by NUL."""
+        if self._muted:
+            return
+        for place in places:
+            # In a terminal nothing that commands it is printed.
+            text = shown(place) if sys.stdout.isatty() else place
+            sys.stdout.buffer.write(f"{text}{end}".encode(errors="surrogateescape"))
+        sys.stdout.flush()
+
+    def csv_rows(self, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print a csv table, a row as soon as it is there."""
+        import csv
+
+        if not self._muted:
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer.writerow(titles)
+            # In a terminal nothing that commands it is printed.
+            writer.writerows([shown(cell) for cell in row] if sys.stdout.isatty() else row for row in rows)
 
     def line(self, text: str) -> None:
         """Print a line for people; nothing with --json."""

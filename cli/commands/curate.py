@@ -1,7 +1,9 @@
-"""doctor, remove, set, export: looking over a set, correcting it, and handing it on."""
+"""list, doctor, remove, set, export: looking over a set, correcting it, and handing it on."""
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import fields
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,22 +12,107 @@ import typer
 from annotator.datasets.formats.names import ImagesIn, OutputFormat
 from cli.command import command
 from cli.context import Workspace
-from cli.documents import document_of
+from cli.documents import JSON_NAMES, document_of
 from cli.exits import REGISTRY
 from cli.options import ChangeTest, DryRun, Images, Pairs
 from cli.output import Table
-from db.records import Split
+from db.records import Split, Supervision
 
 if TYPE_CHECKING:
     from db.curation.changes import ChangeReport
 
 
+class ListedSplit(StrEnum):
+    """Splits that images can be listed of."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+    NONE = "none"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
+    command(app, "list")(list_)
     command(app, "doctor")(doctor)
     command(app, "remove")(remove)
     command(app, "set")(set_)
     command(app, "export")(export)
+
+
+def list_(
+    work: Workspace,
+    class_name: Annotated[
+        str | None, typer.Option("--class", metavar="NAME", help="Only this class; '' for images without one.")
+    ] = None,
+    split: Annotated[ListedSplit | None, typer.Option(help="Only this split; none: images without one.")] = None,
+    supervision: Annotated[
+        Supervision | None,
+        typer.Option(help="fully: class and location known; partly: class alone; unlabeled: not even that."),
+    ] = None,
+    located: Annotated[
+        bool | None, typer.Option("--located/--unlocated", help="Only images whose location is known, or is not.")
+    ] = None,
+    proposed: Annotated[
+        bool | None,
+        typer.Option("--proposed/--unproposed", help="Only images with a pending proposal, or without."),
+    ] = None,
+    run: Annotated[str | None, typer.Option(metavar="R", help="Only pending proposals of this run.")] = None,
+    min_score: Annotated[float | None, typer.Option(metavar="S", help="Lowest score of a pending proposal.")] = None,
+    max_score: Annotated[float | None, typer.Option(metavar="S", help="Highest score of a pending proposal.")] = None,
+    reviewer: Annotated[
+        str | None, typer.Option(metavar="WHO", help="Only locations that this person has drawn or confirmed.")
+    ] = None,
+    near_duplicates: Annotated[
+        bool, typer.Option("--near-duplicates", help="Only images that have near-duplicates.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of images.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a csv table.")] = False,
+    paths: Annotated[bool, typer.Option("--paths", help="Print only the paths, one a line.")] = False,
+    null: Annotated[bool, typer.Option("--print0", help="As --paths, each path ended by NUL: for xargs -0.")] = False,
+) -> None:
+    """List images, filtered by what is known of them.
+
+    For other programs: --json, --csv, or paths, as in: partly list --proposed --print0 | xargs -0 cp -t DIR
+    """
+    from db.curation.listing import ImageFilter, ListedImage, list_images
+
+    wanted = ImageFilter(
+        class_name=class_name,
+        split=split.value if split is not None else None,
+        supervision=supervision,
+        located=located,
+        proposed=proposed,
+        run=run,
+        min_score=min_score,
+        max_score=max_score,
+        reviewer=reviewer,
+        look_alikes=near_duplicates,
+        limit=limit,
+    )
+    found = list_images(work.registry, wanted)
+    if paths or null:
+        work.output.paths((item.path for item in found), end="\0" if null else "\n")
+        return
+    if as_csv:
+        titles = [JSON_NAMES.get(field.name, field.name) for field in fields(ListedImage)]
+        work.output.csv_rows(titles, (_cells(row) for row in found))
+        return
+    items = list(found)
+    shown = ("image", "path", "class", "split", "location", "boxes", "reviewer", "proposed", "score", "run")
+    documents = [document_of(item) for item in items]
+    work.output.document(
+        {"images": documents, "total": len(items)}, (shown, [[one[name] for name in shown] for one in documents])
+    )
+    work.output.line(f"{len(items)} {'image' if len(items) == 1 else 'images'}")
+
+
+def _cells(row: Any) -> list[str]:
+    """Write a row of csv: nothing for what is not known, several numbers with blanks between them."""
+    return [
+        "" if value is None else " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for value in document_of(row).values()
+    ]
 
 
 def doctor(
