@@ -74,6 +74,15 @@ class Workspace:
 
         return finished_run(self.registry, run).name
 
+    def say_next(self) -> None:
+        """Tell a person what to do next, with the command to type."""
+        if self.options.as_json:
+            return
+        from cli.workflows.next_steps import next_steps
+
+        step = next_steps(self.registry)[0]
+        self.output.line(f"next: {step.command} ({step.why})")
+
     @cached_property
     def user(self) -> str:
         """Return who works here, for the history."""

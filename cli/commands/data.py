@@ -1,4 +1,4 @@
-"""init, import, status, split: what is registered."""
+"""init, import, status, next, split: what is registered, and what to do about it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
     command(app, "init")(init)
     command(app, "import")(import_)
     command(app, "status")(status)
+    command(app, "next")(next_)
     command(app, "split")(split)
 
 
@@ -69,6 +70,14 @@ def status(work: Workspace) -> None:
         work.output.line(f"{found.run_name}: {found.promise}")
 
 
+def next_(work: Workspace) -> None:
+    """Say what to do next, with the command to type and the reason."""
+    from cli.workflows.next_steps import next_steps
+
+    steps = next_steps(work.registry)
+    work.output.document({"steps": steps}, (("next", "why"), [(step.command, step.why) for step in steps]))
+
+
 def split(
     work: Workspace,
     val: Annotated[float, typer.Option(metavar="F", help="Share of images for validation.")] = 0.15,
@@ -86,3 +95,5 @@ def split(
     work.output.document(
         {"splits": counts, "notes": notes, "dry_run": dry_run}, (("split", "images"), list(counts.items()))
     )
+    if not dry_run:
+        work.say_next()

@@ -156,3 +156,4 @@ def _print_import(work: Workspace, report: "ImportReport", *, dry_run: bool) -> 
     )
     if report.operation is not None:
         work.output.line(f"to undo this import: partly undo {report.operation}")
+        work.say_next()

@@ -322,6 +322,7 @@ def pull(
         )
     if report.operation is not None:
         work.output.line(f"to undo this pull: partly undo {report.operation}")
+        work.say_next()
 
 
 def _follow(

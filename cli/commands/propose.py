@@ -48,13 +48,15 @@ def propose(
 
     --tau auto certifies tau on reviewed validation images; if none can be certified, nothing is proposed.
     """
+    from learner.inference.gate import parse_promise, parse_tau
+
+    wanted = parse_tau(tau)
+    promise = parse_promise(wanted, precision, confidence)
     work.check_run(run)
     with work.processes("auto", devices, num_nodes) as processes:
-        from learner.inference.gate import parse_promise, parse_tau
         from learner.inference.propose import ProposeRequest, propose_locations
 
-        wanted = parse_tau(tau)
-        request = ProposeRequest(run, wanted, gate, budget, parse_promise(wanted, precision, confidence))
+        request = ProposeRequest(run, wanted, gate, budget, promise)
         result = propose_locations(work.registry, request, dry_run=dry_run, processes=processes, progress=work.progress)
     if picture is not None and result.items and processes.is_first and not dry_run:
         from learner.reporting.drawing import draw_proposals
@@ -76,6 +78,8 @@ def propose(
         *([(("certificate", *(key.replace("_", " ") for key in CERTIFIED)), certified)] if certified else []),
         (("image", "class", "probability", "score", "boxes"), rows),
     )
+    if not dry_run:
+        work.say_next()
 
 
 def predict(

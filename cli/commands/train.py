@@ -57,6 +57,7 @@ def train(
 
         result = train_model(work.registry, configured, resume=resume, processes=processes, progress=work.progress)
     work.output.document(document_of(result) | {"dry_run": False}, (("", ""), _training_rows(result)))
+    work.say_next()
 
 
 def runs(work: Workspace) -> None:

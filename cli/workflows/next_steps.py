@@ -1,0 +1,155 @@
+"""What to do next in a project, and why: worked out from what the registry knows."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from db.errors import NotFound
+from db.records import RunStatus, Split
+from db.registry import Registry
+from learner.training.lease import is_alive
+
+POOL: tuple[Split | None, ...] = (Split.TRAIN, None)
+"""Splits whose images get proposals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something to do."""
+
+    command: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What advice rests on."""
+
+    images: int = 0
+    classes: int = 0
+    located: int = 0
+    validation: int = 0
+    pool: int = 0
+    """Images outside validation and test whose location is not known."""
+    run: str | None = None
+    """The newest finished one."""
+    interrupted: str | None = None
+    """A newer run that nobody is training any more."""
+    running: str | None = None
+    """A run that is being trained."""
+    stale: bool = False
+    """Something has changed since the newest run was trained."""
+    pending: int = 0
+    """Proposals that wait for review."""
+    unsent: int = 0
+    """Of these, those whose image has no task."""
+    proposed: bool = False
+    """The newest run has proposed something, or was found not to be sure enough."""
+    connected: bool = False
+    tasks: int = 0
+    """Of images whose location is not known."""
+
+
+def next_steps(registry: Registry) -> list[Step]:
+    """Say what to do next in a project, the most pressing thing first."""
+    return list(advise(gather_facts(registry)))
+
+
+def gather_facts(registry: Registry) -> Facts:
+    """Read from a registry what advice rests on."""
+    with registry.read() as tx:
+        counts = tx.status.count()
+        unknown = set(tx.images.ids(located=False))
+        pool = set(tx.images.ids(splits=POOL, located=False))
+        runs = [run for run in tx.runs.all() if "bench" not in run.metrics]
+        finished = next((run for run in reversed(runs) if run.status is RunStatus.FINISHED), None)
+        open_runs = [run for run in runs if run.status is RunStatus.RUNNING and (not finished or run.id > finished.id)]
+        waiting = {item.image_id for item in tx.proposals.pending()}
+        linked: set[int] | None = None
+        with suppress(NotFound):
+            linked = set(tx.connections.links(tx.connections.current().id))
+        stale = finished is not None and tx.snapshots.take(store=False).hash != finished.snapshot
+        proposed = finished is not None and bool(
+            tx.proposals.of_run(finished.id) or tx.certificates.history(finished.id)
+        )
+    alive = next((run.name for run in open_runs if is_alive(run)), None)
+    return Facts(
+        images=counts.images["total"],
+        classes=len(counts.classes),
+        located=counts.locations["present"] + counts.locations["confirmed_empty"],
+        validation=counts.splits["val"],
+        pool=len(pool),
+        run=finished.name if finished is not None else None,
+        interrupted=next((run.name for run in reversed(open_runs) if not is_alive(run)), None),
+        running=alive,
+        stale=stale,
+        pending=len(waiting),
+        unsent=len(waiting - (linked or set())),
+        proposed=proposed,
+        connected=linked is not None,
+        tasks=len((linked or set()) & unknown),
+    )
+
+
+def advise(facts: Facts) -> Iterator[Step]:
+    """Say what to do next, the most pressing thing first; pure."""
+    if not facts.images:
+        yield Step("partly import PATH", "no image is registered yet; a class for each, and boxes or masks for some")
+        return
+    if not facts.classes:
+        yield Step("partly set IMAGE... --class NAME", "no image has a class; or import a table with a class column")
+        return
+    if facts.running is not None:
+        yield Step("partly runs", f"{facts.running} is being trained")
+    elif facts.interrupted is not None:
+        yield Step("partly train --resume", f"{facts.interrupted} was interrupted")
+        return
+    if facts.run is None and not facts.located:
+        yield from _ask(facts, "no location is known yet, and a network has to see some; people draw the first ones")
+    elif facts.run is None:
+        if not facts.validation:
+            yield Step("partly split --val 0.15 --test 0.15", "no image is kept back to judge a network by")
+        if facts.running is None:
+            yield Step("partly train", f"{_count(facts.located, 'location')} to learn from, and no run yet")
+    elif facts.stale and facts.running is None:
+        retrain = "partly round" if facts.connected else "partly train"
+        yield Step(retrain, f"labels, classes or splits have changed since {facts.run} was trained")
+    elif facts.pending:
+        yield from _review(facts)
+    elif facts.pool and not facts.proposed:
+        yield Step("partly propose --tau auto", f"{facts.run} may find the location in {_count(facts.pool, 'image')}")
+    elif facts.pool:
+        left = f"{_count(facts.pool, 'image')} without a location"
+        yield from _ask(facts, f"{facts.run} has no sure proposal left for {left}")
+    else:
+        yield Step("partly report", "every image to train on has a location; see how good the newest run is")
+
+
+def _review(facts: Facts) -> Iterator[Step]:
+    why = f"{_count(facts.pending, 'proposal')} wait for review" if facts.pending > 1 else "1 proposal waits for review"
+    if not facts.connected:
+        yield Step("partly studio start", f"{why}, in Label Studio; a server of your team's: partly connect URL")
+        yield Step("partly connect", "the project then has a Label Studio project of its own")
+        return
+    if facts.unsent:
+        yield Step("partly push", f"{_count(facts.unsent, 'proposal')} not yet in Label Studio")
+    else:
+        yield Step("partly open", why)
+        yield Step("partly pull", "once somebody has reviewed some")
+
+
+def _ask(facts: Facts, why: str) -> Iterator[Step]:
+    if not facts.connected:
+        yield Step("partly studio start", f"{why}, in Label Studio; a server of your team's: partly connect URL")
+        yield Step("partly connect", "the project then has a Label Studio project of its own")
+        return
+    if facts.tasks:
+        yield Step("partly open", f"{_count(facts.tasks, 'task')} without a location")
+        yield Step("partly pull", "once somebody has drawn some")
+        return
+    yield Step("partly query --budget 50", why)
+    yield Step("partly push --query", "sends what was chosen")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number:,} {what}s"
