@@ -19,7 +19,7 @@ from db.imaging.files import ImageFile, is_uri
 from db.progress import Progress
 from db.records import Box
 from db.records.predictions import FilePrediction, UnreadableFile
-from learner.inference.predict_files import predict_files
+from learner.inference.predict_files import predict_files, weights_sha256
 from learner.inference.trained_model import TrainedModel
 
 FORMAT = 1
@@ -84,7 +84,8 @@ def predict_to_file(
     Raises:
         InvalidArgument: an interrupted command wrote there that used another run.
     """
-    journal = _Journal(out.with_name(f".{out.name}.scored.jsonl"), {"format": FORMAT, "run": name, **_settings(model)})
+    head = {"format": FORMAT, "run": name, "weights": weights_sha256(model)}
+    journal = _Journal(out.with_name(f".{out.name}.scored.jsonl"), head)
     before = journal.read()
     wanted = {str(file) for file in files}
     said = {one.file: one for one in before if one.file in wanted}
@@ -109,10 +110,6 @@ def predict_to_file(
         resumed=resumed,
         unreadable=unreadable,
     )
-
-
-def _settings(model: TrainedModel) -> dict[str, Any]:
-    return {"size": model.config.size, "classes": model.classes, "snapshot": model.run.snapshot}
 
 
 class _Journal:
@@ -143,12 +140,12 @@ class _Journal:
 
     def __enter__(self) -> "_Journal":
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        known = self.read() if self._file.is_file() else []
-        # Written anew, so that no line which was cut short is gone on with.
-        self._stream = self._file.open("w", encoding="utf-8")
-        self._write(self._head)
-        for one in known:
-            self.add(one)
+        self._stream = self._file.open("a", encoding="utf-8")
+        # A line that was cut short is taken off, so that the next one begins on its own.
+        whole = self._file.read_bytes().rfind(b"\n") + 1
+        self._stream.truncate(whole)
+        if not whole:
+            self._write(self._head)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -15,9 +15,11 @@ from db.imaging.files import ImageFile
 from db.progress import Progress
 from db.records import RunRecord, RunStatus
 from db.records.predictions import FilePrediction, UnreadableFile
+from learner.checkpoint import BEST
 from learner.data.dataset import CHUNK_BATCHES, FramedData, framed_data
 from learner.data.examples import Example
 from learner.data.framing import ahead
+from learner.description import read_description
 from learner.distributed import Processes
 from learner.errors import CheckpointIncompatible
 from learner.inference.predict import predict
@@ -47,6 +49,12 @@ def open_run_folder(folder: Path) -> TrainedModel:
         finished_at=None,
     )
     return load_model(record, folder, Processes())
+
+
+def weights_sha256(model: TrainedModel) -> str:
+    """Return what a run's weights are known by, wherever its folder lies."""
+    assert model.run.checkpoint is not None, "a model comes from a checkpoint"
+    return str(read_description(model.run.checkpoint / f"{BEST}.json")["sha256"])
 
 
 def predict_files(
