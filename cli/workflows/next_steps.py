@@ -128,8 +128,7 @@ def advise(facts: Facts) -> Iterator[Step]:
 def _review(facts: Facts) -> Iterator[Step]:
     why = f"{_count(facts.pending, 'proposal')} wait for review" if facts.pending > 1 else "1 proposal waits for review"
     if not facts.connected:
-        yield Step("partly studio start", f"{why}, in Label Studio; a server of your team's: partly connect URL")
-        yield Step("partly connect", "the project then has a Label Studio project of its own")
+        yield from _connect(why)
         return
     if facts.unsent:
         yield Step("partly push", f"{_count(facts.unsent, 'proposal')} not yet in Label Studio")
@@ -140,8 +139,7 @@ def _review(facts: Facts) -> Iterator[Step]:
 
 def _ask(facts: Facts, why: str) -> Iterator[Step]:
     if not facts.connected:
-        yield Step("partly studio start", f"{why}, in Label Studio; a server of your team's: partly connect URL")
-        yield Step("partly connect", "the project then has a Label Studio project of its own")
+        yield from _connect(why)
         return
     if facts.tasks:
         yield Step("partly open", f"{_count(facts.tasks, 'task')} without a location")
@@ -149,6 +147,11 @@ def _ask(facts: Facts, why: str) -> Iterator[Step]:
         return
     yield Step("partly query --budget 50", why)
     yield Step("partly push --query", "sends what was chosen")
+
+
+def _connect(why: str) -> Iterator[Step]:
+    yield Step("partly studio start", f"{why}, in Label Studio; a server of your team's: partly connect URL")
+    yield Step("partly connect", "the project then has a Label Studio project of its own")
 
 
 def _count(number: int, what: str) -> str:

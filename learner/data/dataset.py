@@ -23,6 +23,8 @@ from learner.errors import DataInvalid
 
 IN_MEMORY_BYTES = 128 * 2**20
 """Squares of a set up to this size are held in memory; those of a larger one are read when a batch needs them."""
+FOR_A_GPU_BYTES = 512 * 2**20
+"""The same where a GPU takes them, which would wait for what is read."""
 CHUNK = 256
 """Images that are framed together when a set is loaded."""
 CHUNK_BATCHES = 2
@@ -102,6 +104,7 @@ def load_framed(
     processes: Processes | None = None,
     progress: Progress | None = None,
     name: str = "decoding",
+    for_a_gpu: bool = False,
 ) -> FramedData:
     """Frame images to learn from, on all cores. Of several processes each decodes its share, where there is a cache.
 
@@ -112,12 +115,13 @@ def load_framed(
         processes: those that load the same images.
         progress: where to show how far it is.
         name: of the bar.
+        for_a_gpu: they are going to lie in a GPU's memory, if there is room.
 
     Raises:
         DataInvalid: none of the images can be read.
     """
     processes, size = processes or Processes(), framer.framing.size
-    in_memory = len(examples) * 3 * size * size <= IN_MEMORY_BYTES
+    in_memory = len(examples) * 3 * size * size <= (FOR_A_GPU_BYTES if for_a_gpu else IN_MEMORY_BYTES)
     squares_N3SS = np.zeros((len(examples) if in_memory else 0, 3, size, size), dtype=np.uint8)
     problems: list[str | None] = [None] * len(examples)
     mine = range(len(examples)) if framer.store is None else processes.share(range(len(examples)))

@@ -284,7 +284,8 @@ def _load(
     # Choosing the epoch is a part of training, so it sees no more locations than learning does.
     shown = examples_with_share(examples.opened(registry), config.location_share, config.seed)
     framer = Framer(Framing(config.size, config.framing, config.box_target), FramedStore(registry.root), progress)
-    data = load_framed(shown, classes, framer, processes=processes, progress=progress, name=name)
+    on_gpu = processes.device(config.device).type == "cuda"
+    data = load_framed(shown, classes, framer, processes=processes, progress=progress, name=name, for_a_gpu=on_gpu)
     for problem in data.unreadable:
         progress.say(f"left out: {problem}")
     return data
