@@ -53,6 +53,12 @@ class Output:
             sys.stdout.buffer.write(f"{text}{end}".encode(errors="surrogateescape"))
         sys.stdout.flush()
 
+    def picture(self, commands: str) -> None:
+        """Print what makes a terminal show a picture, as it was made by `cli.terminal_pictures`."""
+        if not self._muted:
+            sys.stdout.write(commands)
+            sys.stdout.flush()
+
     def csv_rows(self, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Print a csv table, a row as soon as it is there."""
         import csv

@@ -1,4 +1,4 @@
-"""list, doctor, remove, set, export: looking over a set, correcting it, and handing it on."""
+"""list, show, doctor, remove, set, export: looking over a set, correcting it, and handing it on."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -34,6 +34,7 @@ class ListedSplit(StrEnum):
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     command(app, "list")(list_)
+    command(app, "show")(show)
     command(app, "doctor")(doctor)
     command(app, "remove")(remove)
     command(app, "set")(set_)
@@ -105,6 +106,62 @@ def list_(
         {"images": documents, "total": len(items)}, (shown, [[one[name] for name in shown] for one in documents])
     )
     work.output.line(f"{len(items)} {'image' if len(items) == 1 else 'images'}")
+
+
+def show(
+    work: Workspace,
+    images: Images,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="PNG", help="Draw to this file (default: shown.png)."),
+    ] = None,
+    size: Annotated[int, typer.Option(metavar="PX", help="Longer side of each image in the picture.")] = 480,
+) -> None:
+    """Show images with their boxes: known ones in green, proposals that wait for review in orange.
+
+    In the terminal, if it can show pictures (kitty, WezTerm, Ghostty, iTerm2); else in a PNG file.
+    """
+    import os
+    import sys
+
+    from cli.terminal_pictures import picture_protocol
+    from learner.reporting.drawing import Panel, draw_page
+
+    with work.registry.read() as tx:
+        records = [tx.images.resolve(name) for name in images]
+        waiting = {item.image_id: item for item in tx.proposals.pending_for([record.id for record in records])}
+    panels, documents = [], []
+    for record in records:
+        proposal = waiting.get(record.id)
+        known = str(record.label.source) if record.label is not None else "location unknown"
+        said = "" if proposal is None else f"  {proposal.run_name}: {proposal.score:.2f}"
+        proposed = proposal.boxes if proposal is not None else ()
+        caption = f"{record.id} {record.path.name}  {record.class_name or 'no class'}, {known}{said}"
+        panels.append(Panel(record.path, caption, proposed=proposed, truth=record.boxes))
+        documents.append(
+            {
+                "image": record.id,
+                "path": str(record.path),
+                "class": record.class_name,
+                "split": record.split,
+                "location": record.location_status,
+                "source": record.label.source if record.label is not None else None,
+                "reviewer": record.label.reviewer if record.label is not None else None,
+                "boxes": list(record.boxes),
+                "proposal": None
+                if proposal is None
+                else {"run": proposal.run_name, "score": proposal.score, "boxes": list(proposal.boxes)},
+            }
+        )
+    protocol = picture_protocol(os.environ) if out is None and sys.stdout.isatty() and not work.output.as_json else None
+    place = draw_page(panels, out or work.settings.root / "shown.png", columns=3, cell_px=size)
+    columns = ("image", "class", "split", "location", "source", "reviewer")
+    rows = [[one[name] for name in columns] for one in documents]
+    work.output.document({"images": documents, "picture": place}, (columns, rows))
+    if protocol is not None:
+        work.output.picture(protocol(place.read_bytes()))
+    else:
+        work.output.line(f"drawn: {place}")
 
 
 def _cells(row: Any) -> list[str]:

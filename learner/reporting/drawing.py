@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,9 @@ from db.imaging.decode import read_image
 from db.imaging.files import ImageFile
 from db.plain_text import shown
 from db.records import Box
-from learner.inference.propose import ProposeResult
+
+if TYPE_CHECKING:
+    from learner.inference.propose import ProposeResult
 
 PROPOSED = (255, 140, 0)
 TRUE = (60, 220, 90)
@@ -107,7 +110,7 @@ def draw_heat(panel: HeatPanel, out: Path, *, cell_px: int = 360) -> Path:
     return _save(page, out)
 
 
-def draw_proposals(result: ProposeResult, out: Path, *, count: int = 12) -> Path:
+def draw_proposals(result: "ProposeResult", out: Path, *, count: int = 12) -> Path:
     """Draw the first proposals of a result over their images.
 
     Raises:

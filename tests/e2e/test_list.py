@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from annotator.datasets.import_images import import_images
 from annotator.datasets.import_request import ImportRequest
@@ -106,3 +108,25 @@ def test_other_programs_read_it(partly, project):
 def test_a_wrong_filter_is_said(partly, project):
     assert "limit must be at least 1" in partly("list", "--limit", 0, "--project", project, expect=2).stderr
     assert "train" in partly("list", "--split", "tset", "--project", project, expect=2).stderr
+
+
+def test_an_image_is_shown_with_what_is_known_and_proposed(partly, project, tmp_path):
+    """The known box in green, the proposed one in orange, in the picture where they are in the image."""
+    listed = partly("list", "--project", project, "--json")["images"]
+    known = next(one for one in listed if one["location"] == "present")
+    proposed = next(one for one in listed if one["proposed"])
+    said = partly(
+        "show", known["image"], Path(proposed["path"]).name, "--out", "two.png", "--project", project, "--json"
+    )
+    assert [one["image"] for one in said["images"]] == [known["image"], proposed["image"]]
+    assert said["images"][0]["source"] == "imported"
+    assert said["images"][1]["proposal"] == {"run": "run-1", "score": 0.7, "boxes": [[1, 2, 3, 4]]}
+    picture = np.asarray(Image.open(tmp_path / "two.png").convert("RGB")).astype(int)
+    middle = picture.shape[1] // 2
+    green, orange = (np.abs(picture - colour).sum(axis=2) == 0 for colour in ((60, 220, 90), (255, 140, 0)))
+    assert green[:, :middle].any()
+    assert not orange[:, :middle].any()
+    assert orange[:, middle:].any()
+    assert "shown.png" in partly("show", known["image"], "--project", project).stdout
+    assert (project / "shown.png").is_file()
+    assert "there is no image" in partly("show", 999, "--project", project, expect=4).stderr
