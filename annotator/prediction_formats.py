@@ -19,6 +19,8 @@ from db.records.predictions import FilePrediction
 COLUMNS = (
     "image", "class", "class_probability", "score", "presence", "x", "y", "width", "height", "box_score",
 )  # fmt: skip
+LESION = "lesion"
+"""What boxes are called where the network tells no classes apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,8 @@ def _write_csv(predictions: PredictionSet, out: Path) -> None:
             presence = "" if one.presence is None else f"{one.presence:.6g}"
             of_image = (
                 one.file,
-                one.class_name,
-                f"{one.class_probability:.6g}",
+                one.class_name or "",
+                "" if one.class_probability is None else f"{one.class_probability:.6g}",
                 f"{one.score:.6g}",
                 presence,
             )
@@ -64,7 +66,7 @@ def _write_csv(predictions: PredictionSet, out: Path) -> None:
 
 
 def _write_coco(predictions: PredictionSet, out: Path) -> None:
-    index = {name: n for n, name in enumerate(predictions.classes, start=1)}
+    index = _categories(predictions, first=1)
     images, annotations = [], list[dict[str, Any]]()
     for key, one in enumerate(predictions.images, start=1):
         images.append(
@@ -85,7 +87,7 @@ def _write_coco(predictions: PredictionSet, out: Path) -> None:
                 {
                     "id": len(annotations) + 1,
                     "image_id": key,
-                    "category_id": index[one.class_name],
+                    "category_id": index[one.class_name or LESION],
                     "bbox": sides,
                     "area": box.area,
                     "iscrowd": 0,
@@ -98,16 +100,19 @@ def _write_coco(predictions: PredictionSet, out: Path) -> None:
 
 
 def _write_yolo(predictions: PredictionSet, out: Path) -> None:
-    index = {name: n for n, name in enumerate(predictions.classes)}
-    taken: dict[str, int] = {}
+    index = _categories(predictions, first=0)
+    taken: set[str] = set()
     names = []
     for one in predictions.images:
-        stem = PurePosixPath(one.file).stem
-        taken[stem] = taken.get(stem, 0) + 1
-        # Images of one name from several folders.
-        name = f"{stem}.txt" if taken[stem] == 1 else f"{stem}-{taken[stem]}.txt"
+        stem, number = PurePosixPath(one.file).stem, 1
+        name = f"{stem}.txt"
+        # Images of one name from several folders, and file systems that do not tell A from a.
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}-{number}.txt"
+        taken.add(name.casefold())
         lines = [
-            f"{index[one.class_name]} {(box.x + box.width / 2) / one.width:.6f} "
+            f"{index[one.class_name or LESION]} {(box.x + box.width / 2) / one.width:.6f} "
             f"{(box.y + box.height / 2) / one.height:.6f} {box.width / one.width:.6f} {box.height / one.height:.6f} "
             f"{score:.6f}"
             for box, score in zip(one.boxes, one.box_scores, strict=True)
@@ -123,10 +128,17 @@ def _write_yolo(predictions: PredictionSet, out: Path) -> None:
 def _write_label_studio(predictions: PredictionSet, out: Path) -> None:
     tasks = []
     for one in predictions.images:
-        result = [*result_from_boxes(one.boxes, one.width, one.height), *result_from_class(one.class_name)]
+        of_class = result_from_class(one.class_name) if one.class_name is not None else []
+        result = [*result_from_boxes(one.boxes, one.width, one.height), *of_class]
         prediction = {"model_version": predictions.run, "score": one.score, "result": result}
         tasks.append({"data": {"image": _address(one.file)}, "predictions": [prediction]})
     _write_json(tasks, out)
+
+
+def _categories(predictions: PredictionSet, *, first: int) -> dict[str, int]:
+    """Number what boxes are called: the classes, or where the network tells none apart, lesions."""
+    named = predictions.classes if all(one.class_name is not None for one in predictions.images) else [LESION]
+    return {name: n for n, name in enumerate(named, start=first)}
 
 
 def _address(file: str) -> str:

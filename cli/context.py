@@ -68,6 +68,11 @@ class Workspace:
 
         return open_registry(self.settings.database_url, self.settings.root)
 
+    @property
+    def is_first_process(self) -> bool:
+        """Say whether this is the first of the processes that torchrun, SLURM or a person has started."""
+        return all(os.environ.get(name, "0") == "0" for name in ("RANK", "NODE_RANK", "SLURM_PROCID"))
+
     def check_run(self, run: str | None) -> str:
         """Return the name of the run that is meant, or refuse it before anything that takes long is loaded."""
         from learner.early_checks import finished_run

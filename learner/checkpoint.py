@@ -68,7 +68,7 @@ def save_checkpoint(folder: Path, name: str, tensors: Mapping[str, Tensor], desc
 
 
 def _save(folder: Path, name: str, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Path:
-    for left in folder.glob(f".{name}.*.partial"):
+    for left in (*folder.glob(f".{name}.*.partial"), *folder.glob(".images-*.partial")):
         # A training that was killed while it wrote leaves its draft behind.
         left.unlink(missing_ok=True)
     digest = ""
@@ -126,7 +126,9 @@ def load_checkpoint(folder: Path, name: str = BEST) -> Checkpoint:
 def is_there(folder: Path, name: str = BEST) -> bool:
     """Say whether a checkpoint's files are there, without reading its weights."""
     try:
-        return (folder / Path(read_description(folder / f"{name}.json")["weights"]).name).is_file()
+        description = read_description(folder / f"{name}.json")
+        named = [description["weights"], *([description["lists"]] if "lists" in description else [])]
+        return all((folder / Path(file).name).is_file() for file in named)
     except (OSError, CheckpointIncompatible):
         return False
 

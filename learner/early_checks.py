@@ -38,8 +38,13 @@ def finished_run(registry: Registry, run: str | None) -> RunRecord:
     return record
 
 
-def check_training(registry: Registry, config: TrainConfig) -> None:
+def check_training(registry: Registry, config: TrainConfig, *, resume: bool = False) -> None:
     """Check what a training cannot do without.
+
+    Args:
+        registry: of the images.
+        config: what was asked for.
+        resume: an interrupted run goes on, which needs no weights to start from.
 
     Raises:
         DataInvalid: there is no image outside test; WeightsUnavailable, NotFound: there are no such weights.
@@ -48,7 +53,7 @@ def check_training(registry: Registry, config: TrainConfig) -> None:
         if not tx.images.count(splits=TRAINABLE):
             raise DataInvalid(NO_IMAGE)
         path = Path(config.weights).expanduser()
-        if config.weights in WEIGHTS_WORDS or path.exists():
+        if resume or config.weights in WEIGHTS_WORDS or path.exists():
             return
         if RUN_NAME.fullmatch(config.weights):
             tx.runs.get(config.weights)

@@ -35,7 +35,7 @@ def write_lists(folder: Path, description: Mapping[str, Any]) -> str:
     lists = lists or {"": []}
     tensors = {name: torch.tensor(list(ids), dtype=torch.int64) for name, ids in lists.items()}
     file = folder / f"images-{_digest(tensors)[:12]}.safetensors"
-    if not file.is_file():
+    if not _is_sound(file):
         with replacing(file, mode=OWNER_ONLY) as draft:
             write_tensors(tensors, draft)
     return file.name
@@ -61,6 +61,13 @@ def read_lists(folder: Path, name: str) -> dict[str, Any]:
         elif kind == LISTED:
             found[LISTED] = ids.tolist()
     return found
+
+
+def _is_sound(file: Path) -> bool:
+    try:
+        return _digest(read_tensors(file))[:12] in file.name
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _is_list(ids: Tensor) -> bool:

@@ -29,9 +29,10 @@ def _disable(function: Callable[..., Any] | None = None, recursive: bool = True,
 
     @functools.wraps(function)
     def called(*arguments: Any, **named: Any) -> Any:
-        if COMPILER not in sys.modules:
+        compiler = sys.modules.get(COMPILER)
+        if compiler is None or isinstance(compiler, _StandIn):
             return function(*arguments, **named)
-        return importlib.import_module(COMPILER).disable(function, recursive, **options)(*arguments, **named)
+        return compiler.disable(function, recursive, **options)(*arguments, **named)
 
     return called
 

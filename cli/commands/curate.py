@@ -77,6 +77,7 @@ def list_(
     For other programs: --json, --csv, or paths, as in: partly list --proposed --print0 | xargs -0 cp -t DIR
     """
     from db.curation.listing import ImageFilter, ListedImage, list_images
+    from db.errors import InvalidArgument
 
     wanted = ImageFilter(
         class_name=class_name,
@@ -91,6 +92,8 @@ def list_(
         look_alikes=near_duplicates,
         limit=limit,
     )
+    if (as_csv or paths or null) and (work.output.as_json or (as_csv and (paths or null))):
+        raise InvalidArgument("--json, --csv and --paths each say how images are listed; choose one")
     found = list_images(work.registry, wanted)
     if paths or null:
         work.output.paths((item.path for item in found), end="\0" if null else "\n")

@@ -1,5 +1,6 @@
 """propose, predict, query: what a run suggests, in the project and outside it, and what to ask people about."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,20 +99,23 @@ def predict(
 
     Repeat the command to resume an interrupted one. Files that cannot be read are listed, and the others are scored.
     """
+    from cli.workflows.predict import check_out, find_images, predict_to_file
+
+    files, left_out = find_images(sources)
+    place = check_out(out, layout, files)
     of_folder = run is not None and (Path(run).is_dir() or "/" in run)
     if not of_folder:
         work.check_run(run)
-    from cli.workflows.predict import find_images, predict_to_file
     from learner.inference.predict_files import open_run_folder
     from learner.inference.trained_model import open_run
 
-    files = find_images(sources)
     if of_folder and run is not None:
         model, name = open_run_folder(Path(run)), Path(run).resolve().name
     else:
         model = open_run(work.registry, run)
         name = model.run.name
-    report = predict_to_file(model, name, files, out, layout, work.progress)
+    found = predict_to_file(model, name, files, place, layout, work.progress)
+    report = replace(found, unreadable=(*found.unreadable, *left_out))
     for one in report.unreadable:
         work.output.remark(f"left out: {one.file}: {one.reason}")
     rows = [(key, getattr(report, key)) for key in ("run", "images", "found", "boxes", "resumed")]

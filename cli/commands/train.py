@@ -38,7 +38,8 @@ def train(
     from learner.early_checks import check_training
 
     configured = work.training_config(preset, config, settings, weights)
-    check_training(work.registry, configured)
+    if work.is_first_process:
+        check_training(work.registry, configured, resume=resume)
     if dry_run:
         from learner.training.prepare import describe_plan, plan_training
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from annotator.datasets.formats.names import PredictionFormat
-from annotator.datasets.listing.folder import Folder
+from annotator.datasets.listing.folder import OUTSIDE, Folder
 from annotator.prediction_formats import PredictionSet, write_predictions
 from db.errors import InvalidArgument
 from db.imaging.decode import SUFFIXES
 from db.imaging.files import ImageFile, is_uri
+from db.plain_text import shown
 from db.progress import Progress
 from db.records import Box
 from db.records.predictions import FilePrediction, UnreadableFile
@@ -42,30 +43,67 @@ class PredictReport:
     unreadable: tuple[UnreadableFile, ...]
 
 
-def find_images(sources: Sequence[str]) -> list[ImageFile]:
+def find_images(sources: Sequence[str]) -> tuple[list[ImageFile], list[UnreadableFile]]:
     """List image files: those named, and those in folders and below them.
 
     Args:
         sources: files, folders, or fsspec URIs of either.
 
+    Returns:
+        The files, each once, and those that are not read: links that lead out of their folder, names that are no text.
+
     Raises:
         DataUnreadable: a folder cannot be listed; InvalidArgument: there is no such file or folder, or no image.
     """
     suffixes, found = tuple(sorted(SUFFIXES)), dict[str, ImageFile]()
+    left_out: list[UnreadableFile] = []
     for source in sources:
         path = None if is_uri(source) else Path(source)
         if path is not None and not path.exists():
-            raise InvalidArgument(f"{source}: there is no such file or folder")
+            raise InvalidArgument(f"{shown(source)}: there is no such file or folder")
         if path.is_file() if path is not None else source.lower().endswith(suffixes):
             files = [ImageFile.at(source)]
         else:
             folder = Folder(source)
-            named = (folder.file(name) for name in folder.names() if name.lower().endswith(suffixes))
-            files = [file for file in named if file is not None]
-        found.update((str(file), file) for file in files)
+            named = {name: folder.file(name) for name in folder.names() if name.lower().endswith(suffixes)}
+            files = [file for file in named.values() if file is not None]
+            outside = (f"{folder}/{name}" for name, file in named.items() if file is None)
+            left_out += [UnreadableFile(_as_text(name), OUTSIDE) for name in outside]
+        for file in files:
+            if _as_text(str(file)) == str(file):
+                found[str(file)] = file
+            else:
+                left_out.append(UnreadableFile(_as_text(str(file)), "its name is not valid UTF-8; rename the file"))
     if not found:
-        raise InvalidArgument(f"no image was found in {', '.join(sources)}; images end in {', '.join(suffixes)}")
-    return list(found.values())
+        why = f"; {len(left_out)} were left out, the first: {left_out[0].reason}" if left_out else ""
+        raise InvalidArgument(
+            f"no image was found in {shown(', '.join(sources))}{why}; images end in {', '.join(suffixes)}"
+        )
+    return list(found.values()), left_out
+
+
+def _as_text(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def check_out(out: Path, layout: PredictionFormat, files: Sequence[ImageFile]) -> Path:
+    """Return the place to write to, or refuse it before anything is scored.
+
+    Raises:
+        InvalidArgument: it is one of the images, or looks like one; a folder where a file is written, or a file where
+            a folder is.
+    """
+    place = out.resolve()
+    if place.suffix.lower() in SUFFIXES or str(ImageFile.at(place)) in {str(file) for file in files}:
+        raise InvalidArgument(
+            f"{shown(str(out))}: the last argument is the file to write, and this is an image; as in: "
+            "partly predict scans predictions.csv"
+        )
+    is_folder = layout is PredictionFormat.YOLO
+    if place.exists() and place.is_dir() != is_folder:
+        kind = "a folder, and a file is written" if place.is_dir() else "a file, and a folder is written"
+        raise InvalidArgument(f"{shown(str(out))} is {kind} with --format {layout}; name another place")
+    return place
 
 
 def predict_to_file(
@@ -77,7 +115,7 @@ def predict_to_file(
         model: what is asked.
         name: of its run.
         files: images.
-        out: file or folder to write.
+        out: file or folder to write, from `check_out`.
         layout: how.
         progress: where to show how far it is.
 
@@ -86,15 +124,16 @@ def predict_to_file(
     """
     head = {"format": FORMAT, "run": name, "weights": weights_sha256(model)}
     journal = _Journal(out.with_name(f".{out.name}.scored.jsonl"), head)
-    before = journal.read()
-    wanted = {str(file) for file in files}
-    said = {one.file: one for one in before if one.file in wanted}
-    left = [file for file in files if str(file) not in said]
-    resumed = len(said)
+    states = {str(file): _state(file) for file in files}
+    before = {one.file: one for one, state in journal.read() if states.get(one.file, "") == state}
+    said: dict[str, FilePrediction | UnreadableFile] = {key: one for key, one in before.items() if key in states}
+    left, resumed = [file for file in files if str(file) not in said], len(said)
     with journal:
         for one in predict_files(model, left, progress=progress):
-            journal.add(one)
             said[one.file] = one
+            # What could not be read is tried again.
+            if isinstance(one, FilePrediction):
+                journal.add(one, states[one.file])
     everything = [said[str(file)] for file in files]
     images = [one for one in everything if isinstance(one, FilePrediction)]
     unreadable = tuple(one for one in everything if isinstance(one, UnreadableFile))
@@ -112,14 +151,25 @@ def predict_to_file(
     )
 
 
+def _state(file: ImageFile) -> str:
+    """Say when a local file was changed, so that one which was replaced is scored again."""
+    if file.is_remote:
+        return ""
+    try:
+        found = Path(file.location).stat()
+    except OSError:
+        return "gone"
+    return f"{found.st_size}/{found.st_mtime_ns}"
+
+
 class _Journal:
     """What has been scored, a line an image, after a first line that says by what."""
 
     def __init__(self, file: Path, head: dict[str, Any]) -> None:
         self._file, self._head = file, head
 
-    def read(self) -> list[FilePrediction | UnreadableFile]:
-        """Return what an interrupted command has scored.
+    def read(self) -> list[tuple[FilePrediction, str]]:
+        """Return what an interrupted command has scored, and the state that each file was in.
 
         Raises:
             InvalidArgument: it used another run.
@@ -151,9 +201,9 @@ class _Journal:
     def __exit__(self, *_: object) -> None:
         self._stream.close()
 
-    def add(self, one: FilePrediction | UnreadableFile) -> None:
-        """Keep what is said of an image."""
-        self._write(asdict(one))
+    def add(self, one: FilePrediction, state: str) -> None:
+        """Keep what is said of an image, whose file was in some state."""
+        self._write({"state": state, **asdict(one)})
 
     def _write(self, row: dict[str, Any]) -> None:
         self._stream.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -172,11 +222,10 @@ def _row(line: str) -> dict[str, Any] | None:
     return row if isinstance(row, dict) else None
 
 
-def _prediction(row: dict[str, Any]) -> FilePrediction | UnreadableFile | None:
+def _prediction(row: dict[str, Any]) -> tuple[FilePrediction, str] | None:
     try:
-        if "reason" in row:
-            return UnreadableFile(**row)
+        state = str(row.pop("state"))
         boxes = tuple(Box(**box) for box in row["boxes"])
-        return FilePrediction(**{**row, "boxes": boxes, "box_scores": tuple(row["box_scores"])})
+        return FilePrediction(**{**row, "boxes": boxes, "box_scores": tuple(row["box_scores"])}), state
     except (TypeError, KeyError, ValueError):
         return None

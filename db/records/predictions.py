@@ -14,9 +14,9 @@ class FilePrediction:
     width: int
     """Of the upright image, pixels."""
     height: int
-    class_name: str
-    """The most probable one."""
-    class_probability: float
+    class_name: str | None
+    """The most probable one; None from a network that only finds."""
+    class_probability: float | None
     """0 to 1."""
     score: float
     """What `--tau` is compared with, 0 to 1."""

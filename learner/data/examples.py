@@ -3,6 +3,7 @@
 Shape legend: N images.
 """
 
+import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,15 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from db.errors import RegistryError
 from db.imaging.files import ImageFile
 from db.records import Box, ImageRecord, Location, LocationStatus, NewImage, Split
 from db.registry import Registry, Transaction
 
 MaskReader = Callable[[Sequence[int]], Mapping[int, bytes]]
 """Reads masks, PNGs, by the number of their label."""
+PATIENCE_S = (1.0, 4.0, 15.0, 60.0)
+"""Between attempts to read masks from a registry that cannot be reached."""
 PAGE = 1000
 """Images that are unpacked at a time where all are asked for."""
 STATUSES = (LocationStatus.UNKNOWN, LocationStatus.EMPTY, LocationStatus.PRESENT)
@@ -193,8 +197,19 @@ class Examples(Sequence[Example]):
         """Return the same images with masks that are read from a registry when they are asked for."""
 
         def read_masks(label_ids: Sequence[int]) -> Mapping[int, bytes]:
-            with registry.read() as tx:
-                return tx.labels.mask_pngs(label_ids)
+            for wait_s in (*PATIENCE_S, None):
+                try:
+                    with registry.read() as tx:
+                        found = tx.labels.mask_pngs(label_ids)
+                    break
+                except RegistryError:
+                    # A database that starts anew must not end a training of days.
+                    if wait_s is None:
+                        raise
+                    time.sleep(wait_s)
+            if len(found) < len(set(label_ids)):
+                raise RegistryError("a mask that was known is missing in the registry; see: partly db check")
+            return found
 
         return Examples(self._packed, self._rows_N, hidden=self._hidden, read_masks=read_masks)
 

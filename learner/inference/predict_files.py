@@ -97,14 +97,15 @@ def predict_files(
 
 
 def _score(model: TrainedModel, data: FramedData, gate: str) -> Iterator[FilePrediction]:
+    classifies = model.network.classifies
     for found in predict(model.network, data, model.config, model.device):
         index = found.class_index
         yield FilePrediction(
             file=str(found.example.path),
             width=found.example.width,
             height=found.example.height,
-            class_name=model.classes[index],
-            class_probability=float(found.class_probability_K[index]),
+            class_name=model.classes[index] if classifies else None,
+            class_probability=float(found.class_probability_K[index]) if classifies else None,
             score=min(1.0, found.score(gate)),
             presence=found.presence if found.judges_presence else None,
             boxes=found.boxes,

@@ -12,7 +12,7 @@ from db.registry import Registry
 from learner.checkpoint import load_checkpoint
 from learner.config import TrainConfig, config_from_dict
 from learner.data.dataset import FramedStream
-from learner.data.examples import Example
+from learner.data.examples import Example, taken
 from learner.data.framed_store import FramedStore
 from learner.data.framing import Framer, Framing
 from learner.data.validation_cut import chosen_by
@@ -112,7 +112,7 @@ def frame_share(
     """Frame this process's share of images for a model, as they are scored; `positions` are those among all images."""
     mine = processes.share(range(len(examples)))
     return FramedStream(
-        [examples[position] for position in mine],
+        taken(examples, mine),
         model.classes,
         model.framer(progress),
         batch_size=model.config.batch_size,

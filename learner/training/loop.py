@@ -33,8 +33,8 @@ from learner.training.state import Learner, set_rates, update_teacher
 from learner.training.step import Batch, make_views, share_of_batch, view_losses
 
 LARGEST_SEED = 2**62
-STEP_SEEDS = 1_000_003
-"""Between the seeds of two steps; there are fewer processes than that."""
+STEP_SEEDS = 2_147_483_647
+"""Between the seeds of two steps; of another size than what lies between stages and epochs, so that none coincide."""
 
 
 @dataclass(slots=True)

@@ -37,6 +37,10 @@ class Start:
     """Where the weights come from."""
 
 
+WITHOUT_EFFECT = ("checkpoint_minutes",)
+"""Settings on which no result depends."""
+
+
 def load_start(
     model: Network, config: TrainConfig, classes: Sequence[str], registry: Registry, progress: Progress
 ) -> Start:
@@ -92,7 +96,8 @@ def is_same_training(stored: Mapping[str, Any], config: TrainConfig) -> bool:
     """
     settled = config_from_dict(stored).to_dict()
     requested = config_from_dict({**stored, **stored.get(REQUESTED, {})}).to_dict()
-    return all(value in (settled[key], requested[key]) for key, value in config.to_dict().items())
+    wanted = {key: value for key, value in config.to_dict().items() if key not in WITHOUT_EFFECT}
+    return all(value in (settled[key], requested[key]) for key, value in wanted.items())
 
 
 def _without_weights(config: TrainConfig) -> TrainConfig:

@@ -54,6 +54,7 @@ UNKNOWN_RUN = "there is no run 'run-9'; runs are named like run-1, see: partly r
         ("filled", "report", NO_RUN),
         ("filled", "explain", NO_RUN),
         ("filled", "predict ../images out.csv", NO_RUN),
+        ("filled", "predict ../images a.png", "the last argument is the file to write"),
         ("filled", "evaluate --run run-9", UNKNOWN_RUN),
         ("filled", "propose --run run-9", UNKNOWN_RUN),
         ("filled", "query --run run-9", UNKNOWN_RUN),

@@ -107,6 +107,7 @@ def test_other_programs_read_it(partly, project):
 
 def test_a_wrong_filter_is_said(partly, project):
     assert "limit must be at least 1" in partly("list", "--limit", 0, "--project", project, expect=2).stderr
+    assert "choose one" in partly("list", "--paths", "--json", "--project", project, expect=2).stderr
     assert "train" in partly("list", "--split", "tset", "--project", project, expect=2).stderr
 
 

@@ -1,16 +1,24 @@
 """Predictions outside the registry: every format read back by who uses it, files that cannot be read, resumption."""
 
 import csv
+import io
 import json
+import os
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
 import cli.workflows.predict
+from annotator.datasets.formats.names import PredictionFormat
 from annotator.datasets.phantoms import write_phantoms
 from annotator.label_studio.payload.labeling_config import interface
+from annotator.prediction_formats import PredictionSet, write_predictions
+from db.records import Box
+from db.records.predictions import FilePrediction
 
 CONFIG = ("encoder=resnet10t", "size=48", "batch_size=8", "head_channels=8", "device=cpu", "presence=false",
           "stage1_epochs=1", "stage2_epochs=1", "min_steps=120")  # fmt: skip
@@ -136,14 +144,63 @@ def test_a_runs_folder_is_enough(partly, trained, tmp_path):
     shutil.copytree(trained / "project" / "runs" / "run-1", tmp_path / "sent" / "run-1")
     said = partly("predict", trained / "new" / "images", "out.csv", "--run", "sent/run-1", "--json")
     assert (said["run"], said["images"]) == ("run-1", 12)
+    image = trained / "new" / "images" / "deeper" / "moved.png"
+    before = image.read_bytes()
+    (tmp_path / "folder").mkdir()
+    run = ["--run", "sent/run-1"]
     for words, code, message in (
-        (["nowhere", "out.csv", "--run", "sent/run-1"], 2, "there is no such file or folder"),
-        (["sent", "out.csv", "--run", "sent/run-1"], 2, "no image was found in sent"),
-        ([trained / "new", "out.csv", "--run", "sent/"], 5, "no complete checkpoint"),
-        ([trained / "new", "out.csv", "--run", "sent/run-2"], 5, "there is no such folder"),
-        ([trained / "new", "out.csv"], 4, "partly init"),
+        (["nowhere", "out.csv", *run], 2, "there is no such file or folder"),
+        (["sent", "out.csv", *run], 2, "no image was found in sent"),
+        ([trained / "new", image, *run], 2, "the last argument is the file to write"),
+        ([trained / "new", "results.PNG", *run], 2, "the last argument is the file to write"),
+        ([trained / "new", "folder", *run], 2, "folder is a folder, and a file is written"),
+        ([trained / "new", ".", *run], 2, "is a folder, and a file is written"),
+        ([trained / "new", "out.csv", "--format", "yolo", *run], 2, "out.csv is a file, and a folder is written"),
+        ([trained / "new", "out", "--run", "sent/"], 5, "no complete checkpoint"),
+        ([trained / "new", "out", "--run", "sent/run-2"], 5, "there is no such folder"),
+        ([trained / "new", "out"], 4, "partly init"),
     ):
         assert message in partly("predict", *words, expect=code).stderr, words
+    assert image.read_bytes() == before
+
+
+def test_what_was_not_read_or_has_changed_is_tried_again(partly, trained, tmp_path, monkeypatch):
+    """After a cut; and names that are no text, and links out of the folder, are named and left out."""
+    project, images = ["--project", trained / "project"], tmp_path / "images"
+    sources = [path for path in images_of(trained) if "deeper" not in path][:4]
+    images.mkdir()
+    for name, source in zip(("a.png", "b.png", "c.png"), sources, strict=False):
+        shutil.copy(source, images / name)
+    (images / "bad.png").write_bytes(b"x")
+    (images / "link.png").symlink_to(sources[3])
+    Path(os.fsdecode(os.fsencode(images) + b"/odd\xff.png")).write_bytes(Path(sources[3]).read_bytes())
+    monkeypatch.setattr(cli.workflows.predict, "write_predictions", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    partly("predict", images, "out.csv", *project, expect=130)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(sources[3], images / "bad.png")
+    shutil.copy(sources[3], images / "b.png")
+    said = partly("predict", images, "out.csv", *project, "--json")
+    assert (said["resumed"], said["images"]) == (2, 4)
+    reasons = {Path(one["file"]).name: one["reason"] for one in said["unreadable"]}
+    assert reasons.keys() == {"link.png", "odd\\udcff.png"}
+    assert "outside" in reasons["link.png"]
+    assert "UTF-8" in reasons["odd\\udcff.png"]
+    rows = {Path(row["image"]).name: row for row in csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text()))}
+    assert {**rows["b.png"], "image": ""} == {**rows["bad.png"], "image": ""}, "the file that was replaced"
+
+
+def test_labels_of_images_with_one_name_lie_in_files_of_their_own(tmp_path):
+    one = FilePrediction("x/a.png", 10, 10, None, None, 0.5, None, (Box(1, 1, 2, 2),), (0.5,))
+    files = ("x/a.png", "y/a.png", "z/a-2.png", "z/A.png")
+    said = PredictionSet([replace(one, file=file) for file in files], ["benign"], "run-1")
+    write_predictions(said, PredictionFormat.YOLO, tmp_path / "out")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "images.csv").read_text())))
+    assert [row["image"] for row in rows] == list(files)
+    assert len({row["labels"].casefold() for row in rows}) == len(list((tmp_path / "out" / "labels").iterdir())) == 4
+    assert 'names:\n  0: "lesion"' in (tmp_path / "out" / "classes.yaml").read_text()
+    write_predictions(said, PredictionFormat.COCO, tmp_path / "out.json")
+    assert json.loads((tmp_path / "out.json").read_text())["categories"] == [{"id": 1, "name": "lesion"}]
 
 
 @pytest.mark.studio
