@@ -113,7 +113,8 @@ def load_checkpoint(folder: Path, name: str = BEST) -> Checkpoint:
             raise CheckpointIncompatible(f"{weights}: damaged: the content does not match the checksum in {file.name}")
         tensors = read_tensors(weights)
         if "lists" in description:
-            description.update(read_lists(folder, description["lists"]))
+            # What the description says itself counts.
+            description.update(read_lists(folder, description["lists"]) | description)
     except FileNotFoundError as exc:
         raise CheckpointIncompatible(
             f"{folder}: no complete checkpoint ({Path(exc.filename).name} is missing)"
