@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from annotator.datasets.formats.names import PredictionFormat
 from annotator.datasets.listing.folder import OUTSIDE, Folder
@@ -20,8 +20,9 @@ from db.plain_text import shown
 from db.progress import Progress
 from db.records import Box
 from db.records.predictions import FilePrediction, UnreadableFile
-from learner.inference.predict_files import predict_files, weights_sha256
-from learner.inference.trained_model import TrainedModel
+
+if TYPE_CHECKING:
+    from learner.inference.trained_model import TrainedModel
 
 FORMAT = 1
 
@@ -107,7 +108,12 @@ def check_out(out: Path, layout: PredictionFormat, files: Sequence[ImageFile]) -
 
 
 def predict_to_file(
-    model: TrainedModel, name: str, files: Sequence[ImageFile], out: Path, layout: PredictionFormat, progress: Progress
+    model: "TrainedModel",
+    name: str,
+    files: Sequence[ImageFile],
+    out: Path,
+    layout: PredictionFormat,
+    progress: Progress,
 ) -> PredictReport:
     """Score images and write what is found; a command that was cut goes on.
 
@@ -122,6 +128,9 @@ def predict_to_file(
     Raises:
         InvalidArgument: an interrupted command wrote there that used another run.
     """
+    # Loads slowly, and whoever has mistyped something is told before.
+    from learner.inference.predict_files import predict_files, weights_sha256
+
     head = {"format": FORMAT, "run": name, "weights": weights_sha256(model)}
     journal = _Journal(out.with_name(f".{out.name}.scored.jsonl"), head)
     states = {str(file): _state(file) for file in files}

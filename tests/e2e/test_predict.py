@@ -13,6 +13,7 @@ import pytest
 from pycocotools.coco import COCO
 
 import cli.workflows.predict
+import learner.inference.predict_files
 from annotator.datasets.formats.names import PredictionFormat
 from annotator.datasets.phantoms import write_phantoms
 from annotator.label_studio.payload.labeling_config import interface
@@ -115,7 +116,7 @@ def test_what_is_said_is_what_a_proposal_says(partly, trained):
 def test_a_command_that_was_cut_goes_on(partly, trained, tmp_path, monkeypatch):
     project, images = ["--project", trained / "project"], trained / "new" / "images"
     partly("predict", images, "whole.csv", *project)
-    real = cli.workflows.predict.predict_files
+    real = learner.inference.predict_files.predict_files
     scored = []
 
     def cut(model, files, **more):
@@ -126,7 +127,7 @@ def test_a_command_that_was_cut_goes_on(partly, trained, tmp_path, monkeypatch):
             yield one
 
     with monkeypatch.context() as patched:
-        patched.setattr(cli.workflows.predict, "predict_files", cut)
+        patched.setattr(learner.inference.predict_files, "predict_files", cut)
         partly("predict", images, "out.csv", *project, expect=130)
     (journal,) = tmp_path.glob(".out.csv*")
     journal.write_text(journal.read_text() + '{"file": "cut sho')
