@@ -31,6 +31,7 @@ from training import CLASSES, alternate, write_images
 from db.imaging.files import ImageFile
 from db.progress import SilentProgress
 from db.records import Box, Location, LocationSource, LocationStatus, NewImage, NewLabel, Split
+from db.records.images import PROPOSED_FOR
 from db.registry import create_registry, open_registry
 from learner.caches import clear_caches
 from learner.config import TrainConfig, make_config
@@ -46,7 +47,7 @@ from learner.distributed import Processes
 from learner.evaluation.evaluate import evaluate_run
 from learner.inference.pool import score_pool
 from learner.inference.predict import predict, score_views
-from learner.inference.propose import PROPOSED_FOR, ProposeRequest, propose_locations
+from learner.inference.propose import ProposeRequest, propose_locations
 from learner.inference.trained_model import open_run
 from learner.network.build import build_model
 from learner.network.forward import Normalizer

@@ -7,13 +7,12 @@ import difflib
 import re
 from pathlib import Path
 
-from db.records import RunRecord, Split
+from db.records import RunRecord
+from db.records.images import OUTSIDE_TEST
 from db.registry import Registry
 from learner.config import TrainConfig
 from learner.errors import CheckpointIncompatible, DataInvalid, WeightsUnavailable
 
-TRAINABLE: tuple[Split | None, ...] = (Split.TRAIN, Split.VAL, None)
-"""Splits that a training may see."""
 NO_IMAGE = "there is no image to train on; register some with: partly import PATH --layout csv"
 WEIGHTS_WORDS = ("auto", "imagenet", "none")
 RUN_NAME = re.compile(r"run-\d+")
@@ -50,7 +49,7 @@ def check_training(registry: Registry, config: TrainConfig, *, resume: bool = Fa
         DataInvalid: there is no image outside test; WeightsUnavailable, NotFound: there are no such weights.
     """
     with registry.read() as tx:
-        if not tx.images.count(splits=TRAINABLE):
+        if not tx.images.count(splits=OUTSIDE_TEST):
             raise DataInvalid(NO_IMAGE)
         path = Path(config.weights).expanduser()
         if resume or config.weights in WEIGHTS_WORDS or path.exists():

@@ -5,12 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from db.errors import NotFound
-from db.records import RunStatus, Split
+from db.records import RunStatus
+from db.records.images import PROPOSED_FOR
 from db.registry import Registry
 from learner.training.lease import is_alive
-
-POOL: tuple[Split | None, ...] = (Split.TRAIN, None)
-"""Splits whose images get proposals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +58,21 @@ def gather_facts(registry: Registry) -> Facts:
     with registry.read() as tx:
         counts = tx.status.count()
         unknown = set(tx.images.ids(located=False))
-        pool = set(tx.images.ids(splits=POOL, located=False))
+        pool = tx.images.count(splits=PROPOSED_FOR, located=False)
         runs = [run for run in tx.runs.all() if "bench" not in run.metrics]
         finished = next((run for run in reversed(runs) if run.status is RunStatus.FINISHED), None)
         open_runs = [run for run in runs if run.status is RunStatus.RUNNING and (not finished or run.id > finished.id)]
-        waiting = {item.image_id for item in tx.proposals.pending()}
+        pending = tx.proposals.pending()
+        waiting = {item.image_id for item in pending}
         linked: set[int] | None = None
         with suppress(NotFound):
             linked = set(tx.connections.links(tx.connections.current().id))
         stale = finished is not None and tx.snapshots.take(store=False).hash != finished.snapshot
+        # What waits is at hand; the other two are asked for where nothing of the run does.
         proposed = finished is not None and bool(
-            tx.proposals.of_run(finished.id) or tx.certificates.history(finished.id)
+            any(item.run_id == finished.id for item in pending)
+            or tx.certificates.history(finished.id)
+            or tx.proposals.of_run(finished.id)
         )
     alive = next((run.name for run in open_runs if is_alive(run)), None)
     return Facts(
@@ -78,7 +80,7 @@ def gather_facts(registry: Registry) -> Facts:
         classes=len(counts.classes),
         located=counts.locations["present"] + counts.locations["confirmed_empty"],
         validation=counts.splits["val"],
-        pool=len(pool),
+        pool=pool,
         run=finished.name if finished is not None else None,
         interrupted=next((run.name for run in reversed(open_runs) if not is_alive(run)), None),
         running=alive,

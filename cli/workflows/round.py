@@ -13,10 +13,11 @@ from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import PushReport, push_images
 from db.progress import Progress, SilentProgress
 from db.records import ReviewOutcome, RunRecord, RunStatus
+from db.records.images import PROPOSED_FOR
 from db.registry import Registry
 from learner.config import TrainConfig
 from learner.errors import DataInvalid
-from learner.inference.propose import PROPOSED_FOR, ProposeRequest, ProposeResult, propose_locations
+from learner.inference.propose import ProposeRequest, ProposeResult, propose_locations
 from learner.query.plan_rounds import plan_rounds
 from learner.query.query_images import COLD, QueryRequest, QueryResult, query_images
 from learner.query.rounds import note_round

@@ -24,6 +24,12 @@ class Split(StrEnum):
     TEST = "test"
 
 
+OUTSIDE_TEST: tuple[Split | None, ...] = (Split.TRAIN, Split.VAL, None)
+"""Splits that a training may see, and whose images people are asked about."""
+PROPOSED_FOR: tuple[Split | None, ...] = (Split.TRAIN, None)
+"""Splits whose images get proposals. People review validation images without one, since these judge the proposals."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewImage:
     """An image as an importer found it."""

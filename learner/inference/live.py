@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from db.progress import LinesOnly, Progress, SilentProgress
 from db.records import ProposalRecord
+from db.records.images import PROPOSED_FOR
 from db.registry import Registry
 from learner.distributed import Processes
 from learner.errors import DataInvalid
 from learner.inference.certify import Thresholds
 from learner.inference.gate import Promise
 from learner.inference.propose import (
-    PROPOSED_FOR,
     ProposeRequest,
     choose_thresholds,
     score_images,

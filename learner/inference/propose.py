@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from db.errors import InvalidArgument
 from db.progress import Progress, SilentProgress
-from db.records import Box, ImageRecord, NewProposal, Split
+from db.records import Box, ImageRecord, NewProposal
 from db.records.certificates import CertificateKind, NewCertificate
+from db.records.images import PROPOSED_FOR
 from db.registry import Registry
 from learner.distributed import Processes
 from learner.inference.certify import (
@@ -25,9 +26,6 @@ from learner.inference.gate import Promise, check_gate, check_tau
 from learner.inference.pool import PAGE, score_pool, score_records
 from learner.inference.scored import Scored, most_confident
 from learner.inference.trained_model import TrainedModel, open_run
-
-PROPOSED_FOR: tuple[Split | None, ...] = (Split.TRAIN, None)
-"""Splits whose images get proposals. People review validation images without one, since these judge the proposals."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,12 @@ from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, LocationStatus, RunStatus, Split
 from db.records.asked import NewQuery, Part, QueryRecord, Question
 from db.records.certificates import CertificateKind
+from db.records.images import PROPOSED_FOR
 from db.registry import Registry, Transaction
 from learner.data.presence import MIN_KNOWN
 from learner.distributed import Processes
 from learner.errors import StrategyUnusable
-from learner.inference.propose import PROPOSED_FOR, ProposeRequest, choose_thresholds, score_images, store_proposals
+from learner.inference.propose import ProposeRequest, choose_thresholds, score_images, store_proposals
 from learner.inference.scored import Scored, most_confident
 from learner.inference.trained_model import TrainedModel, open_run
 from learner.query.batch import Offer, Shares, draw_questions, make_batch

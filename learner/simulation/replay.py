@@ -27,11 +27,12 @@ from db.records import (
     Split,
 )
 from db.records.asked import Part, QueryRecord
+from db.records.images import PROPOSED_FOR
 from db.registry import Registry, create_registry, open_registry
 from learner.config import make_config
 from learner.data.location_share import hide_locations
 from learner.evaluation.evaluate import evaluate_run
-from learner.inference.propose import PROPOSED_FOR, ProposeRequest
+from learner.inference.propose import ProposeRequest
 from learner.query.batch import Shares
 from learner.query.query_images import QueryRequest, query_images
 from learner.query.strategies import MODEL, find_strategy

@@ -20,11 +20,12 @@ from annotator.label_studio.push.audit import add_audit, mark_audit
 from annotator.label_studio.push.execute import Destination, Materials, Sender
 from annotator.label_studio.push.media import find_unreadable
 from annotator.label_studio.push.plan import PlannedTask, PushPlan, PushRequest, plan_push
-from annotator.label_studio.push.select_images import OUTSIDE_TEST, queried_images, selected_images, waiting_for_audit
+from annotator.label_studio.push.select_images import queried_images, selected_images, waiting_for_audit
 from annotator.label_studio.sync_journal import Journal, begun_steps, journaled
 from annotator.label_studio.sync_report import PlannedAction, Skipped, counts_of
 from db.progress import Progress, SilentProgress
 from db.records import ConnectionRecord, ImageRecord, ProposalRecord, TaskLink
+from db.records.images import OUTSIDE_TEST
 from db.records.sync import AttentionCheck, StepState, SyncKind, SyncStep
 from db.registry import Registry
 

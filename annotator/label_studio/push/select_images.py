@@ -9,10 +9,8 @@ from db.curation.leakage import group_names
 from db.errors import NotFound
 from db.records import ImageRecord, ProposalRecord, Split, TaskLink
 from db.records.asked import Part
+from db.records.images import OUTSIDE_TEST, PROPOSED_FOR
 from db.registry import Transaction
-
-OUTSIDE_TEST: list[Split | None] = [Split.TRAIN, Split.VAL, None]
-PROPOSED_FOR: list[Split | None] = [Split.TRAIN, None]
 
 
 def waiting_for_audit(tx: Transaction, with_task: set[int]) -> list[ImageRecord]:
