@@ -10,10 +10,8 @@ from cli.commands import (
     bench,
     curate,
     data,
-    database,
     demo,
     evaluate,
-    history,
     label_studio,
     propose,
     review,
@@ -21,6 +19,7 @@ from cli.commands import (
     serve,
     train,
 )
+from cli.commands.upkeep import database, history
 from cli.context import CommonOptions
 
 app = typer.Typer(

@@ -1,0 +1,1 @@
+"""Looking back and keeping the registry well: history, undoing, backups, caches."""
