@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from limits import Row, print_limits
 from PIL import Image
-from training import CLASSES, alternate, write_images
+from training import CLASSES, SeesOneLesion, alternate, write_images
 
 from db.imaging.files import ImageFile
 from db.progress import SilentProgress
@@ -42,7 +42,7 @@ from learner.data.examples import Example
 from learner.data.framed_store import FramedStore
 from learner.data.framing import FramedRows, Framer, Framing, MadeTargets
 from learner.data.letterbox import unit_images
-from learner.device import choose_device
+from learner.device import choose_device, precision
 from learner.distributed import Processes
 from learner.evaluation.evaluate import evaluate_run
 from learner.inference.pool import score_pool
@@ -268,7 +268,7 @@ def scoring_rows(folder: Path, examples: list[Example], count: int, device: torc
     """Measure scoring from the cache against bare forward passes on one batch, over and over."""
     config = make_config("default", {"encoder": "resnet18", "size": 128, "weights": "none"})
     torch.manual_seed(0)
-    model = build_model(config, len(CLASSES)).to(device).to(memory_format=torch.channels_last).eval()
+    model = SeesOneLesion(build_model(config, len(CLASSES))).to(device).to(memory_format=torch.channels_last).eval()
     normalize, framer = Normalizer(config, device), Framer(Framing(config.size), FramedStore(folder))
     wanted = [examples[n % len(examples)] for n in range(count)]
     load_framed(examples, CLASSES, framer)
@@ -276,7 +276,7 @@ def scoring_rows(folder: Path, examples: list[Example], count: int, device: torc
     batch_B3SS = unit_images(squares_N3SS[torch.arange(config.batch_size)], device)
 
     def bare() -> None:
-        with torch.inference_mode():
+        with torch.inference_mode(), precision(config, device):
             for _ in range(count // config.batch_size):
                 score_views(model, batch_B3SS, normalize, tta=config.tta)
 

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +33,7 @@ from learner.device import choose_device, precision
 from learner.inference.predict import predict, score_views
 from learner.network.build import build_model
 from learner.network.forward import Normalizer
+from learner.network.interface import Network, Output
 from learner.training.loop import EpochState, epoch_batches, epoch_generator, train_epoch
 from learner.training.stages import StageConfig, make_stages
 from learner.training.state import Learner, make_learner, set_rates, update_teacher
@@ -211,17 +211,40 @@ def _given(config: TrainConfig) -> dict[str, object]:
     return {key: value for key, value in config.to_dict().items() if key != "preset"}
 
 
+class SeesOneLesion(Network):
+    """A network whose answer is one lesion, over a twelfth of the square, whatever it sees; the work is its own.
+
+    One that has learned nothing answers with noise, which no user's network does and which takes longer to take apart.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network, self.encoder = network, network.encoder
+        self.judges_presence = network.judges_presence
+
+    def forward(self, image_B3HW: torch.Tensor) -> Output:
+        """Score a batch."""
+        output = self.network(image_B3HW)
+        height, width = output.mask_logits_B1HW.shape[-2:]
+        down_H = torch.linspace(-1, 1, height, device=image_B3HW.device)[:, None] + 0.2
+        across_W = torch.linspace(-1, 1, width, device=image_B3HW.device)[None, :]
+        lesion_HW = 6 - 6 * ((down_H / 0.3).square() + (across_W / 0.37).square())
+        logits_B1HW = output.mask_logits_B1HW.float().clamp(-0.1, 0.1) + lesion_HW
+        presence_B = output.presence_logits_B
+        return Output(logits_B1HW, output.class_logits_BK, None if presence_B is None else presence_B.abs())
+
+
 def scoring_row(data: FramedData, device: torch.device, rounds: int) -> Row:
     """Measure scoring for proposals, from tensors to boxes in the images' own frames, against bare forward passes."""
     config = make_config("default", {"encoder": "resnet18", "size": SIZE, "weights": "none"})
     torch.manual_seed(0)
-    model = build_model(config, len(CLASSES)).to(device).to(memory_format=torch.channels_last).eval()
+    model = SeesOneLesion(build_model(config, len(CLASSES))).to(device).to(memory_format=torch.channels_last).eval()
     normalize = Normalizer(config, device)
     rows = torch.arange(len(data)).split(config.batch_size)
     ready = [unit_images(data.images_N3SS[rows_B], device) for rows_B in rows]
 
     def bare() -> None:
-        with torch.inference_mode(), precision(config, device) if device.type == "cuda" else nullcontext():
+        with torch.inference_mode(), precision(config, device):
             for images_B3SS in ready:
                 score_views(model, images_B3SS, normalize, tta=config.tta)
 

@@ -30,8 +30,11 @@ from learner.network.forward import Evaluating, Normalizer, upsample
 from learner.network.interface import Network
 
 GAIN_GAMMAS = (0.8, 1.25)
-FINEST_PX = 1024
-"""Longer side at which lesions are looked for in a mask; squares are hardly ever larger, and images are."""
+LESION_FROM = 0.5
+"""A pixel whose probability is above this is of a lesion."""
+FINEST_PX = 512
+"""Longer side at which lesions are looked for in a mask, or the square's where that is larger: networks answer with a
+quarter of their square's pixels a side at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Prediction:
     mask_at: tuple[int, int]
     """Left and top of this part in the mask, pixels."""
     mask_size: tuple[int, int]
-    """Width and height of the mask: the image's, or `FINEST_PX` at most."""
+    """Width and height of the mask: the image's, or less where that is finer than any answer."""
     boxes: tuple[Box, ...]
     """None where there is said to be nothing."""
     box_scores: tuple[float, ...]
@@ -158,7 +161,8 @@ def _score_batch(
         views = score_views(model, images_B3SS, normalize, tta=config.tta)
     class_BK = views.class_VBK.mean(dim=0).double().cpu().numpy()
     # From here on NumPy: torch's own threads would get in the way of the next batch.
-    mask_VBSS, mean_BSS = (mask.cpu().numpy() for mask in (views.mask_VB1SS[:, :, 0], views.mask_VB1SS.mean(0)[:, 0]))
+    inside_VBSS = (views.mask_VB1SS[:, :, 0] > LESION_FROM).cpu().numpy()
+    mean_BSS = views.mask_VB1SS.mean(dim=0)[:, 0].cpu().numpy()
     presence_B = [None] * len(rows_B) if views.presence_VB is None else views.presence_VB.mean(dim=0).tolist()
     split = config.split_lesions == "on"
     return [
@@ -167,7 +171,7 @@ def _score_batch(
             data.examples[row],
             data.positions[row] if data.positions else row,
             data.frames[row],
-            _Answer(class_BK[n], mask_VBSS[:, n], mean_BSS[n], presence_B[n]),
+            _Answer(class_BK[n], inside_VBSS[:, n], mean_BSS[n], presence_B[n]),
             split=split,
         )
         for n, row in enumerate(rows_B.tolist())
@@ -179,25 +183,24 @@ class _Answer(NamedTuple):
 
     class_K: NDArray[np.float64]
     """Probabilities, of all views together."""
-    mask_VSS: NDArray[np.float32]
-    """Lesion probabilities, 0 to 1."""
+    inside_VSS: NDArray[np.bool_]
+    """Where each view sees a lesion."""
     mean_SS: NDArray[np.float32]
-    """Of the views."""
+    """Lesion probabilities, 0 to 1, the mean of the views."""
     presence: float | None
 
 
 def _prediction(example: Example, position: int, frame: Frame, answer: _Answer, *, split: bool) -> Prediction:
     """Put together what the views of one image say."""
-    class_K, mask_VSS, mean_SS, presence = answer
-    views_VSS = mask_VSS > 0.5
-    near = _no_finer(frame)
-    part = unframed_above(mean_SS, near, 0.5)
-    mask_HW = part.values_HW > 0.5
+    class_K, views_VSS, mean_SS, presence = answer
+    near = _no_finer(frame, max(FINEST_PX, mean_SS.shape[-1]))
+    part = unframed_above(mean_SS, near, LESION_FROM)
+    mask_HW = part.values_HW > LESION_FROM
     found = lesion_boxes(mask_HW, split=split)
     scores = tuple(_box_score(box, part, views_VSS, near) for box in found)
     boxes = tuple(_enlarged(_moved(box, part), near, frame) for box in found)
     withheld = presence is not None and presence < PRESENT_FROM
-    inside = mean_SS[mean_SS > 0.5]
+    inside = mean_SS[mean_SS > LESION_FROM]
     certainty = float(inside.mean()) if len(inside) else 0.0
     return Prediction(
         example=example,
@@ -217,12 +220,12 @@ def _prediction(example: Example, position: int, frame: Frame, answer: _Answer, 
     )
 
 
-def _no_finer(frame: Frame) -> Frame:
+def _no_finer(frame: Frame, finest_px: int) -> Frame:
     """Return the frame of the image at a size that no network's answer is finer than; its own where it is small."""
     longest = max(frame.width, frame.height)
-    if longest <= FINEST_PX:
+    if longest <= finest_px:
         return frame
-    shrink = FINEST_PX / longest
+    shrink = finest_px / longest
     width, height = max(1, round(frame.width * shrink)), max(1, round(frame.height * shrink))
     return replace(frame, width=width, height=height)
 
@@ -242,7 +245,7 @@ def _box_score(box: Box, part: Window, views_VSS: NDArray[np.bool_], frame: Fram
     """Score one box of a part: mean probability inside the mask's part in it, times the agreement of views there."""
     left, top = int(box.x), int(box.y)
     part_HW = part.values_HW[top : top + int(box.height), left : left + int(box.width)]
-    certainty = float(part_HW[part_HW > 0.5].mean())
+    certainty = float(part_HW[part_HW > LESION_FROM].mean())
     if len(views_VSS) < 2:
         return certainty
     framed = framed_box(_moved(box, part), frame)

@@ -123,11 +123,12 @@ def update_teacher(learner: Learner) -> None:
     done = learner.steps_before + learner.steps
     decay = min(learner.config.ema_decay, (done + 1) / (done + 10))
     averaged, current = learner.teacher.state_dict(), learner.model.state_dict()
-    for name, value in averaged.items():
-        if value.dtype.is_floating_point:
-            value.lerp_(current[name], 1 - decay)
-        else:
-            value.copy_(current[name])
+    numbers = [name for name, value in averaged.items() if value.dtype.is_floating_point]
+    counts = sorted(averaged.keys() - set(numbers))
+    # All weights in a few kernels: one each keeps a GPU waiting for the next longer than it works.
+    torch._foreach_lerp_([averaged[name] for name in numbers], [current[name] for name in numbers], 1 - decay)
+    if counts:
+        torch._foreach_copy_([averaged[name] for name in counts], [current[name] for name in counts])
 
 
 def learner_tensors(learner: Learner) -> Iterator[tuple[str, Tensor]]:
