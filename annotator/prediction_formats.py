@@ -1,8 +1,9 @@
 """Writes what a model says about image files, in formats that other programs read: csv, coco, yolo, labelstudio."""
 
 import csv
+import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -27,7 +28,8 @@ LESION = "lesion"
 class PredictionSet:
     """Everything to write."""
 
-    images: Sequence[FilePrediction]
+    images: Collection[FilePrediction]
+    """Gone through more than once; not all need be in memory."""
     classes: Sequence[str]
     """All that the model tells apart, in its order."""
     run: str
@@ -67,36 +69,39 @@ def _write_csv(predictions: PredictionSet, out: Path) -> None:
 
 def _write_coco(predictions: PredictionSet, out: Path) -> None:
     index = _categories(predictions, first=1)
-    images, annotations = [], list[dict[str, Any]]()
-    for key, one in enumerate(predictions.images, start=1):
-        images.append(
-            {
-                "id": key,
-                "file_name": one.file,
-                "width": one.width,
-                "height": one.height,
-                "class": one.class_name,
-                "class_probability": one.class_probability,
-                "presence": one.presence,
-                "score": one.score,
-            }
-        )
-        for box, score in zip(one.boxes, one.box_scores, strict=True):
-            sides = [number(side) for side in (box.x, box.y, box.width, box.height)]
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": key,
-                    "category_id": index[one.class_name or LESION],
-                    "bbox": sides,
-                    "area": box.area,
-                    "iscrowd": 0,
-                    "score": score,
-                }
-            )
-    categories = [{"id": key, "name": name} for name, key in index.items()]
     info = {"description": f"predictions of {predictions.run}, which nobody has reviewed"}
-    _write_json({"info": info, "images": images, "categories": categories, "annotations": annotations}, out)
+    categories = [{"id": key, "name": name} for name, key in index.items()]
+    parts = {"info": info, "images": _coco_images(predictions), "categories": categories}
+    _write_json({**parts, "annotations": _coco_annotations(predictions, index)}, out)
+
+
+def _coco_images(predictions: PredictionSet) -> Iterator[dict[str, Any]]:
+    for key, one in enumerate(predictions.images, start=1):
+        yield {
+            "id": key,
+            "file_name": one.file,
+            "width": one.width,
+            "height": one.height,
+            "class": one.class_name,
+            "class_probability": one.class_probability,
+            "presence": one.presence,
+            "score": one.score,
+        }
+
+
+def _coco_annotations(predictions: PredictionSet, index: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    ids = itertools.count(1)
+    for key, one in enumerate(predictions.images, start=1):
+        for box, score in zip(one.boxes, one.box_scores, strict=True):
+            yield {
+                "id": next(ids),
+                "image_id": key,
+                "category_id": index[one.class_name or LESION],
+                "bbox": [number(side) for side in (box.x, box.y, box.width, box.height)],
+                "area": box.area,
+                "iscrowd": 0,
+                "score": score,
+            }
 
 
 def _write_yolo(predictions: PredictionSet, out: Path) -> None:
@@ -126,13 +131,15 @@ def _write_yolo(predictions: PredictionSet, out: Path) -> None:
 
 
 def _write_label_studio(predictions: PredictionSet, out: Path) -> None:
-    tasks = []
+    _write_json(_tasks(predictions), out)
+
+
+def _tasks(predictions: PredictionSet) -> Iterator[dict[str, Any]]:
     for one in predictions.images:
         of_class = result_from_class(one.class_name) if one.class_name is not None else []
         result = [*result_from_boxes(one.boxes, one.width, one.height), *of_class]
         prediction = {"model_version": predictions.run, "score": one.score, "result": result}
-        tasks.append({"data": {"image": _address(one.file)}, "predictions": [prediction]})
-    _write_json(tasks, out)
+        yield {"data": {"image": _address(one.file)}, "predictions": [prediction]}
 
 
 def _categories(predictions: PredictionSet, *, first: int) -> dict[str, int]:
@@ -146,8 +153,28 @@ def _address(file: str) -> str:
     return file if is_uri(file) else f"/data/local-files/?d={quote(file.removeprefix('/'))}"
 
 
-def _write_json(document: Any, out: Path) -> None:
-    write_text(out, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+def _write_json(document: Mapping[str, Any] | Iterator[Any], out: Path) -> None:
+    """Write a list, or an object some of whose values are lists, an element a line, as they come."""
+    with replacing(out) as draft, draft.open("w", encoding="utf-8") as stream:
+        if isinstance(document, Iterator):
+            stream.writelines(_json_list(document))
+        else:
+            for n, (key, value) in enumerate(document.items()):
+                stream.write(f"{',' if n else '{'}\n{json.dumps(key)}: ")
+                stream.writelines(_json_list(value) if isinstance(value, Iterator) else [_json(value)])
+            stream.write("\n}")
+        stream.write("\n")
+
+
+def _json_list(values: Iterator[Any]) -> Iterator[str]:
+    yield "["
+    for n, value in enumerate(values):
+        yield f"{',' * bool(n)}\n{_json(value)}"
+    yield "\n]"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 WRITERS: Mapping[PredictionFormat, Callable[[PredictionSet, Path], None]] = MappingProxyType(

@@ -28,6 +28,8 @@ from limits import Row, print_limits
 from PIL import Image
 from training import CLASSES, SeesOneLesion, alternate, write_images
 
+from annotator.datasets.formats.names import PredictionFormat
+from cli.workflows.predict import find_images, predict_to_file
 from db.imaging.files import ImageFile
 from db.progress import SilentProgress
 from db.records import Box, Location, LocationSource, LocationStatus, NewImage, NewLabel, Split
@@ -61,7 +63,7 @@ SIDE = 48
 TINY = {"encoder": "test_resnet", "size": 32, "weights": "none", "batch_size": 64, "head_channels": 8, "tta": False,
         "stage1_epochs": 1, "stage2_epochs": 1, "min_steps": 0}  # fmt: skip
 FILES, CHUNK = 16, 5000
-TASKS = ("train", "evaluate", "propose")
+TASKS = ("train", "evaluate", "propose", "predict")
 
 
 # --- memory, in processes of their own
@@ -131,6 +133,10 @@ def measure(root: Path, task: str) -> dict[str, float]:
             train_model(registry, config)
         elif task == "evaluate":
             evaluate_run(registry)
+        elif task == "predict":
+            files, _ = find_images([str(root / "images")])
+            model = open_run(registry)
+            predict_to_file(model, "run", files, root / "predicted.csv", PredictionFormat.CSV, SilentProgress())
         else:
             propose_locations(registry, ProposeRequest(tau=0.5), dry_run=True)
     return {"before": before.bytes, "peak": peak.bytes, "seconds": time.perf_counter() - started}

@@ -5,7 +5,9 @@ scored, a line an image, so that a command which was cut goes on where it stoppe
 """
 
 import json
-from collections.abc import Sequence
+import os
+from array import array
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,31 +134,33 @@ def predict_to_file(
     from learner.inference.predict_files import predict_files, weights_sha256
 
     head = {"format": FORMAT, "run": name, "weights": weights_sha256(model)}
-    journal = _Journal(out.with_name(f".{out.name}.scored.jsonl"), head)
-    states = {str(file): _state(file) for file in files}
-    before = {one.file: one for one, state in journal.read() if states.get(one.file, "") == state}
-    said: dict[str, FilePrediction | UnreadableFile] = {key: one for key, one in before.items() if key in states}
-    left, resumed = [file for file in files if str(file) not in said], len(said)
-    with journal:
-        for one in predict_files(model, left, progress=progress):
-            said[one.file] = one
-            # What could not be read is tried again.
-            if isinstance(one, FilePrediction):
-                journal.add(one, states[one.file])
-    everything = [said[str(file)] for file in files]
-    images = [one for one in everything if isinstance(one, FilePrediction)]
-    unreadable = tuple(one for one in everything if isinstance(one, UnreadableFile))
-    write_predictions(PredictionSet(images, model.classes, name), layout, out)
+    place = {str(file): n for n, file in enumerate(files)}
+    unreadable: dict[int, UnreadableFile] = {}
+    with _Journal(out.with_name(f".{out.name}.scored.jsonl"), head, files) as journal:
+        for at, one, state in journal.read():
+            n = place.get(one.file)
+            if n is not None and _state(files[n]) == state:
+                journal.lines_N[n] = at
+        left = [file for n, file in enumerate(files) if journal.lines_N[n] < 0]
+        for said in predict_files(model, left, progress=progress):
+            n = place[said.file]
+            # What could not be read is tried again by the next command.
+            if isinstance(said, UnreadableFile):
+                unreadable[n] = said
+            else:
+                journal.lines_N[n] = journal.add(said, _state(files[n]))
+        write_predictions(PredictionSet(journal, model.classes, name), layout, out)
+        boxes_N = [len(one.boxes) for one in journal]
     journal.delete()
     return PredictReport(
         run=name,
         out=out,
         format=layout.value,
-        images=len(images),
-        found=sum(bool(one.boxes) for one in images),
-        boxes=sum(len(one.boxes) for one in images),
-        resumed=resumed,
-        unreadable=unreadable,
+        images=len(boxes_N),
+        found=sum(count > 0 for count in boxes_N),
+        boxes=sum(boxes_N),
+        resumed=len(files) - len(left),
+        unreadable=tuple(unreadable[n] for n in sorted(unreadable)),
     )
 
 
@@ -171,59 +175,87 @@ def _state(file: ImageFile) -> str:
     return f"{found.st_size}/{found.st_mtime_ns}"
 
 
-class _Journal:
-    """What has been scored, a line an image, after a first line that says by what."""
+class _Journal(Collection[FilePrediction]):
+    """What has been scored, a line an image, after a first line that says by what; only where lines begin is in memory.
 
-    def __init__(self, file: Path, head: dict[str, Any]) -> None:
-        self._file, self._head = file, head
+    As a collection it holds what is said of the wanted files, in their order.
+    """
 
-    def read(self) -> list[tuple[FilePrediction, str]]:
-        """Return what an interrupted command has scored, and the state that each file was in.
-
-        Raises:
-            InvalidArgument: it used another run.
-        """
-        if not self._file.is_file():
-            return []
-        # The last line may be cut short.
-        lines = self._file.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
-        rows = [row for line in lines if (row := _row(line)) is not None]
-        if not rows:
-            return []
-        if rows[0] != self._head:
-            raise InvalidArgument(
-                f"{self._file} holds what an interrupted command has scored with {rows[0].get('run')}, not with "
-                f"{self._head['run']}; delete it, or write to another place"
-            )
-        return [one for row in rows[1:] if (one := _prediction(row)) is not None]
+    def __init__(self, file: Path, head: dict[str, Any], files: Sequence[ImageFile]) -> None:
+        self._file, self._head, self._files = file, head, files
+        self.lines_N = array("q", [-1]) * len(files)
+        """Where the line of each wanted file begins, bytes; -1 where there is none."""
 
     def __enter__(self) -> "_Journal":
+        """Open it for more.
+
+        Raises:
+            InvalidArgument: an interrupted command used another run.
+        """
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = self._file.open("a", encoding="utf-8")
-        # A line that was cut short is taken off, so that the next one begins on its own.
-        whole = self._file.read_bytes().rfind(b"\n") + 1
-        self._stream.truncate(whole)
-        if not whole:
+        self._stream = self._file.open("a+b")
+        self._stream.seek(0)
+        first = self._stream.readline()
+        head = _row(first) if first.endswith(b"\n") else None
+        if head is None:
+            self._stream.truncate(0)
             self._write(self._head)
+        elif head != self._head:
+            self._stream.close()
+            raise InvalidArgument(
+                f"{self._file} holds what an interrupted command has scored with {head.get('run')}, not with "
+                f"{self._head['run']}; delete it, or write to another place"
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stream.close()
 
-    def add(self, one: FilePrediction, state: str) -> None:
-        """Keep what is said of an image, whose file was in some state."""
-        self._write({"state": state, **asdict(one)})
+    def read(self) -> Iterator[tuple[int, FilePrediction, str]]:
+        """Yield what an interrupted command has scored: where its line begins, what it says, its file's state then."""
+        self._stream.seek(0)
+        at = len(self._stream.readline())
+        for line in self._stream:
+            if not line.endswith(b"\n"):
+                # It was cut short, and is taken off so that the next one begins on its own.
+                self._stream.truncate(at)
+                return
+            found = _prediction(_row(line))
+            if found is not None:
+                yield at, *found
+            at += len(line)
 
-    def _write(self, row: dict[str, Any]) -> None:
-        self._stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+    def add(self, one: FilePrediction, state: str) -> int:
+        """Keep what is said of an image whose file was in some state, and return where that stands."""
+        return self._write({"state": state, **asdict(one)})
+
+    def _write(self, row: dict[str, Any]) -> int:
+        at = self._stream.seek(0, os.SEEK_END)
+        self._stream.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
         self._stream.flush()
+        return at
+
+    def __len__(self) -> int:
+        return sum(at >= 0 for at in self.lines_N)
+
+    def __iter__(self) -> Iterator[FilePrediction]:
+        for at in self.lines_N:
+            if at >= 0:
+                self._stream.seek(at)
+                found = _prediction(_row(self._stream.readline()))
+                if found is None:
+                    raise InvalidArgument(f"{self._file} was changed by another program; delete it and repeat")
+                yield found[0]
+
+    def __contains__(self, one: object) -> bool:
+        return any(one == known for known in self)
 
     def delete(self) -> None:
         """Remove it."""
         self._file.unlink(missing_ok=True)
 
 
-def _row(line: str) -> dict[str, Any] | None:
+def _row(line: bytes) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
     except ValueError:
@@ -231,7 +263,9 @@ def _row(line: str) -> dict[str, Any] | None:
     return row if isinstance(row, dict) else None
 
 
-def _prediction(row: dict[str, Any]) -> tuple[FilePrediction, str] | None:
+def _prediction(row: dict[str, Any] | None) -> tuple[FilePrediction, str] | None:
+    if row is None:
+        return None
     try:
         state = str(row.pop("state"))
         boxes = tuple(Box(**box) for box in row["boxes"])

@@ -259,12 +259,6 @@ class ImageQueries:
         )
         return records_from_rows(self._session, self._paths, self._session.execute(statement).all())
 
-    def splits(self) -> dict[int, Split | None]:
-        """Return the split of every image."""
-        statement = select(Image.id, Image.split).where(Image.removed.is_(False))
-        rows = self._session.execute(statement.order_by(Image.id))
-        return {row[0]: Split(row[1]) if row[1] else None for row in rows}
-
     def group_facts(self) -> Iterator[tuple[int, str | None, str]]:
         """Yield id, group and content hash of every image: the input of `db.curation.groups`."""
         statement = select(Image.id, Image.group_key, Image.content_hash).where(Image.removed.is_(False))

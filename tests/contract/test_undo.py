@@ -55,7 +55,7 @@ def test_an_undone_import_is_gone_from_everything_but_history(registry):
         assert tx.images.class_names() == ["benign"]
         assert tx.status.count().classes == {"benign": 1}
         assert tx.status.count().images["total"] == 1
-        assert set(tx.images.splits()) == {earlier}
+        assert set(tx.images.ids()) == {earlier}
         assert len(list(tx.images.group_facts())) == 1
         assert len(tx.snapshots.images_at(tx.snapshots.get(wrong).position)) == 3
         events = [event.what for event in tx.history.of_image(first)]

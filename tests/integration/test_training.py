@@ -451,7 +451,7 @@ def test_folds_keep_groups_whole_and_show_every_image_once(filled):
     parts = [select_now(filled, tiny(folds=3, fold=fold)) for fold in range(3)]
     shown = [image_id for part in parts for image_id in part.val.ids]
     with filled.read() as tx:
-        outside = {key for key, split in tx.images.splits().items() if split is not Split.TEST}
+        outside = {image.id for image in tx.images.select() if image.split is not Split.TEST}
     assert sorted(shown) == sorted(outside)
     for part in parts:
         of_val = set(part.val.ids)
