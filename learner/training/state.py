@@ -4,6 +4,7 @@ Shape legend: B batch, K classes, S side of the square.
 """
 
 import copy
+import inspect
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -66,8 +67,26 @@ def make_optimizer(model: Network, config: TrainConfig) -> torch.optim.Optimizer
     # One kernel for all weights, where there is one: on a CPU a tenth of a step.
     fused = encoder[0].device.type in ("cpu", "cuda")
     if config.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=config.lr, fused=fused)
-    return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=fused)
+        return _without_compiler(torch.optim.Adam)(groups, lr=config.lr, fused=fused)
+    return _without_compiler(torch.optim.AdamW)(groups, lr=config.lr, weight_decay=config.weight_decay, fused=fused)
+
+
+def _without_compiler(kind: type[torch.optim.Adam]) -> type[torch.optim.Adam]:
+    """Return the same optimizer without what makes it import torch's compiler, which takes four seconds.
+
+    Its methods import the compiler to say that it is to leave them alone, whether anything is compiled or not. Here
+    only the network ever is.
+    """
+    for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
+        method = getattr(getattr(kind, name), "__wrapped__", None)
+        if method is not None:
+            method.__dynamo_disable = method
+
+    def step(self: torch.optim.Optimizer, closure: None = None) -> None:
+        with torch.no_grad():
+            inspect.unwrap(kind.step)(self, closure)
+
+    return type(kind.__name__, (kind,), {"step": step})
 
 
 class Trainee(nn.Module):

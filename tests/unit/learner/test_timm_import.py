@@ -75,3 +75,36 @@ def test_a_function_is_kept_from_being_compiled():
         print(int(torch.compile(lambda x: g(f(x)), backend=backend)(torch.tensor(1))), len(seen))
         """
     ) == ["2", "3", "4", "0"]
+
+
+def test_a_step_of_training_needs_no_compiler_and_is_torchs_own():
+    assert run(
+        """
+        import copy, sys, torch
+        from learner.config import make_config
+        from learner.network.build import build_model
+        from learner.training.state import make_optimizer
+
+        def train(model, optimizer):
+            for _ in range(3):
+                model(image).mask_logits_B1HW.square().mean().backward()
+                optimizer.step()
+                optimizer.zero_grad()
+            optimizer.load_state_dict(optimizer.state_dict())
+
+        torch.manual_seed(0)
+        image = torch.rand(2, 3, 64, 64)
+        pairs = []
+        for kind, theirs in (("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam)):
+            tiny = {"encoder": "test_resnet", "size": 64, "weights": "none"}
+            config = make_config("default", {**tiny, "optimizer": kind})
+            model = build_model(config, 2)
+            other = copy.deepcopy(model)
+            train(model, make_optimizer(model, config))
+            pairs.append((model, other, theirs, config.weight_decay if kind == "adamw" else 0.0))
+        print("torch._dynamo" in sys.modules)
+        for model, other, theirs, decay in pairs:
+            train(other, theirs(other.parameters(), lr=config.lr, weight_decay=decay, fused=True))
+            print(all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters())))
+        """
+    ) == ["False", "True", "True"]
