@@ -150,8 +150,9 @@ def _routed(registry: Registry, environment: Environment) -> Starlette:
         context = pages.image(registry, _id_in(request), request.query_params)
         record, unreadable = context["record"], None
         try:
-            # It is kept for the request that follows.
-            pictures.jpeg(record, side_of(record))
+            # Kept for the request that follows. What lies elsewhere may take long; the picture says what is wrong.
+            if not record.path.is_remote:
+                pictures.jpeg(record, side_of(record))
         except ImageUnreadable as exc:
             unreadable = exc.reason
         return {**context, "unreadable": unreadable}
