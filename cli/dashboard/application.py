@@ -93,7 +93,8 @@ def _environment(title: str) -> Environment:
         # Marks that turn the direction of writing, and bytes that are no text.
         finalize=lambda value: shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     )
-    environment.globals["project"] = title
+    # By its size a page tells an image from what stands for one that cannot be read.
+    environment.globals |= {"project": title, "side": THUMBNAIL_PX}
     environment.filters |= {"number": _number, "when": lambda at: f"{at.astimezone():%Y-%m-%d %H:%M}"}
     environment.filters["query"] = lambda pairs: urlencode({key: str(value) for key, value in pairs.items()})
     return environment
@@ -155,7 +156,7 @@ def _routed(registry: Registry, environment: Environment) -> Starlette:
                 pictures.jpeg(record, side_of(record))
         except ImageUnreadable as exc:
             unreadable = exc.reason
-        return {**context, "unreadable": unreadable}
+        return {**context, "unreadable": unreadable, "side": side_of(record)}
 
     routes = [
         Route("/", page("overview", lambda _: pages.overview(registry))),

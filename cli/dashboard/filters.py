@@ -22,6 +22,8 @@ FIELDS = (
     "near_duplicates",
 )
 ANSWERS = {"yes": True, "no": False}
+LONGEST = 500
+"""Letters of a value; databases take no longer patterns."""
 
 
 def given_in(query: Mapping[str, str]) -> dict[str, str]:
@@ -36,6 +38,9 @@ def filter_from(query: Mapping[str, str]) -> ImageFilter:
         InvalidArgument: a value is none that there is.
     """
     given = given_in(query)
+    for field, text in given.items():
+        if len(text) > LONGEST or "\0" in text:
+            raise InvalidArgument(f"{field} has at most {LONGEST} letters, and no NUL")
     return ImageFilter(
         class_name=given.get("class"),
         split=given.get("split"),

@@ -1,6 +1,7 @@
 """The dashboard in a real Chromium: filters, an image with its boxes where they are, keys; the console stays empty."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,6 +119,25 @@ def test_a_filter_an_image_and_its_box_at_the_right_place(page, registry):
     edge = round(left + PROPOSED.x / record.width * wide)
     assert orange[middle - 12 : middle + 12, edge - 3 : edge + 4].any()
     assert not orange[middle - 12 : middle + 12, edge - 40 : edge - 8].any()
+
+
+def test_no_box_is_drawn_over_what_stands_for_an_image_that_cannot_be_read(page, registry):
+    with registry.read() as tx:
+        first, second = [one for one in tx.images.select(located=True) if one.boxes][:2]
+    moved = Path(first.path.location).rename(f"{first.path.location}.moved")
+    try:
+        page.get(f"{page.root}/images?located=yes")
+        overlay = "a.tile[href^='/images/{}?'] svg"
+        wait_for(lambda: not page.find_element(By.CSS_SELECTOR, overlay.format(first.id)).is_displayed())
+        assert page.find_element(By.CSS_SELECTOR, overlay.format(second.id)).is_displayed()
+        page.get(f"{page.root}/images/{first.id}")
+        assert "no such file" in page.find_element(By.CSS_SELECTOR, "[role=alert]").text
+        assert not page.find_elements(By.CSS_SELECTOR, ".canvas")
+    finally:
+        moved.rename(first.path.location)
+    page.get(f"{page.root}/images/{first.id}")
+    wait_for(lambda: loaded(page))
+    assert page.find_element(By.CSS_SELECTOR, ".canvas svg").is_displayed()
 
 
 def test_layers_are_hidden_and_stay_hidden_on_the_next_image(page, registry):

@@ -41,6 +41,17 @@ for (const box of all("input[data-layer]")) {
   apply();
 }
 
+// --- no boxes over a picture that only says why an image cannot be read: it has another size
+
+for (const image of all("img[data-side]")) {
+  const check = () => {
+    const side = Math.max(image.naturalWidth, image.naturalHeight);
+    if (side && side !== Number(image.dataset.side)) image.nextElementSibling?.classList.add("off");
+  };
+  if (image.complete) check();
+  else image.addEventListener("load", check);
+}
+
 // --- keys
 
 const tiles = all("a.tile");

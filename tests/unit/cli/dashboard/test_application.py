@@ -173,6 +173,8 @@ def test_our_own_files_are_served(client):
         ("after=x", "after"),
         ("before=99999999999999999999", "before"),
         ("name=%00", "NUL"),
+        ("class=%00", "NUL"),
+        (f"name={'x' * 501}", "at most"),
     ],
 )
 def test_a_filter_that_is_none_is_said(client, project, query, said):
