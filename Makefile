@@ -47,6 +47,7 @@ bench: $(STAMP)  ## speed, as ratios against stated limits
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/registry.py
+	$(BIN)/python benchmarks/dashboard.py
 	$(BIN)/python benchmarks/sync.py
 
 docs: $(STAMP)  ## regenerate the pages on commands, settings and the schema

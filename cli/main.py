@@ -9,6 +9,7 @@ import typer
 from cli.commands import (
     bench,
     curate,
+    dashboard,
     data,
     demo,
     evaluate,
@@ -32,7 +33,8 @@ app = typer.Typer(
 )
 
 for group in (
-    data, curate, train, evaluate, propose, bench, label_studio, serve, round, review, history, database, demo
+    data, curate, train, evaluate, propose, bench, label_studio, serve, round, review, history, database, demo,
+    dashboard,
 ):  # fmt: skip
     group.register(app)
 

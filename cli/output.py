@@ -100,7 +100,8 @@ def print_remark(text: str) -> None:
 def _print(text: str, stream: TextIO | None = None) -> None:
     """Print a text that was made harmless; what the stream's encoding does not have is spelled out."""
     stream = stream or sys.stdout
-    print(_spelled(text, stream), file=stream)
+    # Whoever reads a pipe is told at once, also by what goes on, as a server does.
+    print(_spelled(text, stream), file=stream, flush=True)
 
 
 def _spelled(text: str, stream: TextIO) -> str:

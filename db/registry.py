@@ -30,6 +30,7 @@ from db.queries.duplicates import DuplicateQueries
 from db.queries.history import HistoryQueries, OperationQueries
 from db.queries.images import ImageQueries
 from db.queries.labels import LabelQueries
+from db.queries.listing.pages import ListingQueries
 from db.queries.loop.asked import AskedQueries
 from db.queries.loop.certificates import CertificateQueries
 from db.queries.proposals import ProposalQueries
@@ -50,6 +51,7 @@ class Transaction:
 
     def __init__(self, session: Session, paths: ProjectPaths) -> None:
         self.images = ImageQueries(session, paths)
+        self.listing = ListingQueries(session)
         self.labels = LabelQueries(session)
         self.class_labels = ClassLabelQueries(session)
         self.runs = RunQueries(session, paths)

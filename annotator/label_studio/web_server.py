@@ -1,7 +1,7 @@
-"""A small web server for what Label Studio calls: JSON in, JSON out. The one place that knows Starlette and uvicorn.
+"""A small web server for what Label Studio calls: JSON in, JSON out.
 
-Whoever can reach its port can send anything, for as long as they like: bodies without an end, a byte a minute, a
-thousand connections. So there are limits, and answers to what fails say nothing about this machine.
+Whoever can reach its port can send anything, so there are limits, and answers to what fails say nothing about this
+machine.
 """
 
 import asyncio
@@ -10,20 +10,16 @@ import hmac
 import json
 import logging
 import socket
-import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annotator.errors import PortUnusable
-from annotator.label_studio.network.callers import host_name, refusal, stranger_in
+from annotator.web.callers import host_name, refusal, stranger_in
+from annotator.web.listening import Limits, ListeningServer, listen
 
 Handler = Callable[[Mapping[str, Any]], Any]
 """Takes the request's JSON document (empty for GET), returns the answer's."""
 
-START_S = 20.0
-END_S = 2
-"""Seconds that those who are being answered have when the server ends."""
 MOST_STRANGERS = 100
 """Names of which the log says how to allow them."""
 LONGEST_LINE = 500
@@ -43,18 +39,6 @@ class _BodyRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What a caller may take."""
-
-    body_bytes: int = 16 * 2**20
-    """Of one request; a batch of tasks has some hundred thousand."""
-    request_s: float = 30.0
-    """Seconds for a request's headers to arrive, again for its body, and again for its answer to be fetched."""
-    at_once: int = 32
-    """Connections; more are answered with status 503, and many more not at all."""
-
-
-@dataclass(frozen=True, slots=True)
 class Access:
     """Who is answered."""
 
@@ -66,7 +50,7 @@ class Access:
     """What to type so that it may be called by another name."""
 
 
-class WebServer:
+class WebServer(ListeningServer):
     """Listens on a port of its own thread."""
 
     def __init__(
@@ -90,89 +74,10 @@ class WebServer:
         Raises:
             PortUnusable: somebody else listens there, or the address is not this machine's.
         """
-        import uvicorn
-
         access, limits = access or Access(), limits or Limits()
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._socket = socket.create_server((host, port), family=family, reuse_port=False)
-        except OSError as exc:
-            raise PortUnusable(
-                f"cannot listen on {host}:{port} ({exc.strerror or exc}); choose another port with --port"
-            ) from exc
-        self.host, self.port = host, int(self._socket.getsockname()[1])
+        listening = listen(host, port)
         names = {name for text in (host, socket.gethostname(), *access.names) if (name := host_name(text))}
-        config = uvicorn.Config(
-            _application(handlers, access, names, limits),
-            http=_timed_protocol(limits),
-            ws="none",
-            limit_concurrency=limits.at_once,
-            timeout_keep_alive=5,
-            timeout_graceful_shutdown=END_S + 1,
-            h11_max_incomplete_event_size=64 * 2**10,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._socket]}, name="partly web server", daemon=True
-        )
-
-    def __enter__(self) -> "WebServer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(START_S)
-        self._socket.close()
-
-
-def _timed_protocol(limits: Limits) -> Any:
-    """Make uvicorn's protocol drop connections that send no whole request in time, which it would wait for for ever."""
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
-    class TimedProtocol(H11Protocol):
-        """One connection."""
-
-        waiting: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            """Begin to wait for a request."""
-            super().connection_made(transport)
-            if len(self.connections) > 4 * limits.at_once:
-                transport.abort()
-                return
-            self._wait()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            """Wait no more."""
-            if self.waiting is not None:
-                self.waiting.cancel()
-            super().connection_lost(exc)
-
-        def on_response_complete(self) -> None:
-            """Begin to wait for the next request."""
-            super().on_response_complete()
-            self._wait()
-
-        def shutdown(self) -> None:
-            """End, and soon also where somebody neither asks nor listens."""
-            super().shutdown()
-            self.loop.call_later(END_S, self.transport.abort)
-
-        def _wait(self) -> None:
-            if self.waiting is not None:
-                self.waiting.cancel()
-            self.waiting = self.loop.call_later(limits.request_s, self._drop)
-
-        def _drop(self) -> None:
-            # One whose headers are there is the application's affair.
-            if self.cycle is None or self.cycle.response_complete:
-                self.transport.abort()
-
-    return TimedProtocol
+        super().__init__(_application(handlers, access, names, limits), listening, limits=limits)
 
 
 def _application(

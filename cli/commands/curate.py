@@ -64,6 +64,9 @@ def list_(
     reviewer: Annotated[
         str | None, typer.Option(metavar="WHO", help="Only locations that this person has drawn or confirmed.")
     ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only images with this in their path; case does not matter.")
+    ] = None,
     near_duplicates: Annotated[
         bool, typer.Option("--near-duplicates", help="Only images that have near-duplicates.")
     ] = False,
@@ -76,8 +79,9 @@ def list_(
 
     For other programs: --json, --csv, or paths, as in: partly list --proposed --print0 | xargs -0 cp -t DIR
     """
-    from db.curation.listing import ImageFilter, ListedImage, list_images
+    from db.curation.listing import ListedImage, list_images
     from db.errors import InvalidArgument
+    from db.records.images import ImageFilter
 
     wanted = ImageFilter(
         class_name=class_name,
@@ -89,6 +93,7 @@ def list_(
         min_score=min_score,
         max_score=max_score,
         reviewer=reviewer,
+        name=name,
         look_alikes=near_duplicates,
         limit=limit,
     )

@@ -113,7 +113,7 @@ def names_of(url: str | None, allowed: Iterable[str]) -> frozenset[str]:
     Raises:
         InvalidArgument: the address or one of the names is none.
     """
-    from annotator.label_studio.network.callers import host_name, name_in_url
+    from annotator.web.callers import host_name, name_in_url
     from db.errors import InvalidArgument
 
     names = set()

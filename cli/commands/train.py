@@ -63,22 +63,13 @@ def train(
 
 def runs(work: Workspace) -> None:
     """List all runs."""
-    from learner.training.lease import run_state
+    from cli.workflows.run_list import summarize_run
 
     with work.registry.read() as tx:
-        records = tx.runs.all()
-    documents: list[dict[str, object]] = []
-    rows: list[tuple[object, ...]] = []
-    for record in records:
-        val = record.metrics.get("val") or {}
-        auc = val.get("classification", {}).get("auc")
-        iou = val.get("localization", {}).get("iou")
-        begun, snapshot = f"{record.created_at:%Y-%m-%d %H:%M}", record.snapshot.removeprefix("sha256:")
-        values = (record.name, record.preset, str(record.status), begun, auc, iou, snapshot[:12])
-        document = dict(zip(RUN_KEYS, values, strict=True))
-        # A script reads what is stored; people see at once that nobody is training it any more.
-        documents.append(document | {"state": run_state(record)})
-        rows.append(tuple((document | {"status": run_state(record)}).values()))
+        found = [summarize_run(record) for record in tx.runs.all()]
+    documents = [{key: getattr(run, key) for key in (*RUN_KEYS, "state")} for run in found]
+    # A script reads what is stored; people see at once that nobody is training it any more.
+    rows = [tuple((document | {"status": document["state"]}).values())[: len(RUN_KEYS)] for document in documents]
     work.output.document({"runs": documents}, (RUN_KEYS, rows))
 
 

@@ -4,50 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from db.errors import InvalidArgument
 from db.records import ImageRecord, ProposalRecord, Split, Supervision
+from db.records.images import ImageFilter
 from db.registry import Registry, Transaction
 
 PAGE = 2000
 """Images that are in memory at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFilter:
-    """Which images are listed: those to which everything applies that is given."""
-
-    class_name: str | None = None
-    """Of this class; empty: of none."""
-    split: str | None = None
-    """train, val, test, or none."""
-    supervision: Supervision | None = None
-    located: bool | None = None
-    """Whether the location is known; one that is known to be empty is."""
-    proposed: bool | None = None
-    """Whether a proposal waits for review."""
-    run: str | None = None
-    """Run that the proposal comes from."""
-    min_score: float | None = None
-    """The proposal's score, at least."""
-    max_score: float | None = None
-    """The proposal's score, at most."""
-    reviewer: str | None = None
-    """Who said what holds now."""
-    look_alikes: bool = False
-    """Only images that have near-duplicates."""
-    limit: int | None = None
-    """At most so many."""
-
-    def __post_init__(self) -> None:
-        if self.split not in (None, "none", *Split):
-            raise InvalidArgument(f"--split is {', '.join(Split)} or none, got {self.split!r}")
-        if self.limit is not None and self.limit < 1:
-            raise InvalidArgument(f"--limit must be at least 1, got {self.limit}")
-
-    @property
-    def asks_for_proposal(self) -> bool:
-        """Say whether only images with a proposal can be listed."""
-        return bool(self.proposed) or any(value is not None for value in (self.run, self.min_score, self.max_score))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,50 +46,27 @@ def list_images(registry: Registry, wanted: ImageFilter | None = None) -> Iterat
         wanted: which; None for all.
     """
     wanted = wanted or ImageFilter()
-    splits = None if wanted.split is None else (None if wanted.split == "none" else Split(wanted.split),)
-    with registry.read() as tx:
-        ids = tx.images.ids(splits=splits, located=wanted.located)
-        near = _near(tx) if wanted.look_alikes else None
-    if near is not None:
-        ids = [image_id for image_id in ids if image_id in near]
-    given = 0
-    for start in range(0, len(ids), PAGE):
-        page = ids[start : start + PAGE]
+    after, left = 0, wanted.limit
+    while left is None or left > 0:
+        size = PAGE if left is None else min(PAGE, left)
         with registry.read() as tx:
-            images = tx.images.select(ids=page, supervision=wanted.supervision)
+            page = tx.listing.page(wanted, after=after, limit=size)
+            images = tx.images.select(ids=page)
             proposals = {item.image_id: item for item in tx.proposals.pending_for(page)}
-            alike = _near(tx, page) if near is None else near
+            alike = _near(tx, page)
         for image in images:
-            proposal = proposals.get(image.id)
-            if not _matches(image, proposal, wanted):
-                continue
-            yield _row(image, proposal, alike)
-            given += 1
-            if given == wanted.limit:
-                return
+            yield _row(image, proposals.get(image.id), alike)
+        if len(page) < size:
+            return
+        after, left = page[-1], None if left is None else left - size
 
 
-def _near(tx: Transaction, ids: list[int] | None = None) -> dict[int, list[int]]:
+def _near(tx: Transaction, ids: list[int]) -> dict[int, list[int]]:
     found: dict[int, list[int]] = defaultdict(list)
     for first, second, _ in tx.duplicates.pairs(ids):
         found[first].append(second)
         found[second].append(first)
     return found
-
-
-def _matches(image: ImageRecord, proposal: ProposalRecord | None, wanted: ImageFilter) -> bool:
-    if wanted.class_name is not None and (image.class_name or "") != wanted.class_name:
-        return False
-    if wanted.reviewer is not None and (image.label is None or image.label.reviewer != wanted.reviewer):
-        return False
-    if proposal is None:
-        return not wanted.asks_for_proposal
-    return (
-        wanted.proposed is not False
-        and wanted.run in (None, proposal.run_name)
-        and (wanted.min_score is None or proposal.score >= wanted.min_score)
-        and (wanted.max_score is None or proposal.score <= wanted.max_score)
-    )
 
 
 def _row(image: ImageRecord, proposal: ProposalRecord | None, alike: dict[int, list[int]]) -> ListedImage:

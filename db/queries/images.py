@@ -198,7 +198,7 @@ class ImageQueries:
             limit: at most this many.
             removed: those taken out of the data set, instead of those in it.
         """
-        conditions = _conditions(splits, supervision, located, removed=removed)
+        conditions = image_conditions(splits, supervision, located, removed=removed)
         if ids is None:
             return self._select(*conditions, limit=limit)
         records: list[ImageRecord] = []
@@ -208,12 +208,12 @@ class ImageQueries:
 
     def ids(self, *, splits: Iterable[Split | None] | None = None, located: bool | None = None) -> list[int]:
         """Return the numbers of the images that `select` would return."""
-        statement = select(Image.id).where(*_conditions(splits, None, located)).order_by(Image.id)
+        statement = select(Image.id).where(*image_conditions(splits, None, located)).order_by(Image.id)
         return list(self._session.scalars(statement))
 
     def count(self, *, splits: Iterable[Split | None] | None = None, located: bool | None = None) -> int:
         """Count the images that `select` would return."""
-        counted = select(func.count()).select_from(Image).where(*_conditions(splits, None, located))
+        counted = select(func.count()).select_from(Image).where(*image_conditions(splits, None, located))
         return self._session.scalar(counted) or 0
 
     def get(self, image_id: int) -> ImageRecord:
@@ -287,13 +287,14 @@ def records_from_rows(session: Session, paths: ProjectPaths, rows: Sequence[Any]
     ]
 
 
-def _conditions(
+def image_conditions(
     splits: Iterable[Split | None] | None,
     supervision: Supervision | None,
     located: bool | None,
     *,
     removed: bool = False,
 ) -> list[ColumnElement[bool]]:
+    """Say of an image what `ImageQueries.select` asks for."""
     conditions: list[ColumnElement[bool]] = [Image.removed.is_(removed)]
     if splits is not None:
         wanted = list(splits)

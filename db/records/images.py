@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from db.errors import InvalidArgument
 from db.imaging.boxes import Box
 from db.imaging.files import ImageFile
 from db.records.labels import Location, LocationLabel, LocationStatus
@@ -95,3 +96,45 @@ class ImageRecord:
         if self.class_name is None:
             return Supervision.UNLABELED
         return Supervision.PARTLY if self.location_status is LocationStatus.UNKNOWN else Supervision.FULLY
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFilter:
+    """Which images are listed: those to which everything applies that is given."""
+
+    class_name: str | None = None
+    """Of this class; empty: of none."""
+    split: str | None = None
+    """train, val, test, or none."""
+    supervision: Supervision | None = None
+    located: bool | None = None
+    """Whether the location is known; one that is known to be empty is."""
+    proposed: bool | None = None
+    """Whether a proposal waits for review."""
+    run: str | None = None
+    """Run that the proposal comes from."""
+    min_score: float | None = None
+    """The proposal's score, at least."""
+    max_score: float | None = None
+    """The proposal's score, at most."""
+    reviewer: str | None = None
+    """Who said what holds now."""
+    name: str | None = None
+    """A part of its path below the project folder, or of its URI; capital letters do not matter."""
+    look_alikes: bool = False
+    """Only images that have near-duplicates."""
+    limit: int | None = None
+    """At most so many."""
+
+    def __post_init__(self) -> None:
+        if self.split not in (None, "none", *Split):
+            raise InvalidArgument(f"--split is {', '.join(Split)} or none, got {self.split!r}")
+        if self.name is not None and "\0" in self.name:
+            raise InvalidArgument("no name has a NUL in it")
+        if self.limit is not None and self.limit < 1:
+            raise InvalidArgument(f"--limit must be at least 1, got {self.limit}")
+
+    @property
+    def asks_for_proposal(self) -> bool:
+        """Say whether only images with a proposal can be listed."""
+        return bool(self.proposed) or any(value is not None for value in (self.run, self.min_score, self.max_score))

@@ -17,6 +17,8 @@ PLANTED = {
         "import annotator.label_studio.payload.tasks\n"
     ),
     "annotator/label_studio/payload/planted.py": "import annotator.label_studio.client\n",
+    "annotator/web/planted.py": "import annotator.label_studio.client\n",
+    "cli/dashboard/planted.py": "import uvicorn\n",
     "learner/inference/planted.py": (
         "import learner.bench.bench\nimport lightning_fabric\nimport lmdb\nimport annotator.errors\nimport db.engine\n"
     ),
@@ -35,7 +37,8 @@ BROKEN = {
     "Only learner.distributed knows",
     "Only the cache of framed images knows",
     "Only transport opens connections",
-    "Only web_server knows",
+    "Only what answers callers knows",
+    "What our own servers share",
     "Only cli knows typer",
     "Data sets and Label Studio are strangers",
     "What is sent to Label Studio is built without",

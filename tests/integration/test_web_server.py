@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from annotator.label_studio.network.callers import refusal
-from annotator.label_studio.web_server import Access, Limits, RequestInvalid, WebServer
+from annotator.label_studio.web_server import Access, RequestInvalid, WebServer
+from annotator.web.callers import refusal
+from annotator.web.listening import Limits
 
 QUICK = Limits(body_bytes=1000, request_s=0.4, at_once=8)
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from annotator.errors import ConnectionFailed, IncompleteListing, LabelStudioError, ProjectUnusable
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.ml_backend import PRIVATE
-from annotator.label_studio.network.callers import name_in_url
 from annotator.label_studio.pull.plan import PullReport
 from annotator.label_studio.web_server import Access, WebServer
+from annotator.web.callers import name_in_url
 from db.errors import InvalidArgument
 
 ACTIONS = ["ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED"]

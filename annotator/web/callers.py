@@ -16,20 +16,24 @@ HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]{0,251}[a-z0-9_])?")
 """Nothing else is a name of a machine; in particular nothing that a shell would read otherwise."""
 
 
-def refusal(method: str, headers: Mapping[str, str], names: Collection[str]) -> tuple[int, str] | None:
+def refusal(
+    method: str, headers: Mapping[str, str], names: Collection[str], *, only_local: bool = False
+) -> tuple[int, str] | None:
     """Say why a request is not answered; None where it is.
 
     Args:
         method: GET, POST and so on.
         headers: of the request, names in lower case.
         names: by which callers may name this server, beside its addresses.
+        only_local: of addresses, only this machine's own (127.0.0.1 and its neighbours, ::1) name this server.
 
     Returns:
         HTTP status and the reason.
     """
     host = headers.get("host", "")
     name = _name_in(host)
-    if name is None or not (name in LOCAL_NAMES or name in names or _is_address(name)):
+    is_ours = _is_loopback if only_local else _is_address
+    if name is None or not (name in LOCAL_NAMES or name in names or is_ours(name)):
         return HTTPStatus.FORBIDDEN, "this server is not called by that name"
     origin = headers.get("origin")
     if origin is not None and _site_of(origin) != host.lower():
@@ -89,3 +93,8 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_loopback(name: str) -> bool:
+    """Say whether a name is an address of this machine that no other one can reach."""
+    return _is_address(name) and ipaddress.ip_address(name).is_loopback

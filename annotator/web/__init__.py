@@ -1,0 +1,1 @@
+"""What our own servers share: whom they answer, and how they listen."""

@@ -1,0 +1,1 @@
+"""A local page that shows the registry in a browser: it reads, and never writes."""

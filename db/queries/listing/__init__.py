@@ -1,0 +1,1 @@
+"""Which images a filter lists, a page at a time."""
