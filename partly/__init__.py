@@ -8,13 +8,18 @@
         partly.to_rows(proposals.items)
 
 Methods take plain values and return frozen records; `to_rows` makes flat rows of them. Importing it loads neither torch
-nor SQLAlchemy: a method loads what it needs when it is called.
+nor SQLAlchemy: a method loads what it needs when it is called. Errors to catch are in `partly.errors`, what a query
+strategy of one's own needs in `partly.strategies`, fields of requests in `partly.requests`.
 """
 
 from typing import TYPE_CHECKING
 
-from partly.project import Project, create_project, open_project
-from partly.rows import to_rows
+from partly.installation import check_installation
+
+check_installation()
+
+from partly.project import Project, create_project, open_project  # noqa: E402 - what it imports was checked
+from partly.rows import to_rows  # noqa: E402
 
 __all__ = ["Project", "__version__", "create_project", "open_project", "to_rows"]
 

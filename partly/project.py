@@ -61,7 +61,7 @@ class Project:
     """A project folder with its registry; a context manager that closes it.
 
     Methods take plain values and return frozen records, see `partly.to_rows`. They raise RegistryError, AnnotatorError
-    and LearnerError, as the packages `db`, `annotator` and `learner` do.
+    and LearnerError, which are in `partly.errors`.
     """
 
     def __init__(self, path: Path, *, database: str | None = None, quiet: bool = True) -> None:
@@ -359,7 +359,8 @@ class Project:
             preset: `default` or `paper`.
             limit: largest number of new tasks.
             audit_share: share of them that are random validation images, sent without a proposal; a query has its own.
-            query: what a query is to choose; None: what is pushed are the proposals that pass the gate.
+            query: what a query is to choose, see `partly.requests`; None: what is pushed are the proposals that
+                pass the gate.
             settings: of the training, as in `train`.
         """
         from annotator.label_studio.pull.plan import PullRequest

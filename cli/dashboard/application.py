@@ -86,7 +86,7 @@ class _Guard:
 
 def _environment(title: str) -> Environment:
     environment = Environment(
-        loader=PackageLoader("cli.dashboard"),
+        loader=PackageLoader(__package__),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -187,7 +187,7 @@ def _id_in(request: Request) -> int:
 
 
 def _static() -> Callable[[Request], Response]:
-    folder = files("cli.dashboard") / "static"
+    folder = files(__package__) / "static"
     # Read once, by names that are known: no path comes from an address.
     loaded = {name: (folder / name).read_bytes() for name in STATIC}
 

@@ -9,7 +9,8 @@ A strategy of one's own: a function like these in any installed package, named i
     [project.entry-points."partly.strategies"]
     mine = "my_package:mine"
 
-with the attributes `needs` (a frozenset of "features" and "model") and `about` (a line), both optional.
+with the attributes `needs` (a frozenset of "features" and "model") and `about` (a line), both optional. It imports
+what it is given and returns from `partly.strategies`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

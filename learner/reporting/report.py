@@ -133,7 +133,7 @@ def _page(
     figures: Sequence[Figure],
     compared: tuple[Sequence[Comparison], str | None],
 ) -> str:
-    environment = Environment(loader=PackageLoader("learner.reporting"), autoescape=True)
+    environment = Environment(loader=PackageLoader(__package__), autoescape=True)
     environment.filters["number"] = _number
     summary = evaluation.summary
     parts = {name: getattr(summary, name) for name in ("classification", "localization", "empty")}

@@ -88,7 +88,7 @@ def write_rounds_page(
         plan: learning curve and advice; None where there is nothing to judge by yet.
         promises: what is certified about the newest run, in words.
     """
-    environment = Environment(loader=PackageLoader("learner.reporting"), autoescape=True)
+    environment = Environment(loader=PackageLoader(__package__), autoescape=True)
     environment.filters["number"] = lambda value: "-" if value is None else f"{value:.2f}"
     environment.filters["minutes"] = lambda value: "-" if value is None else f"{value:.0f} min"
     page = environment.get_template("rounds.html.j2").render(

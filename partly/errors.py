@@ -1,0 +1,52 @@
+"""Every error that a method of a project raises on purpose, to catch: three roots, one for each part.
+
+from partly.errors import LearnerError, RegistryMissing
+"""
+
+from annotator.errors import (
+    AnnotatorError,
+    AuthRejected,
+    ConnectionFailed,
+    DataSuspicious,
+    DataUnreadable,
+    IncompleteListing,
+    LabelStudioError,
+    PortUnusable,
+    ProjectUnusable,
+    RequestRefused,
+    StudioFailed,
+    SyncBusy,
+)
+from db.errors import (
+    Conflict,
+    ImageUnreadable,
+    InvalidArgument,
+    NotFound,
+    RegistryError,
+    RegistryMissing,
+    SchemaOutOfDate,
+)
+from learner.errors import (
+    CheckpointIncompatible,
+    CheckpointNotSaved,
+    CheckUnavailable,
+    CompilationFailed,
+    ConfigInvalid,
+    DataInvalid,
+    LearnerError,
+    OutOfMemory,
+    RunInUse,
+    StrategyUnknown,
+    StrategyUnusable,
+    TrainingDiverged,
+    WeightsUnavailable,
+)
+
+__all__ = [
+    "AnnotatorError", "AuthRejected", "CheckUnavailable", "CheckpointIncompatible", "CheckpointNotSaved",
+    "CompilationFailed", "ConfigInvalid", "Conflict", "ConnectionFailed", "DataInvalid", "DataSuspicious",
+    "DataUnreadable", "ImageUnreadable", "IncompleteListing", "InvalidArgument", "LabelStudioError", "LearnerError",
+    "NotFound", "OutOfMemory", "PortUnusable", "ProjectUnusable", "RegistryError", "RegistryMissing",
+    "RequestRefused", "RunInUse", "SchemaOutOfDate", "StrategyUnknown", "StrategyUnusable", "StudioFailed",
+    "SyncBusy", "TrainingDiverged", "WeightsUnavailable",
+]  # fmt: skip
