@@ -95,7 +95,8 @@ class Workspace:
 
         try:
             return getpass.getuser()
-        except (KeyError, OSError):
+        except (KeyError, OSError, ImportError):
+            # ImportError is Windows' way before Python 3.13.
             return "unknown"
 
     @cached_property

@@ -167,7 +167,8 @@ def _draft(target: Path, mode: int) -> Iterator[Path]:
 def _sync(path: Path) -> None:
     """Wait until the disk has a file's content, or a folder's names where the system can be asked for that."""
     if not path.is_dir():
-        with path.open("rb") as written:
+        # To be written: Windows syncs no file that is open for reading alone.
+        with path.open("r+b") as written:
             os.fsync(written.fileno())
         return
     with suppress(OSError):

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+
 
 def sqlite_file(url: str) -> Path | None:
     """Return the file that a SQLAlchemy URL names; None for a database in memory, or another kind of database."""
@@ -13,7 +15,8 @@ def sqlite_file(url: str) -> Path | None:
     if name.startswith("file:"):
         # SQLite's own URI; a relative one counts from wherever the process is, and is left to SQLite.
         path = unquote(name.removeprefix("file:").removeprefix("//"))
-        return Path(path) if path.startswith("/") and "uri=true" in query.split("&") else None
+        absolute = path.startswith("/") or _DRIVE.match(path)
+        return Path(path) if absolute and "uri=true" in query.split("&") else None
     return Path(name)
 
 
@@ -53,7 +56,7 @@ def absolute_url(url: str, folder: Path) -> str:
         The URL; unchanged where its path is absolute (a drive letter counts), in memory, or not SQLite's.
     """
     file = sqlite_file(url)
-    if file is None or file.is_absolute() or re.match(r"[A-Za-z]:[\\/]", str(file)):
+    if file is None or file.is_absolute() or _DRIVE.match(str(file)):
         return url
     scheme, _, rest = url.partition("://")
     query = rest.partition("?")[2]

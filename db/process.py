@@ -1,6 +1,8 @@
-"""Whether a process is still alive, on every system, and not just another one that was given its number."""
+"""Processes on every system: which are still alive, and how to start one that outlives this one."""
 
+import sys
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psutil
 
@@ -34,3 +36,15 @@ def process_stopped(pid: int) -> bool:
         return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
     except (psutil.NoSuchProcess, psutil.AccessDenied, ValueError):
         return False
+
+
+NEW_GROUP = 0x00000200
+NO_WINDOW = 0x08000000
+"""Windows' CREATE_NEW_PROCESS_GROUP and CREATE_NO_WINDOW, which `subprocess` has on Windows alone."""
+
+
+def on_its_own() -> dict[str, Any]:
+    """Return the options of `subprocess.Popen` for a server that goes on when its terminal is closed or gets Ctrl+C."""
+    if sys.platform.startswith("win"):
+        return {"creationflags": NEW_GROUP | NO_WINDOW}
+    return {"start_new_session": True}

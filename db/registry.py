@@ -201,9 +201,19 @@ def open_registry(url: str, root: Path) -> Registry:
     file = sqlite_file(url)
     if file is not None and not _is_writable(file):
         return _open_read_only(file, root)
-    registry = Registry(make_engine(url), root)
-    registry.check()
+    with _closed_on_failure(Registry(make_engine(url), root)) as registry:
+        registry.check()
     return registry
+
+
+@contextmanager
+def _closed_on_failure(registry: Registry) -> Iterator[Registry]:
+    """Let go of a database that is not used after all; Windows moves and deletes no file that is open."""
+    try:
+        yield registry
+    except BaseException:
+        registry.close()
+        raise
 
 
 def _is_writable(file: Path) -> bool:
@@ -218,6 +228,7 @@ def _open_read_only(file: Path, root: Path) -> Registry:
     try:
         registry.check()
     except (RegistryMissing, SchemaOutOfDate):
+        registry.close()
         raise
     except RegistryError:
         # Without the files that a writer has beside it, SQLite reads it only as one that nobody changes meanwhile.
@@ -229,8 +240,9 @@ def _open_read_only(file: Path, root: Path) -> Registry:
                 f"{file} is read-only here, and its newest changes are in {wal.name}, which cannot be read without "
                 "writing beside it; copy both files to a folder of your own and read them there"
             ) from None
-        registry = Registry(make_engine(file_url(file, mode="ro", immutable="1")), root, read_only=True)
-        registry.check()
+        engine = make_engine(file_url(file, mode="ro", immutable="1"))
+        with _closed_on_failure(Registry(engine, root, read_only=True)) as registry:
+            registry.check()
     return registry
 
 
@@ -242,12 +254,12 @@ def open_for_upgrade(url: str, root: Path) -> Registry:
     """
     url = absolute_url(url, root)
     _refuse_missing_file(url)
-    registry = Registry(make_engine(url), root)
-    try:
-        registry.check()
-    except SchemaOutOfDate:
-        if not schema.is_known(registry.revisions()[0]):
-            raise
+    with _closed_on_failure(Registry(make_engine(url), root)) as registry:
+        try:
+            registry.check()
+        except SchemaOutOfDate:
+            if not schema.is_known(registry.revisions()[0]):
+                raise
     return registry
 
 
@@ -265,9 +277,9 @@ def create_registry(url: str, root: Path) -> Registry:
     """
     url = absolute_url(url, root)
     _make_file(url)
-    registry = Registry(make_engine(url), root)
-    registry.upgrade()
-    registry.check()
+    with _closed_on_failure(Registry(make_engine(url), root)) as registry:
+        registry.upgrade()
+        registry.check()
     return registry
 
 

@@ -12,6 +12,7 @@ LearnerError
 ├── CheckUnavailable          a check that needs a package which is not installed
 ├── StrategyUnknown           a query strategy that there is none of (exit code 2)
 ├── StrategyUnusable          a query strategy that lacks what it chooses by: a model, features, its own package
+├── TorchMismatched           torch and torchvision come from different builds
 └── CompilationFailed         torch.compile does not work on this machine
 """
 
@@ -66,3 +67,7 @@ class StrategyUnusable(LearnerError):
 
 class CheckUnavailable(LearnerError):
     """A check needs a package which is not installed; the message names it."""
+
+
+class TorchMismatched(LearnerError):
+    """torch and torchvision come from different builds; the message says how to bring them together."""

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from learner.errors import TorchMismatched
+
 COMPILER = "torch._dynamo"
 
 
@@ -67,6 +69,15 @@ if COMPILER not in sys.modules:
 try:
     import timm
     from timm.layers import BatchNormAct2d, convert_sync_batchnorm
+except RuntimeError as exc:
+    # torchvision's compiled part was not loaded, as it was made for another torch.
+    if "torchvision::" not in str(exc):
+        raise
+    raise TorchMismatched(
+        f"torchvision does not work with this torch {torch.__version__} ({exc}): they come from different builds, such "
+        "as one for CPUs and one for CUDA. Install both from one index, for example: "
+        "pip install --force-reinstall torch torchvision --index-url https://download.pytorch.org/whl/cpu"
+    ) from exc
 finally:
     _give_way()
 

@@ -38,6 +38,7 @@ from learner.errors import (
     RunInUse,
     StrategyUnknown,
     StrategyUnusable,
+    TorchMismatched,
     TrainingDiverged,
     WeightsUnavailable,
 )
@@ -48,5 +49,5 @@ __all__ = [
     "DataUnreadable", "ImageUnreadable", "IncompleteListing", "InvalidArgument", "LabelStudioError", "LearnerError",
     "NotFound", "OutOfMemory", "PortUnusable", "ProjectUnusable", "RegistryError", "RegistryMissing",
     "RequestRefused", "RunInUse", "SchemaOutOfDate", "StrategyUnknown", "StrategyUnusable", "StudioFailed",
-    "SyncBusy", "TrainingDiverged", "WeightsUnavailable",
+    "SyncBusy", "TorchMismatched", "TrainingDiverged", "WeightsUnavailable",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 import urllib.error
 import urllib.request
@@ -24,7 +25,7 @@ from filelock import FileLock
 
 from annotator.errors import StudioFailed
 from db.atomic_write import write_text
-from db.process import process_runs
+from db.process import on_its_own, process_runs
 from db.progress import Progress, SilentProgress
 
 PACKAGE = "label-studio>=1.20"
@@ -220,9 +221,8 @@ def _install(paths: StudioPaths, marker: Path, progress: Progress | None) -> Non
     if paths.environment.exists():
         shutil.rmtree(paths.environment)
     _run([sys.executable, "-m", "venv", str(paths.environment)])
-    python = str(_script(paths, "python"))
-    beside = Path(sys.executable).with_name("uv")
-    uv = str(beside) if beside.is_file() else shutil.which("uv")
+    python = str(program(paths.environment, "python"))
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if uv is None or not _run([uv, "pip", "install", "--quiet", "--python", python, PACKAGE], check=False):
         _run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE])
     marker.touch()
@@ -236,8 +236,10 @@ def _run(command: list[str], *, check: bool = True) -> bool:
     return done.returncode == 0
 
 
-def _script(paths: StudioPaths, name: str) -> Path:
-    return paths.environment / ("Scripts" if os.name == "nt" else "bin") / name
+def program(environment: Path, name: str) -> Path:
+    """Return where a virtual environment has a program: in `bin`, or on Windows in `Scripts` and with its end."""
+    folder = sysconfig.get_path("scripts", "venv", vars={"base": str(environment), "platbase": str(environment)})
+    return Path(folder) / f"{name}{sysconfig.get_config_var('EXE') or ''}"
 
 
 def _launch(paths: StudioPaths, account: Account, port: int) -> "subprocess.Popen[bytes]":
@@ -259,7 +261,7 @@ def _launch(paths: StudioPaths, account: Account, port: int) -> "subprocess.Pope
             "SSRF_PROTECTION_ENABLED": "false",
         }
     )
-    command = [str(_script(paths, "label-studio")), "start", "--no-browser", "--internal-host", "127.0.0.1"]
+    command = [str(program(paths.environment, "label-studio")), "start", "--no-browser", "--internal-host", "127.0.0.1"]
     # The flag counts only when the data folder is made; it lets the token above be used at all.
     command += ["--port", str(port), "--enable-legacy-api-token"]
     with paths.log.open("ab") as log:
@@ -270,7 +272,7 @@ def _launch(paths: StudioPaths, account: Account, port: int) -> "subprocess.Pope
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=paths.home,
-            start_new_session=True,
+            **on_its_own(),
         )
     _children[process.pid] = process
     return process

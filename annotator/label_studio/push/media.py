@@ -112,6 +112,9 @@ def is_placed(image: ImageRecord, folder: Path, *, thoroughly: bool = True) -> b
 
 def _close_to_others(place: Path, mode: int) -> None:
     """Take other users' permissions away, where the place is ours."""
+    if not hasattr(os, "getuid"):
+        # On Windows a folder of the user's profile is closed to others already.
+        return
     found = place.stat()
     if stat.S_IMODE(found.st_mode) & 0o077 and found.st_uid == os.getuid():
         place.chmod(mode)

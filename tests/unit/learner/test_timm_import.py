@@ -108,3 +108,18 @@ def test_a_step_of_training_needs_no_compiler_and_is_torchs_own():
             print(all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters())))
         """
     ) == ["False", "True", "True"]
+
+
+def test_builds_that_do_not_fit_each_other_are_named_with_the_remedy(tmp_path):
+    (tmp_path / "timm.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
+    assert run(
+        f"""
+        import sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        from learner.errors import TorchMismatched
+        try:
+            import learner.timm_import
+        except TorchMismatched as exc:
+            print("Install both from one index" in str(exc))
+        """
+    ) == ["True"]
