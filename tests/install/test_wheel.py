@@ -140,7 +140,10 @@ for name in names:
     if name not in skipped:
         importlib.import_module(name)
 from jinja2 import PackageLoader
-print(len(names), sorted(PackageLoader("partly.learner.reporting").list_templates()))
+from partly.cli.dashboard.application import files, __package__ as dashboard
+places = ("partly.learner.reporting", dashboard)
+print(len(names), sum((PackageLoader(place).list_templates() for place in places), []))
+assert (files(dashboard) / "static" / "dashboard.css").is_file()
 own = [n for n, m in sys.modules.items() if n.split(".")[0] in ("db", "cli", "learner", "annotator")]
 assert not own, own
 """
@@ -149,6 +152,7 @@ assert not own, own
     )
     assert int(count) > 250
     assert "report.html.j2" in templates
+    assert "overview.html.j2" in templates
 
 
 def test_child_processes_that_begin_anew_find_the_modules(environment, tmp_path):
