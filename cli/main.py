@@ -14,6 +14,7 @@ from cli.commands import (
     demo,
     evaluate,
     label_studio,
+    model,
     propose,
     review,
     round,
@@ -33,8 +34,8 @@ app = typer.Typer(
 )
 
 for group in (
-    data, curate, train, evaluate, propose, bench, label_studio, serve, round, review, history, database, demo,
-    dashboard,
+    data, curate, train, evaluate, propose, model, bench, label_studio, serve, round, review, history, database,
+    demo, dashboard,
 ):  # fmt: skip
     group.register(app)
 

@@ -13,6 +13,8 @@ LearnerError
 ├── StrategyUnknown           a query strategy that there is none of (exit code 2)
 ├── StrategyUnusable          a query strategy that lacks what it chooses by: a model, features, its own package
 ├── TorchMismatched           torch and torchvision come from different builds
+├── ExportUnavailable         a format that needs packages which are not installed
+├── ExportFailed              an exported model that cannot be made, or does not say what its network says
 └── CompilationFailed         torch.compile does not work on this machine
 """
 
@@ -71,3 +73,11 @@ class CheckUnavailable(LearnerError):
 
 class TorchMismatched(LearnerError):
     """torch and torchvision come from different builds; the message says how to bring them together."""
+
+
+class ExportUnavailable(LearnerError):
+    """A format needs packages which are not installed; the message names them and the line to type."""
+
+
+class ExportFailed(LearnerError):
+    """An exported model cannot be made, or does not say what its network says; nothing was written."""
