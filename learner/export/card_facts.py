@@ -67,7 +67,7 @@ class CardFacts:
     classes: tuple[str, ...]
     weights_sha256: str
     epoch: int | None
-    """That is kept, counted over both stages."""
+    """Of the second stage, that is kept."""
     snapshot: str | None
     begun: datetime | None
     ended: datetime | None
@@ -133,7 +133,8 @@ def _counts(registry: Registry, snapshot: str) -> dict[tuple[str, str], dict[str
                 found[image.class_name or "", image.split or "", _supervision(image)] += 1
     except (NotFound, Conflict):
         return None
-    places = sorted({(class_name, split) for class_name, split, _ in found})
+    order = [*map(str, Split), ""]
+    places = sorted({place[:2] for place in found}, key=lambda place: (place[0], order.index(place[1])))
     return {place: {kind: found[(*place, kind)] for kind in SUPERVISIONS} for place in places}
 
 

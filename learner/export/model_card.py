@@ -176,7 +176,7 @@ def _training(facts: CardFacts) -> Iterator[str]:
     }
     yield "## How it was trained"
     yield ""
-    kept = f"; epoch {facts.epoch} is kept" if facts.epoch is not None else ""
+    kept = f"; epoch {facts.epoch} of the second is kept" if facts.epoch is not None else ""
     yield f"- Preset `{config.preset}`, seed {config.seed}"
     yield f"- {config.stage1_epochs} + {config.stage2_epochs} epochs in two stages{kept}"
     if facts.begun is not None:
