@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from db.records import ConnectionRecord, Event, ImageRecord, RegistryStatus, RunRecord, SnapshotRecord
     from learner.bench.bench import BenchResult
     from learner.evaluation.evaluate import Evaluation
+    from learner.export.export_model import ModelExportReport
     from learner.inference.propose import ProposeResult
     from learner.query.plan_rounds import LoopPlan
     from learner.query.query_images import QueryRequest, QueryResult
@@ -289,6 +290,24 @@ class Project:
 
         request = ExplainRequest(image_ids=tuple(images), **options)
         return explain_images(self._work.registry, Path(out), request, progress=self._work.progress)
+
+    def export_model(
+        self, out: str | Path, *, layout: str = "onnx", run: str | None = None, force: bool = False
+    ) -> "ModelExportReport":
+        """Write a run's model for use elsewhere, with a model card beside it.
+
+        Args:
+            out: file to write; with `safetensors` a folder.
+            layout: `onnx`, `torchscript` or `safetensors`.
+            run: its name, None for the newest finished one.
+            force: write over an earlier export.
+        """
+        from learner.export.export_model import ModelExportRequest, export_model
+        from learner.export.places import ExportFormat
+        from learner.export.source import source_of_run
+
+        request = ModelExportRequest(Path(out), ExportFormat(layout), force)
+        return export_model(source_of_run(self._work.registry, run), request, progress=self._work.progress)
 
     def bench(self, table: str, **budget: Any) -> "BenchResult":
         """Train and test every method of one of the paper's tables.

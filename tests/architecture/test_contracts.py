@@ -21,6 +21,7 @@ PLANTED = {
     "cli/dashboard/planted.py": "import uvicorn\n",
     "learner/inference/planted.py": (
         "import learner.bench.bench\nimport lightning_fabric\nimport lmdb\nimport annotator.errors\nimport db.engine\n"
+        "import onnxruntime\n"
     ),
     "learner/network/planted.py": "import db.registry\n",
     "db/imaging/planted.py": "import db.registry\nimport torch\n",
@@ -36,6 +37,7 @@ BROKEN = {
     "Only learner knows torch",
     "Only learner.distributed knows",
     "Only the cache of framed images knows",
+    "Only one module knows ONNX",
     "Only transport opens connections",
     "Only what answers callers knows",
     "What our own servers share",

@@ -159,6 +159,8 @@ CASES = {
     ),
     "propose": ("trained", ["propose", "--tau", "0", "--picture", "p.png"], ()),
     "query": ("trained", ["query", "--strategy", "random", "--budget", "6", "--tau", "0"], ("query",)),
+    "model export": ("trained", ["model", "export", "out/m.pt", "--format", "torchscript"], ()),
+    "model card": ("trained", ["model", "card"], ()),
     "bench": (
         "split",
         ["bench", "overview", "--seeds", "1", *TINY],
