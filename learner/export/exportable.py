@@ -7,11 +7,13 @@ one that resizes and pads on the way in, one that brings the mask back. On the w
 Shape legend: H W the image's own size, S side of the square, N pixels of a line, V views, K classes, P pixels.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from learner.config import TrainConfig
@@ -49,7 +51,7 @@ class Exportable(nn.Module):
         super().__init__()
         self.network, self.size, self.views = network, config.size, 4 if config.tta else 1
         self.letterbox, self.gate = config.framing == "letterbox", config.gate
-        self.names = output_names(network)
+        self.names, self.tall_first = output_names(network), resizes_tall_images_down_first()
         mean, std = parse_statistics(config.normalize)
         # Named apart from all that exporters call their own.
         self.register_buffer("partly_mean", torch.tensor(mean)[None, :, None, None], persistent=False)
@@ -67,9 +69,7 @@ class Exportable(nn.Module):
         column_W = torch.cumsum(torch.ones_like(image[0, :, 0], dtype=torch.float64), 0) - 1
         longest = torch.maximum(row_H[-1:], column_W[-1:]) + 1
         down, across = (self._place(line_N, longest) for line_N in (row_H, column_W))
-        square_3SS = image.permute(2, 0, 1).double()
-        square_3SS = _rounded(square_3SS @ self._into(column_W, across).transpose(0, 1))
-        square_3SS = _rounded(self._into(row_H, down) @ square_3SS)
+        square_3SS = self._square(image, (row_H, down), (column_W, across))
         views_V3SS = self._views((square_3SS.float() / 255.0)[None])
         output = self.network((views_V3SS - self.partly_mean) / self.partly_std)
         class_K = output.class_logits_BK.softmax(dim=1).mean(dim=0)
@@ -93,18 +93,19 @@ class Exportable(nn.Module):
         inner = torch.clamp(torch.round(count * (self.size / longest)), min=1)
         return torch.floor((self.size - inner) / 2), inner
 
-    def _into(self, line_N: Tensor, place: tuple[Tensor, Tensor]) -> Tensor:
-        """Weights SN, whole numbers, that make a line of the square of a line of the image: Pillow's for BILINEAR."""
-        start, inner = place
-        scale = (line_N[-1:] + 1) / inner
-        at_S = self.partly_places - start
-        centre_S = (at_S + 0.5) * scale
-        distance_SN = (line_N[None, :] - centre_S[:, None] + 0.5) * (1 / torch.clamp(scale, min=1))
-        # Rows of the padding are zero, and so is what they make.
-        inside_S = ((at_S >= 0) & (at_S < inner)).double()
-        weight_SN = torch.clamp(1 - torch.abs(distance_SN), min=0) * inside_S[:, None]
-        weight_SN = weight_SN / torch.clamp(weight_SN.sum(dim=1, keepdim=True), min=1e-9)
-        return torch.floor(weight_SN * ONE + 0.5)
+    def _square(
+        self, image: Tensor, down: tuple[Tensor, tuple[Tensor, Tensor]], across: tuple[Tensor, tuple[Tensor, Tensor]]
+    ) -> Tensor:
+        """Resize and pad an image, float64 3SS of whole grey values; see `framed_image`."""
+        image_3HW = image.permute(2, 0, 1).double()
+        down_SH, across_WS = _into(self.partly_places, *down), _into(self.partly_places, *across).transpose(0, 1)
+        square_3SS = _rounded(down_SH @ _rounded(image_3HW @ across_WS))
+        if not self.tall_first:
+            return square_3SS
+        (row_H, (_, inner_height)), (column_W, (_, inner_width)) = down, across
+        lost_down, lost_across = row_H[-1:] + 1 - inner_height, column_W[-1:] + 1 - inner_width
+        is_tall = (lost_down > 0) & (lost_down > 2 * lost_across)
+        return torch.where(is_tall, _rounded(_rounded(down_SH @ image_3HW) @ across_WS), square_3SS)
 
     def _back(self, line_N: Tensor, place: tuple[Tensor, Tensor]) -> Tensor:
         """Weights NS that bring a line of the square back to a line of the image; see `unframed`."""
@@ -139,6 +140,32 @@ class Exportable(nn.Module):
             return found_1 * agreement_1 * best_1
         nothing_1 = (presence_1 < PRESENT_FROM).float() * (1 - presence_1)
         return found_1 * agreement_1 * presence_1 + nothing_1
+
+
+def _into(places_S: Tensor, line_N: Tensor, place: tuple[Tensor, Tensor]) -> Tensor:
+    """Weights SN, whole numbers, that make a line of the square of a line of the image: Pillow's for BILINEAR."""
+    start, inner = place
+    scale = (line_N[-1:] + 1) / inner
+    at_S = places_S - start
+    centre_S = (at_S + 0.5) * scale
+    distance_SN = (line_N[None, :] - centre_S[:, None] + 0.5) * (1 / torch.clamp(scale, min=1))
+    # Rows of the padding are zero, and so is what they make.
+    inside_S = ((at_S >= 0) & (at_S < inner)).double()
+    weight_SN = torch.clamp(1 - torch.abs(distance_SN), min=0) * inside_S[:, None]
+    weight_SN = weight_SN / torch.clamp(weight_SN.sum(dim=1, keepdim=True), min=1e-9)
+    return torch.floor(weight_SN * ONE + 0.5)
+
+
+@functools.cache
+def resizes_tall_images_down_first() -> bool:
+    """Ask Pillow for its order: newer versions resize an image that loses much more height than width down first."""
+    image_HW = np.random.default_rng(0).integers(0, 256, (48, 8), dtype=np.uint8)
+    resized_hw = np.asarray(Image.fromarray(image_HW).resize((5, 6), Image.Resampling.BILINEAR))
+    lines = [torch.arange(count, dtype=torch.float64) for count in (48, 8, 6, 5)]
+    start = torch.zeros(1, dtype=torch.float64)
+    down_hH, across_wW = _into(lines[2], lines[0], (start, start + 6)), _into(lines[3], lines[1], (start, start + 5))
+    down_first_hw = _rounded(_rounded(down_hH @ torch.from_numpy(image_HW).double()) @ across_wW.transpose(0, 1))
+    return bool((down_first_hw.numpy() == resized_hw).all())
 
 
 def _rounded(sums: Tensor) -> Tensor:

@@ -159,7 +159,7 @@ CASES = {
     ),
     "propose": ("trained", ["propose", "--tau", "0", "--picture", "p.png"], ()),
     "query": ("trained", ["query", "--strategy", "random", "--budget", "6", "--tau", "0"], ("query",)),
-    "model export": ("trained", ["model", "export", "out/m.pt", "--format", "torchscript"], ()),
+    "model export": ("trained", ["model", "export", "out/m.pt", "--format", "torchscript"], ("bytes",)),
     "model card": ("trained", ["model", "card"], ()),
     "bench": (
         "split",

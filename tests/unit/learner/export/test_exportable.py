@@ -42,13 +42,8 @@ def blank(views=1):
     return Fixed(torch.zeros(views, 1, SIZE, SIZE), torch.zeros(views, 2))
 
 
-def vertical_first(height, width, frame):
-    """Newer versions of Pillow then resize down before they resize across."""
-    return height > frame.inner_height and height - frame.inner_height > 2 * (width - frame.inner_width)
-
-
 @pytest.mark.parametrize("framing", ["letterbox", "resize"])
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(height=st.integers(1, 300), width=st.integers(1, 300), seed=st.integers(0, 9))
 def test_the_network_sees_the_pixels_that_it_was_trained_on(framing, height, width, seed):
     image_HW3, network = picture(height, width, seed), blank()
@@ -57,10 +52,7 @@ def test_the_network_sees_the_pixels_that_it_was_trained_on(framing, height, wid
     frame = frame_of(width, height, SIZE, framing)
     wanted = framed_image(image_HW3, frame, SIZE).astype(int)
     found = np.rint(network.seen[0].numpy() * 255).astype(int)
-    if vertical_first(height, width, frame):
-        assert np.abs(found - wanted).max() <= 1
-    else:
-        assert (found == wanted).all()
+    assert (found == wanted).all()
 
 
 def test_views_and_input_range_are_partlys():
