@@ -147,7 +147,7 @@ def _about(facts: CardFacts) -> Iterator[str]:
     if config.presence and config.method == "lanet":
         answers.append("whether there is anything to find at all")
     yield f"A network that says {'; '.join(answers)}."
-    yield "Trained with partly, on images that all have a class and of which only some have a location."
+    yield "Trained with partly on partly-labeled images; what was known of them stands below."
     yield ""
     yield f"- Method `{config.method}`, encoder `{config.encoder}`"
     yield f"- Images are framed into {config.size} x {config.size} px (`{config.framing}`)"
