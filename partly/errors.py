@@ -33,6 +33,8 @@ from learner.errors import (
     CompilationFailed,
     ConfigInvalid,
     DataInvalid,
+    ExportFailed,
+    ExportUnavailable,
     LearnerError,
     OutOfMemory,
     RunInUse,
@@ -46,7 +48,8 @@ from learner.errors import (
 __all__ = [
     "AnnotatorError", "AuthRejected", "CheckUnavailable", "CheckpointIncompatible", "CheckpointNotSaved",
     "CompilationFailed", "ConfigInvalid", "Conflict", "ConnectionFailed", "DataInvalid", "DataSuspicious",
-    "DataUnreadable", "ImageUnreadable", "IncompleteListing", "InvalidArgument", "LabelStudioError", "LearnerError",
+    "DataUnreadable", "ExportFailed", "ExportUnavailable", "ImageUnreadable", "IncompleteListing",
+    "InvalidArgument", "LabelStudioError", "LearnerError",
     "NotFound", "OutOfMemory", "PortUnusable", "ProjectUnusable", "RegistryError", "RegistryMissing",
     "RequestRefused", "RunInUse", "SchemaOutOfDate", "StrategyUnknown", "StrategyUnusable", "StudioFailed",
     "SyncBusy", "TorchMismatched", "TrainingDiverged", "WeightsUnavailable",

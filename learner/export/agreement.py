@@ -96,6 +96,8 @@ def expected(model: TrainedModel, image_HW3: NDArray[np.uint8]) -> Expected:
     }
     presence = found.presence if found.judges_presence else 0.0
     turns = min(abs(presence - 0.5), abs(float(mask_HW.max()) - 0.5)) < TOLERANCE
+    # Of a large image partly looks at a coarser mask, which may miss the last pixel above .5.
+    turns = turns or bool(found.boxes or found.withheld_boxes) != bool(mask_HW.max() > 0.5)
     slack = np.inf if turns else _slack(views.mask_VB1SS[:, 0, 0].numpy())
     return Expected({name: values[name] for name in output_names(model.network)}, slack)
 
