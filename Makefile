@@ -25,6 +25,7 @@ check: $(STAMP)  ## format, lint, types, layers, generated docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 fix: $(STAMP)  ## format and repair what can be repaired
 	$(BIN)/ruff check --fix .
@@ -50,8 +51,9 @@ bench: $(STAMP)  ## speed, as ratios against stated limits
 	$(BIN)/python benchmarks/dashboard.py
 	$(BIN)/python benchmarks/sync.py
 
-docs: $(STAMP)  ## regenerate the pages on commands, settings and the schema
+docs: $(STAMP)  ## regenerate the pages on commands, settings, tables and JSON documents, and build the site in site/
 	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:  ## remove what setup made
 	rm -rf .venv build *.egg-info

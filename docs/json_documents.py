@@ -90,7 +90,7 @@ def _changes() -> Any:
 
 def _connect() -> Any:
     texts = {"url": str, "user": str, "project": NUMBER, "title": str, "media": TEXT, "address": TEXT}
-    return closed("Connect", texts | {"adopted": bool} | DRY)
+    return closed("Connect", texts | {"adopted": int} | DRY)
 
 
 def _sync(report: type, name: str) -> Any:

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.local_server import read_account, studio_status
 from cli.main import app
+from tests.json_outputs import check_document
 
 
 @pytest.fixture
@@ -18,7 +19,9 @@ def partly(tmp_path, monkeypatch):
         result = CliRunner().invoke(app, [str(word) for word in words])
         assert result.exit_code == expect, result.output + result.stderr
         if "--json" in words and result.exit_code == 0:
-            return json.loads(result.stdout)
+            document = json.loads(result.stdout)
+            check_document(words, document)
+            return document
         return result
 
     return run
