@@ -5,9 +5,9 @@ that prints several kinds of document has one schema, any of them.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
-from json_shapes import SNAPSHOT, SYNC, Keys, closed, json_type, keys_of, of_record, schema_of
+from json_shapes import SNAPSHOT, SYNC, Keys, any_of, closed, json_type, keys_of, of_record, schema_of
 
 from annotator.datasets.export_images import ExportReport
 from annotator.datasets.import_report import ImportReport
@@ -65,7 +65,7 @@ def _import() -> Any:
 
 
 def _runs() -> Any:
-    texts = {key: str for key in ("run", "preset", "status", "begun", "snapshot", "state")}
+    texts = dict.fromkeys(("run", "preset", "status", "begun", "snapshot", "state"), str)
     run = closed("Run", texts | {"auc": float | None, "iou": float | None}, about="A training.")
     return closed("Runs", {"runs": list[run]})
 
@@ -95,7 +95,7 @@ def _connect() -> Any:
 
 def _sync(report: type, name: str) -> Any:
     done = with_keys(report, name, DRY, without=("plan",))
-    return Union[done, with_keys(report, f"{name}, planned", DRY)]
+    return any_of(done, with_keys(report, f"{name}, planned", DRY))
 
 
 def _round() -> Any:
@@ -146,26 +146,26 @@ def _caches() -> Any:
 def _simulate() -> Any:
     replay = closed("Replay", {"strategy": str, "seed": int, "trainings": int})
     done = with_keys(SimulationResult, "Simulation", {"figure": str} | WRITTEN)
-    return Union[done, closed("Simulation, planned", {"replays": list[replay]} | PLANNED)]
+    return any_of(done, closed("Simulation, planned", {"replays": list[replay]} | PLANNED))
 
 
 def _demo() -> Any:
     place = {"project": str, "data": str}
-    return Union[with_keys(DemoResult, "Demo", place | WRITTEN), closed("Demo, planned", place | PLANNED)]
+    return any_of(with_keys(DemoResult, "Demo", place | WRITTEN), closed("Demo, planned", place | PLANNED))
 
 
 def _query() -> Any:
     strategy = closed("Strategy", {"strategy": str, "about": str, "needs": str})
-    return Union[of_record(QueryResult), closed("Strategies", {"strategies": list[strategy]})]
+    return any_of(of_record(QueryResult), closed("Strategies", {"strategies": list[strategy]}))
 
 
 def _undo() -> Any:
-    return Union[of_record(UndoReport), closed("Operations", {"operations": list[of_record(OperationRecord)]})]
+    return any_of(of_record(UndoReport), closed("Operations", {"operations": list[of_record(OperationRecord)]}))
 
 
 def _retract() -> Any:
     listed = closed("Retractions", {"retractions": list[of_record(RetractionRecord)]})
-    return Union[of_record(RetractionReport), listed]
+    return any_of(of_record(RetractionReport), listed)
 
 
 def _status() -> Any:
@@ -183,7 +183,7 @@ def _studio() -> Any:
 
 def _train() -> Any:
     done = with_keys(TrainResult, "Training", DRY)
-    return Union[done, with_keys(PlannedTraining, "Training, planned", PLANNED)]
+    return any_of(done, with_keys(PlannedTraining, "Training, planned", PLANNED))
 
 
 DOCUMENTS: dict[str, Callable[[], Any]] = {
@@ -194,32 +194,30 @@ DOCUMENTS: dict[str, Callable[[], Any]] = {
     "split": lambda: closed("Splits", {"splits": dict[str, int], "notes": list[str]} | DRY),
     "list": lambda: closed("List", {"images": list[of_record(ListedImage)], "total": int}),
     "show": _show,
-    "doctor": lambda: closed("Findings", {"findings": list[Union[of_record(Finding), of_record(Difference)]]}),
+    "doctor": lambda: closed("Findings", {"findings": list[any_of(of_record(Finding), of_record(Difference))]}),
     "remove": _changes,
     "set": _changes,
     "export": lambda: with_keys(ExportReport, "Export", {"out": str, "format": str} | DRY),
     "train": _train,
     "runs": _runs,
     "evaluate": lambda: of_record(Evaluation),
-    "report": lambda: Union[of_record(Report), of_record(RoundsReport)],
+    "report": lambda: any_of(of_record(Report), of_record(RoundsReport)),
     "explain": lambda: of_record(Explanation),
     "propose": lambda: of_record(ProposeResult),
     "predict": lambda: of_record(PredictReport),
     "query": _query,
-    "bench": lambda: Union[
-        with_keys(BenchResult, "Table", WRITTEN), with_keys(BenchPlan, "Table, planned", PLANNED)
-    ],
+    "bench": lambda: any_of(with_keys(BenchResult, "Table", WRITTEN), with_keys(BenchPlan, "Table, planned", PLANNED)),
     "simulate": _simulate,
     "studio start": _studio,
     "studio status": _studio,
     "studio stop": lambda: closed("Stopped", {"stopped": bool} | DRY),
     "connect": _connect,
     "open": lambda: with_keys(ReviewPage, "Open", {"url": str, "project": int, "opened": bool}),
-    "push": lambda: Union[_sync(PushReport, "Push"), of_record(QueryResult)],
-    "pull": lambda: Union[
+    "push": lambda: any_of(_sync(PushReport, "Push"), of_record(QueryResult)),
+    "pull": lambda: any_of(
         _sync(PullReport, "Pull"),
         closed("Pulls, followed", {"pulls": int, "created": int, "updated": int, "withdrawn": int}),
-    ],
+    ),
     "serve": lambda: closed("Serve", {"url": str, "run": str, "attached": bool}),
     "round": _round,
     "rounds": lambda: closed("Rounds", {"rounds": list[of_record(RoundSummary)]}),

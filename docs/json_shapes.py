@@ -13,11 +13,11 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NotRequired, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from cli.documents import FLAT, HIDDEN, JSON_NAMES, OPTIONAL
 from db.imaging.files import ImageFile
@@ -48,13 +48,18 @@ def closed(name: str, keys: Keys, *, about: str = "", optional: Sequence[str] = 
     return made
 
 
+def any_of(*kinds: Any) -> Any:
+    """Return the type of what is one of several kinds."""
+    return Union[kinds]  # noqa: UP007
+
+
 def json_type(kind: Any) -> Any:
     """Return what a value of a type is as JSON: records become objects, places and times text, sequences lists."""
     if kind is Any or kind is object:
         return Any
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return Union[tuple(item if item is NoneType else json_type(item) for item in inner)]  # noqa: UP007
+        return any_of(*(item if item is NoneType else json_type(item) for item in inner))
     if origin is Annotated:
         return Annotated[(json_type(inner[0]), *inner[1:])]
     if origin is tuple and inner and inner[-1] is not Ellipsis:
@@ -217,4 +222,4 @@ RENAMED = {
     "ScoreBin": _score_bin,
     "RetractionRecord": _retraction,
 }
-"""Records whose document is not simply their fields: those of `VIEWS` in cli/documents.py, but for Box and ImageFile."""
+"""Records whose document is not simply their fields: `VIEWS` of cli/documents.py, without Box and ImageFile."""

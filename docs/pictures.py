@@ -1,4 +1,6 @@
-"""Draws the pictures of the tutorials and explanations, from phantoms and simulated scores: python docs/pictures.py
+"""Draws the pictures of the tutorials and explanations, from phantoms and simulated scores.
+
+    python docs/pictures.py
 
 The picture of the report is a screenshot of the tutorial's own:
 chromium --headless --window-size=1100,1250 --screenshot=docs/images/report.png reports/run-1/index.html
@@ -17,11 +19,13 @@ from matplotlib.patches import Rectangle
 
 from annotator.datasets.phantoms import make_phantom
 from db.records import Box
-from learner.inference.certified_tau import certify_tau, precision_lower_bound
+from learner.inference.certified_tau import certify_tau, delta_of_attempt, precision_lower_bound
 
 IMAGES = Path(__file__).parent / "images"
 GREEN, ORANGE, BLUE, GREY = "#1b7837", "#d95f02", "#2166ac", "#777777"
 PROMISED, CONFIDENCE = 0.85, 0.8
+DELTA = delta_of_attempt(1 - CONFIDENCE, 1)
+"""What a first attempt may use of the chance of a wrong promise."""
 
 
 def _box(axes: Axes, box: Box, color: str, style: str = "-") -> None:
@@ -67,7 +71,7 @@ def calibration(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def draw_certificate() -> Path:
     """Draw how tau is found: sixty reviewed images by score, and what can be promised above each threshold."""
     score_N, correct_N = calibration(60, seed=0)
-    found = certify_tau(score_N, correct_N, precision=PROMISED, delta=1 - CONFIDENCE)
+    found = certify_tau(score_N, correct_N, precision=PROMISED, delta=DELTA)
     figure, (above, below) = plt.subplots(2, 1, figsize=(8.4, 5.6), dpi=120, sharex=True, height_ratios=[1, 2])
     height_N = np.random.default_rng(0).uniform(-0.4, 0.4, len(score_N))
     for right, color, marker, label in ((True, GREEN, "o", "proposal right"), (False, ORANGE, "X", "proposal wrong")):
@@ -80,9 +84,15 @@ def draw_certificate() -> Path:
     taus = np.linspace(score_N.min(), np.sort(score_N)[-4], 200)
     counts = [(int((score_N > tau).sum()), int(((score_N > tau) & ~correct_N).sum())) for tau in taus]
     share = [1 - errors / accepted for accepted, errors in counts]
-    bound = [precision_lower_bound(accepted, errors, 1 - CONFIDENCE) for accepted, errors in counts]
+    bound = [precision_lower_bound(accepted, errors, DELTA) for accepted, errors in counts]
     below.step(taus, share, color=GREEN, where="post", label="right among the images above the threshold")
-    below.step(taus, bound, color=BLUE, where="post", label=f"what can be promised of it ({CONFIDENCE:.0%} sure)")
+    below.step(
+        taus,
+        bound,
+        color=BLUE,
+        where="post",
+        label=f"what can be promised of it ({CONFIDENCE:.0%} sure, first attempt)",
+    )
     below.axhline(PROMISED, color=GREY, linestyle=":")
     below.text(0.995, PROMISED + 0.006, f"promised: {PROMISED:.0%}", color=GREY, fontsize=8, ha="right",
                transform=below.get_yaxis_transform())  # fmt: skip

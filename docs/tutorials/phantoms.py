@@ -1,6 +1,6 @@
 """Draws the images of the tutorial: phantoms in a folder for each class, and boxes.csv with the boxes of every fourth.
 
-    python docs/tutorials/phantoms.py FOLDER [COUNT]
+python docs/tutorials/phantoms.py FOLDER [COUNT]
 """
 
 import csv

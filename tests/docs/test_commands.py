@@ -1,7 +1,5 @@
 """Every command in README and docs is one that the program understands: its name, options and values."""
 
-import re
-
 import pytest
 from typer.testing import CliRunner
 
@@ -64,7 +62,7 @@ def test_every_command_within_a_line_is_understood(parse):
             except AssertionError as exc:
                 wrong.append(f"{place}: {exc}")
     assert not wrong, "\n".join(wrong)
-    assert counted > 200, f"only {counted} commands were found: is the search for them broken?"
+    assert counted > 180, f"only {counted} commands were found: is the search for them broken?"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +93,9 @@ def test_no_command_stands_where_nobody_looks():
             lines = [line for line in block.text.splitlines() if LINE.match(line)]
             assert block.is_shell or not lines, f"{block.place}: call the block ```sh, so that {lines[0]!r} is checked"
         for line in without_blocks(page).splitlines():
-            assert not (line.startswith("    ") and LINE.match(line)), f"{name_of(page)}: fence as ```sh: {line.strip()}"
+            assert not (line.startswith("    ") and LINE.match(line)), (
+                f"{name_of(page)}: fence as ```sh: {line.strip()}"
+            )
 
 
 def test_pages_are_found():

@@ -9,9 +9,9 @@ import subprocess
 import unicodedata
 
 import pytest
+import site_hooks
 import yaml
 
-import site_hooks
 from tests.docs.pages import PAGES, ROOT, name_of, without_blocks
 
 LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^)\s]+)\)")
@@ -58,9 +58,7 @@ def test_links_lead_somewhere(page):
 def test_files_that_pages_link_to_are_there(page):
     """Also where the site would not notice: files beside docs/, and pictures."""
     wrong = [
-        problem
-        for target in targets_of(page)
-        if (problem := problem_with(page, target.partition("#")[0] or page.name))
+        problem for target in targets_of(page) if (problem := problem_with(page, target.partition("#")[0] or page.name))
     ]
     assert not wrong, "\n".join(wrong)
 
@@ -113,7 +111,11 @@ def broken_site(tmp_path, text):
         pytest.skip("mkdocs is not installed beside this checkout (make setup)")
     return subprocess.run(
         # Not --quiet: that would also keep --strict from seeing warnings.
-        [program, "build", "--strict"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [program, "build", "--strict"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

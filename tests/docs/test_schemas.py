@@ -1,4 +1,7 @@
-"""Every command has a JSON Schema, as closed as it says; what the commands print is checked in tests/e2e/conftest.py."""
+"""Every command has a JSON Schema that allows no further keys.
+
+What the commands print is compared with it in tests/e2e (see its conftest.py) and in test_run_pages.py.
+"""
 
 import json
 
