@@ -218,6 +218,7 @@ DOCUMENTS: dict[str, Callable[[], Any]] = {
         _sync(PullReport, "Pull"),
         closed("Pulls, followed", {"pulls": int, "created": int, "updated": int, "withdrawn": int}),
     ),
+    "dashboard": lambda: closed("Dashboard", {"url": str, "pid": int}),
     "serve": lambda: closed("Serve", {"url": str, "run": str, "attached": bool}),
     "round": _round,
     "rounds": lambda: closed("Rounds", {"rounds": list[of_record(RoundSummary)]}),

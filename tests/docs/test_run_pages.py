@@ -25,6 +25,7 @@ RUN = (*FROM_NOTHING, ON_POSTGRES, *IN_A_PROJECT)
 
 IN_OTHER_TESTS = {
     "bench": "tests/integration/test_bench.py; its dry run in docs/how-to/compare.md",
+    "dashboard": "tests/faults/test_dashboard.py",
     "demo": "four minutes; its dry run in tests/e2e/test_dry_runs.py",
     "serve": "tests/e2e/test_live.py",
     "simulate": "tests/integration/test_simulation.py",
