@@ -14,10 +14,11 @@ PROJECT_PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 
 FETCHED = re.compile(
     r"""<(?:script|img|iframe|source|video|audio)\b[^>]*?\bsrc=["']?(?:https?:)?//"""
+    r"""|<(?:pre|div)\b[^>]*?\bclass=["']?mermaid"""
     r"""|<link\b(?=[^>]*\brel=["']?(?:stylesheet|preload|preconnect|icon))[^>]*?\bhref=["']?(?:https?:)?//""",
     re.IGNORECASE,
 )
-"""What a browser would get from another server as soon as a page is opened."""
+"""What a browser would get from another server as soon as a page is opened; for diagrams Material fetches a program."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -4,6 +4,7 @@ What is changed about a command, and nothing else is:
 
 - commands that train get the settings of `TINY` behind their own, which therefore hold;
 - `--tau 0.8` becomes 0, since a network of one epoch is sure of nothing, and what follows needs proposals;
+- what goes on until Ctrl-C (`ENDLESS`) is not started; its options are checked, and it has tests of its own;
 - `IMAGE` becomes the number of an image, `partly open` opens no browser, and an address may become that of a server
   of the tests.
 
@@ -29,6 +30,7 @@ TINY = [
     "--set", "encoder=resnet10t", "--set", "size=32", "--set", "stage1_epochs=1", "--set", "stage2_epochs=1",
     "--set", "batch_size=8", "--set", "head_channels=8", "--set", "device=cpu", "--set", "weights=none",
 ]  # fmt: skip
+ENDLESS = {"dashboard", "serve", "--follow"}
 NO_JSON = {"--csv", "--paths", "--print0"}
 SCRIPT = "docs/tutorials/phantoms.py"
 REVIEWED = 4
@@ -66,7 +68,7 @@ class Shell:
             self.monkeypatch.setenv(*words[1].split("=", 1))
         elif words[0] == "python" and words[1] == SCRIPT:
             draw_tutorial(Path.cwd() / words[2])
-        elif words[0] == "partly":
+        elif words[0] == "partly" and not ENDLESS & set(words):
             self.partly(self._changed(words[1:]))
 
     def partly(self, words):

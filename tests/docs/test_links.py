@@ -87,6 +87,7 @@ def test_a_link_that_leads_somewhere_is_not():
         ('<link rel="stylesheet" href="//fonts.example.org/css">', True),
         ('<link href="https://fonts.example.org" rel="preconnect">', True),
         ('<img alt="" src="http://example.org/a.png">', True),
+        ('<pre class="mermaid"><code>graph LR</code></pre>', True),
         ('<script src="assets/a.js"></script>', False),
         ('<a href="https://example.org">a link is not fetched</a>', False),
         ('<link rel="canonical" href="https://example.org/">', False),
