@@ -6,6 +6,7 @@ a comment above it.
 
 import csv
 import gc
+import secrets
 import shutil
 
 import pytest
@@ -108,7 +109,7 @@ def typed(data, project, request, monkeypatch):
     shell = Shell(data / name, monkeypatch, studio=studio, as_json=True)
     if studio is not None:
         settings = data / name / "partly.toml"
-        settings.write_text(settings.read_text().replace('title = "partly: breast"', f'title = "docs {name}"'))
+        settings.write_text(settings.read_text().replace('title = "partly: breast"', f'title = "docs {secrets.token_hex(4)}"'))
         shell.run("partly connect")
     yield shell
     monkeypatch.chdir(data)
