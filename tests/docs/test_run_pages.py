@@ -25,7 +25,6 @@ IN_A_PROJECT = sorted(name_of(page) for page in PAGES if page.parent.name == "ho
 RUN = (*FROM_NOTHING, ON_POSTGRES, *IN_A_PROJECT)
 
 IN_OTHER_TESTS = {
-    "bench": "tests/integration/test_bench.py; its dry run in docs/how-to/compare.md",
     "dashboard": "tests/faults/test_dashboard.py",
     "demo": "four minutes; its dry run in tests/e2e/test_dry_runs.py",
     "serve": "tests/e2e/test_live.py",
@@ -109,7 +108,8 @@ def typed(data, project, request, monkeypatch):
     shell = Shell(data / name, monkeypatch, studio=studio, as_json=True)
     if studio is not None:
         settings = data / name / "partly.toml"
-        settings.write_text(settings.read_text().replace('title = "partly: breast"', f'title = "docs {secrets.token_hex(4)}"'))
+        title = f"docs {secrets.token_hex(4)}"
+        settings.write_text(settings.read_text().replace("partly: breast", title))
         shell.run("partly connect")
     yield shell
     monkeypatch.chdir(data)
@@ -191,6 +191,7 @@ def test_every_document_fits_its_schema(typed):
     typed.run(
         """
         partly init
+        partly split --val 0.2 --test 0.2 --dry-run
         partly train --dry-run
         partly report --rounds
         partly explain --limit 1
