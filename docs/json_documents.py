@@ -33,6 +33,8 @@ from db.records.history import Event, OperationRecord, RetractionRecord
 from db.records.images import LocationStatus, Split
 from learner.bench.bench import BenchPlan, BenchResult
 from learner.evaluation.evaluate import Evaluation
+from learner.export.export_model import ModelExportReport
+from learner.export.model_card import CardReport
 from learner.inference.propose import ProposeResult
 from learner.query.plan_rounds import LoopPlan
 from learner.query.query_images import QueryResult
@@ -218,6 +220,8 @@ DOCUMENTS: dict[str, Callable[[], Any]] = {
         _sync(PullReport, "Pull"),
         closed("Pulls, followed", {"pulls": int, "created": int, "updated": int, "withdrawn": int}),
     ),
+    "model export": lambda: of_record(ModelExportReport),
+    "model card": lambda: of_record(CardReport),
     "dashboard": lambda: closed("Dashboard", {"url": str, "pid": int}),
     "serve": lambda: closed("Serve", {"url": str, "run": str, "attached": bool}),
     "round": _round,

@@ -27,6 +27,8 @@ RUN = (*FROM_NOTHING, ON_POSTGRES, *IN_A_PROJECT)
 IN_OTHER_TESTS = {
     "dashboard": "tests/faults/test_dashboard.py",
     "demo": "four minutes; its dry run in tests/e2e/test_dry_runs.py",
+    "model export": "tests/e2e/test_dry_runs.py",
+    "model card": "tests/e2e/test_dry_runs.py",
     "serve": "tests/e2e/test_live.py",
     "simulate": "tests/integration/test_simulation.py",
     "studio start": "tests/e2e/test_dry_runs.py",
