@@ -30,6 +30,7 @@ class CommonOptions:
     project: Path | None = None
     database: str | None = None
     as_json: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Workspace:
 
     def __init__(self, options: CommonOptions) -> None:
         self.options = options
-        self.output = Output(as_json=options.as_json)
+        self.output = Output(as_json=options.as_json, quiet=options.quiet)
 
     @cached_property
     def settings(self) -> Settings:
@@ -260,7 +261,7 @@ def ask_token(url: str) -> str:
         import getpass
 
         return getpass.getpass(f"Access token for {url} (Account & Settings, Access Token): ").strip()
-    raise AuthRejected(f"no token for {url}: set {TOKEN_VARIABLE}, or start the local server with: partly studio start")
+    raise AuthRejected(f"no token for {url}; set {TOKEN_VARIABLE}, or start the local server with: partly studio start")
 
 
 def confirm_server(url: str, *, is_typed: bool) -> None:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from cli.help.completion import run_names, setting_pairs
+
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done without doing it.")]
 ChangeTest = Annotated[bool, typer.Option("--change-test", help="Allow changes to the labels of test images.")]
 AskClass = Annotated[
@@ -18,7 +20,13 @@ Images = Annotated[
 
 
 Run = Annotated[
-    str | None, typer.Option("--run", metavar="R", help="Run to use, such as run-1 (default: the newest finished one).")
+    str | None,
+    typer.Option(
+        "--run",
+        metavar="R",
+        help="Run to use, such as run-1 (default: the newest finished one).",
+        autocompletion=run_names,
+    ),
 ]
 
 
@@ -41,7 +49,12 @@ Weights = Annotated[
 ]
 Pairs = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, see docs/config.md (repeatable)."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a setting of the training; list them with: partly settings (repeatable).",
+        autocompletion=setting_pairs,
+    ),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="TOML file with settings.")]
 Tau = Annotated[

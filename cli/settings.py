@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from db.database_url import absolute_url
-from db.errors import InvalidArgument, RegistryMissing
+from db.errors import InvalidArgument, ProjectMissing
 
 PROJECT_FILE = "partly.toml"
 DATABASE_FILE = "registry.sqlite3"
@@ -94,14 +94,14 @@ def load_settings(*, project: Path | None, database: str | None) -> Settings:
     """Read the settings of the project that the command runs in.
 
     Raises:
-        RegistryMissing: there is no project here.
+        ProjectMissing: there is no project here.
         InvalidArgument: partly.toml cannot be read, says something unknown, or was found on the way up and others can
             write to it.
     """
     root = project.resolve() if project is not None else find_project(Path.cwd())
     if root is None or not (root / PROJECT_FILE).is_file():
         where = project if project is not None else "this folder or any above it"
-        raise RegistryMissing(f"there is no partly project in {where}; create one with: partly init")
+        raise ProjectMissing(f"there is no partly project in {where}; create one with: partly init")
     return settings_of(root, database=database)
 
 

@@ -11,7 +11,7 @@ from db.records import RunRecord
 from db.records.images import OUTSIDE_TEST
 from db.registry import Registry
 from learner.config import TrainConfig
-from learner.errors import CheckpointIncompatible, DataInvalid, WeightsUnavailable
+from learner.errors import CheckpointIncompatible, ImagesMissing, WeightsUnavailable
 
 NO_IMAGE = "there is no image to train on; register some with: partly import PATH --layout csv"
 WEIGHTS_WORDS = ("auto", "imagenet", "none")
@@ -46,11 +46,11 @@ def check_training(registry: Registry, config: TrainConfig, *, resume: bool = Fa
         resume: an interrupted run goes on, which needs no weights to start from.
 
     Raises:
-        DataInvalid: there is no image outside test; WeightsUnavailable, NotFound: there are no such weights.
+        ImagesMissing: there is no image outside test; WeightsUnavailable, NotFound: there are no such weights.
     """
     with registry.read() as tx:
         if not tx.images.count(splits=OUTSIDE_TEST):
-            raise DataInvalid(NO_IMAGE)
+            raise ImagesMissing(NO_IMAGE)
         path = Path(config.weights).expanduser()
         if resume or config.weights in WEIGHTS_WORDS or path.exists():
             return

@@ -75,11 +75,8 @@ def list_(
     paths: Annotated[bool, typer.Option("--paths", help="Print only the paths, one a line.")] = False,
     null: Annotated[bool, typer.Option("--print0", help="As --paths, each path ended by NUL: for xargs -0.")] = False,
 ) -> None:
-    """List images, filtered by what is known of them.
-
-    For other programs: --json, --csv, or paths, as in: partly list --proposed --print0 | xargs -0 cp -t DIR
-    """
-    from db.curation.listing import ListedImage, list_images
+    """List images, filtered by what is known of them."""
+    from db.curation.listing import ImageFilter, ListedImage, list_images
     from db.errors import InvalidArgument
     from db.records.images import ImageFilter
 

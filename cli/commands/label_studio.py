@@ -9,6 +9,7 @@ from cli.command import command
 from cli.commands.propose import make_query
 from cli.context import Workspace
 from cli.documents import document_of
+from cli.help.pages import PlainGroup
 from cli.options import AskClass, AuditShare, ChangeTest, DryRun, QueryShares
 from cli.output import Table
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    studio = typer.Typer(name="studio", help="Run a local Label Studio in its own environment.", no_args_is_help=True)
+    studio = typer.Typer(
+        name="studio", cls=PlainGroup, help="Run a local Label Studio in its own environment.", no_args_is_help=True
+    )
     command(studio, "start")(start)
     command(studio, "stop")(stop)
     command(studio, "status")(show)
@@ -127,12 +130,12 @@ def connect(
 
 
 def _local_url(work: Workspace) -> str:
-    from annotator.errors import StudioFailed
+    from annotator.errors import StudioStopped
     from annotator.label_studio.local_server import studio_status
 
     url = studio_status(work.studio).url
     if url is None:
-        raise StudioFailed(
+        raise StudioStopped(
             "the local Label Studio is not running; start it with: partly studio start, or connect to another: "
             "partly connect URL"
         )

@@ -8,6 +8,7 @@ import typer
 from cli.command import command
 from cli.context import Workspace
 from cli.exits import REGISTRY
+from cli.help.pages import PlainGroup
 from cli.options import DryRun
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     database = typer.Typer(
-        name="db", help="Maintain the registry: upgrade, check, backup, restore.", no_args_is_help=True
+        name="db", cls=PlainGroup, help="Maintain the registry: upgrade, check, backup, restore.", no_args_is_help=True
     )
     command(database, "upgrade")(upgrade)
     command(database, "check")(check)
@@ -25,7 +26,10 @@ def register(app: typer.Typer) -> None:
     command(database, "restore")(restore)
     app.add_typer(database)
     cache = typer.Typer(
-        name="cache", help="What the project keeps to save time: framed images, features.", no_args_is_help=True
+        name="cache",
+        cls=PlainGroup,
+        help="What the project keeps to save time: framed images, features.",
+        no_args_is_help=True,
     )
     command(cache, "status")(cache_status)
     command(cache, "clear")(cache_clear)
