@@ -140,6 +140,23 @@ class Workspace:
         """Return where the local Label Studio lives."""
         return studio_paths()
 
+    def local_url(self) -> str:
+        """Return the address of this machine's own Label Studio.
+
+        Raises:
+            StudioStopped: it is not running.
+        """
+        from annotator.errors import StudioStopped
+        from annotator.label_studio.local_server import studio_status
+
+        url = studio_status(self.studio).url
+        if url is None:
+            raise StudioStopped(
+                "the local Label Studio is not running; start it with: partly studio start, or connect to another: "
+                "partly connect URL"
+            )
+        return url
+
     def connected_client(self) -> "LabelStudioClient":
         """Return a client to the server that the registry is connected with."""
         with self.registry.read() as tx:

@@ -32,10 +32,14 @@ def bench(
         str,
         typer.Argument(metavar="TABLE", help="Table or figure: table3-table10, fig6-fig11, overview, modules, shares."),
     ],
-    epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs per stage.")] = None,
-    size: Annotated[int | None, typer.Option(metavar="N", help="Image size in pixels.")] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs per stage (default: the preset's).")] = None,
+    size: Annotated[
+        int | None, typer.Option(metavar="N", help="Side of the framed images in pixels (default: the preset's).")
+    ] = None,
     seeds: Annotated[int, typer.Option(metavar="N", help="Random seeds (trainings) per method and fold.")] = 3,
-    folds: Annotated[int, typer.Option(metavar="K", help="K-fold cross-validation over the images outside test.")] = 0,
+    folds: Annotated[
+        int, typer.Option(metavar="K", help="Folds of a cross-validation over the images outside test; 0: none.")
+    ] = 0,
     weights: Weights = None,
     preset: Annotated[Preset, typer.Option(help="Preset that the settings start from.")] = "paper",
     settings: Annotated[
@@ -44,7 +48,10 @@ def bench(
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Train and test every method of one of the paper's tables. Finished trainings are shared and never repeated."""
+    """Repeat a table or figure of the paper on the registered images.
+
+    Trains and tests every method of it. Finished trainings are shared between tables, and never repeated.
+    """
     from learner.bench.bench import Budget, plan_table, run_table
     from learner.config import parse_overrides
 
@@ -84,39 +91,37 @@ def _cell(value: "Estimate") -> str:
 def simulate(
     work: Workspace,
     data: Annotated[Path, typer.Option(metavar="PATH", help="Data set whose locations are all known.")],
-    layout: Annotated[str, typer.Option(help="Layout of the data set, see partly import.")] = "auto",
+    layout: Annotated[str, typer.Option(metavar="LAYOUT", help="Layout of the data set, see partly import.")] = "auto",
     strategy: Annotated[
         list[str] | None,
         typer.Option(metavar="S", help="Query strategy to compare with random (repeatable; default: all)."),
     ] = None,
     rounds: Annotated[int, typer.Option(metavar="N", help="Queries of each replay.")] = 5,
-    budget: Annotated[int, typer.Option(metavar="N", help="Images a query.")] = 30,
+    budget: Annotated[int, typer.Option(metavar="N", help="Images per query.")] = 30,
     start: Annotated[
         float, typer.Option(metavar="F", help="Share of the locations that is known at first; 0: a cold start.")
     ] = 0.1,
     seeds: Annotated[int, typer.Option(metavar="N", help="Replays of each strategy.")] = 8,
-    confirm_share: Annotated[float, typer.Option(metavar="F", help="Share of a query to be confirmed.")] = 0.6,
-    draw_share: Annotated[float, typer.Option(metavar="F", help="Share chosen by the strategy.")] = 0.3,
-    audit_share: Annotated[float, typer.Option(metavar="F", help="Share of random images.")] = 0.1,
-    tau: Annotated[float | None, typer.Option(metavar="T", help="Score above which proposals are confirmed.")] = None,
+    confirm_share: Annotated[float, typer.Option(metavar="F", help="Share of a query to be confirmed, 0 to 1.")] = 0.6,
+    draw_share: Annotated[float, typer.Option(metavar="F", help="Share of a query to be drawn, 0 to 1.")] = 0.3,
+    audit_share: Annotated[float, typer.Option(metavar="F", help="Share of a query that is random, 0 to 1.")] = 0.1,
+    tau: Annotated[float | None, typer.Option(metavar="T", help="Tau of proposals (default: the preset's).")] = None,
     warm: Annotated[
         bool, typer.Option("--warm", help="Start each training from the network of the one before.")
     ] = False,
-    accept_s: Annotated[float, typer.Option(metavar="S", help="Reviewer: seconds to accept a box.")] = 1.8,
-    edit_s: Annotated[float, typer.Option(metavar="S", help="Reviewer: seconds to correct a box.")] = 25.5,
-    draw_s: Annotated[float, typer.Option(metavar="S", help="Reviewer: seconds to draw a box.")] = 25.5,
-    nothing_s: Annotated[float, typer.Option(metavar="S", help='Reviewer: seconds to say "no lesion".')] = 1.8,
-    wrong_accepts: Annotated[
-        float, typer.Option(metavar="F", help="Reviewer: share of wrong proposals that are accepted.")
-    ] = 0.0,
-    misses: Annotated[float, typer.Option(metavar="F", help="Reviewer: share of lesions that are overlooked.")] = 0.0,
+    accept_s: Annotated[float, typer.Option(metavar="S", help="Seconds to accept a box.")] = 1.8,
+    edit_s: Annotated[float, typer.Option(metavar="S", help="Seconds to correct a box.")] = 25.5,
+    draw_s: Annotated[float, typer.Option(metavar="S", help="Seconds to draw a box.")] = 25.5,
+    nothing_s: Annotated[float, typer.Option(metavar="S", help='Seconds to say "no lesion".')] = 1.8,
+    wrong_accepts: Annotated[float, typer.Option(metavar="F", help="Share of wrong proposals accepted.")] = 0.0,
+    misses: Annotated[float, typer.Option(metavar="F", help="Share of lesions that are overlooked.")] = 0.0,
     preset: Annotated[Preset, typer.Option(help="Preset that the settings of trainings start from.")] = "default",
     settings: Pairs = None,
-    jobs: Annotated[int, typer.Option(metavar="N", help="Processes that share the replays.")] = 1,
+    jobs: Annotated[int, typer.Option(metavar="N", help="Number of processes that share the replays.")] = 1,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for replays and figure.")] = Path("simulation"),
     dry_run: DryRun = False,
 ) -> None:
-    """Replay the loop on a labeled data set with query strategies, and compare them with random.
+    """Compare query strategies by replaying the loop on labeled data.
 
     Every strategy has the same first locations. What is done is kept in --out: a simulation that was interrupted goes
     on, and another strategy or more seeds can be added.

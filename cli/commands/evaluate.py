@@ -35,7 +35,10 @@ def evaluate(
     devices: Devices = None,
     num_nodes: Nodes = 1,
 ) -> None:
-    """Evaluate a run: classification, localization, and false positives on images known to be empty."""
+    """Score a run on held-back images.
+
+    Reports classification, localization, and false positives on images known to be empty.
+    """
     from db.records import Split
 
     work.check_run(run)
@@ -87,9 +90,10 @@ def report(
     ] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder (default: reports/RUN).")] = None,
 ) -> None:
-    """Write an HTML report about a run: metrics, curves, and the images with the best and worst results.
+    """Write an HTML report about a run.
 
-    With --rounds: one page about the loop that a clinician can read (default folder: reports/rounds).
+    It has metrics, curves, and the images with the best and worst results. With --rounds: one page about the loop that
+    a clinician can read (default folder: reports/rounds).
     """
     if rounds:
         from cli.workflows.rounds_report import write_rounds_report
@@ -117,9 +121,9 @@ def explain(
         typer.Option(help="Split to take images from (default: test, or validation if there is no test split)."),
     ] = None,
     image: Annotated[
-        list[int] | None, typer.Option(metavar="N", help="Explain this image instead (repeatable).")
+        list[int] | None, typer.Option(metavar="N", help="Explain the image of this number instead (repeatable).")
     ] = None,
-    target: Annotated[ExplainTarget, typer.Option(help="Output to explain.")] = "class",
+    target: Annotated[ExplainTarget, typer.Option(help="Output of the network that is explained.")] = "class",
     layer: Annotated[
         str | None, typer.Option(metavar="NAME", help="Layer to look at (default: the encoder's last feature map).")
     ] = None,

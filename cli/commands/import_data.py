@@ -37,14 +37,19 @@ GroupBy = Annotated[
 Origin = Annotated[
     int | None,
     typer.Option(
-        min=0, max=1, help="With voc: number of the first pixel (default: found out from who wrote the files)."
+        metavar="0|1",
+        min=0,
+        max=1,
+        help="With voc: number of the first pixel (default: found out from who wrote the files).",
     ),
 ]
 
 
 def import_(
     work: Workspace,
-    path: Annotated[str, typer.Argument(help="Data set: a folder, a labels.csv, a COCO file, or a URI (s3://).")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="Data set: a folder, a labels.csv, a COCO file, or a URI (s3://).")
+    ],
     layout: Annotated[
         InputFormat, typer.Option(help="Layout of the data set (default: found out from its files).")
     ] = InputFormat.AUTO,
@@ -56,7 +61,7 @@ def import_(
         float,
         typer.Option(
             metavar="F",
-            help="Keep this share of the locations (stratified by class); the other images become partly labeled.",
+            help="Keep this share of the locations, 0 to 1, by class; the other images become partly labeled.",
         ),
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="Random seed of --keep-locations.")] = 0,

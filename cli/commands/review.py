@@ -23,7 +23,10 @@ def review(
     work: Workspace,
     limit: Annotated[int, typer.Option(metavar="N", help="Number of queue entries to show, highest score first.")] = 10,
 ) -> None:
-    """Show the review queue, outcomes by score, time spent, and agreement between reviewers."""
+    """Show what waits for review, and how reviews went.
+
+    The queue, outcomes by score, minutes spent, and agreement between reviewers.
+    """
     from annotator.review_statistics import summarize_reviews
 
     found = summarize_reviews(work.registry, limit=limit)

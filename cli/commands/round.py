@@ -50,7 +50,9 @@ def one_round(
     tau: Tau = None,
     precision: Precision = None,
     confidence: Confidence = None,
-    gate: Annotated[Gate | None, typer.Option(help="Score that is compared with tau.")] = None,
+    gate: Annotated[
+        Gate | None, typer.Option(help="Score that is compared with tau (default: as in the settings).")
+    ] = None,
     budget: Annotated[
         int | None,
         typer.Option(
@@ -71,7 +73,7 @@ def one_round(
     warm: Annotated[
         bool, typer.Option("--warm", help="Start from the network of the round before (default: from --weights).")
     ] = False,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of new tasks.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of new tasks (default: all).")] = None,
     audit_share: AuditShare = 0.1,
     ask_class: AskClass = False,
     resolve: Annotated[
@@ -141,7 +143,10 @@ def _query(
 
 
 def rounds(work: Workspace) -> None:
-    """List the rounds: what each knew, trained and asked, how long its reviews took, and what it reached."""
+    """List the rounds so far, and what each has reached.
+
+    Shows what each knew, trained and asked, how long its reviews took, and its scores on validation images.
+    """
     from learner.query.rounds import list_rounds
 
     found = list_rounds(work.registry)
@@ -170,12 +175,15 @@ def rounds(work: Workspace) -> None:
 
 def plan(
     work: Workspace,
-    boxes: Annotated[int, typer.Option(metavar="N", help="Number of further locations to judge.")] = 50,
+    boxes: Annotated[int, typer.Option(metavar="N", help="Number of further locations that are considered.")] = 50,
     target_iou: Annotated[
-        float | None, typer.Option(metavar="IOU", help="Box IoU that is wanted; how many locations would it take?")
+        float | None, typer.Option(metavar="IOU", help="Say how many locations it takes to reach this box IoU, 0 to 1.")
     ] = None,
 ) -> None:
-    """Say what further locations would bring, from the learning curve of the rounds on validation images."""
+    """Estimate what further locations would bring.
+
+    From the learning curve of the rounds so far, on validation images.
+    """
     from learner.query.plan_rounds import plan_rounds
 
     found = plan_rounds(work.registry, boxes=boxes, target_iou=target_iou, progress=work.progress)

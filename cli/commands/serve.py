@@ -50,9 +50,10 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Serve the current run's proposals to Label Studio during annotation (its ML backend protocol).
+    """Answer Label Studio with live proposals during annotation.
 
-    If PARTLY_SERVE_USER and PARTLY_SERVE_PASSWORD are set, callers must authenticate with them.
+    Speaks the protocol of its ML backends. If PARTLY_SERVE_USER and PARTLY_SERVE_PASSWORD are set, callers must
+    authenticate with them.
     """
     from annotator.errors import LabelStudioError
     from annotator.label_studio.ml_backend import MlBackend, attach_backend, detach_backend

@@ -31,13 +31,13 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
             "--layout", "--images", "--group-by", "--origin", "--boxes-as", "--class-from", "--mask-background",
         ),
         "Trials with fewer locations": ("--keep-locations", "--seed"),
-        "What is let pass": ("--force", "--strict", "--change-test"),
+        "Checks": ("--force", "--strict", "--change-test"),
     },
     "list": {
         "Which images": (
             "--class", "--split", "--supervision", "--located", "--reviewer", "--near-duplicates", "--limit",
         ),
-        "Which of them by proposal": ("--proposed", "--run", "--min-score", "--max-score"),
+        "By their pending proposal": ("--proposed", "--run", "--min-score", "--max-score"),
         "How they are printed": ("--csv", "--paths", "--print0"),
     },
     "doctor": {
