@@ -5,10 +5,11 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cli.output import Output
 from cli.settings import Settings, load_settings, studio_folders
+from cli.training_settings import training_settings
 
 if TYPE_CHECKING:
     from annotator.label_studio.client import LabelStudioClient
@@ -109,15 +110,7 @@ class Workspace:
         self, preset: str, file: Path | None, pairs: list[str] | None, weights: str | None
     ) -> "TrainConfig":
         """Return a training's settings: the preset, the project's, a file's, then those that were typed."""
-        from learner.config import make_config, parse_overrides, read_overrides
-
-        overrides: dict[str, Any] = dict(self.settings.train)
-        if file is not None:
-            overrides |= read_overrides(file)
-        overrides |= parse_overrides(pairs or [])
-        if weights is not None:
-            overrides["weights"] = weights
-        return make_config(preset, overrides)
+        return training_settings(preset, self.settings.train, file, pairs, weights).config
 
     def processes(self, device: str, devices: int | None, num_nodes: int) -> "Processes":
         """Start or join the processes that share a command's work; only the first of them speaks.

@@ -155,7 +155,10 @@ def print_table(titles: Sequence[str], rows: Rows) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*titles, box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in titles:
+        # In a narrow terminal a long word goes on in the next line; nothing is cut off.
+        table.add_column(title, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     # In a pipe nothing is cut off: the width of a terminal means nothing there.

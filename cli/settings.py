@@ -37,7 +37,7 @@ title = "{title}"
 # ca_file = "ca.pem"
 
 [train]
-# Defaults for every training; the names are those of --set, see docs/config.md. For example:
+# Defaults for every training; the names are those of --set, listed by: partly settings. For example:
 # size = 128
 # encoder = "resnet50"
 """
@@ -65,6 +65,8 @@ class Settings:
     """Annotators see the names of the files."""
     ca_file: Path | None = None
     train: dict[str, Any] = field(default_factory=dict)
+    written: frozenset[str] = frozenset()
+    """What stands in partly.toml: section and key, `label_studio.title`."""
 
     @property
     def empty_is_none(self) -> bool:
@@ -149,6 +151,7 @@ def settings_of(root: Path, *, database: str | None) -> Settings:
         file_names=names == FILE_NAMES,
         ca_file=root / ca_file if ca_file else None,
         train=document["train"],
+        written=frozenset(f"{section}.{key}" for section, values in document.items() for key in values),
     )
 
 

@@ -1,4 +1,4 @@
-"""train, runs: making models, and the list of them."""
+"""train, runs, settings: making models, the list of them, and what they are made with."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +8,7 @@ from cli.command import command
 from cli.commands.evaluate import metric_rows
 from cli.context import Workspace
 from cli.documents import document_of
+from cli.help.completion import setting_keys
 from cli.options import ConfigFile, Devices, DryRun, Nodes, Pairs, Weights
 from learner.config import Preset
 
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     command(app, "train")(train)
     command(app, "runs")(runs)
+    command(app, "settings")(settings)
 
 
 def train(
@@ -71,6 +73,30 @@ def runs(work: Workspace) -> None:
     # A script reads what is stored; people see at once that nobody is training it any more.
     rows = [tuple((document | {"status": document["state"]}).values())[: len(RUN_KEYS)] for document in documents]
     work.output.document({"runs": documents}, (RUN_KEYS, rows))
+
+
+def settings(
+    work: Workspace,
+    key: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="KEY", help="Show this setting in full (default: list all).", autocompletion=setting_keys
+        ),
+    ] = None,
+    preset: Annotated[Preset, typer.Option(help="Preset that the settings start from.")] = "default",
+    weights: Weights = None,
+    settings: Pairs = None,
+    config: ConfigFile = None,
+) -> None:
+    """Explain all settings, with the value in force and where it comes from.
+
+    Settings of trainings count in this order: --set and --weights, --config, [train] in partly.toml, the preset. Then
+    come the other settings of partly.toml, and environment variables. Outside of a project, defaults are shown.
+    """
+    from cli.help.settings_page import explain_settings
+
+    page = explain_settings(work, key, training=(preset, config, settings, weights))
+    work.output.document(page.document, *page.tables)
 
 
 def _training_rows(result: "TrainResult") -> list[tuple[str, object]]:

@@ -30,5 +30,13 @@ def setting_pairs(incomplete: str) -> Iterable[str]:
     return [f"{key}={choice}" for choice in known.get(key, ()) if f"{key}={choice}".startswith(incomplete)]
 
 
+def setting_keys(incomplete: str) -> list[str]:
+    """Return the names of settings."""
+    from cli.help.project_docs import KEYS, VARIABLES
+    from cli.help.setting_docs import setting_choices
+
+    return [name for name in (*setting_choices(), *KEYS, *VARIABLES) if name.startswith(incomplete)]
+
+
 def _number(name: str) -> int:
     return int(name[4:])
