@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cli.output import Output
 from cli.settings import Settings, load_settings, studio_folders
-from cli.training_settings import training_settings
+from cli.training_settings import TrainingSettings, training_settings
 
 if TYPE_CHECKING:
     from annotator.label_studio.client import LabelStudioClient
@@ -66,9 +66,11 @@ class Workspace:
     @cached_property
     def registry(self) -> "Registry":
         """Return the project's registry."""
+        # Whoever is in no project is told so before anything is loaded.
+        settings = self.settings
         from db.registry import open_registry
 
-        return open_registry(self.settings.database_url, self.settings.root)
+        return open_registry(settings.database_url, settings.root)
 
     @property
     def is_first_process(self) -> bool:
@@ -110,7 +112,13 @@ class Workspace:
         self, preset: str, file: Path | None, pairs: list[str] | None, weights: str | None
     ) -> "TrainConfig":
         """Return a training's settings: the preset, the project's, a file's, then those that were typed."""
-        return training_settings(preset, self.settings.train, file, pairs, weights).config
+        return self.training_settings(preset, file, pairs, weights).config
+
+    def training_settings(
+        self, preset: str, file: Path | None, pairs: list[str] | None, weights: str | None
+    ) -> TrainingSettings:
+        """Return a training's settings, and where each comes from."""
+        return training_settings(preset, self.settings.train, file, pairs, weights)
 
     def processes(self, device: str, devices: int | None, num_nodes: int) -> "Processes":
         """Start or join the processes that share a command's work; only the first of them speaks.

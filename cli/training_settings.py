@@ -21,13 +21,26 @@ class TrainingSettings:
     sources: Mapping[str, str]
     """Of each setting, by the name that people type: `preset default`, `partly.toml [train]`, `--config FILE`..."""
 
-    @property
-    def changed(self) -> dict[str, Any]:
-        """The settings whose value is not the preset's, by the name that people type."""
+    def differing(self, used: "TrainConfig | None" = None, *, resumed: str | None = None) -> list[dict[str, Any]]:
+        """List the settings whose value is not the preset's.
+
+        Args:
+            used: what they came to, where some were left to be chosen; None: the same.
+            resumed: the run that goes on with the settings that it began with.
+
+        Returns:
+            For each its name (`setting`), its `value` and its `source`.
+        """
         from learner.config import PRESETS
 
-        usual = PRESETS[self.config.preset].to_dict()
-        return {key: value for key, value in self.config.to_dict().items() if value != usual[key]}
+        used = used or self.config
+        usual, asked = PRESETS[used.preset].to_dict(), self.config.to_dict()
+        listed = []
+        for key, value in used.to_dict().items():
+            source = self.sources.get(key, "") if value == asked[key] else "chosen for these images"
+            if value != usual[key]:
+                listed.append({"setting": key, "value": value, "source": resumed or source})
+        return listed
 
 
 def training_settings(

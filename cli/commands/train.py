@@ -9,10 +9,12 @@ from cli.commands.evaluate import metric_rows
 from cli.context import Workspace
 from cli.documents import document_of
 from cli.help.completion import setting_keys
+from cli.help.words import in_time
 from cli.options import ConfigFile, Devices, DryRun, Nodes, Pairs, Weights
 from learner.config import Preset
 
 if TYPE_CHECKING:
+    from cli.training_settings import TrainingSettings
     from learner.training.train import TrainResult
 
 RUN_KEYS = ("run", "preset", "status", "begun", "auc", "iou", "snapshot")
@@ -36,24 +38,19 @@ def train(
     num_nodes: Nodes = 1,
     dry_run: DryRun = False,
 ) -> None:
-    """Train in two stages on all images outside the test split."""
+    """Train in two stages on all images outside the test split.
+
+    With --dry-run: shows the settings that differ from the preset, the images, and the time and memory that it takes,
+    from a few real steps of each stage; nothing is written.
+    """
     from learner.early_checks import check_training
 
-    configured = work.training_config(preset, config, settings, weights)
+    chosen = work.training_settings(preset, config, settings, weights)
+    configured = chosen.config
     if work.is_first_process:
         check_training(work.registry, configured, resume=resume)
     if dry_run:
-        from learner.training.prepare import describe_plan, plan_training
-
-        planned = describe_plan(
-            plan_training(work.registry, configured, resume=resume, progress=work.progress, dry_run=True)
-        )
-        rows: list[tuple[str, object]] = [(f"images {name}", count) for name, count in planned.images.items()]
-        work.output.document(
-            document_of(planned) | {"dry_run": True},
-            (("", ""), rows),
-            (("setting", "value"), list(planned.config.items())),
-        )
+        _rehearse(work, chosen, resume=resume)
         return
     with work.processes(configured.device, devices, num_nodes) as processes:
         from learner.training.train import train_model
@@ -61,6 +58,36 @@ def train(
         result = train_model(work.registry, configured, resume=resume, processes=processes, progress=work.progress)
     work.output.document(document_of(result) | {"dry_run": False}, (("", ""), _training_rows(result)))
     work.say_next()
+
+
+def _rehearse(work: Workspace, chosen: "TrainingSettings", *, resume: bool) -> None:
+    """Show what a training would see and take."""
+    from db.imaging.limits import in_words
+    from learner.training.prepare import describe_plan, plan_training
+    from learner.training.rehearsal.measure import rehearse_training
+    from learner.training.rehearsal.seen import count_seen
+
+    plan = plan_training(work.registry, chosen.config, resume=resume, progress=work.progress, dry_run=True)
+    planned, seen = describe_plan(plan), count_seen(plan)
+    estimate = rehearse_training(work.registry, plan, work.progress)
+    changed = chosen.differing(plan.config, resumed=planned.resumes)
+    document = document_of(planned) | {"changed": changed, "seen": document_of(seen), "estimate": estimate}
+    rows = [(item.split, item.class_name, item.located, item.empty, item.unknown, item.images) for item in seen]
+    parts = [
+        (item.part, item.epochs, item.count, item.measured, f"{item.seconds_each:.3g}", in_time(item.seconds))
+        for item in estimate.parts
+    ]
+    work.output.document(
+        document | {"dry_run": True},
+        ((f"differs from preset {plan.config.preset}", "value", "from"), [tuple(item.values()) for item in changed]),
+        (("split", "class", "located", "known to be empty", "location unknown", "images"), rows),
+        (("part", "epochs", "count", "of them tried", "seconds each", "takes"), parts),
+    )
+    memory = f"{in_words(estimate.memory_bytes)} of {'GPU ' if estimate.memory_of == 'gpu' else ''}memory"
+    work.output.line(
+        f"takes about {in_time(estimate.seconds)} (likely {in_time(estimate.low)} to {in_time(estimate.high)}) and "
+        f"{memory} on {estimate.device}, starting from weights: {estimate.weights}; nothing was written"
+    )
 
 
 def runs(work: Workspace) -> None:

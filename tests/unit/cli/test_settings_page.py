@@ -1,5 +1,6 @@
 """Every setting is shown with the value in force and where that comes from."""
 
+import dataclasses
 import json
 
 import pytest
@@ -61,7 +62,15 @@ def test_epochs_set_both_stages_and_lift_the_least_number_of_steps(shown):
 
 def test_values_are_those_that_a_training_has(project):
     mixed = training_settings("paper", {"size": 64}, None, ["epochs=2"], None)
-    assert mixed.changed == {"size": 64, "stage1_epochs": 2, "stage2_epochs": 2}
+    assert [tuple(item.values()) for item in mixed.differing()] == [
+        ("size", 64, "partly.toml [train]"),
+        ("stage1_epochs", 2, "--set (epochs)"),
+        ("stage2_epochs", 2, "--set (epochs)"),
+    ]
+    other = dataclasses.replace(mixed.config, split_lesions="on")
+    assert mixed.differing(other)[-1] == {
+        "setting": "split_lesions", "value": "on", "source": "chosen for these images"
+    }  # fmt: skip
     for key, value in mixed.config.to_dict().items():
         if mixed.sources[key] == "preset paper":
             assert value == PRESETS["paper"].to_dict()[key]
