@@ -83,6 +83,15 @@ class Workspace:
 
         return finished_run(self.registry, run).name
 
+    def check_query(self, strategy: str | None) -> None:
+        """Refuse a query strategy that there is none of, and a project without images, before torch is loaded."""
+        from learner.early_checks import check_images
+        from learner.query.strategies import find_strategy
+
+        if strategy is not None:
+            find_strategy(strategy)
+        check_images(self.registry, "to ask about")
+
     def say_next(self) -> None:
         """Tell a person what to do next, with the command to type."""
         if self.options.as_json:

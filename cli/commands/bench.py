@@ -52,13 +52,17 @@ def bench(
 
     Trains and tests every method of it. Finished trainings are shared between tables, and never repeated.
     """
-    from learner.bench.bench import Budget, plan_table, run_table
-    from learner.config import parse_overrides
+    from learner.config import make_config, parse_overrides
+    from learner.early_checks import check_bench
 
     overrides: dict[str, Any] = dict(parse_overrides(settings or []))
     overrides |= {name: value for name, value in (("epochs", epochs), ("size", size)) if value is not None}
     if weights is not None:
         overrides["weights"] = weights
+    make_config(preset, overrides)
+    check_bench(work.registry, table)
+    from learner.bench.bench import Budget, plan_table, run_table
+
     budget = Budget(seeds=seeds, folds=folds, preset=preset, overrides=overrides)
     if dry_run:
         plan = plan_table(work.registry, table, budget)
@@ -126,18 +130,24 @@ def simulate(
     Every strategy has the same first locations. What is done is kept in --out: a simulation that was interrupted goes
     on, and another strategy or more seeds can be added.
     """
-    from cli.workflows.simulate import DataSet, register_truth
+    from annotator.errors import DataUnreadable
     from learner.config import make_config, parse_overrides
     from learner.query.batch import Shares
-    from learner.query.strategies import STRATEGIES
+    from learner.query.strategies import STRATEGIES, find_strategy
+
+    overrides = parse_overrides(settings or [])
+    make_config(preset, overrides)
+    for name in strategy or ():
+        find_strategy(name)
+    if not data.exists():
+        raise DataUnreadable(f"{data}: there is no such file or folder")
+    from cli.workflows.simulate import DataSet, register_truth
     from learner.reporting.plots import plot_learning
     from learner.simulation.replay import ReplayPlan
     from learner.simulation.reviewer import Reviewer
     from learner.simulation.simulate import Work, plan_replays
     from learner.simulation.simulate import simulate as run_simulation
 
-    overrides = parse_overrides(settings or [])
-    make_config(preset, overrides)
     first = ReplayPlan(
         strategy="",
         seed=0,

@@ -16,6 +16,7 @@ from cli.documents import JSON_NAMES, document_of
 from cli.exits import REGISTRY
 from cli.options import ChangeTest, DryRun, Images, Pairs
 from cli.output import Table
+from db.plain_text import counted
 from db.records import Split, Supervision
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def list_(
     work.output.document(
         {"images": documents, "total": len(items)}, (shown, [[one[name] for name in shown] for one in documents])
     )
-    work.output.line(f"{len(items)} {'image' if len(items) == 1 else 'images'}")
+    work.output.line(counted(len(items), "image"))
 
 
 def show(
@@ -210,9 +211,13 @@ def doctor(
     """
     findings: Sequence[Any]
     if labels:
+        from learner.early_checks import check_training
+
+        configured = work.training_config("default", None, settings, None)
+        check_training(work.registry, configured)
         from learner.query.label_errors import LabelCheck, ask_about, find_label_errors
 
-        check = LabelCheck(work.training_config("default", None, settings, None), folds)
+        check = LabelCheck(configured, folds)
         findings = find_label_errors(work.registry, check, progress=work.progress)
         if ask and ask_about(work.registry, findings) is not None:
             work.output.line("next: partly push --query --known --ask-class")
@@ -289,16 +294,18 @@ def _print_changes(work: Workspace, report: "ChangeReport", done: str) -> None:
         "changed": len(report.images),
         "unchanged": report.unchanged,
         "operation": report.operation,
+        "warnings": report.warnings,
         "dry_run": report.dry_run,
     }
+    for warning in report.warnings:
+        work.output.remark(f"warning: {warning}")
     rows = [(image.id, image.path, image.class_name, image.group, image.split) for image in report.images]
     tables: list[Table] = [(("image", "path", "class was", "group was", "split"), rows)] if rows else []
     work.output.document(document, *tables)
     count = len(report.images)
     would = "would be " if report.dry_run else ""
     work.output.line(
-        f"{would}{done}: {count} image{'' if count == 1 else 's'}"
-        + (f"; {report.unchanged} already were" if report.unchanged else "")
+        f"{would}{done}: {counted(count, 'image')}" + (f"; {report.unchanged} already were" if report.unchanged else "")
     )
     if report.operation is not None:
         work.output.line(f"to undo this: partly undo {report.operation}")

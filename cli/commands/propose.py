@@ -165,6 +165,7 @@ def query(
         return
     if run is not None:
         work.check_run(run)
+    work.check_query(strategy)
     with work.processes("auto", devices, num_nodes) as processes:
         from learner.inference.gate import parse_promise, parse_tau
         from learner.inference.propose import ProposeRequest
@@ -187,6 +188,7 @@ def query(
 
 def make_query(work: Workspace, strategy: str | None, budget: int | None, shares: str | None, *, dry_run: bool) -> None:
     """Make a query with what else is the default, before it is pushed; a dry run shows it."""
+    work.check_query(strategy)
     from learner.query.batch import Shares
     from learner.query.query_images import QueryRequest, query_images
 

@@ -87,12 +87,18 @@ def one_round(
     """
     from annotator.label_studio.pull.plan import PullRequest
     from annotator.label_studio.push.plan import PushRequest
-    from cli.workflows.round import RoundRequest, plan_round, run_round
     from learner.inference.gate import parse_promise, parse_tau
-    from learner.inference.propose import ProposeRequest
 
     wanted = parse_tau(tau)
     promise = parse_promise(wanted, precision, confidence)
+    if strategy is not None:
+        work.check_query(strategy)
+    with work.connected_client() as client:
+        client.whoami()
+    # All that can be wrong with what was typed is known by now; this loads torch.
+    from cli.workflows.round import RoundRequest, plan_round, run_round
+    from learner.inference.propose import ProposeRequest
+
     propose = ProposeRequest(tau=wanted, gate=gate, budget=budget if strategy is None else None, promise=promise)
     query = _query(strategy, budget, query_shares, propose)
     request = RoundRequest(
@@ -184,6 +190,9 @@ def plan(
 
     From the learning curve of the rounds so far, on validation images.
     """
+    from learner.early_checks import check_rounds
+
+    check_rounds(work.registry)
     from learner.query.plan_rounds import plan_rounds
 
     found = plan_rounds(work.registry, boxes=boxes, target_iou=target_iou, progress=work.progress)

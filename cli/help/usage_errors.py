@@ -74,7 +74,7 @@ def _split(message: str) -> tuple[str, list[str]]:
         message = message[: found.start()]
     elif (found := NOT_A_CHOICE.search(message)) is not None:
         choices = re.findall(r"'([^']*)'", found["choices"])
-        near = difflib.get_close_matches(found["given"], choices, n=1)
+        near = difflib.get_close_matches(found["given"].lower(), choices, n=1, cutoff=0.5)
     else:
         near = []
     for pattern, words in PLAINLY.items():

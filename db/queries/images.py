@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from db.errors import Conflict, ImageUnknown
 from db.imaging.files import ImageFile
-from db.imaging.fingerprints import hash_thumbnails
 from db.imaging.paths import ProjectPaths
 from db.queries.bulk import chunks, insert_rows, reserve_ids
 from db.queries.labels import labels_by_id
@@ -92,6 +91,9 @@ class ImageQueries:
 
     def add_fingerprints(self, thumbnails: Sequence[tuple[int, bytes]]) -> None:
         """Store fingerprints of images, given as (image id, thumbnail); the images are compared later."""
+        # Loads NumPy, which most commands do without.
+        from db.imaging.fingerprints import hash_thumbnails
+
         hashes = hash_thumbnails([thumbnail for _, thumbnail in thumbnails])
         insert_rows(
             self._session,

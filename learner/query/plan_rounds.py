@@ -17,6 +17,7 @@ from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, Split, run_name
 from db.registry import Registry
 from learner.checkpoint import is_there
+from learner.early_checks import NO_ROUND
 from learner.errors import CheckpointIncompatible, DataInvalid
 from learner.evaluation.evaluate import evaluate_run
 from learner.evaluation.per_image import read_results
@@ -161,7 +162,7 @@ def _measures(registry: Registry, progress: Progress) -> tuple[list[tuple[int, s
             continue
         runs.append((item.id, name, item.located))
     if not runs:
-        raise DataInvalid("no round has trained anything yet; make one with: partly round --strategy typical")
+        raise DataInvalid(NO_ROUND)
     ids = sorted(set.intersection(*(set(found) for found in ious)))
     if not ids:
         raise DataInvalid("no validation image has a known lesion that all rounds can be judged on; review some first")
