@@ -9,6 +9,7 @@ from cli.command import command
 from cli.context import Workspace
 from cli.documents import document_of
 from cli.options import DryRun, Pairs, Weights
+from db.plain_text import counted
 from learner.config import Preset
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def bench(
 
 
 def _say_progress(work: Workspace, table: "BenchPlan | BenchResult") -> None:
-    work.output.line(f"{table.title}: {table.trainings.done} of {table.trainings.total} trainings done")
+    work.output.line(f"{table.title}: {table.trainings.done} of {counted(table.trainings.total, 'training')} done")
 
 
 def _cell(value: "Estimate") -> str:

@@ -9,7 +9,9 @@ import typer
 from annotator.datasets.formats.names import InputFormat
 from cli.command import command
 from cli.context import Workspace
+from cli.documents import document_of
 from cli.options import Devices, Nodes, Run
+from db.plain_text import counted
 from learner.config import ExplainTarget, ScoredSplit
 
 if TYPE_CHECKING:
@@ -62,8 +64,8 @@ def evaluate(
         )
     if evaluation.left_out:
         work.output.remark(
-            f"left out: {evaluation.left_out} test images that {evaluation.run} was trained on, or that are copies of "
-            "its training images"
+            f"left out: {counted(evaluation.left_out, 'test image')} that {evaluation.run} was trained on, or copies "
+            "of its training images"
         )
     if evaluation.leaks is not None:
         without = evaluation.leaks.without
@@ -72,8 +74,27 @@ def evaluate(
             f"numbers are too high; without them: accuracy {without.classification.accuracy}, box IoU "
             f"{without.localization.iou} (all numbers: --json, key leaks)"
         )
-    rows = [("run", evaluation.run), *metric_rows(evaluation.summary)]
-    work.output.document(evaluation, (("metric", "value"), rows))
+    if not processes.is_first:
+        return
+    from learner.evaluation.few import metric_intervals, warn_of_few
+
+    rows: list[tuple[object, ...]] = [("run", evaluation.run), *metric_rows(evaluation.summary)]
+    few = warn_of_few(evaluation.summary)
+    if few is None:
+        work.output.document(evaluation, (("metric", "value"), rows))
+        return
+    groups = None
+    if images is None:
+        from db.curation.leakage import group_names
+
+        with work.registry.read() as tx:
+            groups = group_names(tx)
+    ends = metric_intervals(evaluation.rows, evaluation.classes, groups)
+    told = [(*row, f"{ends[row[0]][0]:.3f} to {ends[row[0]][1]:.3f}" if row[0] in ends else "") for row in rows]
+    work.output.document(
+        document_of(evaluation) | {"intervals": ends, "warning": few}, (("metric", "value", "95% interval"), told)
+    )
+    work.output.line(f"warning: {few}")
 
 
 def report(

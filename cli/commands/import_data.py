@@ -9,6 +9,7 @@ from cli.context import Workspace
 from cli.documents import document_of
 from cli.exits import REGISTRY
 from cli.options import ChangeTest, DryRun
+from db.plain_text import counted
 
 if TYPE_CHECKING:
     from annotator.datasets.import_report import ImportReport
@@ -131,7 +132,8 @@ def _print_import(work: Workspace, report: "ImportReport", *, dry_run: bool) -> 
     refused = [{"file": refusal.file, "reason": refusal.reason} for refusal in report.refused]
     if report.near_duplicates:
         work.output.remark(
-            f"{report.near_duplicates} pairs of near-duplicates; splits keep them together. List them: partly doctor"
+            f"{counted(report.near_duplicates, 'pair')} of near-duplicates; splits keep them together. "
+            "List them: partly doctor"
         )
     counts["near_duplicates"] = report.near_duplicates
     if report.not_opened:

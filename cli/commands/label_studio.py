@@ -12,6 +12,7 @@ from cli.documents import document_of
 from cli.help.pages import PlainGroup
 from cli.options import AskClass, AuditShare, ChangeTest, DryRun, QueryShares
 from cli.output import Table
+from db.plain_text import counted
 
 if TYPE_CHECKING:
     from annotator.label_studio.client import LabelStudioClient
@@ -314,12 +315,14 @@ def pull(
     if report.questioned:
         count = len(report.questioned)
         work.output.line(
-            f"{count} review{'' if count == 1 else 's'} call a class wrong; list the images: partly doctor"
+            f"{counted(count, 'review calls', 'reviews call')} a class wrong; list the images: partly doctor"
         )
     if report.class_contested:
         listed = ", ".join(map(str, report.class_contested[:5]))
         work.output.line(
-            f"reviewers disagree about the class of {len(report.class_contested)} images ({listed}); none is stored; "
+            f"reviewers disagree about the class of {counted(len(report.class_contested), 'image')} "
+            f"({listed}); none is "
+            "stored; "
             "to decide: partly set IMAGE --class NAME"
         )
     if report.operation is not None:

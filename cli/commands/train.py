@@ -11,12 +11,15 @@ from cli.documents import document_of
 from cli.help.completion import setting_keys
 from cli.help.words import in_time
 from cli.options import ConfigFile, Devices, DryRun, Nodes, Pairs, Weights
+from db.plain_text import counted
 from learner.config import Preset
 
 if TYPE_CHECKING:
     from cli.training_settings import TrainingSettings
     from learner.training.train import TrainResult
 
+FEW_IMAGES = 30
+"""As in learner.evaluation.few, which loads slowly."""
 RUN_KEYS = ("run", "preset", "status", "begun", "auc", "iou", "snapshot")
 
 
@@ -57,6 +60,10 @@ def train(
 
         result = train_model(work.registry, configured, resume=resume, processes=processes, progress=work.progress)
     work.output.document(document_of(result) | {"dry_run": False}, (("", ""), _training_rows(result)))
+    from learner.evaluation.few import warn_of_few
+
+    if (few := warn_of_few(result.val)) is not None:
+        work.output.line(f"warning: validation has {few}")
     work.say_next()
 
 
@@ -95,11 +102,25 @@ def runs(work: Workspace) -> None:
     from cli.workflows.run_list import summarize_run
 
     with work.registry.read() as tx:
-        found = [summarize_run(record) for record in tx.runs.all()]
-    documents = [{key: getattr(run, key) for key in (*RUN_KEYS, "state")} for run in found]
-    # A script reads what is stored; people see at once that nobody is training it any more.
-    rows = [tuple((document | {"status": document["state"]}).values())[: len(RUN_KEYS)] for document in documents]
+        records = tx.runs.all()
+    documents: list[dict[str, object]] = []
+    rows: list[tuple[object, ...]] = []
+    few: list[str] = []
+    for record in records:
+        val = record.metrics.get("val") or {}
+        auc = val.get("classification", {}).get("auc")
+        iou = val.get("localization", {}).get("iou")
+        if 0 < val.get("n", FEW_IMAGES) < FEW_IMAGES:
+            few.append(f"{record.name} ({counted(val['n'], 'image')})")
+        begun, snapshot = f"{record.created_at:%Y-%m-%d %H:%M}", record.snapshot.removeprefix("sha256:")
+        values = (record.name, record.preset, str(record.status), begun, auc, iou, snapshot[:12])
+        document = dict(zip(RUN_KEYS, values, strict=True))
+        # A script reads what is stored; people see at once that nobody is training it any more.
+        documents.append(document | {"state": run_state(record)})
+        rows.append(tuple((document | {"status": run_state(record)}).values()))
     work.output.document({"runs": documents}, (RUN_KEYS, rows))
+    if few:
+        work.output.line(f"warning: few validation images, so the numbers are uncertain: {', '.join(few)}")
 
 
 def settings(

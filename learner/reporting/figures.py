@@ -11,7 +11,7 @@ from db.errors import ImageUnreadable
 from db.imaging.geometry import boxes_iou
 from db.records import ImageRecord
 from learner.evaluation.per_image import ImageResult
-from learner.reporting.drawing import Panel, draw_page
+from learner.reporting.drawing import Panel, draw_page, ending
 from learner.reporting.plots import plot_confusion, plot_curves, plot_history, plot_ious
 
 GALLERY = 12
@@ -75,7 +75,11 @@ def _location_figures(out: Path, rows: Sequence[ImageResult], images: Mapping[in
         return []
     plot_ious([iou for iou, _ in located], out / "ious.svg")
     worst = [row for _, row in sorted(located, key=lambda pair: (pair[0], pair[1].image or 0))]
-    best = [row for _, row in sorted(located, key=lambda pair: (-pair[0], pair[1].image or 0))]
+    # Where there are few images, the best ones are not those that were just shown.
+    shown = {row.image for row in worst[:GALLERY]}
+    best = [
+        row for _, row in sorted(located, key=lambda pair: (-pair[0], pair[1].image or 0)) if row.image not in shown
+    ]
     return [
         Figure("ious.svg", "IoU of predicted and known boxes; a lesion that was not found counts as 0."),
         *_gallery(out / "worst.png", worst, images, "The lowest IoU: predicted in orange, known in green."),
@@ -116,7 +120,7 @@ def _gallery(
     panels = [
         Panel(
             path=images[row.image].path,
-            caption=_caption(row),
+            caption=_caption(row, images[row.image].path.name),
             proposed=row.boxes or (),
             truth=images[row.image].boxes,
             other=others[row.image].boxes or () if others is not None else (),
@@ -134,6 +138,6 @@ def _gallery(
     return [Figure(out.name, caption)]
 
 
-def _caption(row: ImageResult) -> str:
+def _caption(row: ImageResult, file: str) -> str:
     classes = f"{row.truth} > {row.predicted}" if row.predicted is not None else str(row.truth)
-    return f"image {row.image}  {classes}" + (f"  IoU {row.iou:.2f}" if row.iou is not None else "")
+    return f"{row.image} {ending(file)}  {classes}" + (f"  IoU {row.iou:.2f}" if row.iou is not None else "")
