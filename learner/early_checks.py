@@ -7,16 +7,14 @@ import difflib
 import re
 from pathlib import Path
 
-from db.errors import InvalidArgument
-from db.records import RunRecord, RunStatus, Split
+from db.records import RunRecord, RunStatus
 from db.records.images import OUTSIDE_TEST
 from db.registry import Registry
 from learner.config import TrainConfig
-from learner.errors import CheckpointIncompatible, ConfigInvalid, DataInvalid, ImagesMissing, WeightsUnavailable
+from learner.errors import CheckpointIncompatible, ConfigInvalid, ImagesMissing, WeightsUnavailable
 
 NO_IMAGE = "there is no image to train on; register some with: partly import PATH --layout csv"
 NO_TEST = "there is no test split to evaluate on; create one with: partly split --val 0.15 --test 0.2"
-NO_ROUND = "no round has trained anything yet; make one with: partly round --strategy typical"
 WEIGHTS_WORDS = ("auto", "imagenet", "none")
 RUN_NAME = re.compile(r"run-\d+")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -98,33 +96,3 @@ def check_images(registry: Registry, purpose: str) -> None:
     with registry.read() as tx:
         if not tx.images.count(splits=OUTSIDE_TEST):
             raise ImagesMissing(f"there is no image {purpose}; register some with: partly import PATH --layout csv")
-
-
-def check_bench(registry: Registry, table: str) -> None:
-    """Check what a table of the paper cannot do without.
-
-    Raises:
-        InvalidArgument: there is no such table; ImagesMissing, DataInvalid: there are no images, or none in test.
-    """
-    from learner.bench.paper_tables import TABLES
-
-    if table not in TABLES:
-        near = difflib.get_close_matches(table.lower(), TABLES, n=1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        raise InvalidArgument(f"there is no table or figure {table!r}; {meant}the paper has {', '.join(TABLES)}")
-    check_images(registry, "to train on")
-    with registry.read() as tx:
-        if not tx.images.count(splits=[Split.TEST]):
-            raise DataInvalid(NO_TEST)
-
-
-def check_rounds(registry: Registry) -> None:
-    """Check that a round was made, which a learning curve rests on.
-
-    Raises:
-        DataInvalid: there is none.
-    """
-    from learner.query.rounds import list_rounds
-
-    if not any(found.run for found in list_rounds(registry)):
-        raise DataInvalid(NO_ROUND)

@@ -53,8 +53,8 @@ def bench(
 
     Trains and tests every method of it. Finished trainings are shared between tables, and never repeated.
     """
+    from learner.bench.checks import check_bench
     from learner.config import make_config, parse_overrides
-    from learner.early_checks import check_bench
 
     overrides: dict[str, Any] = dict(parse_overrides(settings or []))
     overrides |= {name: value for name, value in (("epochs", epochs), ("size", size)) if value is not None}

@@ -190,7 +190,7 @@ def plan(
 
     From the learning curve of the rounds so far, on validation images.
     """
-    from learner.early_checks import check_rounds
+    from learner.query.rounds import check_rounds
 
     check_rounds(work.registry)
     from learner.query.plan_rounds import plan_rounds

@@ -17,13 +17,13 @@ from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, Split, run_name
 from db.registry import Registry
 from learner.checkpoint import is_there
-from learner.early_checks import NO_ROUND
 from learner.errors import CheckpointIncompatible, DataInvalid
 from learner.evaluation.evaluate import evaluate_run
 from learner.evaluation.per_image import read_results
 from learner.evaluation.significance import drawn_weights
 from learner.evaluation.weighted import weighted_mean
 from learner.query.learning_curve import LEAST, Curve, band, fit_curve
+from learner.query.rounds import NO_ROUND
 
 DRAWS = 300
 LAST = 2
