@@ -91,6 +91,7 @@ def one_round(
 
     wanted = parse_tau(tau)
     promise = parse_promise(wanted, precision, confidence)
+    configured = work.training_config(preset, config, settings, weights)
     if strategy is not None:
         work.check_query(strategy)
     with work.connected_client() as client:
@@ -102,7 +103,7 @@ def one_round(
     propose = ProposeRequest(tau=wanted, gate=gate, budget=budget if strategy is None else None, promise=promise)
     query = _query(strategy, budget, query_shares, propose)
     request = RoundRequest(
-        config=work.training_config(preset, config, settings, weights),
+        config=configured,
         pull=PullRequest(policy=resolve, empty_is_none=work.settings.empty_is_none, author=work.user),
         propose=propose,
         query=query,

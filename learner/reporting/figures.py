@@ -74,12 +74,10 @@ def _location_figures(out: Path, rows: Sequence[ImageResult], images: Mapping[in
     if not located:
         return []
     plot_ious([iou for iou, _ in located], out / "ious.svg")
-    worst = [row for _, row in sorted(located, key=lambda pair: (pair[0], pair[1].image or 0))]
-    # Where there are few images, the best ones are not those that were just shown.
-    shown = {row.image for row in worst[:GALLERY]}
-    best = [
-        row for _, row in sorted(located, key=lambda pair: (-pair[0], pair[1].image or 0)) if row.image not in shown
-    ]
+    ranked = [row for _, row in sorted(located, key=lambda pair: (pair[0], pair[1].image or 0))]
+    # Where there are few images, half of them are shown as the worst, and no image twice.
+    half = min(GALLERY, (len(ranked) + 1) // 2)
+    worst, best = ranked[:half], ranked[half:][::-1]
     return [
         Figure("ious.svg", "IoU of predicted and known boxes; a lesion that was not found counts as 0."),
         *_gallery(out / "worst.png", worst, images, "The lowest IoU: predicted in orange, known in green."),

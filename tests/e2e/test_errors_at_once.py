@@ -65,6 +65,7 @@ def refusing():
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+    server.server_close()
 
 
 NO_RUN = "there is no finished run yet; train one with: partly train"

@@ -7,6 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from annotator.datasets.phantoms import write_phantoms
 from cli.help.sections import COMMANDS, COMMON, EXAMPLES, OPTIONS
 from cli.main import app
 
@@ -119,3 +120,16 @@ def test_shells_are_given_a_script(shell, begins):
     assert result.exit_code == 0
     assert result.stdout.strip().startswith(begins)
     assert {"--install-completion", "--show-completion"} <= set(shown("--help").split())
+
+
+@pytest.mark.parametrize("words", [["-q", "import", "images"], ["import", "images", "--quiet"]])
+def test_quiet_may_stand_before_or_after_the_command(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    write_phantoms(tmp_path / "images", 6, seed=0)
+    runner = CliRunner()
+    assert runner.invoke(app, ["init"]).exit_code == 0
+    assert "labels.csv" in runner.invoke(app, ["import", "images", "--dry-run"]).stderr
+    quiet = runner.invoke(app, words)
+    assert (quiet.exit_code, quiet.stderr) == (0, "")
+    assert "registered" in quiet.stdout
+    assert runner.invoke(app, ["-q", "evaluate"]).stderr.startswith("partly: there is no finished run yet")
