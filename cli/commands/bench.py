@@ -131,17 +131,10 @@ def simulate(
     Every strategy has the same first locations. What is done is kept in --out: a simulation that was interrupted goes
     on, and another strategy or more seeds can be added.
     """
-    from annotator.errors import DataUnreadable
-    from learner.config import make_config, parse_overrides
     from learner.query.batch import Shares
-    from learner.query.strategies import STRATEGIES, find_strategy
+    from learner.query.strategies import STRATEGIES
 
-    overrides = parse_overrides(settings or [])
-    make_config(preset, overrides)
-    for name in strategy or ():
-        find_strategy(name)
-    if not data.exists():
-        raise DataUnreadable(f"{data}: there is no such file or folder")
+    overrides = _checked(preset, settings, strategy, data)
     from cli.workflows.simulate import DataSet, register_truth
     from learner.reporting.plots import plot_learning
     from learner.simulation.replay import ReplayPlan
@@ -225,3 +218,18 @@ def _mean(found: "Mean | None") -> str | None:
     if found is None:
         return None
     return f"{found.mean:.3f}" + (f" ± {found.ci95:.3f}" if found.ci95 is not None else "")
+
+
+def _checked(preset: Preset, settings: list[str] | None, strategies: list[str] | None, data: Path) -> dict[str, str]:
+    """Refuse what is mistyped before torch is loaded, and return the settings of the trainings."""
+    from annotator.errors import DataUnreadable
+    from learner.config import make_config, parse_overrides
+    from learner.query.strategies import find_strategy
+
+    overrides = parse_overrides(settings or [])
+    make_config(preset, overrides)
+    for name in strategies or ():
+        find_strategy(name)
+    if not data.exists():
+        raise DataUnreadable(f"{data}: there is no such file or folder")
+    return overrides

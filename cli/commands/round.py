@@ -50,9 +50,7 @@ def one_round(
     tau: Tau = None,
     precision: Precision = None,
     confidence: Confidence = None,
-    gate: Annotated[
-        Gate | None, typer.Option(help="Score that is compared with tau (default: as in the settings).")
-    ] = None,
+    gate: Annotated[Gate | None, typer.Option(help="Score compared with tau (default: as in the settings).")] = None,
     budget: Annotated[
         int | None,
         typer.Option(
@@ -92,10 +90,7 @@ def one_round(
     wanted = parse_tau(tau)
     promise = parse_promise(wanted, precision, confidence)
     configured = work.training_config(preset, config, settings, weights)
-    if strategy is not None:
-        work.check_query(strategy)
-    with work.connected_client() as client:
-        client.whoami()
+    _check(work, strategy)
     # All that can be wrong with what was typed is known by now; this loads torch.
     from cli.workflows.round import RoundRequest, plan_round, run_round
     from learner.inference.propose import ProposeRequest
@@ -130,6 +125,14 @@ def one_round(
     if not dry_run:
         with work.registry.read() as tx:
             work.output.line(str(work.review_page(url, tx.connections.current().project_id)))
+
+
+def _check(work: Workspace, strategy: str | None) -> None:
+    """Refuse a strategy that there is none of, an unconnected project, a server that is down, a wrong token."""
+    if strategy is not None:
+        work.check_query(strategy)
+    with work.connected_client() as client:
+        client.whoami()
 
 
 def _query(
