@@ -81,7 +81,7 @@ def list_(
     null: Annotated[bool, typer.Option("--print0", help="As --paths, each path ended by NUL: for xargs -0.")] = False,
 ) -> None:
     """List images, filtered by what is known of them."""
-    from db.curation.listing import ImageFilter, ListedImage, list_images
+    from db.curation.listing import ListedImage, list_images
     from db.errors import InvalidArgument
     from db.records.images import ImageFilter
 

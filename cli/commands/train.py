@@ -103,21 +103,12 @@ def runs(work: Workspace) -> None:
 
     with work.registry.read() as tx:
         records = tx.runs.all()
-    documents: list[dict[str, object]] = []
-    rows: list[tuple[object, ...]] = []
-    few: list[str] = []
-    for record in records:
-        val = record.metrics.get("val") or {}
-        auc = val.get("classification", {}).get("auc")
-        iou = val.get("localization", {}).get("iou")
-        if 0 < val.get("n", FEW_IMAGES) < FEW_IMAGES:
-            few.append(f"{record.name} ({counted(val['n'], 'image')})")
-        begun, snapshot = f"{record.created_at:%Y-%m-%d %H:%M}", record.snapshot.removeprefix("sha256:")
-        values = (record.name, record.preset, str(record.status), begun, auc, iou, snapshot[:12])
-        document = dict(zip(RUN_KEYS, values, strict=True))
-        # A script reads what is stored; people see at once that nobody is training it any more.
-        documents.append(document | {"state": run_state(record)})
-        rows.append(tuple((document | {"status": run_state(record)}).values()))
+    found = [summarize_run(record) for record in records]
+    measured = [(record.name, (record.metrics.get("val") or {}).get("n", FEW_IMAGES)) for record in records]
+    few = [f"{name} ({counted(n, 'image')})" for name, n in measured if 0 < n < FEW_IMAGES]
+    documents = [{key: getattr(run, key) for key in (*RUN_KEYS, "state")} for run in found]
+    # A script reads what is stored; people see at once that nobody is training it any more.
+    rows = [tuple((document | {"status": document["state"]}).values())[: len(RUN_KEYS)] for document in documents]
     work.output.document({"runs": documents}, (RUN_KEYS, rows))
     if few:
         work.output.line(f"warning: few validation images, so the numbers are uncertain: {', '.join(few)}")

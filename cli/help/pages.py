@@ -18,6 +18,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 ELSEWHERE = "More commands"
 KINDS_OF_VALUE = {"<int>": "N", "<int range>": "N", "<float>": "X", "<str>": "TEXT", "<path>": "PATH"}
 CHOICES = re.compile(r"<(?:list\[)?([^<>\[\]]*)\]?>")
+RANGE = re.compile(r"(\d+)<=x<=(\d+)")
 LONGEST_SENTENCE = 200
 
 Rows = Sequence[tuple[str, str]]
@@ -100,7 +101,7 @@ def _write_options(command: Any, ctx: Any, formatter: Any) -> None:
             arguments.append((param.metavar or param.name.upper(), record[1].replace("  [required]", "")))
             continue
         long = max(param.opts, key=len)
-        records[long] = (_spelled(record[0]), record[1])
+        records[long] = (_spelled(record[0]), RANGE.sub(r"\1 to \2", record[1]))
     _write_section(formatter, "Arguments", arguments)
     words = _words(ctx)
     if not words:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from db.errors import ClassUnknown, InvalidArgument
+from db.errors import ClassUnknown
 from db.records import ImageRecord, ProposalRecord, Split, Supervision
 from db.records.images import ImageFilter
 from db.registry import Registry, Transaction
@@ -62,15 +62,9 @@ def list_images(registry: Registry, wanted: ImageFilter | None = None) -> Iterat
 
 
 def _listed(registry: Registry, wanted: ImageFilter) -> Iterator[ListedImage]:
-    splits = None if wanted.split is None else (None if wanted.split == "none" else Split(wanted.split),)
-    with registry.read() as tx:
-        ids = tx.images.ids(splits=splits, located=wanted.located)
-        near = _near(tx) if wanted.look_alikes else None
-    if near is not None:
-        ids = [image_id for image_id in ids if image_id in near]
-    given = 0
-    for start in range(0, len(ids), PAGE):
-        page = ids[start : start + PAGE]
+    after, left = 0, wanted.limit
+    while left is None or left > 0:
+        size = PAGE if left is None else min(PAGE, left)
         with registry.read() as tx:
             page = tx.listing.page(wanted, after=after, limit=size)
             images = tx.images.select(ids=page)
@@ -105,7 +99,7 @@ def nearest_class(name: str, names: Iterable[str]) -> str | None:
     return by_lower[near[0]] if near else None
 
 
-def _near(tx: Transaction, ids: list[int] | None = None) -> dict[int, list[int]]:
+def _near(tx: Transaction, ids: list[int]) -> dict[int, list[int]]:
     found: dict[int, list[int]] = defaultdict(list)
     for first, second, _ in tx.duplicates.pairs(ids):
         found[first].append(second)
