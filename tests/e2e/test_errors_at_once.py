@@ -79,7 +79,7 @@ CASES = [
         "status", "next", "list", "show 1", "doctor", "split", "set 1 --class a", "remove 1", "export out --format csv",
         "train", "train --dry-run", "runs", "evaluate", "report", "explain", "propose", "query", "bench overview",
         "open", "push", "pull", "serve", "round", "rounds", "plan", "review", "journal", "log 1", "snapshots", "undo",
-        "retract --run run-1", "db check", "cache status",
+        "retract --run run-1", "db check", "cache status", "dashboard",
     )),
     *(("empty", words, "no_images", NO_IMAGES) for words in (
         "train", "train --dry-run", "query", "bench overview", "doctor --labels", "round --strategy typical",
