@@ -13,6 +13,8 @@ class Timed:
 
     seconds: tuple[float, ...]
     """Of each time, in order; never empty."""
+    alone: float | None = None
+    """Seconds that one of them would take if nothing else ran on this machine; None where that is not known."""
 
     @property
     def mean(self) -> float:
@@ -21,8 +23,9 @@ class Timed:
 
     @property
     def low(self) -> float:
-        """Lower end of a range for the mean: the quickest one, less the margin, in seconds."""
-        return min(self.seconds) * (1 - MARGIN)
+        """Lower end of a range for the mean: the quickest, or one on an idle machine, less the margin, in seconds."""
+        quickest = min(self.seconds)
+        return (quickest if self.alone is None else min(quickest, self.alone)) * (1 - MARGIN)
 
     @property
     def high(self) -> float:

@@ -194,31 +194,39 @@ def _stage(learner: Learner, sample: _Sample, stage: StageConfig, progress: Prog
     steps = len(epoch.batches) * stage.epochs
     learner.optimizer = make_optimizer(learner.model, config)
     learner.total_steps, learner.steps = steps, 0
-    state, times, began = EpochState(generator), [], time.perf_counter()
+    state, clocks, began = EpochState(generator), [], time.perf_counter()
     with progress.task(f"trying {stage.name}", len(batches)) as task:
         for number in range(1, len(batches) + 1):
             clock = _Clock()
             # One more of them each time: what is measured is a step, not what an epoch does after its last one.
             train_epoch(learner, sample.data, stage, Epoch(batches[:number], draws_N, epoch.alike), state, clock)
-            times.append(clock.seconds)
+            clocks.append(clock)
             task.advance()
             if number >= WARM_UP + FEWEST and time.perf_counter() - began > ENOUGH_S:
                 break
     # Where there are few batches in all, the first ones count too.
-    counted = times[WARM_UP:] or times[-1:]
-    return part_estimate(stage.name, steps, Timed(tuple(counted)), epochs=stage.epochs)
+    counted = clocks[WARM_UP:] or clocks[-1:]
+    alone = None
+    if learner.device.type == "cpu":
+        # Other programs take turns with this one, and its own work is shared by its threads.
+        alone = sum(clock.worked for clock in counted) / len(counted) / torch.get_num_threads()
+    timed = Timed(tuple(clock.seconds for clock in counted), alone)
+    return part_estimate(stage.name, steps, timed, epochs=stage.epochs)
 
 
 class _Clock:
     """A task that notes when the step was done."""
 
     def __init__(self) -> None:
-        self._began = time.perf_counter()
+        self._began, self._worked = time.perf_counter(), time.process_time()
         self.seconds = 0.0
+        self.worked = 0.0
+        """Seconds of processors, over all threads."""
 
     def advance(self, count: int = 1, **fields: str) -> None:
         """Note the time."""
         self.seconds = time.perf_counter() - self._began
+        self.worked = time.process_time() - self._worked
 
 
 def _validation(learner: Learner, val: FramedData) -> Timed:

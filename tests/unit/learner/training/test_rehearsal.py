@@ -15,6 +15,9 @@ def test_a_part_is_so_many_times_what_was_measured():
     assert (part.seconds, part.seconds_each, part.measured) == (200, 2.0, 3)
     assert math.isclose(part.low, 100 * 1.0 * (1 - MARGIN))
     assert math.isclose(part.high, 100 * 3.0 * (1 + MARGIN))
+    # On a machine that does other things too, a step can be quicker than each that was tried.
+    assert math.isclose(Timed((1.0, 2.0), alone=0.5).low, 0.5 * (1 - MARGIN))
+    assert Timed((1.0, 2.0), alone=1.5).low == Timed((1.0, 2.0)).low
     eight = part_estimate("validation", 80, Timed((4.0,)), each=8)
     assert (eight.seconds, eight.seconds_each, eight.measured) == (40, 0.5, 8)
 
