@@ -69,6 +69,8 @@ KINDS = (
     ErrorKind(of_learner.CompilationFailed, TRAINING, "compilation_failed"),
     ErrorKind(of_learner.StrategyUnusable, TRAINING, "strategy_unusable"),
     ErrorKind(of_learner.CheckUnavailable, TRAINING, "check_unavailable"),
+    ErrorKind(of_learner.ExportUnavailable, TRAINING, "export_unavailable"),
+    ErrorKind(of_learner.ExportFailed, TRAINING, "export_failed"),
     ErrorKind(of_learner.TorchMismatched, TRAINING, "torch_mismatched"),
     ErrorKind(of_learner.LearnerError, TRAINING, "training_error"),
 )

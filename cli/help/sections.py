@@ -138,6 +138,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "settings": ("partly settings size", "partly settings --preset paper --set epochs=20"),
     "propose": ("partly propose --tau 0.8 --picture proposals.png", "partly propose --tau auto --precision 0.9"),
     "predict": ("partly predict ../others found.csv", "partly predict a.png b.png found.json --format coco"),
+    "model export": (
+        "partly model export lesions.onnx",
+        "partly model export m.pt --format torchscript --run run-3",
+    ),
     "query": ("partly query --strategies", "partly query --budget 50 --dry-run"),
     "bench": ("partly bench overview --seeds 1 --set size=128 --dry-run",),
     "simulate": ("partly simulate --data ../labeled --strategy typical --rounds 5 --budget 30",),

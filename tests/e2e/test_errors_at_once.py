@@ -80,19 +80,25 @@ CASES = [
         "train", "train --dry-run", "runs", "evaluate", "report", "explain", "propose", "query", "bench overview",
         "open", "push", "pull", "serve", "round", "rounds", "plan", "review", "journal", "log 1", "snapshots", "undo",
         "retract --run run-1", "db check", "cache status", "dashboard",
+        "model export m.onnx",
     )),
     *(("empty", words, "no_images", NO_IMAGES) for words in (
         "train", "train --dry-run", "query", "bench overview", "doctor --labels", "round --strategy typical",
     )),
     *(("filled", words, "no_run", NO_RUN) for words in (
-        "evaluate", "propose", "report", "explain", "serve", "predict ../images out.csv",
+        "evaluate", "propose", "report", "explain", "serve", "predict ../images out.csv", "model export m.onnx",
+        "model card",
     )),
     ("filled", "train --resume", "no_run", "there is no interrupted run yet; train one with: partly train"),
     ("filled", "plan", "data_invalid", "make one with: partly round"),
     *(("filled", f"{words} run-9", "unknown_run", UNKNOWN_RUN) for words in (
         "evaluate --run", "propose --run", "query --run", "report --run", "serve --run", "list --run", "retract --run",
-        "predict ../images out.csv --run", "train --weights",
+        "predict ../images out.csv --run", "train --weights", "model export m.onnx --run",
     )),
+    ("filled", "model export m.onnx --run nowhere/run-9", "checkpoint_unusable", "there is no such folder"),
+    ("filled", "model export m.onnx --format onx", "usage", "did you mean onnx?"),
+    ("filled", "model export partly.toml", "conflict", "partly.toml is there already; --force writes over it"),
+    ("filled", "model export .", "invalid_argument", "is a folder, and --format onnx writes a file"),
     *(("filled", words, "not_connected", UNCONNECTED) for words in (
         "push", "pull", "open", "round", "doctor --label-studio",
     )),
@@ -136,7 +142,8 @@ def test_a_slip_is_answered_at_once(projects, project, words, code, message):
     assert error["code"] == code
     assert said == f"partly: {error['message']}" + (f"; {error['hint']}" if error["hint"] else "")
     # What to type is apart, but where the message lists what is allowed.
-    assert error["hint"] or code in ("invalid_setting", "data_unreadable", "invalid_argument", "weights_unavailable")
+    listed = ("invalid_setting", "data_unreadable", "invalid_argument", "weights_unavailable", "checkpoint_unusable")
+    assert error["hint"] or code in listed
     assert not torch
 
 
