@@ -12,6 +12,7 @@ AnnotatorError
 │   └── SyncBusy             another push to the same project is running
 ├── PortUnusable             a port cannot be listened on (exit code 2)
 └── StudioFailed             the local server cannot be installed, started or stopped (exit code 3)
+    └── StudioStopped        the local server is needed and not running
 """
 
 
@@ -71,3 +72,7 @@ class PortUnusable(AnnotatorError):
 
 class StudioFailed(AnnotatorError):
     """The local Label Studio cannot be installed, started or stopped."""
+
+
+class StudioStopped(StudioFailed):
+    """The local Label Studio is needed and not running; `partly studio start` starts it."""

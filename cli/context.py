@@ -5,10 +5,11 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cli.output import Output
 from cli.settings import Settings, load_settings, studio_folders
+from cli.training_settings import TrainingSettings, training_settings
 
 if TYPE_CHECKING:
     from annotator.label_studio.client import LabelStudioClient
@@ -30,6 +31,7 @@ class CommonOptions:
     project: Path | None = None
     database: str | None = None
     as_json: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Workspace:
 
     def __init__(self, options: CommonOptions) -> None:
         self.options = options
-        self.output = Output(as_json=options.as_json)
+        self.output = Output(as_json=options.as_json, quiet=options.quiet)
 
     @cached_property
     def settings(self) -> Settings:
@@ -64,9 +66,11 @@ class Workspace:
     @cached_property
     def registry(self) -> "Registry":
         """Return the project's registry."""
+        # Whoever is in no project is told so before anything is loaded.
+        settings = self.settings
         from db.registry import open_registry
 
-        return open_registry(self.settings.database_url, self.settings.root)
+        return open_registry(settings.database_url, settings.root)
 
     @property
     def is_first_process(self) -> bool:
@@ -78,6 +82,15 @@ class Workspace:
         from learner.early_checks import finished_run
 
         return finished_run(self.registry, run).name
+
+    def check_query(self, strategy: str | None) -> None:
+        """Refuse a query strategy that there is none of, and a project without images, before torch is loaded."""
+        from learner.early_checks import check_images
+        from learner.query.strategies import find_strategy
+
+        if strategy is not None:
+            find_strategy(strategy)
+        check_images(self.registry, "to ask about")
 
     def say_next(self) -> None:
         """Tell a person what to do next, with the command to type."""
@@ -108,15 +121,13 @@ class Workspace:
         self, preset: str, file: Path | None, pairs: list[str] | None, weights: str | None
     ) -> "TrainConfig":
         """Return a training's settings: the preset, the project's, a file's, then those that were typed."""
-        from learner.config import make_config, parse_overrides, read_overrides
+        return self.training_settings(preset, file, pairs, weights).config
 
-        overrides: dict[str, Any] = dict(self.settings.train)
-        if file is not None:
-            overrides |= read_overrides(file)
-        overrides |= parse_overrides(pairs or [])
-        if weights is not None:
-            overrides["weights"] = weights
-        return make_config(preset, overrides)
+    def training_settings(
+        self, preset: str, file: Path | None, pairs: list[str] | None, weights: str | None
+    ) -> TrainingSettings:
+        """Return a training's settings, and where each comes from."""
+        return training_settings(preset, self.settings.train, file, pairs, weights)
 
     def processes(self, device: str, devices: int | None, num_nodes: int) -> "Processes":
         """Start or join the processes that share a command's work; only the first of them speaks.
@@ -138,6 +149,23 @@ class Workspace:
     def studio(self) -> "StudioPaths":
         """Return where the local Label Studio lives."""
         return studio_paths()
+
+    def local_url(self) -> str:
+        """Return the address of this machine's own Label Studio.
+
+        Raises:
+            StudioStopped: it is not running.
+        """
+        from annotator.errors import StudioStopped
+        from annotator.label_studio.local_server import studio_status
+
+        url = studio_status(self.studio).url
+        if url is None:
+            raise StudioStopped(
+                "the local Label Studio is not running; start it with: partly studio start, or connect to another: "
+                "partly connect URL"
+            )
+        return url
 
     def connected_client(self) -> "LabelStudioClient":
         """Return a client to the server that the registry is connected with."""
@@ -260,7 +288,7 @@ def ask_token(url: str) -> str:
         import getpass
 
         return getpass.getpass(f"Access token for {url} (Account & Settings, Access Token): ").strip()
-    raise AuthRejected(f"no token for {url}: set {TOKEN_VARIABLE}, or start the local server with: partly studio start")
+    raise AuthRejected(f"no token for {url}; set {TOKEN_VARIABLE}, or start the local server with: partly studio start")
 
 
 def confirm_server(url: str, *, is_typed: bool) -> None:

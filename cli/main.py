@@ -23,12 +23,14 @@ from cli.commands import (
 )
 from cli.commands.upkeep import database, history
 from cli.context import CommonOptions
+from cli.help.pages import CONTEXT, PlainGroup
 
 app = typer.Typer(
     name="partly",
     help="Curate partly-labeled images, review proposals in Label Studio, retrain.",
+    cls=PlainGroup,
+    context_settings=CONTEXT,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -56,13 +58,19 @@ def common(
     db: Annotated[
         str | None, typer.Option(metavar="URL", help="SQLAlchemy URL of the registry (or PARTLY_DB).")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result, or the error, as one JSON document on stdout.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print no remarks, warnings or progress on stderr, only errors.")
+    ] = False,
     show_version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     """Curate partly-labeled images, review proposals in Label Studio, retrain."""
-    ctx.obj = CommonOptions(project, db, json)
+    ctx.obj = CommonOptions(project, db, json, quiet)
 
 
 def main() -> None:

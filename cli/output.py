@@ -5,11 +5,14 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from cli.documents import document_of
 from db.plain_text import json_shown, shown
 from db.progress import Progress, SilentProgress, Task
+
+if TYPE_CHECKING:
+    from cli.exits import ErrorAnswer
 
 Rows = Sequence[Sequence[object]]
 
@@ -20,8 +23,11 @@ Table = tuple[Sequence[str], Rows]
 class Output:
     """Where a command's words go."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, quiet: bool = False) -> None:
         self.as_json = as_json
+        self.answered = False
+        """The document of --json is printed; there is only one."""
+        self._quiet = quiet
         self._muted = False
 
     def mute(self) -> None:
@@ -38,7 +44,8 @@ class Output:
         if self._muted:
             return
         if self.as_json:
-            _print(json_shown(json.dumps(document_of(document), indent=2, ensure_ascii=not _says_all(sys.stdout))))
+            print_document(document)
+            self.answered = True
             return
         for titles, rows in tables:
             print_table(titles, rows)
@@ -83,13 +90,34 @@ class Output:
         return typer.confirm(shown(question, lines=True), default=False, err=True)
 
     def remark(self, text: str) -> None:
-        """Print a line that is not part of the outcome."""
-        if not self._muted:
+        """Print a line that is not part of the outcome; nothing with --quiet."""
+        if not self._muted and not self._quiet:
             print_remark(text)
+
+    def error(self, answer: "ErrorAnswer") -> None:
+        """Say why there is no outcome: in a line on stderr, and with --json in a document."""
+        print_remark(f"partly: {shown(answer.message)}" + (f"; {shown(answer.hint)}" if answer.hint else ""))
+        self.error_document(answer)
+
+    def error_document(self, answer: "ErrorAnswer") -> None:
+        """Print an error's document, with --json and where no other was printed."""
+        if self.as_json and not self._muted and not self.answered:
+            print_error(answer)
+            self.answered = True
 
     def progress(self) -> Progress:
         """Return what long work reports to."""
-        return SilentProgress() if self._muted else RichProgress()
+        return SilentProgress() if self._muted or self._quiet else RichProgress()
+
+
+def print_document(document: object) -> None:
+    """Print a JSON document on stdout."""
+    _print(json_shown(json.dumps(document_of(document), indent=2, ensure_ascii=not _says_all(sys.stdout))))
+
+
+def print_error(answer: "ErrorAnswer") -> None:
+    """Print an error as a JSON document on stdout."""
+    print_document({"error": {"code": answer.code, "message": answer.message, "hint": answer.hint}})
 
 
 def print_remark(text: str) -> None:
@@ -127,7 +155,10 @@ def print_table(titles: Sequence[str], rows: Rows) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*titles, box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in titles:
+        # In a narrow terminal a long word goes on in the next line; nothing is cut off.
+        table.add_column(title, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     # In a pipe nothing is cut off: the width of a terminal means nothing there.

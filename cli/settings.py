@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from db.database_url import absolute_url
-from db.errors import InvalidArgument, RegistryMissing
+from db.errors import InvalidArgument, ProjectMissing
 
 PROJECT_FILE = "partly.toml"
 DATABASE_FILE = "registry.sqlite3"
@@ -37,7 +37,7 @@ title = "{title}"
 # ca_file = "ca.pem"
 
 [train]
-# Defaults for every training; the names are those of --set, see docs/config.md. For example:
+# Defaults for every training; the names are those of --set, listed by: partly settings. For example:
 # size = 128
 # encoder = "resnet50"
 """
@@ -65,6 +65,8 @@ class Settings:
     """Annotators see the names of the files."""
     ca_file: Path | None = None
     train: dict[str, Any] = field(default_factory=dict)
+    written: frozenset[str] = frozenset()
+    """What stands in partly.toml: section and key, `label_studio.title`."""
 
     @property
     def empty_is_none(self) -> bool:
@@ -94,14 +96,14 @@ def load_settings(*, project: Path | None, database: str | None) -> Settings:
     """Read the settings of the project that the command runs in.
 
     Raises:
-        RegistryMissing: there is no project here.
+        ProjectMissing: there is no project here.
         InvalidArgument: partly.toml cannot be read, says something unknown, or was found on the way up and others can
             write to it.
     """
     root = project.resolve() if project is not None else find_project(Path.cwd())
     if root is None or not (root / PROJECT_FILE).is_file():
         where = project if project is not None else "this folder or any above it"
-        raise RegistryMissing(f"there is no partly project in {where}; create one with: partly init")
+        raise ProjectMissing(f"there is no partly project in {where}; create one with: partly init")
     return settings_of(root, database=database)
 
 
@@ -149,6 +151,7 @@ def settings_of(root: Path, *, database: str | None) -> Settings:
         file_names=names == FILE_NAMES,
         ca_file=root / ca_file if ca_file else None,
         train=document["train"],
+        written=frozenset(f"{section}.{key}" for section, values in document.items() for key in values),
     )
 
 

@@ -2,9 +2,15 @@
 
 RegistryError
 ├── RegistryMissing      no registry where one was expected
+│   └── ProjectMissing   no project's folder at or above the current one
 ├── SchemaOutOfDate      the database's schema is older or newer than the program's
 ├── InvalidArgument      an argument out of range (exit code 2; also a ValueError)
 ├── NotFound             a named image, run, proposal or connection does not exist
+│   ├── ImageUnknown     no image of this number, path or URI
+│   ├── ClassUnknown     no image has this class
+│   ├── RunUnknown       no run of this name
+│   ├── RunMissing       no run has finished yet
+│   └── NotConnected     the registry is not connected to Label Studio
 ├── Conflict             a statement that contradicts one already stored
 └── ImageUnreadable      a file that is missing or cannot be decoded
 """
@@ -18,6 +24,10 @@ class RegistryMissing(RegistryError):
     """There is no registry at this address; `partly init` makes one."""
 
 
+class ProjectMissing(RegistryMissing):
+    """Neither this folder nor one above it is a project; `partly init` makes one."""
+
+
 class SchemaOutOfDate(RegistryError):
     """The database was made by an older or a newer program; the message says which and what to do."""
 
@@ -28,6 +38,26 @@ class InvalidArgument(RegistryError, ValueError):
 
 class NotFound(RegistryError):
     """A named image, run, proposal or connection does not exist."""
+
+
+class ImageUnknown(NotFound):
+    """There is no image of this number, path or URI."""
+
+
+class ClassUnknown(NotFound):
+    """No image has this class; the message names the classes there are."""
+
+
+class RunUnknown(NotFound):
+    """There is no run of this name."""
+
+
+class RunMissing(NotFound):
+    """No run has finished yet; `partly train` makes one."""
+
+
+class NotConnected(NotFound):
+    """The registry is not connected to a Label Studio project; `partly connect` does it."""
 
 
 class Conflict(RegistryError):

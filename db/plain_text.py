@@ -2,6 +2,7 @@
 
 A name may contain a sequence that moves the cursor, clears a line or sets the window's title, or a mark that turns the
 direction of writing, so that what is read is not what is there. Such characters are shown as what they are called.
+And counts, as they are read: 1 image, 2 images.
 """
 
 import re
@@ -29,6 +30,15 @@ def shown(text: str, *, lines: bool = False) -> str:
 def json_shown(document: str) -> str:
     r"""Return a JSON document that says the same, with such characters as JSON's own `\u001b`."""
     return _IN_A_TEXT.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """Write a count with its noun.
+
+    >>> counted(1, "image"), counted(2, "image"), counted(1200, "box", "boxes")
+    ('1 image', '2 images', '1,200 boxes')
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def _called(found: re.Match[str]) -> str:

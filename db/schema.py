@@ -1,25 +1,31 @@
-"""Create, upgrade and check the schema, through Alembic's API. There is no second way to build it."""
+"""Create, upgrade and check the schema, through Alembic's API. There is no second way to build it.
+
+Alembic takes as long to load as all else that a command such as `partly status` needs, so it is loaded where the schema
+is changed. Which revision a database has, and which there are, can be read without it.
+"""
 
 import functools
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, inspect, text
 
 from db.errors import RegistryError, RegistryMissing, SchemaOutOfDate
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 MIGRATIONS = Path(__file__).parent / "migrations"
+VERSION_TABLE = "alembic_version"
 
 
-def make_config(connection: Connection | None = None) -> Config:
+def make_config(connection: Connection | None = None) -> "Config":
     """Build Alembic's configuration; a connection given here is the one the migrations run on."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -27,33 +33,50 @@ def make_config(connection: Connection | None = None) -> Config:
 
 
 @functools.cache
+def revisions() -> tuple[str, ...]:
+    """Return the revisions this program knows, the oldest first: each has the name of its file, and a number."""
+    found = tuple(sorted(path.stem for path in (MIGRATIONS / "versions").glob("[0-9]*.py")))
+    if not found:
+        raise RuntimeError("the migrations folder is empty: the installation is damaged")
+    return found
+
+
 def head() -> str:
     """Return the newest revision this program knows."""
-    revision = ScriptDirectory.from_config(make_config()).get_current_head()
-    if revision is None:
-        raise RuntimeError("the migrations folder is empty: the installation is damaged")
-    return revision
+    return revisions()[-1]
 
 
 def is_known(revision: str | None) -> bool:
     """Say whether this program can upgrade from a revision."""
-    known = {script.revision for script in ScriptDirectory.from_config(make_config()).walk_revisions()}
-    return revision in known
+    return revision in revisions()
 
 
 def current(connection: Connection) -> str | None:
-    """Return the database's revision, None where there is no schema yet."""
-    return MigrationContext.configure(connection).get_current_revision()
+    """Return the database's revision, None where there is no schema yet.
+
+    Raises:
+        RegistryError: it says that it has several.
+    """
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalars().all()
+    if len(found) > 1:
+        raise RegistryError(f"the registry says that its schema has {len(found)} revisions at once; it is damaged")
+    return str(found[0]) if found else None
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the schema to `revision`, in one transaction."""
+    from alembic import command
+
     with _migrating(engine) as connection:
         command.upgrade(make_config(connection), revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
     """Take the schema back to `revision`; "base" removes it."""
+    from alembic import command
+
     with _migrating(engine) as connection:
         command.downgrade(make_config(connection), revision)
 

@@ -18,6 +18,8 @@ from annotator.label_studio.reconcile import Difference
 from annotator.review_statistics import ReviewSummary
 from cli.commands.round import PROPOSED, QUERIED
 from cli.context import ReviewPage
+from cli.help.project_docs import ProjectDoc
+from cli.help.setting_docs import SettingDoc
 from cli.workflows.demo import DemoResult
 from cli.workflows.next_steps import Step
 from cli.workflows.predict import PredictReport
@@ -43,6 +45,8 @@ from learner.reporting.explain import Explanation
 from learner.reporting.report import Report
 from learner.simulation.simulate import SimulationResult
 from learner.training.prepare import PlannedTraining
+from learner.training.rehearsal.estimate import TrainingEstimate
+from learner.training.rehearsal.seen import SeenImages
 from learner.training.train import TrainResult
 
 TEXT, NUMBER = str | None, int | None
@@ -86,7 +90,7 @@ def _show() -> Any:
 
 def _changes() -> Any:
     image = closed("Changed image", {"image": int, "path": str})
-    keys = {"images": list[image], "changed": int, "unchanged": int, "operation": NUMBER}
+    keys = {"images": list[image], "changed": int, "unchanged": int, "operation": NUMBER, "warnings": list[str]}
     return closed("Changes", keys | DRY)
 
 
@@ -185,7 +189,26 @@ def _studio() -> Any:
 
 def _train() -> Any:
     done = with_keys(TrainResult, "Training", DRY)
-    return any_of(done, with_keys(PlannedTraining, "Training, planned", PLANNED))
+    changed = closed("Changed setting", {"setting": str, "value": object, "source": str})
+    seen = {"seen": list[of_record(SeenImages)], "estimate": of_record(TrainingEstimate)}
+    planned = {"changed": list[changed]} | seen | PLANNED
+    return any_of(done, with_keys(PlannedTraining, "Training, planned", planned))
+
+
+def _evaluate() -> Any:
+    keys, optional, more = keys_of(Evaluation)
+    few = {"intervals": dict[str, tuple[float, float]], "warning": str}
+    return closed("Evaluation", keys | few, optional=[*optional, *few], more=more)
+
+
+def _settings() -> Any:
+    one, _, _ = keys_of(SettingDoc)
+    other, _, _ = keys_of(ProjectDoc)
+    values = {"value": object, "source": str}
+    setting = closed("Setting", {"setting": one.pop("key")} | one | values, about="A setting of trainings.")
+    around = closed("Surroundings", {"setting": other.pop("key")} | other, about="A setting of anything else.")
+    keys = {"preset": str, "project": TEXT, "settings": list[setting], "surroundings": list[around]}
+    return closed("Settings", keys)
 
 
 DOCUMENTS: dict[str, Callable[[], Any]] = {
@@ -202,7 +225,8 @@ DOCUMENTS: dict[str, Callable[[], Any]] = {
     "export": lambda: with_keys(ExportReport, "Export", {"out": str, "format": str} | DRY),
     "train": _train,
     "runs": _runs,
-    "evaluate": lambda: of_record(Evaluation),
+    "settings": _settings,
+    "evaluate": _evaluate,
     "report": lambda: any_of(of_record(Report), of_record(RoundsReport)),
     "explain": lambda: of_record(Explanation),
     "propose": lambda: of_record(ProposeResult),

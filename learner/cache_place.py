@@ -9,6 +9,11 @@ import psutil
 from db.atomic_write import OWNER_ONLY, write_text
 from db.errors import InvalidArgument
 
+SCORES = Path(".cache") / "scores"
+"""Folder in the project for scores of large pools."""
+FEATURES = Path(".cache") / "features"
+"""Folder in the project for features of images."""
+
 LIMIT_FILE = Path(".cache") / "framed.json"
 DEFAULT_LIMIT = 20 * 2**30
 """Bytes on disk at most, unless `partly cache limit` says otherwise."""

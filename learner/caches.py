@@ -1,5 +1,6 @@
 """What a project keeps to save time, how much room it takes, and how to be rid of it. All of it can be made again."""
 
+import difflib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,11 +8,9 @@ from pathlib import Path
 
 from db.errors import InvalidArgument
 from db.imaging.paths import CACHE as REMOTE_COPIES
-from learner.cache_place import check_limit, write_limit
+from learner.cache_place import FEATURES, SCORES, check_limit, write_limit
 from learner.data.framed_store import FOLDER as FRAMED
 from learner.data.framed_store import FramedStore
-from learner.inference.kept_scores import FOLDER as SCORES
-from learner.query.features import FOLDER as FEATURES
 
 KINDS = {
     "framed": (FRAMED, "images, decoded and framed for networks"),
@@ -65,7 +64,9 @@ def clear_caches(root: Path, kinds: Sequence[str] = (), *, dry_run: bool = False
         InvalidArgument: there is no such kind.
     """
     if unknown := [kind for kind in kinds if kind not in KINDS]:
-        raise InvalidArgument(f"there is no cache {unknown[0]!r}; there are {', '.join(KINDS)}")
+        near = difflib.get_close_matches(unknown[0], KINDS, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise InvalidArgument(f"there is no cache {unknown[0]!r}; {meant}there are {', '.join(KINDS)}")
     chosen = [found for found in measure_caches(root) if found.kind in (kinds or KINDS)]
     if not dry_run:
         for found in chosen:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from learner.errors import ConfigInvalid
+from learner.errors import ConfigInvalid, SettingUnknown
 from learner.input_range import parse_statistics
 
 Method = Literal["lanet", "classifier", "unet", "deeplabv3", "rmtl", "agn"]
@@ -288,7 +288,8 @@ def make_config(preset: str = "default", overrides: Mapping[str, Any] | None = N
         overrides: values by key, as text or already typed; `epochs` sets both stages.
 
     Raises:
-        ConfigInvalid: an unknown preset or key (the nearest known one is named), or a value out of range.
+        SettingUnknown: an unknown key; the nearest known one is named.
+        ConfigInvalid: an unknown preset, or a value out of range.
     """
     if preset not in PRESETS:
         raise ConfigInvalid(f"unknown preset {preset!r}; expected one of: {', '.join(PRESETS)}")
@@ -314,7 +315,7 @@ def make_config(preset: str = "default", overrides: Mapping[str, Any] | None = N
         except ValueError as exc:
             problems.append(f"{key}={value}: {exc}")
     if problems:
-        raise ConfigInvalid("; ".join(problems))
+        raise (SettingUnknown if given.keys() - set(known) else ConfigInvalid)("; ".join(problems))
     return dataclasses.replace(PRESETS[preset], **values)
 
 

@@ -7,15 +7,20 @@ import difflib
 import re
 from pathlib import Path
 
-from db.records import RunRecord
+from db.records import RunRecord, RunStatus
 from db.records.images import OUTSIDE_TEST
 from db.registry import Registry
 from learner.config import TrainConfig
-from learner.errors import CheckpointIncompatible, DataInvalid, WeightsUnavailable
+from learner.errors import CheckpointIncompatible, ConfigInvalid, ImagesMissing, WeightsUnavailable
 
 NO_IMAGE = "there is no image to train on; register some with: partly import PATH --layout csv"
+NO_TEST = "there is no test split to evaluate on; create one with: partly split --val 0.15 --test 0.2"
 WEIGHTS_WORDS = ("auto", "imagenet", "none")
 RUN_NAME = re.compile(r"run-\d+")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DEVICE = re.compile(r"[a-z]+(:\d+)?")
+OTHER_DEVICES = ("xpu", "hpu", "xla", "mtia", "privateuseone")
+"""That torch knows on some machines."""
 
 
 def finished_run(registry: Registry, run: str | None) -> RunRecord:
@@ -46,11 +51,15 @@ def check_training(registry: Registry, config: TrainConfig, *, resume: bool = Fa
         resume: an interrupted run goes on, which needs no weights to start from.
 
     Raises:
-        DataInvalid: there is no image outside test; WeightsUnavailable, NotFound: there are no such weights.
+        ImagesMissing: there is no image outside test; WeightsUnavailable, RunUnknown: there are no such weights.
+        ConfigInvalid: there is no such device; RunMissing: there is no run to resume.
     """
+    _check_device(config.device)
     with registry.read() as tx:
+        if resume and not any(run.status in (RunStatus.RUNNING, RunStatus.FAILED) for run in tx.runs.all()):
+            tx.runs.latest(RunStatus.RUNNING)
         if not tx.images.count(splits=OUTSIDE_TEST):
-            raise DataInvalid(NO_IMAGE)
+            raise ImagesMissing(NO_IMAGE)
         path = Path(config.weights).expanduser()
         if resume or config.weights in WEIGHTS_WORDS or path.exists():
             return
@@ -63,3 +72,27 @@ def check_training(registry: Registry, config: TrainConfig, *, resume: bool = Fa
         f"--weights {config.weights}: there is no such file; {meant}it is one of {', '.join(WEIGHTS_WORDS)}, a run "
         "(run-3), or a safetensors file"
     )
+
+
+def _check_device(name: str) -> None:
+    kind = name.partition(":")[0]
+    if DEVICE.fullmatch(name) and kind in (*DEVICES, *OTHER_DEVICES):
+        return
+    near = ["cuda"] if kind == "gpu" else difflib.get_close_matches(name, DEVICES, n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    raise ConfigInvalid(f"there is no device={name}; {meant}it is one of auto, cpu, cuda, cuda:1, mps")
+
+
+def check_images(registry: Registry, purpose: str) -> None:
+    """Check that there is an image outside test.
+
+    Args:
+        registry: of the images.
+        purpose: what they are for, as in "to ask about".
+
+    Raises:
+        ImagesMissing: there is none.
+    """
+    with registry.read() as tx:
+        if not tx.images.count(splits=OUTSIDE_TEST):
+            raise ImagesMissing(f"there is no image {purpose}; register some with: partly import PATH --layout csv")

@@ -2,7 +2,9 @@
 
 LearnerError
 ├── ConfigInvalid             an unknown setting, or one out of range (exit code 2)
+│   └── SettingUnknown        a setting that there is none of
 ├── DataInvalid               the registered data cannot be trained on or scored
+│   └── ImagesMissing         there is no image to train on
 ├── WeightsUnavailable        pretrained weights that cannot be had, or do not fit
 ├── CheckpointIncompatible    a checkpoint that is missing, damaged or from another configuration
 ├── CheckpointNotSaved        there is no space for a checkpoint, or no permission to write it
@@ -27,8 +29,16 @@ class ConfigInvalid(LearnerError):
     """An unknown setting, or one out of range; the message lists all of them."""
 
 
+class SettingUnknown(ConfigInvalid):
+    """There is no setting of this name; the message names the nearest one."""
+
+
 class DataInvalid(LearnerError):
     """The registered data cannot be trained on or scored; the message says what is missing."""
+
+
+class ImagesMissing(DataInvalid):
+    """There is no image to train on; `partly import` registers some."""
 
 
 class WeightsUnavailable(LearnerError):

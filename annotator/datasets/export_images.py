@@ -23,6 +23,7 @@ from annotator.datasets.formats.voc import IMAGES as VOC_IMAGES
 from annotator.datasets.formats.yolo import split_folder
 from db.errors import ImageUnreadable, InvalidArgument
 from db.imaging.decode import SUFFIXES, hash_content, is_stored_upright, read_image, suffix_of
+from db.plain_text import counted
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, LocationStatus, ProposalRecord, Split, run_name
 from db.registry import Registry, Transaction
@@ -255,7 +256,8 @@ def _lost(layout: str, entries: Sequence[ExportImage]) -> list[str]:
     masked = sum(entry.mask_png is not None for entry in entries)
     if layout == OutputFormat.YOLO and masked:
         return [
-            f"{masked} images have a mask, of which a yolo label file has the boxes alone; export to "
+            f"{counted(masked, 'image has', 'images have')} a mask, of which a yolo label file has the boxes "
+            f"alone; export to "
             "coco, csv or voc to keep them"
         ]
     return []

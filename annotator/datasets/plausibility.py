@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from annotator.datasets.listing.entries import Entry, Listing, Part, Unused
 from annotator.datasets.listing.image_class import NOT_CLASSES
+from db.plain_text import counted
 
 MASK_WORD = re.compile(r"[_\- .](mask|seg|segmentation|gt|groundtruth|ground_truth|label)s?[_\- .]?\d*$", re.IGNORECASE)
 """How the name of a mask file goes on after the name of its image."""
@@ -40,7 +41,7 @@ def suspicions(entries: Sequence[Entry], layout: str, masks: Sequence[str], unus
     classes = Counter(entry.class_name for entry in entries if entry.class_name is not None)
     odd = [name for name in classes if name.strip().lower() in NOT_CLASSES or HOLDS_IMAGES.search(name)]
     if odd:
-        named = " and ".join(f"{name!r} ({classes[name]} images)" for name in sorted(odd))
+        named = " and ".join(f"{name!r} ({counted(classes[name], 'image')})" for name in sorted(odd))
         found.append(f"read as {layout}, its classes would be {named}: that is what folders are called, not classes")
     if len(masks) >= FEW_MASKS and len(masks) >= MASK_SHARE * len(entries):
         found.append(

@@ -26,6 +26,7 @@ from annotator.label_studio.pull.consensus import LATEST
 from annotator.label_studio.pull.plan import SAID_THERE, plan_pull
 from annotator.label_studio.pull.pull_reviews import read_known
 from annotator.label_studio.sync_journal import is_at_work
+from db.plain_text import counted
 from db.records import ImageRecord, TaskLink, run_name
 from db.records.sync import StepState, SyncKind
 from db.registry import Registry
@@ -91,7 +92,10 @@ def compare_with_studio(registry: Registry, client: LabelStudioClient) -> list[D
         *_annotation_differences(tasks, images, versions, annotated, plan.unsettled),
     ]
     if left and last_push is not None and not is_at_work(last_push):
-        why = f"the last push was interrupted with {len(left)} steps left; repeat the same partly push to continue it"
+        why = (
+            f"the last push was interrupted with {counted(len(left), 'step')} left; repeat the same "
+            f"partly push to continue it"
+        )
         cut = [images[step.image_id] for step in left if step.image_id in images]
         differences.append(Difference(PUSH_CUT, cut, why))
     differences += _unserved(client, tasks, images)
@@ -168,11 +172,14 @@ def _task_differences(
             why = f"task {link.task_id} was deleted in Label Studio; to create it again: partly push --recreate"
             differences.append(Difference(TASK_GONE, [image], why, [link.task_id]))
     if others:
-        why = f"{len(others)} tasks belong to another registry; they are left alone. To take over those whose images "
+        why = (
+            f"{counted(len(others), 'task belongs', 'tasks belong')} to another registry, and nothing "
+            f"is changed there. To take over those whose images "
+        )
         why += "are registered here: partly connect --adopt"
         differences.append(Difference(OTHER_REGISTRY, [], why, others))
     if foreign:
-        why = f"{len(foreign)} tasks were not made by partly; they are left alone"
+        why = f"{counted(len(foreign), 'task was', 'tasks were')} not made by partly, and left alone"
         differences.append(Difference(FOREIGN, [], why, foreign))
     return differences
 
@@ -206,7 +213,10 @@ def _annotation_differences(
             why = "the label changed on both sides since the last pull; the next pull keeps Label Studio's"
             differences.append(Difference(DIFFERS, [image], why, [int(task["id"])]))
         elif new:
-            why = f"{len(new)} annotations were not pulled yet or have changed since; to pull them: partly pull"
+            why = (
+                f"{counted(len(new), 'annotation was', 'annotations were')} not pulled yet, or changed "
+                f"since; to pull them: partly pull"
+            )
             differences.append(Difference(NOT_PULLED, [image], why, [int(task["id"])]))
         elif pulled and changed_here:
             why = "the current label was imported after the review; Label Studio shows an older one"

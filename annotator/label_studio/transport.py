@@ -274,14 +274,17 @@ def _certificates(ca_file: Path | None) -> Any:
     return context
 
 
+NOT_RUNNING = "is it running? a local Label Studio is started with: partly studio start"
+
+
 def _unreachable(url: str, exc: httpx.HTTPError) -> str:
-    return f"{url} cannot be reached ({type(exc).__name__}: {exc}){_certificate_remedy(exc)}"
+    return f"{url} cannot be reached ({type(exc).__name__}: {exc}); {_certificate_remedy(exc) or NOT_RUNNING}"
 
 
 def _certificate_remedy(exc: httpx.HTTPError) -> str:
     if "CERTIFICATE_VERIFY_FAILED" not in str(exc):
         return ""
-    return "; if an authority of your own has signed its certificate, name that in partly.toml: [label_studio] ca_file"
+    return "if an authority of your own has signed its certificate, name that in partly.toml: [label_studio] ca_file"
 
 
 def _seconds(retry_after: str | None) -> float | None:

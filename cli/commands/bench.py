@@ -9,6 +9,7 @@ from cli.command import command
 from cli.context import Workspace
 from cli.documents import document_of
 from cli.options import DryRun, Pairs, Weights
+from db.plain_text import counted
 from learner.config import Preset
 
 if TYPE_CHECKING:
@@ -32,10 +33,14 @@ def bench(
         str,
         typer.Argument(metavar="TABLE", help="Table or figure: table3-table10, fig6-fig11, overview, modules, shares."),
     ],
-    epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs per stage.")] = None,
-    size: Annotated[int | None, typer.Option(metavar="N", help="Image size in pixels.")] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs per stage (default: the preset's).")] = None,
+    size: Annotated[
+        int | None, typer.Option(metavar="N", help="Side of the framed images in pixels (default: the preset's).")
+    ] = None,
     seeds: Annotated[int, typer.Option(metavar="N", help="Random seeds (trainings) per method and fold.")] = 3,
-    folds: Annotated[int, typer.Option(metavar="K", help="K-fold cross-validation over the images outside test.")] = 0,
+    folds: Annotated[
+        int, typer.Option(metavar="K", help="Folds of a cross-validation over the images outside test; 0: none.")
+    ] = 0,
     weights: Weights = None,
     preset: Annotated[Preset, typer.Option(help="Preset that the settings start from.")] = "paper",
     settings: Annotated[
@@ -44,14 +49,21 @@ def bench(
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Train and test every method of one of the paper's tables. Finished trainings are shared and never repeated."""
-    from learner.bench.bench import Budget, plan_table, run_table
-    from learner.config import parse_overrides
+    """Repeat a table or figure of the paper on the registered images.
+
+    Trains and tests every method of it. Finished trainings are shared between tables, and never repeated.
+    """
+    from learner.bench.checks import check_bench
+    from learner.config import make_config, parse_overrides
 
     overrides: dict[str, Any] = dict(parse_overrides(settings or []))
     overrides |= {name: value for name, value in (("epochs", epochs), ("size", size)) if value is not None}
     if weights is not None:
         overrides["weights"] = weights
+    make_config(preset, overrides)
+    check_bench(work.registry, table)
+    from learner.bench.bench import Budget, plan_table, run_table
+
     budget = Budget(seeds=seeds, folds=folds, preset=preset, overrides=overrides)
     if dry_run:
         plan = plan_table(work.registry, table, budget)
@@ -68,7 +80,7 @@ def bench(
 
 
 def _say_progress(work: Workspace, table: "BenchPlan | BenchResult") -> None:
-    work.output.line(f"{table.title}: {table.trainings.done} of {table.trainings.total} trainings done")
+    work.output.line(f"{table.title}: {table.trainings.done} of {counted(table.trainings.total, 'training')} done")
 
 
 def _cell(value: "Estimate") -> str:
@@ -84,55 +96,52 @@ def _cell(value: "Estimate") -> str:
 def simulate(
     work: Workspace,
     data: Annotated[Path, typer.Option(metavar="PATH", help="Data set whose locations are all known.")],
-    layout: Annotated[str, typer.Option(help="Layout of the data set, see partly import.")] = "auto",
+    layout: Annotated[str, typer.Option(metavar="LAYOUT", help="Layout of the data set, see partly import.")] = "auto",
     strategy: Annotated[
         list[str] | None,
         typer.Option(metavar="S", help="Query strategy to compare with random (repeatable; default: all)."),
     ] = None,
     rounds: Annotated[int, typer.Option(metavar="N", help="Queries of each replay.")] = 5,
-    budget: Annotated[int, typer.Option(metavar="N", help="Images a query.")] = 30,
+    budget: Annotated[int, typer.Option(metavar="N", help="Images per query.")] = 30,
     start: Annotated[
         float, typer.Option(metavar="F", help="Share of the locations that is known at first; 0: a cold start.")
     ] = 0.1,
     seeds: Annotated[int, typer.Option(metavar="N", help="Replays of each strategy.")] = 8,
-    confirm_share: Annotated[float, typer.Option(metavar="F", help="Share of a query to be confirmed.")] = 0.6,
-    draw_share: Annotated[float, typer.Option(metavar="F", help="Share chosen by the strategy.")] = 0.3,
-    audit_share: Annotated[float, typer.Option(metavar="F", help="Share of random images.")] = 0.1,
-    tau: Annotated[float | None, typer.Option(metavar="T", help="Score above which proposals are confirmed.")] = None,
+    confirm_share: Annotated[float, typer.Option(metavar="F", help="Share of a query to be confirmed, 0 to 1.")] = 0.6,
+    draw_share: Annotated[float, typer.Option(metavar="F", help="Share of a query to be drawn, 0 to 1.")] = 0.3,
+    audit_share: Annotated[float, typer.Option(metavar="F", help="Share of a query that is random, 0 to 1.")] = 0.1,
+    tau: Annotated[float | None, typer.Option(metavar="T", help="Tau of proposals (default: the preset's).")] = None,
     warm: Annotated[
         bool, typer.Option("--warm", help="Start each training from the network of the one before.")
     ] = False,
-    accept_s: Annotated[float, typer.Option(metavar="S", help="Reviewer: seconds to accept a box.")] = 1.8,
-    edit_s: Annotated[float, typer.Option(metavar="S", help="Reviewer: seconds to correct a box.")] = 25.5,
-    draw_s: Annotated[float, typer.Option(metavar="S", help="Reviewer: seconds to draw a box.")] = 25.5,
-    nothing_s: Annotated[float, typer.Option(metavar="S", help='Reviewer: seconds to say "no lesion".')] = 1.8,
-    wrong_accepts: Annotated[
-        float, typer.Option(metavar="F", help="Reviewer: share of wrong proposals that are accepted.")
-    ] = 0.0,
-    misses: Annotated[float, typer.Option(metavar="F", help="Reviewer: share of lesions that are overlooked.")] = 0.0,
+    accept_s: Annotated[float, typer.Option(metavar="S", help="Seconds to accept a box.")] = 1.8,
+    edit_s: Annotated[float, typer.Option(metavar="S", help="Seconds to correct a box.")] = 25.5,
+    draw_s: Annotated[float, typer.Option(metavar="S", help="Seconds to draw a box.")] = 25.5,
+    nothing_s: Annotated[float, typer.Option(metavar="S", help='Seconds to say "no lesion".')] = 1.8,
+    wrong_accepts: Annotated[float, typer.Option(metavar="F", help="Share of wrong proposals accepted.")] = 0.0,
+    misses: Annotated[float, typer.Option(metavar="F", help="Share of lesions that are overlooked.")] = 0.0,
     preset: Annotated[Preset, typer.Option(help="Preset that the settings of trainings start from.")] = "default",
     settings: Pairs = None,
-    jobs: Annotated[int, typer.Option(metavar="N", help="Processes that share the replays.")] = 1,
+    jobs: Annotated[int, typer.Option(metavar="N", help="Number of processes that share the replays.")] = 1,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for replays and figure.")] = Path("simulation"),
     dry_run: DryRun = False,
 ) -> None:
-    """Replay the loop on a labeled data set with query strategies, and compare them with random.
+    """Compare query strategies by replaying the loop on labeled data.
 
     Every strategy has the same first locations. What is done is kept in --out: a simulation that was interrupted goes
     on, and another strategy or more seeds can be added.
     """
-    from cli.workflows.simulate import DataSet, register_truth
-    from learner.config import make_config, parse_overrides
     from learner.query.batch import Shares
     from learner.query.strategies import STRATEGIES
+
+    overrides = _checked(preset, settings, strategy, data)
+    from cli.workflows.simulate import DataSet, register_truth
     from learner.reporting.plots import plot_learning
     from learner.simulation.replay import ReplayPlan
     from learner.simulation.reviewer import Reviewer
     from learner.simulation.simulate import Work, plan_replays
     from learner.simulation.simulate import simulate as run_simulation
 
-    overrides = parse_overrides(settings or [])
-    make_config(preset, overrides)
     first = ReplayPlan(
         strategy="",
         seed=0,
@@ -209,3 +218,18 @@ def _mean(found: "Mean | None") -> str | None:
     if found is None:
         return None
     return f"{found.mean:.3f}" + (f" ± {found.ci95:.3f}" if found.ci95 is not None else "")
+
+
+def _checked(preset: Preset, settings: list[str] | None, strategies: list[str] | None, data: Path) -> dict[str, str]:
+    """Refuse what is mistyped before torch is loaded, and return the settings of the trainings."""
+    from annotator.errors import DataUnreadable
+    from learner.config import make_config, parse_overrides
+    from learner.query.strategies import find_strategy
+
+    overrides = parse_overrides(settings or [])
+    make_config(preset, overrides)
+    for name in strategies or ():
+        find_strategy(name)
+    if not data.exists():
+        raise DataUnreadable(f"{data}: there is no such file or folder")
+    return overrides

@@ -16,6 +16,7 @@ from cli.documents import JSON_NAMES, document_of
 from cli.exits import REGISTRY
 from cli.options import ChangeTest, DryRun, Images, Pairs
 from cli.output import Table
+from db.plain_text import counted
 from db.records import Split, Supervision
 
 if TYPE_CHECKING:
@@ -59,8 +60,12 @@ def list_(
         typer.Option("--proposed/--unproposed", help="Only images with a pending proposal, or without."),
     ] = None,
     run: Annotated[str | None, typer.Option(metavar="R", help="Only pending proposals of this run.")] = None,
-    min_score: Annotated[float | None, typer.Option(metavar="S", help="Lowest score of a pending proposal.")] = None,
-    max_score: Annotated[float | None, typer.Option(metavar="S", help="Highest score of a pending proposal.")] = None,
+    min_score: Annotated[
+        float | None, typer.Option(metavar="S", help="Lowest score of a pending proposal, 0 to 1.")
+    ] = None,
+    max_score: Annotated[
+        float | None, typer.Option(metavar="S", help="Highest score of a pending proposal, 0 to 1.")
+    ] = None,
     reviewer: Annotated[
         str | None, typer.Option(metavar="WHO", help="Only locations that this person has drawn or confirmed.")
     ] = None,
@@ -70,15 +75,12 @@ def list_(
     near_duplicates: Annotated[
         bool, typer.Option("--near-duplicates", help="Only images that have near-duplicates.")
     ] = False,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of images.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of images (default: all).")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a csv table.")] = False,
     paths: Annotated[bool, typer.Option("--paths", help="Print only the paths, one a line.")] = False,
     null: Annotated[bool, typer.Option("--print0", help="As --paths, each path ended by NUL: for xargs -0.")] = False,
 ) -> None:
-    """List images, filtered by what is known of them.
-
-    For other programs: --json, --csv, or paths, as in: partly list --proposed --print0 | xargs -0 cp -t DIR
-    """
+    """List images, filtered by what is known of them."""
     from db.curation.listing import ListedImage, list_images
     from db.errors import InvalidArgument
     from db.records.images import ImageFilter
@@ -113,7 +115,7 @@ def list_(
     work.output.document(
         {"images": documents, "total": len(items)}, (shown, [[one[name] for name in shown] for one in documents])
     )
-    work.output.line(f"{len(items)} {'image' if len(items) == 1 else 'images'}")
+    work.output.line(counted(len(items), "image"))
 
 
 def show(
@@ -123,11 +125,12 @@ def show(
         Path | None,
         typer.Option("--out", "-o", metavar="PNG", help="Draw to this file (default: shown.png)."),
     ] = None,
-    size: Annotated[int, typer.Option(metavar="PX", help="Longer side of each image in the picture.")] = 480,
+    size: Annotated[int, typer.Option(metavar="PX", help="Longer side of each image in the picture, in pixels.")] = 480,
 ) -> None:
-    """Show images with their boxes: known ones in green, proposals that wait for review in orange.
+    """Draw images with their known boxes and pending proposals.
 
-    In the terminal, if it can show pictures (kitty, WezTerm, Ghostty, iTerm2); else in a PNG file.
+    Known boxes are green, proposals that wait for review orange. In the terminal, if it can show pictures (kitty,
+    WezTerm, Ghostty, iTerm2); else in a PNG file.
     """
     import os
     import sys
@@ -190,27 +193,31 @@ def doctor(
         bool,
         typer.Option(
             "--labels",
-            help="Train a model for each fold, and list classes and boxes that are contradicted by the model which has "
-            "not seen them.",
+            help="List classes and boxes that a model contradicts which has not seen them (trains one per fold).",
         ),
     ] = False,
-    folds: Annotated[int, typer.Option(metavar="K", help="With --labels: parts that the images are cut into.")] = 5,
+    folds: Annotated[int, typer.Option(metavar="K", help="With --labels: number of folds, one training each.")] = 5,
     settings: Pairs = None,
     ask: Annotated[
         bool, typer.Option("--ask", help="With --labels: make a query of what is found, for partly push --query.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with code 4 if anything is found.")] = False,
 ) -> None:
-    """Find duplicates and near-duplicates, class conflicts, leaks between splits and missing files.
+    """Find what is wrong or suspicious in the data.
 
-    With --label-studio: find duplicate or deleted tasks, and annotations that differ from the registry. With --labels:
-    find labels that are probably wrong.
+    Looks for duplicates and near-duplicates, class conflicts, leaks between splits, and missing files. With --label-
+    studio: find duplicate or deleted tasks, and annotations that differ from the registry. With --labels: find labels
+    that are probably wrong.
     """
     findings: Sequence[Any]
     if labels:
+        from learner.early_checks import check_training
+
+        configured = work.training_config("default", None, settings, None)
+        check_training(work.registry, configured)
         from learner.query.label_errors import LabelCheck, ask_about, find_label_errors
 
-        check = LabelCheck(work.training_config("default", None, settings, None), folds)
+        check = LabelCheck(configured, folds)
         findings = find_label_errors(work.registry, check, progress=work.progress)
         if ask and ask_about(work.registry, findings) is not None:
             work.output.line("next: partly push --query --known --ask-class")
@@ -248,7 +255,10 @@ def remove(
     change_test: ChangeTest = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Take images out of the data set. Their history is kept, and it can be undone: partly undo."""
+    """Take images out of the data set.
+
+    Their files and their history are kept, and it can be undone: partly undo.
+    """
     from db.curation.changes import remove_images
 
     report = remove_images(work.registry, images, change_test=change_test, author=work.user, dry_run=dry_run)
@@ -258,8 +268,8 @@ def remove(
 def set_(
     work: Workspace,
     images: Images,
-    class_name: Annotated[str | None, typer.Option("--class", metavar="NAME", help="The class.")] = None,
-    group: Annotated[str | None, typer.Option(metavar="NAME", help="The group: a patient, a video.")] = None,
+    class_name: Annotated[str | None, typer.Option("--class", metavar="NAME", help="The right class.")] = None,
+    group: Annotated[str | None, typer.Option(metavar="NAME", help="The right group: a patient, a video.")] = None,
     change_test: ChangeTest = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -284,16 +294,18 @@ def _print_changes(work: Workspace, report: "ChangeReport", done: str) -> None:
         "changed": len(report.images),
         "unchanged": report.unchanged,
         "operation": report.operation,
+        "warnings": report.warnings,
         "dry_run": report.dry_run,
     }
+    for warning in report.warnings:
+        work.output.remark(f"warning: {warning}")
     rows = [(image.id, image.path, image.class_name, image.group, image.split) for image in report.images]
     tables: list[Table] = [(("image", "path", "class was", "group was", "split"), rows)] if rows else []
     work.output.document(document, *tables)
     count = len(report.images)
     would = "would be " if report.dry_run else ""
     work.output.line(
-        f"{would}{done}: {count} image{'' if count == 1 else 's'}"
-        + (f"; {report.unchanged} already were" if report.unchanged else "")
+        f"{would}{done}: {counted(count, 'image')}" + (f"; {report.unchanged} already were" if report.unchanged else "")
     )
     if report.operation is not None:
         work.output.line(f"to undo this: partly undo {report.operation}")

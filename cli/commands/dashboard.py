@@ -23,7 +23,9 @@ def dashboard(
         bool, typer.Option("--open/--no-open", help="Open the page in a browser, or only print its address.")
     ] = True,
 ) -> None:
-    """Show the registry in a browser: state, next steps, rounds, reviews, runs, and images with their boxes.
+    """Show the project in a browser, read-only.
+
+    State, next steps, rounds, reviews, runs, and all images with their boxes, proposals and history.
 
     The page is for this machine alone (127.0.0.1) and changes nothing. Ctrl-C ends it.
     """

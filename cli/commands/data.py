@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def init(
     work: Workspace,
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Project folder (default: the current one).")
+        Path | None, typer.Argument(metavar="DIR", help="Project folder (default: the current one).")
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -54,7 +54,11 @@ def init(
 
 
 def status(work: Workspace) -> None:
-    """Count images by supervision, proposals by outcome, and runs; show what is certified about the newest run."""
+    """Count images, locations, classes, splits, proposals and runs.
+
+    Images are fully labeled (class and location known), partly (class alone) or unlabeled. Below the counts stands what
+    is certified about the newest run.
+    """
     from contextlib import suppress
 
     from db.errors import NotFound
@@ -80,8 +84,8 @@ def next_(work: Workspace) -> None:
 
 def split(
     work: Workspace,
-    val: Annotated[float, typer.Option(metavar="F", help="Share of images for validation.")] = 0.15,
-    test: Annotated[float, typer.Option(metavar="F", help="Share of images for test.")] = 0.0,
+    val: Annotated[float, typer.Option(metavar="F", help="Share of images for validation, 0 to 1.")] = 0.15,
+    test: Annotated[float, typer.Option(metavar="F", help="Share of images for test, 0 to 1.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Random seed; the same seed and images give the same splits.")] = 0,
     dry_run: DryRun = False,
 ) -> None:

@@ -40,7 +40,10 @@ def demo(
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     dry_run: DryRun = False,
 ) -> None:
-    """Run the whole loop: train on a quarter of the boxes, propose, review in Label Studio, retrain, compare."""
+    """Run the whole loop on images that the program draws itself.
+
+    Trains on a quarter of the boxes, proposes, has the images reviewed in Label Studio, retrains, and compares.
+    """
     from cli.workflows.demo import run_demo
     from db.registry import create_registry
     from learner.config import parse_overrides

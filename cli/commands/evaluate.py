@@ -9,7 +9,9 @@ import typer
 from annotator.datasets.formats.names import InputFormat
 from cli.command import command
 from cli.context import Workspace
+from cli.documents import document_of
 from cli.options import Devices, Nodes, Run
+from db.plain_text import counted
 from learner.config import ExplainTarget, ScoredSplit
 
 if TYPE_CHECKING:
@@ -35,7 +37,10 @@ def evaluate(
     devices: Devices = None,
     num_nodes: Nodes = 1,
 ) -> None:
-    """Evaluate a run: classification, localization, and false positives on images known to be empty."""
+    """Score a run on held-back images.
+
+    Reports classification, localization, and false positives on images known to be empty.
+    """
     from db.records import Split
 
     work.check_run(run)
@@ -59,8 +64,8 @@ def evaluate(
         )
     if evaluation.left_out:
         work.output.remark(
-            f"left out: {evaluation.left_out} test images that {evaluation.run} was trained on, or that are copies of "
-            "its training images"
+            f"left out: {counted(evaluation.left_out, 'test image')} that {evaluation.run} was trained on, or copies "
+            "of its training images"
         )
     if evaluation.leaks is not None:
         without = evaluation.leaks.without
@@ -69,8 +74,27 @@ def evaluate(
             f"numbers are too high; without them: accuracy {without.classification.accuracy}, box IoU "
             f"{without.localization.iou} (all numbers: --json, key leaks)"
         )
-    rows = [("run", evaluation.run), *metric_rows(evaluation.summary)]
-    work.output.document(evaluation, (("metric", "value"), rows))
+    if not processes.is_first:
+        return
+    from learner.evaluation.few import metric_intervals, warn_of_few
+
+    rows: list[tuple[object, ...]] = [("run", evaluation.run), *metric_rows(evaluation.summary)]
+    few = warn_of_few(evaluation.summary)
+    if few is None:
+        work.output.document(evaluation, (("metric", "value"), rows))
+        return
+    groups = None
+    if images is None:
+        from db.curation.leakage import group_names
+
+        with work.registry.read() as tx:
+            groups = group_names(tx)
+    ends = metric_intervals(evaluation.rows, evaluation.classes, groups)
+    told = [(*row, f"{ends[row[0]][0]:.3f} to {ends[row[0]][1]:.3f}" if row[0] in ends else "") for row in rows]
+    work.output.document(
+        document_of(evaluation) | {"intervals": ends, "warning": few}, (("metric", "value", "95% interval"), told)
+    )
+    work.output.line(f"warning: {few}")
 
 
 def report(
@@ -87,9 +111,10 @@ def report(
     ] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder (default: reports/RUN).")] = None,
 ) -> None:
-    """Write an HTML report about a run: metrics, curves, and the images with the best and worst results.
+    """Write an HTML report about a run.
 
-    With --rounds: one page about the loop that a clinician can read (default folder: reports/rounds).
+    It has metrics, curves, and the images with the best and worst results. With --rounds: one page about the loop that
+    a clinician can read (default folder: reports/rounds).
     """
     if rounds:
         from cli.workflows.rounds_report import write_rounds_report
@@ -117,9 +142,9 @@ def explain(
         typer.Option(help="Split to take images from (default: test, or validation if there is no test split)."),
     ] = None,
     image: Annotated[
-        list[int] | None, typer.Option(metavar="N", help="Explain this image instead (repeatable).")
+        list[int] | None, typer.Option(metavar="N", help="Explain the image of this number instead (repeatable).")
     ] = None,
-    target: Annotated[ExplainTarget, typer.Option(help="Output to explain.")] = "class",
+    target: Annotated[ExplainTarget, typer.Option(help="Output of the network that is explained.")] = "class",
     layer: Annotated[
         str | None, typer.Option(metavar="NAME", help="Layer to look at (default: the encoder's last feature map).")
     ] = None,

@@ -9,6 +9,7 @@ from cli.context import Workspace
 from cli.documents import document_of
 from cli.exits import REGISTRY
 from cli.options import ChangeTest, DryRun
+from db.plain_text import counted
 
 if TYPE_CHECKING:
     from annotator.datasets.import_report import ImportReport
@@ -37,14 +38,19 @@ GroupBy = Annotated[
 Origin = Annotated[
     int | None,
     typer.Option(
-        min=0, max=1, help="With voc: number of the first pixel (default: found out from who wrote the files)."
+        metavar="0|1",
+        min=0,
+        max=1,
+        help="With voc: number of the first pixel (default: found out from who wrote the files).",
     ),
 ]
 
 
 def import_(
     work: Workspace,
-    path: Annotated[str, typer.Argument(help="Data set: a folder, a labels.csv, a COCO file, or a URI (s3://).")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="Data set: a folder, a labels.csv, a COCO file, or a URI (s3://).")
+    ],
     layout: Annotated[
         InputFormat, typer.Option(help="Layout of the data set (default: found out from its files).")
     ] = InputFormat.AUTO,
@@ -56,7 +62,7 @@ def import_(
         float,
         typer.Option(
             metavar="F",
-            help="Keep this share of the locations (stratified by class); the other images become partly labeled.",
+            help="Keep this share of the locations, 0 to 1, by class; the other images become partly labeled.",
         ),
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="Random seed of --keep-locations.")] = 0,
@@ -126,7 +132,8 @@ def _print_import(work: Workspace, report: "ImportReport", *, dry_run: bool) -> 
     refused = [{"file": refusal.file, "reason": refusal.reason} for refusal in report.refused]
     if report.near_duplicates:
         work.output.remark(
-            f"{report.near_duplicates} pairs of near-duplicates; splits keep them together. List them: partly doctor"
+            f"{counted(report.near_duplicates, 'pair')} of near-duplicates; splits keep them together. "
+            "List them: partly doctor"
         )
     counts["near_duplicates"] = report.near_duplicates
     if report.not_opened:

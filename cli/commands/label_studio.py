@@ -9,8 +9,10 @@ from cli.command import command
 from cli.commands.propose import make_query
 from cli.context import Workspace
 from cli.documents import document_of
+from cli.help.pages import PlainGroup
 from cli.options import AskClass, AuditShare, ChangeTest, DryRun, QueryShares
 from cli.output import Table
+from db.plain_text import counted
 
 if TYPE_CHECKING:
     from annotator.label_studio.client import LabelStudioClient
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    studio = typer.Typer(name="studio", help="Run a local Label Studio in its own environment.", no_args_is_help=True)
+    studio = typer.Typer(
+        name="studio", cls=PlainGroup, help="Run a local Label Studio in its own environment.", no_args_is_help=True
+    )
     command(studio, "start")(start)
     command(studio, "stop")(stop)
     command(studio, "status")(show)
@@ -40,7 +44,10 @@ def start(
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Install (once) and start a local Label Studio that listens on 127.0.0.1 only."""
+    """Start a local Label Studio, installed at the first start.
+
+    It listens on 127.0.0.1 only, and needs no project.
+    """
     from annotator.label_studio.local_server import plan_start, start_studio
 
     if dry_run:
@@ -82,7 +89,9 @@ def connect(
     work: Workspace,
     url: Annotated[
         str | None,
-        typer.Argument(envvar="PARTLY_LABEL_STUDIO_URL", help="Address of the server (default: the local one)."),
+        typer.Argument(
+            metavar="URL", envvar="PARTLY_LABEL_STUDIO_URL", help="Address of the server (default: the local one)."
+        ),
     ] = None,
     title: Annotated[
         str | None,
@@ -102,8 +111,11 @@ def connect(
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Check the server and the token, and find or create the project for push and pull."""
-    with work.client(url or _local_url(work), is_typed=url is not None) as client:
+    """Connect with a Label Studio project, created if need be.
+
+    Checks the server and the token first. The token comes from PARTLY_LABEL_STUDIO_TOKEN, the keyring or a prompt.
+    """
+    with work.client(url or work.local_url(), is_typed=url is not None) as client:
         found = work.connect(
             client,
             title=title,
@@ -126,26 +138,13 @@ def connect(
     work.output.document(document, (("", ""), list(document.items())))
 
 
-def _local_url(work: Workspace) -> str:
-    from annotator.errors import StudioFailed
-    from annotator.label_studio.local_server import studio_status
-
-    url = studio_status(work.studio).url
-    if url is None:
-        raise StudioFailed(
-            "the local Label Studio is not running; start it with: partly studio start, or connect to another: "
-            "partly connect URL"
-        )
-    return url
-
-
 def open_(
     work: Workspace,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in a browser, or only print its address.")
     ] = True,
 ) -> None:
-    """Open the connected Label Studio project, and say how to log in."""
+    """Open the Label Studio project, and say how to log in."""
     import webbrowser
 
     with work.registry.read() as tx:
@@ -175,17 +174,17 @@ def push(
     partly: Annotated[bool, typer.Option("--partly", help="Push all images whose location is unknown.")] = False,
     all_images: Annotated[bool, typer.Option("--all", help="Push all images outside the test split.")] = False,
     limit: Annotated[
-        int | None, typer.Option(metavar="N", help="Maximum number of new tasks, highest score first.")
+        int | None, typer.Option(metavar="N", help="Maximum number of new tasks, highest score first (default: all).")
     ] = None,
     control_share: Annotated[
         float,
         typer.Option(
             metavar="F",
-            help="Send this share of new tasks without their proposal, to measure its influence on reviewers.",
+            help="Send this share of new tasks, 0 to 1, without their proposal, to measure its influence on reviewers.",
         ),
     ] = 0.0,
     second_share: Annotated[
-        float, typer.Option(metavar="F", help="Ask for two annotators on this share of new tasks.")
+        float, typer.Option(metavar="F", help="Ask for two annotators on this share of new tasks, 0 to 1.")
     ] = 0.0,
     catch_share: Annotated[
         float,
@@ -207,9 +206,10 @@ def push(
     ] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Create tasks in Label Studio, with pending proposals as predictions. Safe to repeat.
+    """Send images to Label Studio, with their proposals.
 
-    Validation images are sent without a proposal and in random order, so that their reviews can certify proposals.
+    Creates a task per image, with the pending proposal as a prediction; safe to repeat. Validation images are sent
+    without a proposal and in random order, so that their reviews can certify proposals.
     """
     from annotator.label_studio.push.plan import PushRequest
     from db.errors import InvalidArgument
@@ -286,7 +286,10 @@ def pull(
     change_test: ChangeTest = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Pull reviews from Label Studio into the registry: drawn, accepted, edited, rejected. Safe to repeat."""
+    """Fetch reviews from Label Studio into the registry.
+
+    Proposals come back accepted, edited or rejected, other locations as drawn; safe to repeat.
+    """
     from annotator.label_studio.pull.plan import PullRequest
     from annotator.label_studio.pull.pull_reviews import pull_reviews
 
@@ -312,12 +315,14 @@ def pull(
     if report.questioned:
         count = len(report.questioned)
         work.output.line(
-            f"{count} review{'' if count == 1 else 's'} call a class wrong; list the images: partly doctor"
+            f"{counted(count, 'review calls', 'reviews call')} a class wrong; list the images: partly doctor"
         )
     if report.class_contested:
         listed = ", ".join(map(str, report.class_contested[:5]))
         work.output.line(
-            f"reviewers disagree about the class of {len(report.class_contested)} images ({listed}); none is stored; "
+            f"reviewers disagree about the class of {counted(len(report.class_contested), 'image')} "
+            f"({listed}); none is "
+            "stored; "
             "to decide: partly set IMAGE --class NAME"
         )
     if report.operation is not None:

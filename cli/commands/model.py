@@ -7,6 +7,7 @@ import typer
 
 from cli.command import command
 from cli.context import Workspace
+from cli.help.pages import PlainGroup
 from cli.options import DryRun
 from learner.export.places import CARD, ExportFormat, check_installed, check_place
 
@@ -26,7 +27,10 @@ Force = Annotated[bool, typer.Option("--force", help="Write over an earlier expo
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     model = typer.Typer(
-        name="model", help="Use a run's model elsewhere: export it, describe it in a model card.", no_args_is_help=True
+        name="model",
+        cls=PlainGroup,
+        help="Use a run's model elsewhere: export it, describe it in a model card.",
+        no_args_is_help=True,
     )
     command(model, "export")(export)
     command(model, "card")(card)
@@ -77,13 +81,16 @@ def card(
     work: Workspace,
     out: Annotated[
         Path | None,
-        typer.Argument(metavar="[OUT]", help=f"File to write, or folder (default: reports/RUN/{CARD})."),
+        typer.Argument(metavar="OUT", help=f"File to write, or folder (default: reports/RUN/{CARD})."),
     ] = None,
     run: ModelRun = None,
     force: Force = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Write a run's model card: what it is for, how it was trained, measures, certificate, limits."""
+    """Write a run's model card.
+
+    It says what the model is for, how it was trained, its measures, certificate and limits.
+    """
     source = _source(work, run)
     from learner.export.places import card_place
 

@@ -34,9 +34,11 @@ def propose(
     tau: Tau = None,
     precision: Precision = None,
     confidence: Confidence = None,
-    gate: Annotated[Gate | None, typer.Option(help="Score that is compared with tau.")] = None,
+    gate: Annotated[
+        Gate | None, typer.Option(help="Score that is compared with tau (default: as the run was trained).")
+    ] = None,
     budget: Annotated[
-        int | None, typer.Option(metavar="N", help="Maximum number of proposals, highest score first.")
+        int | None, typer.Option(metavar="N", help="Maximum number of proposals, highest score first (default: all).")
     ] = None,
     picture: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw the proposals with the highest scores to this file.")
@@ -45,7 +47,9 @@ def propose(
     num_nodes: Nodes = 1,
     dry_run: DryRun = False,
 ) -> None:
-    """Propose locations for partly-labeled images. Those above tau are stored for review.
+    """Propose locations for partly-labeled images.
+
+    Proposals above tau are stored for review; none becomes a label unasked.
 
     --tau auto certifies tau on reviewed validation images; if none can be certified, nothing is proposed.
     """
@@ -86,7 +90,7 @@ def propose(
 def predict(
     work: Workspace,
     sources: Annotated[
-        list[str], typer.Argument(metavar="IMAGES...", help="Image files, folders, or fsspec URIs of either.")
+        list[str], typer.Argument(metavar="IMAGES", help="Image files, folders, or fsspec URIs of either.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write; with --format yolo a folder.")],
     layout: Annotated[PredictionFormat, typer.Option("--format", help="Format of the output.")] = PredictionFormat.CSV,
@@ -132,10 +136,14 @@ def query(
         ),
     ] = None,
     budget: Annotated[int, typer.Option(metavar="N", help="Number of images to ask about.")] = BUDGET,
-    confirm_share: Annotated[float, typer.Option(metavar="F", help="Share of sure proposals, to be confirmed.")] = 0.6,
-    draw_share: Annotated[float, typer.Option(metavar="F", help="Share chosen by the strategy, to be drawn.")] = 0.3,
+    confirm_share: Annotated[
+        float, typer.Option(metavar="F", help="Share of sure proposals to confirm, 0 to 1.")
+    ] = 0.6,
+    draw_share: Annotated[
+        float, typer.Option(metavar="F", help="Share of images to draw, chosen by the strategy, 0 to 1.")
+    ] = 0.3,
     audit_share: Annotated[
-        float, typer.Option(metavar="F", help="Share of random images, shown without a proposal.")
+        float, typer.Option(metavar="F", help="Share of random images, shown without a proposal, 0 to 1.")
     ] = 0.1,
     run: Run = None,
     tau: Tau = None,
@@ -147,15 +155,17 @@ def query(
     num_nodes: Nodes = 1,
     dry_run: DryRun = False,
 ) -> None:
-    """Choose images to ask people about, in three parts: proposals to confirm, images to draw, and a random audit.
+    """Choose the images to ask people about next.
 
-    Never takes two images of one patient, video or picture. Send them with: partly push --query
+    A query has three parts: sure proposals to confirm, images to draw, and a random audit. It never takes two images of
+    one patient, video or picture. Send them with: partly push --query
     """
     if strategies:
         _list(work)
         return
     if run is not None:
         work.check_run(run)
+    work.check_query(strategy)
     with work.processes("auto", devices, num_nodes) as processes:
         from learner.inference.gate import parse_promise, parse_tau
         from learner.inference.propose import ProposeRequest
@@ -178,6 +188,7 @@ def query(
 
 def make_query(work: Workspace, strategy: str | None, budget: int | None, shares: str | None, *, dry_run: bool) -> None:
     """Make a query with what else is the default, before it is pushed; a dry run shows it."""
+    work.check_query(strategy)
     from learner.query.batch import Shares
     from learner.query.query_images import QueryRequest, query_images
 

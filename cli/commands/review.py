@@ -7,6 +7,7 @@ import typer
 from cli.command import command
 from cli.context import Workspace
 from cli.output import Table
+from db.plain_text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,14 +24,22 @@ def review(
     work: Workspace,
     limit: Annotated[int, typer.Option(metavar="N", help="Number of queue entries to show, highest score first.")] = 10,
 ) -> None:
-    """Show the review queue, outcomes by score, time spent, and agreement between reviewers."""
+    """Show what waits for review, and how reviews went.
+
+    The queue, outcomes by score, minutes spent, and agreement between reviewers.
+    """
     from annotator.review_statistics import summarize_reviews
 
     found = summarize_reviews(work.registry, limit=limit)
-    work.output.line(f"{found.pending} proposals wait for review; {found.reviews} reviews, {found.minutes:.1f} minutes")
+    work.output.line(
+        f"waiting for review: {counted(found.pending, 'proposal')}; done: {counted(found.reviews, 'review')}, "
+        f"{found.minutes:.1f} minutes"
+    )
     if found.second.wanted:
         left = len(found.second.waiting)
-        work.output.line(f"{found.second.wanted} images need two annotators; {left} of them still need one")
+        work.output.line(
+            f"two annotators are wanted for {counted(found.second.wanted, 'image')}, and still missing for {left}"
+        )
     work.output.document(found, *_tables(found))
 
 

@@ -50,7 +50,7 @@ def one_round(
     tau: Tau = None,
     precision: Precision = None,
     confidence: Confidence = None,
-    gate: Annotated[Gate | None, typer.Option(help="Score that is compared with tau.")] = None,
+    gate: Annotated[Gate | None, typer.Option(help="Score compared with tau (default: as in the settings).")] = None,
     budget: Annotated[
         int | None,
         typer.Option(
@@ -71,7 +71,7 @@ def one_round(
     warm: Annotated[
         bool, typer.Option("--warm", help="Start from the network of the round before (default: from --weights).")
     ] = False,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of new tasks.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of new tasks (default: all).")] = None,
     audit_share: AuditShare = 0.1,
     ask_class: AskClass = False,
     resolve: Annotated[
@@ -85,16 +85,20 @@ def one_round(
     """
     from annotator.label_studio.pull.plan import PullRequest
     from annotator.label_studio.push.plan import PushRequest
-    from cli.workflows.round import RoundRequest, plan_round, run_round
     from learner.inference.gate import parse_promise, parse_tau
-    from learner.inference.propose import ProposeRequest
 
     wanted = parse_tau(tau)
     promise = parse_promise(wanted, precision, confidence)
+    configured = work.training_config(preset, config, settings, weights)
+    _check(work, strategy)
+    # All that can be wrong with what was typed is known by now; this loads torch.
+    from cli.workflows.round import RoundRequest, plan_round, run_round
+    from learner.inference.propose import ProposeRequest
+
     propose = ProposeRequest(tau=wanted, gate=gate, budget=budget if strategy is None else None, promise=promise)
     query = _query(strategy, budget, query_shares, propose)
     request = RoundRequest(
-        config=work.training_config(preset, config, settings, weights),
+        config=configured,
         pull=PullRequest(policy=resolve, empty_is_none=work.settings.empty_is_none, author=work.user),
         propose=propose,
         query=query,
@@ -123,6 +127,14 @@ def one_round(
             work.output.line(str(work.review_page(url, tx.connections.current().project_id)))
 
 
+def _check(work: Workspace, strategy: str | None) -> None:
+    """Refuse a strategy that there is none of, an unconnected project, a server that is down, a wrong token."""
+    if strategy is not None:
+        work.check_query(strategy)
+    with work.connected_client() as client:
+        client.whoami()
+
+
 def _query(
     strategy: str | None, budget: int | None, shares: str | None, propose: "ProposeRequest"
 ) -> "QueryRequest | None":
@@ -141,7 +153,10 @@ def _query(
 
 
 def rounds(work: Workspace) -> None:
-    """List the rounds: what each knew, trained and asked, how long its reviews took, and what it reached."""
+    """List the rounds so far, and what each has reached.
+
+    Shows what each knew, trained and asked, how long its reviews took, and its scores on validation images.
+    """
     from learner.query.rounds import list_rounds
 
     found = list_rounds(work.registry)
@@ -170,12 +185,18 @@ def rounds(work: Workspace) -> None:
 
 def plan(
     work: Workspace,
-    boxes: Annotated[int, typer.Option(metavar="N", help="Number of further locations to judge.")] = 50,
+    boxes: Annotated[int, typer.Option(metavar="N", help="Number of further locations that are considered.")] = 50,
     target_iou: Annotated[
-        float | None, typer.Option(metavar="IOU", help="Box IoU that is wanted; how many locations would it take?")
+        float | None, typer.Option(metavar="IOU", help="Say how many locations it takes to reach this box IoU, 0 to 1.")
     ] = None,
 ) -> None:
-    """Say what further locations would bring, from the learning curve of the rounds on validation images."""
+    """Estimate what further locations would bring.
+
+    From the learning curve of the rounds so far, on validation images.
+    """
+    from learner.query.rounds import check_rounds
+
+    check_rounds(work.registry)
     from learner.query.plan_rounds import plan_rounds
 
     found = plan_rounds(work.registry, boxes=boxes, target_iou=target_iou, progress=work.progress)

@@ -50,15 +50,15 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Serve the current run's proposals to Label Studio during annotation (its ML backend protocol).
+    """Answer Label Studio with live proposals during annotation.
 
-    If PARTLY_SERVE_USER and PARTLY_SERVE_PASSWORD are set, callers must authenticate with them.
+    Speaks the protocol of its ML backends. If PARTLY_SERVE_USER and PARTLY_SERVE_PASSWORD are set, callers must
+    authenticate with them.
     """
     from annotator.errors import LabelStudioError
     from annotator.label_studio.ml_backend import MlBackend, attach_backend, detach_backend
     from annotator.label_studio.web_server import Access, WebServer
     from learner.inference.gate import parse_promise, parse_tau
-    from learner.inference.live import LiveProposer
 
     account = account_in(os.environ)
     access = Access(account, names_of(url, allow_host or ()))
@@ -66,6 +66,12 @@ def serve(
         work.output.remark(warning)
     wanted = parse_tau(tau)
     promise = parse_promise(wanted, precision, confidence)
+    work.check_run(run)
+    if attach:
+        with work.connected_client() as client:
+            client.whoami()
+    from learner.inference.live import LiveProposer
+
     proposer = LiveProposer(work.registry, run=run, tau=wanted, promise=promise, progress=work.progress)
     backend = MlBackend(work.registry, proposer.propose, proposer.current_run)
     stop = stop_on_signals()

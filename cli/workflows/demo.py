@@ -28,6 +28,7 @@ from annotator.label_studio.push.plan import PushRequest
 from annotator.label_studio.push.push_images import push_images
 from annotator.label_studio.simulated_reviewer import Truth, review_tasks
 from db.curation.splitting import split_images
+from db.plain_text import counted
 from db.progress import Progress
 from db.records import Split
 from db.registry import Registry
@@ -122,10 +123,13 @@ def run_demo(
         project_id = connect_project(registry, client, request, media_folder=studio.media).project_id
         before = _train(registry, config, say, progress, "training on what is known")
         proposals = propose_locations(registry, progress=progress)
-        say(f"{proposals.proposed} proposals above tau = {proposals.tau}")
+        say(f"{counted(proposals.proposed, 'proposal')} above tau = {proposals.tau}")
         picture = _draw(registry, proposals, truths)
         pushed = push_images(registry, client, PushRequest(what="partly"), media_folder=studio.media, progress=progress)
-        say(f"{pushed.created} tasks in Label Studio, {pushed.predictions} with a proposal; a simulated person reviews")
+        say(
+            f"{counted(pushed.created, 'task')} in Label Studio, {pushed.predictions} with a proposal; a "
+            f"simulated person reviews"
+        )
         reviewed = review_tasks(client, project_id, truths, progress=progress)
         pulled = pull_reviews(registry, client, progress=progress)
     say(f"pulled: {', '.join(f'{count} {name}' for name, count in pulled.outcomes.items())}")

@@ -1,8 +1,9 @@
 """Changes by hand: takes images out of the data set, and corrects their class or group. Nothing is deleted."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from db.curation.listing import nearest_class
 from db.errors import Conflict, InvalidArgument
 from db.records import ImageRecord, OperationKind, Split
 from db.registry import Registry, Transaction
@@ -21,6 +22,8 @@ class ChangeReport:
     operation: int | None
     """Its number, for undoing it; None if nothing changed or on a dry run."""
     dry_run: bool
+    warnings: tuple[str, ...] = ()
+    """What may not have been meant."""
 
 
 def remove_images(
@@ -88,8 +91,11 @@ def set_facts(
         raise InvalidArgument("nothing to set: give --class NAME or --group NAME, or both")
     if empty := [option for option, value in given.items() if value is not None and not value.strip()]:
         raise InvalidArgument(f"{empty[0]} needs a name, got an empty one")
+    warnings: tuple[str, ...] = ()
     with registry.begin(rehearsal=dry_run) as tx:
         found = _resolve(tx, names)
+        if class_name is not None:
+            warnings = _new_class(class_name, tx.status.count().classes)
         if removed := [image for image in found if image.removed]:
             raise Conflict(f"{_listed(removed)}: removed from the data set; to put it back, undo that: partly undo")
         wanted = [
@@ -112,7 +118,15 @@ def set_facts(
                     operation_id=operation,
                 )
     # The number of a rehearsal is not taken.
-    return ChangeReport(wanted, len(found) - len(wanted), None if dry_run else operation, dry_run)
+    return ChangeReport(wanted, len(found) - len(wanted), None if dry_run else operation, dry_run, warnings)
+
+
+def _new_class(name: str, names: Collection[str]) -> tuple[str, ...]:
+    """Warn of a class that no image had before: it may be mistyped."""
+    if not names or name in names:
+        return ()
+    near = nearest_class(name, names)
+    return (f"{name!r} is a new class" + (f"; did you mean {near!r}? to take it back: partly undo" if near else ""),)
 
 
 def _resolve(tx: Transaction, names: Sequence[str]) -> list[ImageRecord]:

@@ -11,6 +11,7 @@ from db.curation.groups import group_images
 from db.errors import ImageUnreadable
 from db.imaging.decode import read_facts
 from db.imaging.paths import CACHE
+from db.plain_text import counted
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, Split
 from db.registry import Registry
@@ -90,7 +91,10 @@ def _duplicates(images: Mapping[int, ImageRecord], pairs: Sequence[Pair]) -> lis
     for members in _look_alikes(images, pairs):
         inside = _pairs_inside(members, by_first)
         lowest, highest = min(pair[2] for pair in inside), max(pair[2] for pair in inside)
-        detail = f"{len(members)} near-identical images: {len(inside)} pairs, correlation {lowest:.3f} to {highest:.3f}"
+        detail = (
+            f"{len(members)} near-identical images: {counted(len(inside), 'pair')}, correlation "
+            f"{lowest:.3f} to {highest:.3f}"
+        )
         if len(members) > max(10, SMALL_SHARE * len(images)):
             detail += "; a group this large may be the frames of one video, or images that merely look alike"
         findings.append(Finding(NEAR, [images[key] for key in members], detail, inside))

@@ -1,15 +1,19 @@
 """Lists images by what is known of them: class, split, location, proposal, reviewer, look-alikes."""
 
+import difflib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from db.errors import ClassUnknown
 from db.records import ImageRecord, ProposalRecord, Split, Supervision
 from db.records.images import ImageFilter
 from db.registry import Registry, Transaction
 
 PAGE = 2000
 """Images that are in memory at a time."""
+MOST_CLASSES = 12
+"""Classes that are listed where one is mistyped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,20 @@ def list_images(registry: Registry, wanted: ImageFilter | None = None) -> Iterat
     Args:
         registry: where they are.
         wanted: which; None for all.
+
+    Raises:
+        ClassUnknown: no image has the class; RunUnknown: there is no such run.
     """
     wanted = wanted or ImageFilter()
+    with registry.read() as tx:
+        if wanted.class_name:
+            check_class(tx, wanted.class_name)
+        if wanted.run is not None:
+            tx.runs.get(wanted.run)
+    return _listed(registry, wanted)
+
+
+def _listed(registry: Registry, wanted: ImageFilter) -> Iterator[ListedImage]:
     after, left = 0, wanted.limit
     while left is None or left > 0:
         size = PAGE if left is None else min(PAGE, left)
@@ -59,6 +75,28 @@ def list_images(registry: Registry, wanted: ImageFilter | None = None) -> Iterat
         if len(page) < size:
             return
         after, left = page[-1], None if left is None else left - size
+
+
+def check_class(tx: Transaction, name: str) -> None:
+    """Refuse a class that no image has; the message names the nearest one, and all there are.
+
+    Raises:
+        ClassUnknown: there is none of this name, though there are others.
+    """
+    names = list(tx.status.count().classes)
+    if not names or name in names:
+        return
+    near = nearest_class(name, names)
+    meant = f"did you mean {near!r}? " if near else ""
+    listed = ", ".join(names[:MOST_CLASSES]) + (", ..." if len(names) > MOST_CLASSES else "")
+    raise ClassUnknown(f"no image has the class {name!r}; {meant}there are: {listed}")
+
+
+def nearest_class(name: str, names: Iterable[str]) -> str | None:
+    """Return the class that is most like a mistyped one, None where none is."""
+    by_lower = {one.lower(): one for one in names}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return by_lower[near[0]] if near else None
 
 
 def _near(tx: Transaction, ids: list[int]) -> dict[int, list[int]]:

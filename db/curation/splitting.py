@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from db.curation.groups import group_images
 from db.errors import InvalidArgument
+from db.plain_text import counted
 from db.records import ImageRecord, OperationKind, Split
 from db.registry import Registry, Transaction
 
@@ -78,8 +79,9 @@ def explain_sizes(registry: Registry, counts: Mapping[str, int], *, val: float, 
         wanted, got = share * total, counts.get(str(split), 0)
         if abs(got - wanted) > max(1.0, 0.1 * wanted):
             found.append(
-                f"{split}: {got} of {total} images instead of about {wanted:.0f}; {len(groups)} groups (patients, "
-                f"videos, look-alikes) stay whole, and the largest has {largest} images"
+                f"{split}: {got} of {total} images instead of about {wanted:.0f}; "
+                f"{counted(len(groups), 'group')} (patients, "
+                f"videos, look-alikes) stay whole, and the largest has {counted(largest, 'image')}"
             )
     return found
 

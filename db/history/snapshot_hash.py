@@ -10,11 +10,13 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from db.records import Box
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LANES = 1024
 EMPTY_STATE = bytes(2 * LANES)
@@ -61,6 +63,9 @@ class ImageState:
 
 def update_state(state: bytes, removed: Iterable[ImageState], added: Iterable[ImageState]) -> bytes:
     """Take images out of a sum and put others in."""
+    # Most commands do without it.
+    import numpy as np
+
     total = np.frombuffer(state, dtype="<u2").copy()
     for image in removed:
         total -= _numbers(image)
@@ -69,7 +74,9 @@ def update_state(state: bytes, removed: Iterable[ImageState], added: Iterable[Im
     return total.tobytes()
 
 
-def _numbers(image: ImageState) -> NDArray[np.uint16]:
+def _numbers(image: ImageState) -> "NDArray[np.uint16]":
+    import numpy as np
+
     return np.frombuffer(hashlib.shake_128(image.to_bytes()).digest(2 * LANES), dtype="<u2")
 
 

@@ -1,14 +1,14 @@
 """Images: add, find, list with what is currently known, count."""
 
+import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db.errors import Conflict, NotFound
+from db.errors import Conflict, ImageUnknown
 from db.imaging.files import ImageFile
-from db.imaging.fingerprints import hash_thumbnails
 from db.imaging.paths import ProjectPaths
 from db.queries.bulk import chunks, insert_rows, reserve_ids
 from db.queries.labels import labels_by_id
@@ -17,6 +17,8 @@ from db.tables import Fingerprint, Image, ImageClass, Thumbnail, now
 
 PAGE = 5000
 """Rows that are read at a time where all are asked for."""
+MOST_NAMES = 2000
+"""Names that a mistyped one is compared with; comparing more takes seconds."""
 IMAGE_COLUMNS = (
     Image.id,
     Image.uri,
@@ -89,6 +91,9 @@ class ImageQueries:
 
     def add_fingerprints(self, thumbnails: Sequence[tuple[int, bytes]]) -> None:
         """Store fingerprints of images, given as (image id, thumbnail); the images are compared later."""
+        # Loads NumPy, which most commands do without.
+        from db.imaging.fingerprints import hash_thumbnails
+
         hashes = hash_thumbnails([thumbnail for _, thumbnail in thumbnails])
         insert_rows(
             self._session,
@@ -220,18 +225,18 @@ class ImageQueries:
         """Return one image, which may have been removed.
 
         Raises:
-            NotFound: there is no such image.
+            ImageUnknown: there is no such image.
         """
         records = self._select(Image.id == image_id)
         if not records:
-            raise NotFound(f"there is no image {image_id} in the registry")
+            raise ImageUnknown(f"there is no image {image_id} in the registry; list them: partly list")
         return records[0]
 
     def resolve(self, name: str) -> ImageRecord:
         """Find an image by number, key, path, URI, or the end of its path; it may have been removed.
 
         Raises:
-            NotFound: there is none; Conflict: there are several.
+            ImageUnknown: there is none; Conflict: there are several.
         """
         number = name.partition("-")[0] if name.count("-") == 1 and len(name.partition("-")[2]) == 16 else name
         if number.isdigit() and len(number) < 10:
@@ -243,11 +248,19 @@ class ImageQueries:
         escaped = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         found = self._select(or_(Image.uri == name, Image.uri.like(f"%/{escaped}", escape="\\")), limit=6)
         if not found:
-            raise NotFound(f"there is no image {name!r} in the registry; give its number or path")
+            near = self._nearest(name)
+            meant = f"did you mean {near!r}?" if near else "give its number or path, see: partly list"
+            raise ImageUnknown(f"there is no image {name!r} in the registry; {meant}")
         if len(found) > 1:
             several = ", ".join(f"{record.id} ({record.path})" for record in found[:5])
             raise Conflict(f"{name!r} matches several images: {several}; give the number")
         return found[0]
+
+    def _nearest(self, name: str) -> str | None:
+        """Return the file's name that is most like a mistyped one, among the images registered last."""
+        uris = self._session.scalars(select(Image.uri).order_by(Image.id.desc()).limit(MOST_NAMES))
+        names = {uri.rpartition("/")[2] for uri in uris}
+        return next(iter(difflib.get_close_matches(name.rpartition("/")[2], sorted(names), n=1)), None)
 
     def _select(self, *conditions: ColumnElement[bool], limit: int | None = None) -> list[ImageRecord]:
         statement = (

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.errors import Conflict, NotFound
+from db.errors import Conflict, RunMissing, RunUnknown
 from db.imaging.paths import ProjectPaths
 from db.queries.bulk import chunks
 from db.queries.clock import database_now, silent_seconds
@@ -93,25 +93,27 @@ class RunQueries:
         """Return a run by its id or public name ("3" or "run-3").
 
         Raises:
-            NotFound: there is no such run.
+            RunUnknown: there is no such run.
         """
         match = re.fullmatch(r"(?:run-)?(\d{1,9})", str(name))
         run = self._session.get(Run, int(match[1])) if match else None
         if run is None:
-            raise NotFound(f"there is no run {name!r}; runs are named like run-1, see: partly runs")
+            newest = self._session.scalar(select(func.max(Run.id)))
+            named = "runs are named like run-1" if newest is None else f"the newest is run-{newest}"
+            raise RunUnknown(f"there is no run {name!r}; {named}, see: partly runs")
         return self._record(run)
 
     def latest(self, status: RunStatus = RunStatus.FINISHED) -> RunRecord:
         """Return the newest run with this status; runs of a bench are skipped, they are used by name.
 
         Raises:
-            NotFound: there is none.
+            RunMissing: there is none.
         """
         statement = select(Run).where(Run.status == status).order_by(Run.id.desc())
         run = next((row for row in self._session.scalars(statement) if "bench" not in row.metrics), None)
         if run is None:
             wanted = "finished" if status is RunStatus.FINISHED else "interrupted"
-            raise NotFound(f"there is no {wanted} run yet; train one with: partly train")
+            raise RunMissing(f"there is no {wanted} run yet; train one with: partly train")
         return self._record(run)
 
     def all(self) -> list[RunRecord]:
@@ -121,7 +123,7 @@ class RunQueries:
     def _row(self, run_id: int) -> Run:
         run = self._session.get(Run, run_id)
         if run is None:
-            raise NotFound(f"there is no run {run_id}")
+            raise RunUnknown(f"there is no run {run_id}; see: partly runs")
         return run
 
     def _record(self, run: Run) -> RunRecord:

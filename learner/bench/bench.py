@@ -18,6 +18,7 @@ from db.registry import Registry
 from learner.bench.paper_tables import CLASSIFICATION, TABLES, Row, Table
 from learner.config import TrainConfig, make_config
 from learner.data.known_lesions import LEAST_ELSEWHERE_PX
+from learner.early_checks import NO_TEST
 from learner.errors import DataInvalid
 from learner.evaluation.aggregate import mean
 from learner.evaluation.comparison import METRICS, MethodRuns, adjust_table, against, interval
@@ -195,7 +196,7 @@ def _require_test_split(registry: Registry) -> None:
     with registry.read() as tx:
         held_back = tx.status.count().splits[Split.TEST]
     if not held_back:
-        raise DataInvalid("there is no test split to evaluate on; create one with: partly split --val 0.15 --test 0.2")
+        raise DataInvalid(NO_TEST)
 
 
 def _tested(registry: Registry, table: str, config: TrainConfig, progress: Progress) -> RunRecord:

@@ -14,7 +14,7 @@ from learner.config import TrainConfig
 from learner.data.examples import Examples, PackedImages
 from learner.data.validation_cut import cut_validation
 from learner.early_checks import NO_IMAGE
-from learner.errors import CheckpointIncompatible, DataInvalid
+from learner.errors import CheckpointIncompatible, DataInvalid, ImagesMissing
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _training_data(
     train = images.select([n for n, image_id in enumerate(ids) if image_id not in of_val])
     val = images.select([n for n, image_id in enumerate(ids) if image_id in of_val])
     if not len(train):
-        raise DataInvalid(NO_IMAGE)
+        raise ImagesMissing(NO_IMAGE)
     if localizes and LocationStatus.PRESENT not in train.statuses:
         raise DataInvalid(
             "no training image has a known location, so the first stage has nothing to learn from; import some boxes "

@@ -16,11 +16,11 @@ from typing import Any
 
 from db.atomic_write import OWNER_ONLY
 from db.records import Box, ImageRecord
+from learner.cache_place import SCORES
 from learner.distributed import Processes
 from learner.inference.scored import Scored
 from learner.inference.trained_model import TrainedModel
 
-FOLDER = Path(".cache") / "scores"
 COLUMNS = "id INTEGER PRIMARY KEY, content TEXT, class TEXT, document TEXT"
 KEPT_FROM = 1000
 """Images from which on it pays."""
@@ -41,7 +41,7 @@ class KeptScores:
         """
         words = (version("partly"), model.run.name, str(model.run.created_at), gate, str(model.config.size))
         name = f"{model.run.name}-{hashlib.sha256('/'.join(words).encode()).hexdigest()[:12]}"
-        self._folder, self._name = root / FOLDER, name
+        self._folder, self._name = root / SCORES, name
         self._file = self._folder / f"{name}.{processes.number}.sqlite3"
         self._new: list[tuple[int, str, str | None, str]] = []
         self._works = True

@@ -3,6 +3,7 @@
 Publishes `channels` and `strides` of its levels, finest first; heads need only those numbers.
 """
 
+import difflib
 from typing import Any
 
 from torch import Tensor, nn
@@ -29,8 +30,9 @@ def create_timm(name: str, *, size: int, pretrained: bool = False, **options: An
     except (RuntimeError, AttributeError, ValueError, KeyError, AssertionError) as exc:
         if pretrained:
             raise
+        likely = difflib.get_close_matches(name, timm.list_models(), n=1)
         near = ", ".join(timm.list_models(f"*{name[:6]}*")[:4])
-        hint = f"; timm has for example {near}" if near else ""
+        hint = f"; did you mean {likely[0]}?" if likely else f"; timm has for example {near}" if near else ""
         raise ConfigInvalid(f"encoder={name} cannot be used as a feature encoder ({exc}){hint}") from exc
 
 

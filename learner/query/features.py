@@ -21,6 +21,7 @@ from db.atomic_write import OWNER_ONLY, replacing
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord
 from db.registry import Registry
+from learner.cache_place import FEATURES
 from learner.config import TrainConfig, make_config
 from learner.data.dataset import FramedStream
 from learner.data.examples import examples_from_records
@@ -36,7 +37,6 @@ from learner.network.forward import Evaluating, Normalizer
 from learner.network.weights import load_imagenet
 from learner.tensor_files import read_tensors, write_tensors
 
-FOLDER = Path(".cache") / "features"
 SIZE = 224
 """Side of the squares that ImageNet's encoders were made for, pixels."""
 CHUNK = 1024
@@ -103,7 +103,7 @@ def image_features(
         A vector of unit length by image number; images that cannot be read have none, and are named.
     """
     progress = progress or SilentProgress()
-    file = registry.root / FOLDER / f"{source.key}.safetensors"
+    file = registry.root / FEATURES / f"{source.key}.safetensors"
     kept = _read(file)
     missing = [image for image in images if image.content_hash not in kept]
     found: dict[str, NDArray[np.float16]] = {}

@@ -23,6 +23,7 @@ from learner.evaluation.per_image import read_results
 from learner.evaluation.significance import drawn_weights
 from learner.evaluation.weighted import weighted_mean
 from learner.query.learning_curve import LEAST, Curve, band, fit_curve
+from learner.query.rounds import NO_ROUND
 
 DRAWS = 300
 LAST = 2
@@ -161,7 +162,7 @@ def _measures(registry: Registry, progress: Progress) -> tuple[list[tuple[int, s
             continue
         runs.append((item.id, name, item.located))
     if not runs:
-        raise DataInvalid("no round has trained anything yet; make one with: partly round --strategy typical")
+        raise DataInvalid(NO_ROUND)
     ids = sorted(set.intersection(*(set(found) for found in ious)))
     if not ids:
         raise DataInvalid("no validation image has a known lesion that all rounds can be judged on; review some first")

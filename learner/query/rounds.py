@@ -7,6 +7,9 @@ from db.records import ReviewRecord, RunRecord, Split
 from db.records.asked import NewRound, Part, QueryRecord, RoundRecord
 from db.records.certificates import CertificateKind
 from db.registry import Registry, Transaction
+from learner.errors import DataInvalid
+
+NO_ROUND = "no round has trained anything yet; make one with: partly round --strategy typical"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +111,13 @@ def _summary(tx: Transaction, item: RoundRecord, query: QueryRecord | None, wait
         asked={part.value: sum(question.part is part for question in questions) for part in Part},
         answered=sum(question.image not in waiting for question in questions),
     )
+
+
+def check_rounds(registry: Registry) -> None:
+    """Check that a round was made, which a learning curve rests on.
+
+    Raises:
+        DataInvalid: there is none.
+    """
+    if not any(found.run for found in list_rounds(registry)):
+        raise DataInvalid(NO_ROUND)

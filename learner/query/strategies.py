@@ -13,6 +13,7 @@ with the attributes `needs` (a frozenset of "features" and "model") and `about` 
 what it is given and returns from `partly.strategies`.
 """
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -156,7 +157,10 @@ def find_strategy(name: str) -> Strategy:
     further = {point.name: point for point in entry_points(group=GROUP)}
     if name in further:
         return _imported(further[name])
-    raise StrategyUnknown(f"there is no query strategy {name!r}; there are: {', '.join([*STRATEGIES, *further])}")
+    names = [*STRATEGIES, *further]
+    near = difflib.get_close_matches(name.lower(), names, n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    raise StrategyUnknown(f"there is no query strategy {name!r}; {meant}there are: {', '.join(names)}")
 
 
 def all_strategies() -> list[Strategy]:

@@ -24,6 +24,8 @@ TRUE = (60, 220, 90)
 OTHER = (80, 160, 255)
 CAPTION_HEIGHT_PX = 22
 MARGIN_PX = 6
+LONGEST_NAME = 18
+"""Characters of a file's name that fit below a picture beside what is said of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ class Panel:
     truth: tuple[Box, ...] = ()
     other: tuple[Box, ...] = ()
     """Of another run."""
+
+
+def ending(file: str) -> str:
+    """Return a file's name for a caption, the end of it where it is long."""
+    return file if len(file) <= LONGEST_NAME else ".." + file[-LONGEST_NAME + 2 :]
 
 
 def draw_page(panels: Sequence[Panel], out: Path, *, columns: int = 4, cell_px: int = 260, title: str = "") -> Path:
@@ -119,7 +126,8 @@ def draw_proposals(result: "ProposeResult", out: Path, *, count: int = 12) -> Pa
     panels = [
         Panel(
             path=ImageFile.from_text(item.path),
-            caption=f"{item.class_name} {item.class_probability:.2f}   score {item.score:.2f}",
+            caption=f"{item.image} {ending(Path(item.path).name)}  {item.class_name} {item.class_probability:.2f}  "
+            f"score {item.score:.2f}",
             proposed=item.boxes,
         )
         for item in result.items[:count]

@@ -24,7 +24,7 @@ from learner.inference.predict import Prediction, predict
 from learner.inference.trained_model import TrainedModel, open_run
 from learner.network.forward import Normalizer
 from learner.network.interface import Network
-from learner.reporting.drawing import HeatPanel, draw_heat
+from learner.reporting.drawing import HeatPanel, draw_heat, ending
 
 CLASS, LESION = "class", "lesion"
 
@@ -230,7 +230,7 @@ def _framed(
 
 
 def _panel(record: ImageRecord, prediction: Prediction, heat_HW: Tensor, model: TrainedModel, target: str) -> HeatPanel:
-    words = [f"image {record.id}", str(record.class_name)]
+    words = [f"{record.id} {ending(record.path.name)}", str(record.class_name)]
     if model.network.classifies:
         index = prediction.class_index
         words.append(f"> {model.classes[index]} {prediction.class_probability_K[index]:.2f}")

@@ -11,7 +11,7 @@ from db.errors import ImageUnreadable
 from db.imaging.geometry import boxes_iou
 from db.records import ImageRecord
 from learner.evaluation.per_image import ImageResult
-from learner.reporting.drawing import Panel, draw_page
+from learner.reporting.drawing import Panel, draw_page, ending
 from learner.reporting.plots import plot_confusion, plot_curves, plot_history, plot_ious
 
 GALLERY = 12
@@ -74,8 +74,10 @@ def _location_figures(out: Path, rows: Sequence[ImageResult], images: Mapping[in
     if not located:
         return []
     plot_ious([iou for iou, _ in located], out / "ious.svg")
-    worst = [row for _, row in sorted(located, key=lambda pair: (pair[0], pair[1].image or 0))]
-    best = [row for _, row in sorted(located, key=lambda pair: (-pair[0], pair[1].image or 0))]
+    ranked = [row for _, row in sorted(located, key=lambda pair: (pair[0], pair[1].image or 0))]
+    # Where there are few images, half of them are shown as the worst, and no image twice.
+    half = min(GALLERY, (len(ranked) + 1) // 2)
+    worst, best = ranked[:half], ranked[half:][::-1]
     return [
         Figure("ious.svg", "IoU of predicted and known boxes; a lesion that was not found counts as 0."),
         *_gallery(out / "worst.png", worst, images, "The lowest IoU: predicted in orange, known in green."),
@@ -116,7 +118,7 @@ def _gallery(
     panels = [
         Panel(
             path=images[row.image].path,
-            caption=_caption(row),
+            caption=_caption(row, images[row.image].path.name),
             proposed=row.boxes or (),
             truth=images[row.image].boxes,
             other=others[row.image].boxes or () if others is not None else (),
@@ -134,6 +136,6 @@ def _gallery(
     return [Figure(out.name, caption)]
 
 
-def _caption(row: ImageResult) -> str:
+def _caption(row: ImageResult, file: str) -> str:
     classes = f"{row.truth} > {row.predicted}" if row.predicted is not None else str(row.truth)
-    return f"image {row.image}  {classes}" + (f"  IoU {row.iou:.2f}" if row.iou is not None else "")
+    return f"{row.image} {ending(file)}  {classes}" + (f"  IoU {row.iou:.2f}" if row.iou is not None else "")

@@ -18,10 +18,12 @@ from db.records import RunRecord, Split
 from db.records.certificates import CertificateRecord
 from db.registry import Registry
 from learner.checkpoint import BEST, load_checkpoint
+from learner.config import PRESETS
 from learner.errors import DataInvalid
 from learner.evaluation.aggregate import SIZES
 from learner.evaluation.comparison import Comparison, compare_runs
 from learner.evaluation.evaluate import Evaluation, evaluate_run
+from learner.evaluation.few import metric_intervals, warn_of_few
 from learner.evaluation.per_image import ImageResult
 from learner.reporting.explain import CLASS, LESION, ExplainRequest, explain_images
 from learner.reporting.figures import Figure, draw_disagreements, draw_figures
@@ -82,8 +84,13 @@ def write_report(
             groups = group_names(tx)
         comparison = compare_runs(evaluation.rows, other.rows, groups, (evaluation.classes, other.classes))
         figures += draw_disagreements(out / "disagreements.png", against, evaluation.rows, other.rows, images)
+    few = warn_of_few(evaluation.summary)
+    ends: Mapping[str, tuple[float, float]] = {}
+    if few is not None:
+        with registry.read() as tx:
+            ends = metric_intervals(evaluation.rows, evaluation.classes, group_names(tx))
     page = out / "index.html"
-    write_text(page, _page(chosen, description, evaluation, certificates, figures, (comparison, against)))
+    write_text(page, _page(chosen, description, evaluation, certificates, figures, (comparison, against), (few, ends)))
     return Report(page, record.name, str(chosen), len(evaluation.rows), tuple(figure.name for figure in figures))
 
 
@@ -102,14 +109,19 @@ def _scored(registry: Registry, run: str, split: Split, progress: Progress | Non
 
 
 def _heat(registry: Registry, out: Path, evaluation: Evaluation, progress: Progress | None) -> list[Figure]:
-    """Draw Grad-CAM over the images with the lowest IoU, or over misclassified ones where no boxes are predicted."""
-    ranked = sorted(evaluation.rows, key=_worst_first)
-    ids = tuple(row.image for row in ranked[:HEAT] if row.image is not None)
+    """Draw Grad-CAM for the lesion over images with the lowest IoU, for the class over other ones, mistaken first."""
     summary = evaluation.summary
     found: list[Figure] = []
-    for target, measured in ((CLASS, summary.classification.accuracy), (LESION, summary.localization.iou)):
-        if measured is None:
+    shown: set[int | None] = set()
+    for target, measured, order in (
+        (LESION, summary.localization.iou, _least_overlap),
+        (CLASS, summary.classification.accuracy, _mistaken_first),
+    ):
+        ranked = [row for row in sorted(evaluation.rows, key=order) if row.image not in shown]
+        ids = tuple(row.image for row in ranked[:HEAT] if row.image is not None)
+        if measured is None or not ids:
             continue
+        shown |= set(ids)
         request = ExplainRequest(run=evaluation.run, image_ids=ids, target=target)
         try:
             done = explain_images(registry, out, request, progress=progress)
@@ -121,8 +133,15 @@ def _heat(registry: Registry, out: Path, evaluation: Evaluation, progress: Progr
     return found
 
 
-def _worst_first(row: ImageResult) -> tuple[float, float]:
+def _least_overlap(row: ImageResult) -> tuple[float, float]:
     return (row.iou if row.iou is not None else 2.0, row.right or 0.0)
+
+
+def _mistaken_first(row: ImageResult) -> tuple[float, float]:
+    """Order by the most confident mistakes, then by the least confident right answers."""
+    right = row.right if row.right is not None else 2.0
+    confident = max(row.probability or (0.0,))
+    return (right, confident if right else -confident)
 
 
 def _page(
@@ -132,6 +151,7 @@ def _page(
     certificates: Sequence[CertificateRecord],
     figures: Sequence[Figure],
     compared: tuple[Sequence[Comparison], str | None],
+    few: tuple[str | None, Mapping[str, tuple[float, float]]],
 ) -> str:
     environment = Environment(loader=PackageLoader(__package__), autoescape=True)
     environment.filters["number"] = _number
@@ -151,7 +171,16 @@ def _page(
         certificates=certificates,
         comparison=compared[0],
         against=compared[1],
+        few=few[0],
+        intervals=few[1],
+        changed=_changed(description["config"]),
     )
+
+
+def _changed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run that are not those of its preset."""
+    preset = PRESETS.get(str(config.get("preset")), PRESETS["default"]).to_dict()
+    return {name: value for name, value in config.items() if name in preset and preset[name] != value}
 
 
 def _number(value: object) -> str:

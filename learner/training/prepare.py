@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from db.curation.splitting import assign_splits
+from db.plain_text import counted
 from db.progress import Progress
 from db.records import RunRecord, RunStatus
 from db.registry import Registry, Transaction
@@ -95,7 +96,8 @@ def plan_training(
     requested, config = config, _settled_by_data(config, [one for one in shown.sizes if one.boxes], progress)
     if data.left_out:
         progress.say(
-            f"left out: {data.left_out} images that share a patient, video or picture with a held-out image "
+            f"left out: {counted(data.left_out, 'image that shares', 'images that share')} a patient, video or picture "
+            "with a held-out image "
             "(see: partly doctor)"
         )
     return Plan(config, data, run, goes_on=run is not None and has_epochs(registry, run), requested=requested)
@@ -172,7 +174,10 @@ def _choose_data(
     data = select_training_data(tx, config)
     if not data.val:
         counts = assign_splits(tx, val=config.val, seed=config.seed)
-        progress.say(f"no validation split yet: {counts['val']} images were assigned to one (see: partly split)")
+        progress.say(
+            f"no validation split yet, so {counted(counts['val'], 'image was', 'images were')} assigned to "
+            f"one (see: partly split)"
+        )
         data = select_training_data(tx, config)
         if not data.val:
             raise DataInvalid(

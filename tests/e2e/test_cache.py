@@ -1,8 +1,8 @@
 """partly cache: what is kept to save time, how much, and being rid of it."""
 
 from db.imaging.paths import CACHE
+from learner.cache_place import FEATURES as FOLDER
 from learner.data.framed_store import FramedStore
-from learner.query.features import FOLDER
 
 
 def test_caches_are_shown_limited_and_cleared(partly, tmp_path):

@@ -72,13 +72,15 @@ def test_filters_are_what_they_say(partly, project):
         (["--proposed"], lambda one: one["proposed"] is not None),
         (["--unproposed", "--unlocated"], lambda one: one["proposed"] is None and one["location"] == "unknown"),
         (["--run", "run-1"], lambda one: one["run"] == "run-1"),
-        (["--run", "run-2"], lambda one: one["run"] == "run-2"),
         (["--min-score", "0.5"], lambda one: (one["score"] or 0) >= 0.5),
         (["--max-score", "0.5"], lambda one: one["score"] is not None and one["score"] <= 0.5),
         (["--near-duplicates"], lambda one: one["look_alikes"]),
         (["--reviewer", "somebody"], lambda one: one["reviewer"] == "somebody"),
     ):
         assert listed(*words) == [one for one in everything if holds(one)], words
+    # What is mistyped is no filter that lets nothing through.
+    for words, hint in ((["--run", "run-2"], "the newest is run-1"), (["--class", "bening"], "did you mean 'benign'?")):
+        assert hint in partly("list", *words, "--project", project, expect=4).stderr
     assert len(listed("--proposed")) == 2
     assert len(listed("--near-duplicates")) == 2
     assert listed("--limit", "3") == everything[:3]

@@ -34,6 +34,7 @@ from annotator.datasets.listing.folder import Folder, images_beside, only_file, 
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import PLAIN, ReadOptions
 from annotator.errors import DataUnreadable
+from db.plain_text import counted
 from db.records import Box, LocationStatus, Split
 
 FILE_NAME = "annotations.json"
@@ -86,7 +87,8 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         silent += entry is not None and not entry.has_location and "partly" not in item
     if silent:
         listing.warnings.append(
-            f"{silent} images have no annotation; COCO does not say whether somebody looked, so their location counts "
+            f"{counted(silent, 'image has', 'images have')} no annotation; COCO does not say whether somebody "
+            f"looked, so their location counts "
             "as unknown"
         )
     refuse_shared_files(listing)

@@ -26,6 +26,7 @@ from annotator.errors import DataUnreadable
 from annotator.shapes.drawn import Ellipse, Painted, Polygon, Rectangle, Shape
 from db.imaging.files import ImageFile
 from db.imaging.limits import PIXELS
+from db.plain_text import counted
 from db.records import Box
 
 FILE_NAME = "annotations.xml"
@@ -193,6 +194,7 @@ def _remarks(listing: Listing, root: Any, made: int, silent: int) -> None:
         listing.warnings.append(f"{made} shapes were made by a model (source=auto) and count as labels all the same")
     if silent:
         listing.warnings.append(
-            f"{silent} images have no shape; CVAT does not say whether somebody looked, so their location counts as "
+            f"{counted(silent, 'image has', 'images have')} no shape; CVAT does not say whether somebody "
+            f"looked, so their location counts as "
             "unknown"
         )

@@ -10,6 +10,7 @@ from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.options import PLAIN, ReadOptions
 from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
+from db.plain_text import counted
 from db.records import Split
 
 SPLITS = {
@@ -57,7 +58,7 @@ def ignored(others: list[str]) -> list[str]:
     """Say that files which are no images by their names were not looked at."""
     if len(others) <= 1:
         return [f"{name}: not an image by its name, ignored" for name in others]
-    return [f"{len(others)} files, such as {', '.join(others[:3])}: not images by their names, ignored"]
+    return [f"{counted(len(others), 'file')}, such as {', '.join(others[:3])}: not images by their names, ignored"]
 
 
 def _outer_folder(pictures: list[str]) -> int:

@@ -28,6 +28,7 @@ from annotator.shapes.percent import box_from_percent
 from annotator.shapes.polygons import polygon_from_percent
 from db.imaging.files import ImageFile
 from db.imaging.geometry import boxes_iou
+from db.plain_text import counted
 
 AGREED_IOU = 0.5
 """From this overlap on two people mean the same place."""
@@ -234,6 +235,7 @@ def _remarks(listing: Listing, tasks: Sequence[Task], silent: int) -> None:
         listing.warnings.append(f"{others} results are neither boxes nor areas nor choices; they were not used")
     if silent:
         listing.warnings.append(
-            f"{silent} images were annotated without a region; whether somebody looked for one is not said, so their "
+            f"{counted(silent, 'image was', 'images were')} annotated without a region; whether somebody "
+            f"looked for one is not said, so their "
             "location counts as unknown"
         )

@@ -29,6 +29,7 @@ from annotator.shapes.drawn import Ellipse, Painted, Polygon, Rectangle, Shape
 from db.errors import ImageUnreadable
 from db.imaging.decode import SUFFIXES, grey_from_png
 from db.imaging.files import ImageFile
+from db.plain_text import counted
 from db.records import Box
 
 OUTLINES = frozenset({"polygon", "circle", "mask"})
@@ -199,9 +200,10 @@ def _remarks(listing: Listing, labels: Companions, parsed: Mapping[str, Labels |
         listing.leave(Part.MASKS, name, "no image belongs to these outlines", _outlines(parsed[name]))
     others = [name for name in parsed if name not in labels.names]
     if others:
-        listing.warnings.append(f"{', '.join(others[:3])}: not labelme's, ignored ({len(others)} files)")
+        listing.warnings.append(f"{', '.join(others[:3])}: not labelme's, ignored ({counted(len(others), 'file')})")
     if silent:
         listing.warnings.append(
-            f"{silent} images have a class and no shape; whether somebody looked for one is not said, so their "
+            f"{counted(silent, 'image has', 'images have')} a class and no shape; whether somebody looked for "
+            f"one is not said, so their "
             "location counts as unknown"
         )

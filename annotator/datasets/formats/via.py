@@ -26,6 +26,7 @@ from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
 from annotator.errors import DataUnreadable
 from annotator.shapes.drawn import Ellipse, Polygon, Rectangle, Shape
 from db.imaging.files import ImageFile
+from db.plain_text import counted
 from db.records import Box
 
 METADATA = "_via_img_metadata"
@@ -99,7 +100,8 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         listing.entries.append(replace(entry, labels=drawn, masks=masks))
     if silent:
         listing.warnings.append(
-            f"{silent} images have no region; VIA does not say whether somebody looked, so their location counts as "
+            f"{counted(silent, 'image has', 'images have')} no region; VIA does not say whether somebody "
+            f"looked, so their location counts as "
             "unknown"
         )
     found.leave_unlisted(listing, PurePosixPath(str(place)).name)

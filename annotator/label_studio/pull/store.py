@@ -8,6 +8,7 @@ from annotator.label_studio.pull.interpret import SOURCES
 from annotator.label_studio.pull.plan import Known, PlannedReview, PullPlan, PullReport, PullRequest
 from annotator.label_studio.pull.withdraw import withdraw_classes
 from db.history.classes import SettledClasses, settle_classes
+from db.plain_text import counted
 from db.records import (
     ConnectionRecord,
     Location,
@@ -115,7 +116,7 @@ def begin_operation(
     """Note that a pull begins, which can be undone as a whole; None where it stores no review."""
     if not plan.reviews:
         return None
-    detail = f"pull of {len(plan.reviews)} reviews from {connection.url} project {connection.project_id}"
+    detail = f"pull of {counted(len(plan.reviews), 'review')} from {connection.url} project {connection.project_id}"
     with registry.begin() as tx:
         return tx.operations.begin(OperationKind.PULL, detail, author=request.author)
 

@@ -8,6 +8,7 @@ import typer
 from cli.command import command
 from cli.context import Workspace
 from cli.exits import REGISTRY
+from cli.help.pages import PlainGroup
 from cli.options import DryRun
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     database = typer.Typer(
-        name="db", help="Maintain the registry: upgrade, check, backup, restore.", no_args_is_help=True
+        name="db", cls=PlainGroup, help="Maintain the registry: upgrade, check, backup, restore.", no_args_is_help=True
     )
     command(database, "upgrade")(upgrade)
     command(database, "check")(check)
@@ -25,7 +26,10 @@ def register(app: typer.Typer) -> None:
     command(database, "restore")(restore)
     app.add_typer(database)
     cache = typer.Typer(
-        name="cache", help="What the project keeps to save time: framed images, features.", no_args_is_help=True
+        name="cache",
+        cls=PlainGroup,
+        help="What the project keeps to save time: framed images, features.",
+        no_args_is_help=True,
     )
     command(cache, "status")(cache_status)
     command(cache, "clear")(cache_clear)
@@ -49,7 +53,10 @@ def upgrade(work: Workspace, dry_run: DryRun = False) -> None:
 
 
 def check(work: Workspace) -> None:
-    """Check the registry's integrity: database, constraints between tables, masks, snapshots."""
+    """Check the registry's integrity.
+
+    Looks at the database, constraints between tables, masks and snapshots.
+    """
     from db.maintenance.integrity import check_registry
     from db.maintenance.untrusted import check_schema
 
@@ -67,7 +74,10 @@ def backup(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="Backup file to create; it must not exist yet.")],
     dry_run: DryRun = False,
 ) -> None:
-    """Write the whole registry to one file, from SQLite or PostgreSQL. Images are not included."""
+    """Write the whole registry to one file.
+
+    From SQLite or PostgreSQL. Images are not included.
+    """
     from db.maintenance.backup import backup_registry
 
     counts = backup_registry(work.registry, out, dry_run=dry_run, progress=work.progress)
@@ -81,7 +91,10 @@ def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Backup file.")],
     dry_run: DryRun = False,
 ) -> None:
-    """Restore a backup into this project's empty registry, on SQLite or PostgreSQL."""
+    """Restore a backup into this project's empty registry.
+
+    Into SQLite or PostgreSQL, wherever the backup comes from.
+    """
     from db.maintenance.backup import plan_restore, restore_project
 
     if dry_run:
@@ -94,7 +107,7 @@ def restore(
 
 
 def cache_status(work: Workspace) -> None:
-    """Show what the project keeps to save time, and how much room it takes."""
+    """Show what is kept to save time, and how much room it takes."""
     from learner.caches import measure_caches
 
     _print_caches(work, measure_caches(work.settings.root))
@@ -103,11 +116,14 @@ def cache_status(work: Workspace) -> None:
 def cache_clear(
     work: Workspace,
     kinds: Annotated[
-        list[str] | None, typer.Argument(metavar="[KIND]...", help="framed, features, scores or remote (default: all).")
+        list[str] | None, typer.Argument(metavar="KIND", help="framed, features, scores or remote (default: all).")
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Delete what is kept to save time; all of it is made again when it is needed."""
+    """Delete what is kept to save time.
+
+    All of it is made again when it is needed.
+    """
     from db.imaging.limits import in_words
     from learner.caches import clear_caches
 
@@ -118,10 +134,13 @@ def cache_clear(
 
 def cache_limit(
     work: Workspace,
-    size: Annotated[str, typer.Argument(metavar="SIZE", help="Such as 50GB.")],
+    size: Annotated[str, typer.Argument(metavar="SIZE", help="Room on disk, such as 50GB.")],
     dry_run: DryRun = False,
 ) -> None:
-    """Set how much room framed images may take; beyond it, those that were used longest ago are taken out."""
+    """Set how much room framed images may take.
+
+    Beyond it, those that were used longest ago are taken out.
+    """
     from db.imaging.limits import in_words
     from learner.caches import set_limit
 

@@ -25,9 +25,14 @@ def register(app: typer.Typer) -> None:
 
 def log(
     work: Workspace,
-    image: Annotated[str, typer.Argument(help="Image: its number, its path or URI, or the end of its path.")],
+    image: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="Image: its number, its path or URI, or the end of its path.")
+    ],
 ) -> None:
-    """Show the history of an image: who or what labeled it, when, from which run at which tau."""
+    """Show the history of an image.
+
+    Who or what labeled it, when, from the proposal of which run at which tau.
+    """
     with work.registry.read() as tx:
         record = tx.images.resolve(image)
         events = tx.history.of_image(record.id)
@@ -95,12 +100,12 @@ def diff(
 def undo(
     work: Workspace,
     number: Annotated[
-        int | None, typer.Argument(metavar="[N]", help="Operation to undo (default: the last one).")
+        int | None, typer.Argument(metavar="N", help="Number of the operation to undo (default: the last one).")
     ] = None,
     show: Annotated[bool, typer.Option("--list", help="List the operations that can be undone.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Undo an import, a pull, a split, a removal or a correction as a whole.
+    """Undo an import, pull, split, removal or correction as a whole.
 
     Nothing is deleted: images that an import registered leave the data set but keep their history, and an undo can
     itself be undone.
@@ -152,11 +157,14 @@ def retract(
         str | None,
         typer.Option(metavar="TIME", help="Retract labels made since then, such as 2026-11-23 or 2026-11-23T14:30."),
     ] = None,
-    undo: Annotated[int | None, typer.Option(metavar="N", help="Undo retraction N.")] = None,
+    undo: Annotated[int | None, typer.Option(metavar="N", help="Undo the retraction of this number.")] = None,
     show: Annotated[bool, typer.Option("--list", help="List all retractions.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Retract every matching label; earlier labels apply again. Nothing is deleted, and it can be undone."""
+    """Take back all labels of a run, a reviewer or a time.
+
+    Earlier labels apply again. Nothing is deleted, and it can be undone.
+    """
     from db.errors import InvalidArgument
     from db.history.retraction import retract_labels, undo_retraction
 
@@ -207,7 +215,10 @@ def journal(
     work: Workspace,
     limit: Annotated[int, typer.Option(metavar="N", help="Number of entries, newest first.")] = 10,
 ) -> None:
-    """Show recent pushes and pulls: their options, what they did, and whether they were interrupted."""
+    """List recent pushes and pulls, and how they ended.
+
+    Shows what each did, and how many of its steps are left where it was interrupted.
+    """
     from db.records.sync import StepState
 
     with work.registry.read() as tx:

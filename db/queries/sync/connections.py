@@ -8,7 +8,7 @@ from uuid import uuid4
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from db.errors import NotFound
+from db.errors import NotConnected
 from db.queries.bulk import chunks, insert_rows
 from db.records import ConnectionRecord, TaskLink
 from db.tables import Connection, LabelStudioTask, RegistryIdentity, now
@@ -40,7 +40,7 @@ class ConnectionQueries:
         """
         row = self._session.scalar(select(Connection).order_by(Connection.used_at.desc(), Connection.id.desc()))
         if row is None:
-            raise NotFound(
+            raise NotConnected(
                 "this registry is not connected to Label Studio; run: partly studio start, then partly connect URL"
             )
         return ConnectionRecord(row.id, row.url, row.project_id, row.media)

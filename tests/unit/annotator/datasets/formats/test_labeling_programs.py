@@ -64,7 +64,7 @@ def test_cvat_boxes_tags_and_subsets(two):
         "b.png": (None, Split.VAL, None),
     }
     assert (refused, len(warnings)) == ({}, 1)
-    assert "1 images have no shape" in warnings[0]
+    assert "1 image has no shape" in warnings[0]
     assert recognise(two)[0] == recognise(two / "annotations.xml")[0] == "cvat"
 
 
@@ -166,7 +166,7 @@ def test_labelme_files_beside_their_images(tmp_path):
         "d.png": (None, None, None),
     }
     assert (refused, len(warnings)) == ({}, 1)
-    assert "1 images have a class and no shape" in warnings[0]
+    assert "1 image has a class and no shape" in warnings[0]
     assert recognise(tmp_path)[0] == "labelme"
 
 
@@ -450,7 +450,7 @@ def test_label_studio_json_min_without_a_region_is_not_known_to_be_empty(two):
     text(two, "min.json", json.dumps(rows))
     opened, _, warnings = found(two, "labelstudio")
     assert opened == {"a.png": (None, None, None), "b.png": (None, None, [])}
-    assert any("1 images were annotated without a region" in warning for warning in warnings)
+    assert any("1 image was annotated without a region" in warning for warning in warnings)
 
 
 def test_label_studio_the_same_image_twice_is_refused(two):

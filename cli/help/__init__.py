@@ -1,0 +1,1 @@
+"""What the command line says about itself: help pages, settings, completion, and answers to what is mistyped."""

@@ -1,0 +1,1 @@
+"""What a training would see and cost, from a few real steps: `partly train --dry-run`."""
