@@ -75,7 +75,8 @@ def common(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    # The same under `python -m partly`, whose own name has spaces.
+    app(prog_name="partly")
 
 
 if __name__ == "__main__":
