@@ -22,7 +22,7 @@ from db.imaging.geometry import boxes_iou
 from db.progress import Progress, SilentProgress
 from db.records import ImageRecord, Location
 
-FITS_IOU = 0.8
+FITS_IOU = 0.7
 
 
 @dataclass(frozen=True, slots=True)

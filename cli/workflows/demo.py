@@ -41,10 +41,7 @@ from learner.training.train import train_model
 PHANTOMS = 320
 KEPT_LOCATIONS = 0.25
 HELD_BACK = 0.2
-PHANTOM_SETTINGS = {"size": 128, "stage1_epochs": 6, "stage2_epochs": 12}
-PHANTOM_RETRAINING = {"stage1_epochs": 2, "stage2_epochs": 19}
-"""As many steps as before: an epoch of the second stage is as long as the images without a location make it, one of the
-first as those with one."""
+PHANTOM_SETTINGS = {"size": 96, "stage1_epochs": 8, "stage2_epochs": 16}
 REAL_SETTINGS = {"size": 128}
 PICTURES = 12
 
@@ -101,11 +98,11 @@ def run_demo(
     """
     started = time.monotonic()
     say = _narrator(progress)
+    usual = PHANTOM_SETTINGS if data is None else REAL_SETTINGS
+    if "epochs" in overrides:
+        usual = {key: value for key, value in usual.items() if not key.endswith("_epochs")}
     # An unknown setting is refused before anything is drawn.
-    config, retraining = (
-        make_config("default", {"seed": seed, **settings, **overrides})
-        for settings in _settings(data is None, epochs="epochs" not in overrides)
-    )
+    config = make_config("default", {"seed": seed, **usual, **overrides})
     folder = data
     if folder is None:
         say("drawing phantoms")
@@ -133,7 +130,7 @@ def run_demo(
         reviewed = review_tasks(client, project_id, truths, progress=progress)
         pulled = pull_reviews(registry, client, progress=progress)
     say(f"pulled: {', '.join(f'{count} {name}' for name, count in pulled.outcomes.items())}")
-    after = _train(registry, retraining, say, progress, "training again with what was reviewed")
+    after = _train(registry, config, say, progress, "training again with what was reviewed")
     return DemoResult(
         before=before,
         after=after,
@@ -146,15 +143,6 @@ def run_demo(
         username=account.username,
         seconds=time.monotonic() - started,
     )
-
-
-def _settings(phantoms: bool, *, epochs: bool) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the settings of both trainings, with or without how long they are."""
-    both = (
-        (PHANTOM_SETTINGS, {**PHANTOM_SETTINGS, **PHANTOM_RETRAINING}) if phantoms else (REAL_SETTINGS, REAL_SETTINGS)
-    )
-    kept = [{key: value for key, value in one.items() if epochs or not key.endswith("_epochs")} for one in both]
-    return kept[0], kept[1]
 
 
 def _narrator(progress: Progress) -> Callable[[str], None]:
