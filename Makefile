@@ -18,6 +18,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade uv || true
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]' || $(BIN)/python -m pip install --editable '.[dev]'
 	touch $(STAMP)
+	@echo "next: . $(BIN)/activate, then: partly init NAME; or: make demo"
 
 check: $(STAMP)  ## format, lint, types, layers, generated docs
 	$(BIN)/ruff format --check .

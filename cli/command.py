@@ -101,6 +101,7 @@ def run_guarded(work: Callable[[], None], output: Output | None = None) -> None:
         where = f"{exc.filename}: " if exc.filename else ""
         hint = "free some space or check who owns the folder, then repeat the command"
         output.error(ErrorAnswer("disk_unwritable", f"{where}{exc.strerror}", hint))
+        output.give_up_stdout()
         raise typer.Exit(REGISTRY) from None
     except KeyboardInterrupt:
         hint = "repeat the command to continue (a training: partly train --resume)"

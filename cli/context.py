@@ -92,9 +92,9 @@ class Workspace:
             find_strategy(strategy)
         check_images(self.registry, "to ask about")
 
-    def say_next(self) -> None:
-        """Tell a person what to do next, with the command to type."""
-        if self.options.as_json:
+    def say_next(self, *, dry_run: bool = False) -> None:
+        """Tell a person what to do next, with the command to type; nothing where nothing was done."""
+        if self.options.as_json or dry_run:
             return
         from cli.workflows.next_steps import next_steps
 

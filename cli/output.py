@@ -2,9 +2,11 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from cli.documents import document_of
@@ -102,8 +104,18 @@ class Output:
     def error_document(self, answer: "ErrorAnswer") -> None:
         """Print an error's document, with --json and where no other was printed."""
         if self.as_json and not self._muted and not self.answered:
-            print_error(answer)
             self.answered = True
+            # Where stdout itself cannot be written, the line on stderr and the exit code have to do.
+            with suppress(OSError):
+                print_error(answer)
+
+    def give_up_stdout(self) -> None:
+        """Throw away what could not be written to stdout, so that Python does not try again as it ends."""
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            return
+        with suppress(OSError, ValueError), Path(os.devnull).open("w") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
 
     def progress(self) -> Progress:
         """Return what long work reports to."""

@@ -13,7 +13,7 @@ from db.registry import Registry
 from learner.config import TrainConfig
 from learner.errors import CheckpointIncompatible, ConfigInvalid, ImagesMissing, WeightsUnavailable
 
-NO_IMAGE = "there is no image to train on; register some with: partly import PATH --layout csv"
+NO_IMAGE = "there is no image to train on; register some with: partly import PATH"
 NO_TEST = "there is no test split to evaluate on; create one with: partly split --val 0.15 --test 0.2"
 WEIGHTS_WORDS = ("auto", "imagenet", "none")
 RUN_NAME = re.compile(r"run-\d+")
@@ -95,4 +95,4 @@ def check_images(registry: Registry, purpose: str) -> None:
     """
     with registry.read() as tx:
         if not tx.images.count(splits=OUTSIDE_TEST):
-            raise ImagesMissing(f"there is no image {purpose}; register some with: partly import PATH --layout csv")
+            raise ImagesMissing(f"there is no image {purpose}; register some with: partly import PATH")

@@ -81,8 +81,8 @@ def import_listing(
     masks = [] if request.force else masks_among(listing.entries)
     if not (request.force or own) and (doubts := suspicions(listing.entries, request.layout, masks, listing.unused)):
         raise DataSuspicious(
-            f"{request.path}: {'; '.join(doubts)}. Nothing was registered. Choose another --layout, or import it as it "
-            "is with --force"
+            f"{request.path}: {'; '.join(doubts)}, so nothing was registered; choose another --layout, move what is no "
+            "image of a class elsewhere, or import it as it is with --force"
         )
     drop_masks(listing, request.layout, set(masks))
     entries = list(_grouped(listing.entries, request.group_by))

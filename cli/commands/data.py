@@ -50,7 +50,7 @@ def init(
             create_registry(settings.database_url, root).close()
     work.output.document({"project": str(root), "created": created, "dry_run": dry_run})
     would = "would create" if created and dry_run else "created" if created else "is there already:"
-    work.output.line(f"{would} {root}; next: partly import PATH --layout csv")
+    work.output.line(f"{would} {root}; next: partly import PATH")
 
 
 def status(work: Workspace) -> None:
@@ -99,5 +99,4 @@ def split(
     work.output.document(
         {"splits": counts, "notes": notes, "dry_run": dry_run}, (("split", "images"), list(counts.items()))
     )
-    if not dry_run:
-        work.say_next()
+    work.say_next(dry_run=dry_run)

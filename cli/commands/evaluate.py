@@ -82,6 +82,7 @@ def evaluate(
     few = warn_of_few(evaluation.summary)
     if few is None:
         work.output.document(evaluation, (("metric", "value"), rows))
+        work.say_next()
         return
     groups = None
     if images is None:
@@ -95,6 +96,7 @@ def evaluate(
         document_of(evaluation) | {"intervals": ends, "warning": few}, (("metric", "value", "95% interval"), told)
     )
     work.output.line(f"warning: {few}")
+    work.say_next()
 
 
 def report(

@@ -136,6 +136,7 @@ def connect(
             "dry_run": dry_run,
         }
     work.output.document(document, (("", ""), list(document.items())))
+    work.say_next(dry_run=dry_run)
 
 
 def open_(
@@ -222,8 +223,7 @@ def push(
     if strategy is not None or budget is not None:
         make_query(work, strategy, budget, query_shares, dry_run=dry_run)
         if dry_run:
-            # What would be pushed is what would be asked.
-            return
+            return  # What would be pushed is what would be asked.
     request = PushRequest(
         what="query" if asks else "partly" if partly else "all" if all_images else "proposals",
         limit=limit,
@@ -252,6 +252,7 @@ def _send(work: Workspace, request: "PushRequest", *, dry_run: bool) -> None:
     _print_sync(work, report, dry_run=dry_run)
     with work.registry.read() as tx:
         work.output.line(str(work.review_page(url, tx.connections.current().project_id)))
+    work.say_next(dry_run=dry_run)
 
 
 def pull(
@@ -321,9 +322,7 @@ def pull(
         listed = ", ".join(map(str, report.class_contested[:5]))
         work.output.line(
             f"reviewers disagree about the class of {counted(len(report.class_contested), 'image')} "
-            f"({listed}); none is "
-            "stored; "
-            "to decide: partly set IMAGE --class NAME"
+            f"({listed}); none is stored; to decide: partly set IMAGE --class NAME"
         )
     if report.operation is not None:
         work.output.line(f"to undo this pull: partly undo {report.operation}")
@@ -391,10 +390,10 @@ def _print_sync(work: Workspace, report: "PushReport | PullReport", *, dry_run: 
         planned = [(item["action"], item["image"], item["task"], item.get("outcome")) for item in document["plan"]]
         tables.append((("would", "image", "task", "as"), planned[:20]))
     if report.skipped:
-        skipped = [(item.image, item.task, item.reason) for item in report.skipped]
-        tables.append((("image", "task", "skipped because"), skipped[:20]))
+        skipped = [(item.image, item.task, item.reason) for item in report.skipped[:20]]
+        tables.append((("image", "task", "skipped because"), skipped))
     if document.get("resumed"):
         work.output.line("finished an interrupted push; push again to send what is new since then")
     # What was done is counted; only what would be done is listed.
-    shown = document if dry_run else {key: value for key, value in document.items() if key != "plan"}
+    shown = {key: value for key, value in document.items() if dry_run or key != "plan"}
     work.output.document(shown | {"dry_run": dry_run}, *tables)

@@ -1,5 +1,6 @@
 """model export, model card: a run's model for use without its project, and what to say about it."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -121,5 +122,5 @@ def _next(report: "ModelExportReport", *, dry_run: bool) -> str:
     if dry_run:
         return "nothing was written: without --dry-run it is"
     if report.format == ExportFormat.SAFETENSORS:
-        return f"next: partly predict IMAGES found.csv --run {report.out}"
+        return f"next: partly predict IMAGES found.csv --run {shlex.quote(str(report.out))}"
     return f"next: {report.card} has the lines that run it"

@@ -83,8 +83,7 @@ def propose(
         *([(("certificate", *(key.replace("_", " ") for key in CERTIFIED)), certified)] if certified else []),
         (("image", "class", "probability", "score", "boxes"), rows),
     )
-    if not dry_run:
-        work.say_next()
+    work.say_next(dry_run=dry_run)
 
 
 def predict(

@@ -53,7 +53,10 @@ def train(
     if work.is_first_process:
         check_training(work.registry, configured, resume=resume)
     if dry_run:
-        _rehearse(work, chosen, resume=resume)
+        if work.is_first_process:
+            _rehearse(work, chosen, resume=resume)
+            if (devices or 1) * num_nodes > 1:
+                work.output.line("this is what one process would take; several share the steps' work")
         return
     with work.processes(configured.device, devices, num_nodes) as processes:
         from learner.training.train import train_model

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from db.errors import InvalidArgument
-from db.records import Supervision
+from db.records import Split, Supervision
 from db.records.images import ImageFilter
 
 FIELDS = (
@@ -43,7 +43,7 @@ def filter_from(query: Mapping[str, str]) -> ImageFilter:
             raise InvalidArgument(f"{field} has at most {LONGEST} letters, and no NUL")
     return ImageFilter(
         class_name=given.get("class"),
-        split=given.get("split"),
+        split=_split(given.get("split")),
         supervision=_supervision(given.get("supervision")),
         located=_answer(given, "located"),
         proposed=_answer(given, "proposed"),
@@ -79,6 +79,12 @@ def number_in(query: Mapping[str, str], field: str) -> int | None:
 def image_number(text: str) -> int | None:
     """Read the number of an image; None for what is none."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _split(text: str | None) -> str | None:
+    if text is not None and text not in ("none", *Split):
+        raise InvalidArgument(f"split is {', '.join(Split)} or none, got {text[:40]!r}")
+    return text
 
 
 def _supervision(text: str | None) -> Supervision | None:

@@ -79,7 +79,7 @@ def project_docs(settings: "Settings | None", written: Iterable[str], database: 
     usual = {"PARTLY_STUDIO_HOME": str(home), "PARTLY_STUDIO_ENVIRONMENT": str(environment)}
     for name, (meaning, allowed) in VARIABLES.items():
         given = os.environ.get(name)
-        value = (SET if name in SECRETS else given) if given else usual.get(name, NOT_SET)
+        value = (SET if name in SECRETS else without_password(given)) if given else usual.get(name, NOT_SET)
         source = f"environment {name}" if given else "default" if name in usual else "not set"
         docs.append(ProjectDoc(name, meaning, allowed, None, value, source))
     return docs
@@ -101,7 +101,9 @@ def without_password(url: str) -> str:
     """Return a URL of a database as it may be shown."""
     url = re.sub(r"(?<=[?&]password=)[^&]*", "***", url)
     scheme, separator, rest = url.partition("://")
-    account, at, place = rest.partition("@")
+    address, mark, more = rest.partition("?")
+    # A password may have an @ of its own.
+    account, at, place = address.rpartition("@")
     if not at or ":" not in account:
         return url
-    return f"{scheme}{separator}{account.partition(':')[0]}:***@{place}"
+    return f"{scheme}{separator}{account.partition(':')[0]}:***@{place}{mark}{more}"

@@ -61,10 +61,22 @@ def _say(exc: Any, *, as_json: bool) -> None:
         return
     message, near = _split(str(exc.format_message()).strip())
     path = exc.ctx.command_path if exc.ctx is not None else "partly"
+    near = _as_setting(getattr(exc, "option_name", None), exc.ctx) or near
     hint = f"did you mean {' or '.join(near)}? see: {path} --help" if near else f"see: {path} --help"
     print_remark(f"partly: {message}; {hint}")
     if as_json:
         print_error(ErrorAnswer("usage", message, hint))
+
+
+def _as_setting(option: str | None, context: Any) -> list[str]:
+    """Return how a setting is typed that somebody took for an option of its own, such as --size."""
+    if option is None or context is None or not any("--set" in item.opts for item in context.command.params):
+        return []
+    from learner.config import ALIASES, TrainConfig
+
+    key = option.lstrip("-").replace("-", "_")
+    known = (set(TrainConfig.__dataclass_fields__) - set(ALIASES.values())) | set(ALIASES) | {"epochs"}
+    return [f"--set {key}=..."] if key in known else []
 
 
 def _split(message: str) -> tuple[str, list[str]]:

@@ -5,10 +5,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from db.errors import NotFound
-from db.records import RunStatus
+from db.records import RunStatus, Split
 from db.records.images import PROPOSED_FOR
 from db.registry import Registry
 from learner.training.lease import is_alive
+
+FEWEST_JUDGED = 20
+"""Known locations in validation below which it is no use to certify a threshold: half of the images may choose the
+epoch, and of the others each would have to be right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class Facts:
     classes: int = 0
     located: int = 0
     validation: int = 0
+    judged: int = 0
+    """Images in validation whose location is known."""
     pool: int = 0
     """Images outside validation and test whose location is not known."""
     run: str | None = None
@@ -43,6 +49,8 @@ class Facts:
     """Of these, those whose image has no task."""
     proposed: bool = False
     """The newest run has proposed something, or was found not to be sure enough."""
+    uncertified: bool = False
+    """The newest run has proposed nothing, for want of a certified threshold."""
     connected: bool = False
     tasks: int = 0
     """Of images whose location is not known."""
@@ -70,16 +78,17 @@ def gather_facts(registry: Registry) -> Facts:
         stale = finished is not None and tx.snapshots.take(store=False).hash != finished.snapshot
         # What waits is at hand; the other two are asked for where nothing of the run does.
         proposed = finished is not None and bool(
-            any(item.run_id == finished.id for item in pending)
-            or tx.certificates.history(finished.id)
-            or tx.proposals.of_run(finished.id)
+            any(item.run_id == finished.id for item in pending) or tx.proposals.of_run(finished.id)
         )
+        certificates = tx.certificates.history(finished.id) if finished is not None and not proposed else []
+        judged = tx.images.count(splits=[Split.VAL], located=True)
     alive = next((run.name for run in open_runs if is_alive(run)), None)
     return Facts(
         images=counts.images["total"],
         classes=len(counts.classes),
         located=counts.locations["present"] + counts.locations["confirmed_empty"],
         validation=counts.splits["val"],
+        judged=judged,
         pool=pool,
         run=finished.name if finished is not None else None,
         interrupted=next((run.name for run in reversed(open_runs) if not is_alive(run)), None),
@@ -87,7 +96,8 @@ def gather_facts(registry: Registry) -> Facts:
         stale=stale,
         pending=len(waiting),
         unsent=len(waiting - (linked or set())),
-        proposed=proposed,
+        proposed=proposed or any(one.tau is not None for one in certificates),
+        uncertified=bool(certificates) and all(one.tau is None for one in certificates),
         connected=linked is not None,
         tasks=len((linked or set()) & unknown),
     )
@@ -119,12 +129,24 @@ def advise(facts: Facts) -> Iterator[Step]:
     elif facts.pending:
         yield from _review(facts)
     elif facts.pool and not facts.proposed:
-        yield Step("partly propose --tau auto", f"{facts.run} may find the location in {_count(facts.pool, 'image')}")
+        yield _propose(facts)
     elif facts.pool:
         left = f"{_count(facts.pool, 'image')} without a location"
         yield from _ask(facts, f"{facts.run} has no sure proposal left for {left}")
     else:
         yield Step("partly report", "every image to train on has a location; see how good the newest run is")
+
+
+def _propose(facts: Facts) -> Step:
+    why = f"{facts.run} may find the location in {_count(facts.pool, 'image')}"
+    if facts.uncertified:
+        return Step("partly propose --tau 0.8", f"{why}; no threshold could be certified, this one promises nothing")
+    if facts.judged < FEWEST_JUDGED:
+        few = _count(facts.judged, "validation image") + (
+            " with a known location is" if facts.judged == 1 else " with a known location are"
+        )
+        return Step("partly propose --tau 0.8", f"{why}; {few} too few to certify a threshold")
+    return Step("partly propose --tau auto", why)
 
 
 def _review(facts: Facts) -> Iterator[Step]:

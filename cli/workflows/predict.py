@@ -8,14 +8,17 @@ import json
 import os
 from array import array
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
+
 from annotator.datasets.formats.names import PredictionFormat
 from annotator.datasets.listing.folder import OUTSIDE, Folder
 from annotator.prediction_formats import PredictionSet, write_predictions
-from db.errors import InvalidArgument
+from db.errors import Conflict, InvalidArgument
 from db.imaging.decode import SUFFIXES
 from db.imaging.files import ImageFile, is_uri
 from db.plain_text import shown
@@ -136,10 +139,12 @@ def predict_to_file(
     head = {"format": FORMAT, "run": name, "weights": weights_sha256(model)}
     place = {str(file): n for n, file in enumerate(files)}
     unreadable: dict[int, UnreadableFile] = {}
+    # As they are before they are read: one that is changed meanwhile is scored again by the next command.
+    states = [_state(file) for file in files]
     with _Journal(out.with_name(f".{out.name}.scored.jsonl"), head, files) as journal:
         for at, one, state in journal.read():
             n = place.get(one.file)
-            if n is not None and _state(files[n]) == state:
+            if n is not None and states[n] == state:
                 journal.lines_N[n] = at
         left = [file for n, file in enumerate(files) if journal.lines_N[n] < 0]
         for said in predict_files(model, left, progress=progress):
@@ -148,10 +153,10 @@ def predict_to_file(
             if isinstance(said, UnreadableFile):
                 unreadable[n] = said
             else:
-                journal.lines_N[n] = journal.add(said, _state(files[n]))
+                journal.lines_N[n] = journal.add(said, states[n])
         write_predictions(PredictionSet(journal, model.classes, name), layout, out)
         boxes_N = [len(one.boxes) for one in journal]
-    journal.delete()
+        journal.delete()
     return PredictReport(
         run=name,
         out=out,
@@ -183,16 +188,30 @@ class _Journal(Collection[FilePrediction]):
 
     def __init__(self, file: Path, head: dict[str, Any], files: Sequence[ImageFile]) -> None:
         self._file, self._head, self._files = file, head, files
+        self._lock = FileLock(file.with_name(f"{file.name}.lock"))
         self.lines_N = array("q", [-1]) * len(files)
         """Where the line of each wanted file begins, bytes; -1 where there is none."""
 
     def __enter__(self) -> "_Journal":
-        """Open it for more.
+        """Open it for more; nobody else can until it is closed.
 
         Raises:
-            InvalidArgument: an interrupted command used another run.
+            InvalidArgument: an interrupted command used another run; Conflict: another command is at work on it.
         """
         self._file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise Conflict(
+                f"another partly predict is writing beside {self._file}; wait for it, or write to another place"
+            ) from None
+        try:
+            return self._opened()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _opened(self) -> "_Journal":
         self._stream = self._file.open("a+b")
         self._stream.seek(0)
         first = self._stream.readline()
@@ -210,6 +229,9 @@ class _Journal(Collection[FilePrediction]):
 
     def __exit__(self, *_: object) -> None:
         self._stream.close()
+        with suppress(OSError):
+            Path(self._lock.lock_file).unlink()
+        self._lock.release()
 
     def read(self) -> Iterator[tuple[int, FilePrediction, str]]:
         """Yield what an interrupted command has scored: where its line begins, what it says, its file's state then."""
@@ -239,11 +261,11 @@ class _Journal(Collection[FilePrediction]):
         return sum(at >= 0 for at in self.lines_N)
 
     def __iter__(self) -> Iterator[FilePrediction]:
-        for at in self.lines_N:
+        for file, at in zip(self._files, self.lines_N, strict=True):
             if at >= 0:
                 self._stream.seek(at)
                 found = _prediction(_row(self._stream.readline()))
-                if found is None:
+                if found is None or found[0].file != str(file):
                     raise InvalidArgument(f"{self._file} was changed by another program; delete it and repeat")
                 yield found[0]
 
@@ -252,6 +274,7 @@ class _Journal(Collection[FilePrediction]):
 
     def delete(self) -> None:
         """Remove it."""
+        self._stream.close()
         self._file.unlink(missing_ok=True)
 
 

@@ -23,6 +23,7 @@ from learner.export.places import (
     card_is_of,
     check_installed,
     check_place,
+    weights_of_export,
 )
 from learner.export.portable_folder import exported_by, on_cpu, portable_answer, portable_files
 from learner.export.source import RunSource
@@ -168,17 +169,16 @@ def _written(
 
 
 def _put(files: Mapping[Path, bytes], out: Path, request: ModelExportRequest) -> None:
+    earlier = weights_of_export(out) if request.layout is ExportFormat.SAFETENSORS else None
     try:
         write_together(files, force=request.force)
     except FileExistsError as exc:
         raise Conflict(
             f"{shown(str(exc.filename))} was made by somebody else in the meantime; nothing was written"
         ) from exc
-    if request.layout is ExportFormat.SAFETENSORS:
-        for stale in out.glob(f"{BEST}-*.safetensors"):
-            # Of the export that was written over; no description names it any more.
-            if stale not in files:
-                stale.unlink(missing_ok=True)
+    if earlier is not None and earlier not in files:
+        # Of the export that was written over; no description names it any more.
+        earlier.unlink(missing_ok=True)
 
 
 def _ports(model: TrainedModel) -> dict[str, Port]:

@@ -74,12 +74,29 @@ def check_place(out: Path, layout: ExportFormat, *, force: bool) -> Path:
         )
     if is_folder and _is_training(place):
         raise Conflict(f"{shown(str(out))} holds a training's own checkpoint, which is never written over")
+    if not is_folder:
+        _refuse_other(place, (f".{SUFFIX[layout]}", *ALSO[layout]))
     refuse_existing((place / DESCRIPTION if is_folder else place,), force=force)
     return place
 
 
 SUFFIX = {ExportFormat.ONNX: "onnx", ExportFormat.TORCHSCRIPT: "pt"}
 """How files of a format are usually named."""
+ALSO = {ExportFormat.ONNX: (), ExportFormat.TORCHSCRIPT: (".pth", ".ts", ".torchscript")}
+"""How they are named, too."""
+
+
+def _refuse_other(file: Path, suffixes: tuple[str, ...]) -> None:
+    """Refuse to write over what is no earlier export or card, by its name: a registry, settings, an image.
+
+    Raises:
+        Conflict: a file is there that is named otherwise.
+    """
+    if file.is_file() and file.suffix.lower() not in suffixes:
+        raise Conflict(
+            f"{shown(str(file))} is there already and is not named as what is written ({', '.join(suffixes)}); "
+            "name another place"
+        )
 
 
 def refuse_existing(files: Iterable[Path], *, force: bool) -> None:
@@ -124,8 +141,21 @@ def card_place(out: Path, *, force: bool) -> Path:
         Conflict: it is there, and `force` is not given.
     """
     target = out / CARD if out.is_dir() else out
+    _refuse_other(target, (".md", ".markdown"))
     refuse_existing((target,), force=force)
     return target
+
+
+def weights_of_export(folder: Path) -> Path | None:
+    """Return the file of weights that an export in a folder names; None where there is no export."""
+    try:
+        with (folder / DESCRIPTION).open(encoding="utf-8") as stream:
+            said = json.loads(stream.read(LONGEST))
+        digest = str(said["sha256"]) if EXPORTED_BY in said else ""
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    name = f"{DESCRIPTION.removesuffix('.json')}-{digest[:12]}.safetensors"
+    return folder / name if len(digest) == 64 and digest.isalnum() else None
 
 
 def _is_training(folder: Path) -> bool:

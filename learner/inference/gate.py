@@ -94,7 +94,7 @@ def parse_tau(text: str | None) -> float | str | None:
     if text is None or text == "auto":
         return text
     try:
-        return float(text)
+        return check_tau(float(text))
     except ValueError:
         raise InvalidArgument(f"--tau is a number from 0 to 1, or auto; got {text!r}") from None
 

@@ -117,7 +117,9 @@ def _heat(registry: Registry, out: Path, evaluation: Evaluation, progress: Progr
         (LESION, summary.localization.iou, _least_overlap),
         (CLASS, summary.classification.accuracy, _mistaken_first),
     ):
-        ranked = [row for row in sorted(evaluation.rows, key=order) if row.image not in shown]
+        ranked = sorted(evaluation.rows, key=order)
+        # Other images where there are any.
+        ranked = [row for row in ranked if row.image not in shown] or ranked
         ids = tuple(row.image for row in ranked[:HEAT] if row.image is not None)
         if measured is None or not ids:
             continue

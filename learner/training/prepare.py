@@ -180,9 +180,7 @@ def _choose_data(
         )
         data = select_training_data(tx, config)
         if not data.val:
-            raise DataInvalid(
-                "there are too few images for a validation split; import more with: partly import PATH --layout csv"
-            )
+            raise DataInvalid("there are too few images for a validation split; import more with: partly import PATH")
     if run is not None and run.snapshot != data.snapshot.hash:
         raise CheckpointIncompatible(
             f"{run.name} cannot be resumed: it was interrupted before its first epoch ended, and labels have changed "

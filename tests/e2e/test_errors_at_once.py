@@ -97,7 +97,7 @@ CASES = [
     )),
     ("filled", "model export m.onnx --run nowhere/run-9", "checkpoint_unusable", "there is no such folder"),
     ("filled", "model export m.onnx --format onx", "usage", "did you mean onnx?"),
-    ("filled", "model export partly.toml", "conflict", "partly.toml is there already; --force writes over it"),
+    ("filled", "model export partly.toml", "conflict", "not named as what is written"),
     ("filled", "model export .", "invalid_argument", "is a folder, and --format onnx writes a file"),
     *(("filled", words, "not_connected", UNCONNECTED) for words in (
         "push", "pull", "open", "round", "doctor --label-studio",
@@ -177,3 +177,16 @@ def test_a_new_class_that_is_like_another_is_questioned(projects):
     assert exit_code == 0
     assert "did you mean 'malignant'?" in said
     assert "warning" not in run(projects["filled"], "set", "1", "--class", "malignant", "--dry-run", "--quiet")[1]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_document_that_cannot_be_written_is_told_on_stderr(tmp_path):
+    assert run(tmp_path, "init", ".")[0] == 0
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "partly", "status", "--json"],
+            cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        )  # fmt: skip
+    assert (done.returncode, "Traceback" in done.stderr) == (4, False), done.stderr
+    assert "No space left on device" in done.stderr

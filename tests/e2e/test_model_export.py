@@ -182,12 +182,18 @@ def test_force_writes_over_an_export_and_nothing_else(partly, place, tmp_path):
     assert {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()} == before
     partly(*export, "folder")
     (tmp_path / "folder" / "notes.txt").write_text("mine")
-    (tmp_path / "folder" / "checkpoint-000000000000.safetensors").write_bytes(b"of an earlier one")
+    stranger = tmp_path / "folder" / "checkpoint-00500.safetensors"
+    stranger.write_bytes(b"another program's")
+    description = tmp_path / "folder" / "checkpoint.json"
+    said = json.loads(description.read_text())
+    (weights,) = (file for file in description.parent.glob("checkpoint-*.safetensors") if file != stranger)
+    # As if it had been another run's.
+    weights.rename(weights.with_name(f"checkpoint-{'0' * 12}.safetensors"))
+    description.write_text(json.dumps(said | {"sha256": "0" * 64}))
     assert "--force writes over it" in partly(*export, "folder", expect=4).stderr
     partly(*export, "folder", "--force")
-    names = sorted(file.name for file in (tmp_path / "folder").iterdir())
-    assert names == ["MODEL_CARD.md", "checkpoint-" + names[1][11:], "checkpoint.json", "notes.txt"]
-    assert names[1] != "checkpoint-000000000000.safetensors"
+    names = {file.name for file in description.parent.iterdir()}
+    assert names == {"MODEL_CARD.md", stranger.name, weights.name, "checkpoint.json", "notes.txt"}
 
 
 def test_a_card_of_something_else_stands_in_the_way(partly, place, tmp_path):

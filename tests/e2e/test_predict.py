@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from pycocotools.coco import COCO
 
 import cli.workflows.predict
@@ -135,6 +136,9 @@ def test_a_command_that_was_cut_goes_on(partly, trained, tmp_path, monkeypatch):
     again = partly("predict", images, "out.csv", *project, "--json")
     assert (again["resumed"], again["images"]) == (5, 12)
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert not list(tmp_path.glob(".out.csv*"))
+    with FileLock(f"{journal}.lock"):
+        assert "another partly predict is writing" in partly("predict", images, "out.csv", *project, expect=4).stderr
     journal.write_text(json.dumps({"run": "run-7"}) + "\n")
     refused = partly("predict", images, "out.csv", *project, expect=2)
     assert "scored with run-7" in refused.stderr

@@ -74,7 +74,8 @@ def test_it_refuses_what_a_training_would(filled, tmp_path):
 def test_an_interrupted_run_is_estimated_from_where_it_is(filled, monkeypatch):
     from learner.training import train
 
-    config = make_config("default", {**TINY, "epochs": 3})
+    # The floor of steps is one for the whole stage, whatever is left of it.
+    config = make_config("default", {**TINY, "epochs": 3, "min_steps": 30})
     real, ended = train.save_last, []
 
     def cut(job, stage, epoch, within=None):
@@ -88,5 +89,19 @@ def test_an_interrupted_run_is_estimated_from_where_it_is(filled, monkeypatch):
         train_model(filled, config)
     plan = plan_training(filled, config, resume=True, progress=SilentProgress(), dry_run=True)
     estimate = rehearse_training(filled, plan)
-    assert [(part.part, part.epochs) for part in estimate.parts if part.epochs] == [("stage 2", 2)]
+    assert [(part.part, part.epochs, part.count) for part in estimate.parts if part.epochs] == [("stage 2", 2, 20)]
     assert Path(filled.root / "runs" / "run-1").is_dir()
+
+
+def test_batches_of_one_image_and_images_that_are_gone_are_no_obstacle(filled):
+    plan = planned(filled, epochs=1, batch_size=1, size=64)
+    assert rehearse_training(filled, plan).seconds > 0
+    located = [status is not LocationStatus.UNKNOWN for status in plan.data.train.statuses]
+    paths = [example.path for example in plan.data.train.opened(filled)]
+    gone = [Path(str(path)) for path, known in zip(paths, located, strict=True) if known][1:]
+    moved = [path.rename(path.with_suffix(".gone")) for path in gone]
+    try:
+        assert rehearse_training(filled, planned(filled, epochs=1)).seconds > 0
+    finally:
+        for path in moved:
+            path.rename(path.with_suffix(".png"))

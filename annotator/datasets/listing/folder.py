@@ -138,7 +138,8 @@ class Folder:
                 raise DataUnreadable(str(exc)) from exc
             return [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
         if not self._base.is_dir():
-            raise DataUnreadable(f"{self._base}: expected a folder")
+            why = "expected a folder" if self._base.exists() else "there is no such folder"
+            raise DataUnreadable(f"{self._base}: {why}")
         found: list[str] = []
         for root, folders, files in os.walk(self._base):
             folders[:] = [name for name in folders if not name.startswith(".")]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from db.progress import Progress, SilentProgress
@@ -24,6 +25,7 @@ from learner.data.framing import Framer, Framing
 from learner.data.location_share import examples_with_share
 from learner.data.presence import presence_with_classes
 from learner.device import choose_device
+from learner.errors import DataInvalid
 from learner.evaluation.per_image import score_rows
 from learner.network.build import build_model
 from learner.training.job import RUNS_FOLDER
@@ -62,20 +64,44 @@ class _Sample:
     """Where an image of the whole set is in the sample; one that cannot be read is nowhere."""
     decoding_s: float
 
-    def batches(self, stage: StageConfig, config: TrainConfig) -> list[torch.Tensor]:
-        """Return the first batches of a stage, as far as their images are in the sample."""
-        found = [
-            torch.tensor([self.place[n] for n in batch_B.tolist() if n in self.place])
-            for batch_B in _first_batches(self.whole, stage, config)
-        ]
-        return [batch_B for batch_B in found if len(batch_B) > 1]
+    def batches(self, left: "_Left", config: TrainConfig) -> list[torch.Tensor]:
+        """Return the first batches of what is left of a stage; others stand for images that cannot be read.
+
+        Raises:
+            DataInvalid: none of their images can be read.
+        """
+        found = []
+        for batch_B in _first_batches(self.whole, left, config):
+            there = [self.place[n] for n in batch_B.tolist() if n in self.place]
+            if there:
+                found.append(torch.tensor((there * len(batch_B))[: len(batch_B)]))
+        if not found:
+            raise DataInvalid(
+                f"none of the images that {left.stage.name} begins with can be read; see: partly doctor --verify"
+            )
+        return found
 
 
-def _first_batches(data: FramedData, stage: StageConfig, config: TrainConfig) -> list[torch.Tensor]:
-    """Return the batches that a stage begins with, of several epochs where one has few."""
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What is left of a stage."""
+
+    stage: StageConfig
+    """All of it: how long its epochs are depends on how many they are."""
+    done: int
+    """Epochs that are done."""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that are to be done."""
+        return self.stage.epochs - self.done
+
+
+def _first_batches(data: FramedData, left: _Left, config: TrainConfig) -> list[torch.Tensor]:
+    """Return the batches that come next in a stage, of several epochs where one has few."""
     found: list[torch.Tensor] = []
-    for number in range(1, min(stage.epochs, WARM_UP + MOST) + 1):
-        found += epoch_batches(data, stage, config, epoch_generator(config, stage, number)).batches
+    for number in range(left.done + 1, left.done + min(left.epochs, WARM_UP + MOST) + 1):
+        found += epoch_batches(data, left.stage, config, epoch_generator(config, left.stage, number)).batches
         if len(found) >= WARM_UP + MOST:
             break
     return found[: WARM_UP + MOST]
@@ -131,8 +157,8 @@ def rehearse_training(registry: Registry, plan: Plan, progress: Progress | None 
     )
 
 
-def _to_do(registry: Registry, plan: Plan, stages: Sequence[StageConfig]) -> list[StageConfig]:
-    """Return the stages with the epochs that are left: all of them, unless a run goes on."""
+def _to_do(registry: Registry, plan: Plan, stages: Sequence[StageConfig]) -> list[_Left]:
+    """Return what is left of the stages: all of them, unless a run goes on."""
     done = {stage.number: 0 for stage in stages}
     if plan.run is not None and plan.goes_on:
         last = load_checkpoint(registry.root / RUNS_FOLDER / plan.run.name, LAST).description
@@ -141,12 +167,12 @@ def _to_do(registry: Registry, plan: Plan, stages: Sequence[StageConfig]) -> lis
             done[stage.number] = stage.epochs if earlier else 0
             if stage.number == int(last["stage"]):
                 done[stage.number] = int(last["finished_epoch"])
-    left = [replace(stage, epochs=stage.epochs - done[stage.number]) for stage in stages]
-    return [stage for stage in left if stage.epochs > 0]
+    left = [_Left(stage, done[stage.number]) for stage in stages]
+    return [one for one in left if one.epochs > 0]
 
 
 def _sample(
-    registry: Registry, train: Examples, classes: Sequence[str], config: TrainConfig, stages: Sequence[StageConfig]
+    registry: Registry, train: Examples, classes: Sequence[str], config: TrainConfig, stages: Sequence[_Left]
 ) -> _Sample:
     shown = examples_with_share(train.opened(registry), config.location_share, config.seed)
     framer = Framer(Framing(config.size, config.framing, config.box_target))
@@ -164,7 +190,8 @@ def _sample(
 
 
 def _val_sample(registry: Registry, val: Examples, classes: Sequence[str], config: TrainConfig) -> FramedData:
-    rows = list(range(min(len(val), 2 * config.batch_size)))
+    # From all over the set: one folder that is missing must not be all that is tried.
+    rows = np.unique(np.linspace(0, len(val) - 1, min(len(val), 2 * config.batch_size)).astype(int)).tolist()
     framer = Framer(Framing(config.size, config.framing, config.box_target))
     return load_framed(val.opened(registry).select(rows), classes, framer)
 
@@ -182,16 +209,16 @@ def _decoding(registry: Registry, plan: Plan, sample: _Sample) -> PartEstimate:
     return replace(part_estimate("decoding", round(images * (1 - share)), timed), measured=len(sample.data))
 
 
-def _stage(learner: Learner, sample: _Sample, stage: StageConfig, progress: Progress) -> PartEstimate:
+def _stage(learner: Learner, sample: _Sample, left: _Left, progress: Progress) -> PartEstimate:
     """Do some steps of a stage as `train_epoch` does them."""
-    config = learner.config
-    generator = epoch_generator(config, stage, 1)
+    config, stage = learner.config, left.stage
+    generator = epoch_generator(config, stage, left.done + 1)
     epoch = epoch_batches(sample.whole, stage, config, generator)
-    batches = sample.batches(stage, config)
+    batches = sample.batches(left, config)
     draws_N = torch.zeros(len(sample.data))
     for row, n in sample.place.items():
         draws_N[n] = epoch.draws_N[row]
-    steps = len(epoch.batches) * stage.epochs
+    steps = len(epoch.batches) * left.epochs
     learner.optimizer = make_optimizer(learner.model, config)
     learner.total_steps, learner.steps = steps, 0
     state, clocks, began = EpochState(generator), [], time.perf_counter()
@@ -211,7 +238,7 @@ def _stage(learner: Learner, sample: _Sample, stage: StageConfig, progress: Prog
         # Other programs take turns with this one, and its own work is shared by its threads.
         alone = sum(clock.worked for clock in counted) / len(counted) / torch.get_num_threads()
     timed = Timed(tuple(clock.seconds for clock in counted), alone)
-    return part_estimate(stage.name, steps, timed, epochs=stage.epochs)
+    return part_estimate(stage.name, steps, timed, epochs=left.epochs)
 
 
 class _Clock:

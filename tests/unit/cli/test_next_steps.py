@@ -6,7 +6,7 @@ from cli.workflows.next_steps import Facts, Step, advise, next_steps
 from db.records import Box, LocationSource, NewLabel, NewProposal, RunStatus, Split
 from tests.builders import add_images, new_image, present
 
-FILLED = {"images": 100, "classes": 2, "located": 20, "pool": 60, "validation": 15}
+FILLED = {"images": 100, "classes": 2, "located": 20, "pool": 60, "validation": 30, "judged": 25}
 TRAINED = {**FILLED, "run": "run-1"}
 
 
@@ -23,6 +23,8 @@ TRAINED = {**FILLED, "run": "run-1"}
         ({**FILLED, "running": "run-1"}, ["partly runs"]),
         ({**FILLED, "interrupted": "run-1"}, ["partly train --resume"]),
         (TRAINED, ["partly propose --tau auto"]),
+        ({**TRAINED, "judged": 5}, ["partly propose --tau 0.8"]),
+        ({**TRAINED, "uncertified": True}, ["partly propose --tau 0.8"]),
         ({**TRAINED, "stale": True}, ["partly train"]),
         ({**TRAINED, "stale": True, "connected": True}, ["partly round"]),
         ({**TRAINED, "stale": True, "running": "run-2"}, ["partly runs", "partly propose --tau auto"]),
@@ -48,7 +50,8 @@ def test_along_a_project(registry):
     assert next_steps(registry) == [Step("partly train --resume", "run-1 was interrupted")]
     with registry.begin() as tx:
         tx.runs.finish(run.id, RunStatus.FINISHED, {})
-    assert next_steps(registry) == [Step("partly propose --tau auto", "run-1 may find the location in 3 images")]
+    few = "run-1 may find the location in 3 images; 0 validation images with a known location are too few to certify"
+    assert next_steps(registry) == [Step("partly propose --tau 0.8", f"{few} a threshold")]
     with registry.begin() as tx:
         proposal = NewProposal(ids[1], "a", 0.9, 0.9, (Box(1, 2, 3, 4),))
         tx.proposals.add([proposal], run_id=run.id, tau=0.5, gate="class")

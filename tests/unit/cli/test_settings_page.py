@@ -96,6 +96,8 @@ def test_the_project_and_the_environment(project, shown, monkeypatch):
         ("sqlite:////a/b@c:d.sqlite3", "sqlite:////a/b@c:d.sqlite3"),
         ("postgresql://u@h/n", "postgresql://u@h/n"),
         ("postgresql://u:p@h/n", "postgresql://u:***@h/n"),
+        ("postgresql://u:S3c@ret@h/n?x=1", "postgresql://u:***@h/n?x=1"),
+        ("https://me:pw@labels.example.org", "https://me:***@labels.example.org"),
         ("postgresql://h/n?user=u&password=p&x=1", "postgresql://h/n?user=u&password=***&x=1"),
     ],
 )

@@ -65,6 +65,15 @@ def test_a_card_of_the_same_weights_stays(tmp_path):
         card_is_of(card, "abc1", force=True)
 
 
+@pytest.mark.parametrize("name", ["partly.toml", "registry.sqlite3", "scan.png"])
+def test_force_is_for_what_is_named_as_an_export(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(Conflict, match="not named as what is written"):
+        check_place(tmp_path / name, ExportFormat.ONNX, force=True)
+    with pytest.raises(Conflict, match="not named as what is written"):
+        card_place(tmp_path / name, force=True)
+
+
 def test_a_card_goes_into_a_folder(tmp_path):
     assert card_place(tmp_path, force=False) == tmp_path / "MODEL_CARD.md"
     (tmp_path / "MODEL_CARD.md").write_text("x")
