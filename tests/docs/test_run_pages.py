@@ -195,6 +195,7 @@ def test_every_document_fits_its_schema(typed):
         partly init
         partly split --val 0.2 --test 0.2 --dry-run
         partly train --dry-run
+        partly settings
         partly report --rounds
         partly explain --limit 1
         partly query --budget 4

@@ -49,5 +49,5 @@ def test_what_is_nothing_is_refused_with_what_was_expected(tmp_path):
     picture(tmp_path, "a.png")
     with pytest.raises(DataUnreadable, match=r"labels.csv.*--layout"):
         recognise(tmp_path)
-    with pytest.raises(DataUnreadable, match="expected a folder"):
+    with pytest.raises(DataUnreadable, match="there is no such folder"):
         recognise(tmp_path / "nowhere")
