@@ -130,7 +130,8 @@ def show(
     """Draw images with their known boxes and pending proposals.
 
     Known boxes are green, proposals that wait for review orange. In the terminal, if it can show pictures (kitty,
-    WezTerm, Ghostty, iTerm2); else in a PNG file.
+    WezTerm, Ghostty, iTerm2, and those that show sixels: foot, mlterm, contour, Windows Terminal); else in a PNG file.
+    PARTLY_PICTURES names another way: kitty, iterm, sixel or none.
     """
     import os
     import sys

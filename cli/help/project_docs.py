@@ -49,6 +49,7 @@ VARIABLES = {
     "PARTLY_STUDIO_HOME": ("Where the local Label Studio keeps its data.", "folder"),
     "PARTLY_STUDIO_ENVIRONMENT": ("Where the local Label Studio is installed.", "folder"),
     "PARTLY_CONFIG_HOME": ("Where it is kept which servers you have named.", "folder"),
+    "PARTLY_PICTURES": ("How partly show draws in the terminal, where it cannot tell.", "kitty, iterm, sixel or none"),
     "PARTLY_SERVE_USER": ("Name that callers of partly serve have to give.", "text"),
     "PARTLY_SERVE_PASSWORD": ("Password that callers of partly serve have to give; a secret.", "text"),
 }

@@ -1,11 +1,16 @@
 """What terminals are told, read as they read it."""
 
 import base64
+import io
 import re
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
-from cli.terminal_pictures import for_iterm, for_kitty, picture_protocol
+from cli.terminal_pictures import for_iterm, for_kitty, for_sixel, picture_protocol
 
 
 @pytest.mark.parametrize("size", [1, 3000, 3072, 3073, 20_000])
@@ -34,7 +39,55 @@ def test_iterm_gets_it_in_one():
         ({"TERM_PROGRAM": "iTerm.app"}, for_iterm),
         ({"TERM_PROGRAM": "iTerm.app", "TMUX": "/tmp/x"}, None),
         ({"TERM": "screen-256color", "KITTY_WINDOW_ID": "1"}, None),
+        ({"TERM": "foot"}, for_sixel),
+        ({"WT_SESSION": "c1"}, for_sixel),
+        ({"TERM": "foot", "TMUX": "/tmp/x"}, None),
+        ({"TERM": "xterm-256color", "PARTLY_PICTURES": "sixel"}, for_sixel),
+        ({"TERM": "xterm-kitty", "PARTLY_PICTURES": "none"}, None),
     ],
 )
 def test_a_terminal_is_known_by_its_variables(environment, protocol):
     assert picture_protocol(environment) is protocol
+
+
+def as_a_terminal_shows(text):
+    """Paint sixels as a VT340 does: percent of red, green and blue, six rows a band, from the left again after $."""
+    body = re.fullmatch(r"\x1bP0;1;0q(.*)\x1b\\\n", text, re.DOTALL)[1]
+    width, height = map(int, re.match(r'"1;1;(\d+);(\d+)', body).groups())
+    painted, colours, colour, x, top = np.full((height, width, 3), -1), {}, None, 0, 0
+    tokens = r"#(\d+);2;(\d+);(\d+);(\d+)|#(\d+)|!(\d+)([?-~])|([?-~])|([$-])"
+    rest = body[re.match(r'"[\d;]+', body).end() :]
+    assert "".join(found[0] for found in re.finditer(tokens, rest)) == rest, "nothing else stands in it"
+    for define, r, g, b, choose, count, many, one, move in re.findall(tokens, rest):
+        if define:
+            colours[define] = (int(r), int(g), int(b))
+        elif choose:
+            colour = colours[choose]
+        elif move:
+            x, top = 0, top + 6 * (move == "-")
+        else:
+            end = x + int(count or 1)
+            for bit in range(6):
+                if (ord(many or one) - 63) >> bit & 1:
+                    painted[top + bit, x:end] = colour
+            x = end
+    return painted
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 90), st.integers(0, 2**32 - 1))
+def test_sixels_are_the_picture(height, width, colours, seed):
+    rng = np.random.default_rng(seed)
+    palette = rng.integers(0, 256, (colours, 3), dtype=np.uint8)
+    picture = palette[rng.integers(0, colours, (height, width))]
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, format="PNG")
+    painted = as_a_terminal_shows(for_sixel(stream.getvalue()))
+    # As exact as percent are, and as a choice of 128 colours of at most 90 is.
+    assert np.abs(painted - picture / 255 * 100).max() <= 1.5
+
+
+def test_a_wide_picture_is_made_narrower():
+    stream = io.BytesIO()
+    Image.new("RGB", (3000, 30), (200, 10, 10)).save(stream, format="PNG")
+    assert as_a_terminal_shows(for_sixel(stream.getvalue())).shape == (10, 1000, 3)
