@@ -1,7 +1,7 @@
 """Pictures: boxes drawn over images, many on one page."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +45,26 @@ def ending(file: str) -> str:
     return file if len(file) <= LONGEST_NAME else ".." + file[-LONGEST_NAME + 2 :]
 
 
+def wrapped(text: str, fits: Callable[[str], bool]) -> str:
+    """Break a caption into lines that fit, between words; a word that is too long is cut at its front.
+
+    Args:
+        text: one line.
+        fits: says whether a line is short enough.
+    """
+    lines: list[str] = []
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and fits(longer):
+            lines[-1] = longer
+            continue
+        cut = word
+        while not fits(cut) and len(cut) > 3:
+            cut = f"..{cut[3:]}" if cut.startswith("..") else f"..{cut[2:]}"
+        lines.append(cut)
+    return "\n".join(line.strip() for line in lines if line.strip())
+
+
 def draw_page(panels: Sequence[Panel], out: Path, *, columns: int = 4, cell_px: int = 260, title: str = "") -> Path:
     """Draw images with their boxes, proposals in orange, the truth in green, another run in blue, and save the page.
 
@@ -60,18 +80,20 @@ def draw_page(panels: Sequence[Panel], out: Path, *, columns: int = 4, cell_px: 
     """
     columns = max(1, min(columns, len(panels)))
     rows = math.ceil(len(panels) / columns)
-    step_x, step_y = cell_px + MARGIN_PX, cell_px + CAPTION_HEIGHT_PX + MARGIN_PX
+    font = ImageFont.load_default(13)
+    captions = [wrapped(shown(panel.caption), lambda text: font.getlength(text) <= cell_px) for panel in panels]
+    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
+    step_x, step_y = cell_px + MARGIN_PX, cell_px + lines * CAPTION_HEIGHT_PX + MARGIN_PX
     top = 30 if title else MARGIN_PX
     page = Image.new("RGB", (columns * step_x + MARGIN_PX, rows * step_y + top), (24, 24, 28))
     draw = ImageDraw.Draw(page)
-    font = ImageFont.load_default(13)
     if title:
         draw.text((MARGIN_PX, 8), shown(title), fill=(235, 235, 235), font=ImageFont.load_default(15))
-    for n, panel in enumerate(panels):
+    for n, (panel, caption) in enumerate(zip(panels, captions, strict=True)):
         left, upper = MARGIN_PX + n % columns * step_x, top + n // columns * step_y
         cell = draw_boxes(panel, cell_px)
         page.paste(cell, (left + (cell_px - cell.width) // 2, upper + (cell_px - cell.height) // 2))
-        draw.text((left, upper + cell_px + 3), shown(panel.caption), fill=(220, 220, 220), font=font)
+        draw.text((left, upper + cell_px + 3), caption, fill=(220, 220, 220), font=font)
     return _save(page, out)
 
 
