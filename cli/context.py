@@ -98,7 +98,7 @@ class Workspace:
             return
         from cli.workflows.next_steps import next_steps
 
-        step = next_steps(self.registry)[0]
+        step = next_steps(self.registry, self.studio_runs)[0]
         self.output.line(f"next: {step.command} ({step.why})")
 
     @cached_property
@@ -149,6 +149,12 @@ class Workspace:
     def studio(self) -> "StudioPaths":
         """Return where the local Label Studio lives."""
         return studio_paths()
+
+    def studio_runs(self) -> bool:
+        """Say whether the local Label Studio does."""
+        from annotator.label_studio.local_server import studio_status
+
+        return studio_status(self.studio).running
 
     def local_url(self) -> str:
         """Return the address of this machine's own Label Studio.

@@ -78,7 +78,7 @@ def next_(work: Workspace) -> None:
     """Say what to do next, with the command to type and the reason."""
     from cli.workflows.next_steps import next_steps
 
-    steps = next_steps(work.registry)
+    steps = next_steps(work.registry, work.studio_runs)
     work.output.document({"steps": steps}, (("next", "why"), [(step.command, step.why) for step in steps]))
 
 

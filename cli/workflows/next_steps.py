@@ -1,6 +1,6 @@
 """What to do next in a project, and why: worked out from what the registry knows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -52,17 +52,24 @@ class Facts:
     uncertified: bool = False
     """The newest run has proposed nothing, for want of a certified threshold."""
     connected: bool = False
+    studio_runs: bool = False
+    """The local Label Studio does, and the project is not connected."""
     tasks: int = 0
     """Of images whose location is not known."""
 
 
-def next_steps(registry: Registry) -> list[Step]:
-    """Say what to do next in a project, the most pressing thing first."""
-    return list(advise(gather_facts(registry)))
+def next_steps(registry: Registry, studio_runs: Callable[[], bool] = lambda: False) -> list[Step]:
+    """Say what to do next in a project, the most pressing thing first.
+
+    Args:
+        registry: the project's.
+        studio_runs: says whether the local Label Studio does; asked only where that counts.
+    """
+    return list(advise(gather_facts(registry, studio_runs)))
 
 
-def gather_facts(registry: Registry) -> Facts:
-    """Read from a registry what advice rests on."""
+def gather_facts(registry: Registry, studio_runs: Callable[[], bool] = lambda: False) -> Facts:
+    """Read from a registry what advice rests on; arguments as in `next_steps`."""
     with registry.read() as tx:
         counts = tx.status.count()
         unknown = set(tx.images.ids(located=False))
@@ -99,6 +106,7 @@ def gather_facts(registry: Registry) -> Facts:
         proposed=proposed or any(one.tau is not None for one in certificates),
         uncertified=bool(certificates) and all(one.tau is None for one in certificates),
         connected=linked is not None,
+        studio_runs=linked is None and studio_runs(),
         tasks=len((linked or set()) & unknown),
     )
 
@@ -152,7 +160,7 @@ def _propose(facts: Facts) -> Step:
 def _review(facts: Facts) -> Iterator[Step]:
     why = f"{_count(facts.pending, 'proposal')} wait for review" if facts.pending > 1 else "1 proposal waits for review"
     if not facts.connected:
-        yield from _connect(why)
+        yield from _connect(facts, why)
         return
     if facts.unsent:
         yield Step("partly push", f"{_count(facts.unsent, 'proposal')} not yet in Label Studio")
@@ -163,7 +171,7 @@ def _review(facts: Facts) -> Iterator[Step]:
 
 def _ask(facts: Facts, why: str) -> Iterator[Step]:
     if not facts.connected:
-        yield from _connect(why)
+        yield from _connect(facts, why)
         return
     if facts.tasks:
         yield Step("partly open", f"{_count(facts.tasks, 'task')} without a location")
@@ -173,7 +181,10 @@ def _ask(facts: Facts, why: str) -> Iterator[Step]:
     yield Step("partly push --query", "sends what was chosen")
 
 
-def _connect(why: str) -> Iterator[Step]:
+def _connect(facts: Facts, why: str) -> Iterator[Step]:
+    if facts.studio_runs:
+        yield Step("partly connect", f"{why}, in the local Label Studio; a server of your team's: partly connect URL")
+        return
     yield Step("partly studio start", f"{why}, in Label Studio; a server of your team's: partly connect URL")
     yield Step("partly connect", "the project then has a Label Studio project of its own")
 

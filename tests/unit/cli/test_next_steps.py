@@ -29,6 +29,7 @@ TRAINED = {**FILLED, "run": "run-1"}
         ({**TRAINED, "stale": True, "connected": True}, ["partly round"]),
         ({**TRAINED, "stale": True, "running": "run-2"}, ["partly runs", "partly propose --tau auto"]),
         ({**TRAINED, "pending": 3, "unsent": 3, "proposed": True}, ["partly studio start", "partly connect"]),
+        ({**TRAINED, "pending": 3, "unsent": 3, "proposed": True, "studio_runs": True}, ["partly connect"]),
         ({**TRAINED, "pending": 3, "unsent": 2, "proposed": True, "connected": True}, ["partly push"]),
         ({**TRAINED, "pending": 3, "proposed": True, "connected": True}, ["partly open", "partly pull"]),
         ({**TRAINED, "proposed": True, "connected": True}, ["partly query --budget 50", "partly push --query"]),
