@@ -5,6 +5,8 @@ A command that needs a network asks here first, so that a slip of the finger is 
 
 import difflib
 import re
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from db.records import RunRecord, RunStatus
@@ -13,6 +15,8 @@ from db.registry import Registry
 from learner.config import TrainConfig
 from learner.errors import CheckpointIncompatible, ConfigInvalid, ImagesMissing, WeightsUnavailable
 
+MODELS = re.compile(r"^def (\w+)\(pretrained\b|['\"](\w+)['\"] ?: ", re.MULTILINE)
+"""A model in timm's source, or an entry of its table of earlier names."""
 NO_IMAGE = "there is no image to train on; register some with: partly import PATH"
 NO_TEST = "there is no test split to evaluate on; create one with: partly split --val 0.15 --test 0.2"
 WEIGHTS_WORDS = ("auto", "imagenet", "none")
@@ -52,9 +56,10 @@ def check_training(registry: Registry, config: TrainConfig, *, resume: bool = Fa
 
     Raises:
         ImagesMissing: there is no image outside test; WeightsUnavailable, RunUnknown: there are no such weights.
-        ConfigInvalid: there is no such device; RunMissing: there is no run to resume.
+        ConfigInvalid: there is no such device or encoder; RunMissing: there is no run to resume.
     """
     _check_device(config.device)
+    _check_encoder(config.encoder)
     with registry.read() as tx:
         if resume and not any(run.status in (RunStatus.RUNNING, RunStatus.FAILED) for run in tx.runs.all()):
             tx.runs.latest(RunStatus.RUNNING)
@@ -81,6 +86,27 @@ def _check_device(name: str) -> None:
     near = ["cuda"] if kind == "gpu" else difflib.get_close_matches(name, DEVICES, n=1)
     meant = f"did you mean {near[0]}? " if near else ""
     raise ConfigInvalid(f"there is no device={name}; {meant}it is one of auto, cpu, cuda, cuda:1, mps")
+
+
+def _check_encoder(name: str) -> None:
+    known = timm_names()
+    if not known or name.partition(".")[0] in known:
+        return
+    near = difflib.get_close_matches(name.partition(".")[0], known, n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    raise ConfigInvalid(
+        f"timm has no encoder={name}; {meant}some of them: resnet18, tf_efficientnet_lite0, convnext_tiny"
+    )
+
+
+@cache
+def timm_names() -> frozenset[str]:
+    """Read the names of timm's models, those of earlier versions too, from its source: importing it takes seconds."""
+    spec = find_spec("timm")
+    places = spec.submodule_search_locations if spec is not None else None
+    modules = [module for place in places or () for module in (Path(place) / "models").glob("*.py")]
+    found = (MODELS.finditer(module.read_text(encoding="utf-8")) for module in modules)
+    return frozenset(match[1] or match[2] for matches in found for match in matches)
 
 
 def check_images(registry: Registry, purpose: str) -> None:

@@ -109,6 +109,7 @@ CASES = [
     ("filled", "train --weights nowhere.safetensors", "weights_unavailable", "nowhere.safetensors: there is no"),
     ("filled", "train --set szie=128", "unknown_setting", "did you mean 'size'?"),
     ("filled", "train --set size=4", "invalid_setting", "size must be at least 32 px"),
+    ("filled", "train --set encoder=resnet81", "invalid_setting", "encoder=resnet81; did you mean resnet18?"),
     ("filled", "train --set device=gpu", "invalid_setting", "did you mean cuda?"),
     ("filled", "settings szie", "unknown_setting", "did you mean 'size'?"),
     ("filled", "round --set szie=128", "unknown_setting", "did you mean 'size'?"),

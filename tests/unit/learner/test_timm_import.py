@@ -77,6 +77,20 @@ def test_a_function_is_kept_from_being_compiled():
     ) == ["2", "3", "4", "0"]
 
 
+def test_every_model_of_timm_is_known_without_it():
+    assert run(
+        """
+        import sys
+        from learner.early_checks import timm_names
+        names = timm_names()
+        print("timm" in sys.modules)
+        from learner.timm_import import timm
+        from timm.models import _registry
+        print(set(timm.list_models()) | set(_registry._deprecated_models) <= names)
+        """
+    ) == ["False", "True"]
+
+
 def test_a_step_of_training_needs_no_compiler_and_is_torchs_own():
     assert run(
         """
