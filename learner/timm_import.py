@@ -1,4 +1,4 @@
-"""timm, imported without torch's compiler, in six seconds instead of ten. Whoever needs timm gets it here.
+"""timm, imported without torch's compiler, in half the time. Whoever needs timm gets it here.
 
 timm and torchvision, which it imports, ask torch's compiler two things about a few functions when they are imported.
 Until one of these functions is called, a stand-in answers in its place; when something is compiled, the compiler is

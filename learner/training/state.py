@@ -72,7 +72,7 @@ def make_optimizer(model: Network, config: TrainConfig) -> torch.optim.Optimizer
 
 
 def _without_compiler(kind: type[torch.optim.Adam]) -> type[torch.optim.Adam]:
-    """Return the same optimizer without what makes it import torch's compiler, which takes four seconds.
+    """Return the same optimizer without what makes it import torch's compiler, which takes longer than everything else.
 
     Its methods import the compiler to say that it is to leave them alone, whether anything is compiled or not. Here
     only the network ever is.
