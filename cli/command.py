@@ -58,7 +58,10 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Call
             work = Workspace(options)
             if logging.lastResort is not None:
                 logging.lastResort.setLevel(logging.ERROR if options.quiet else logging.WARNING)
-            run_guarded(lambda: function(work, **arguments), work.output)
+            try:
+                run_guarded(lambda: function(work, **arguments), work.output)
+            finally:
+                work.close()
 
         parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
         context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)

@@ -72,6 +72,11 @@ class Workspace:
 
         return open_registry(settings.database_url, settings.root)
 
+    def close(self) -> None:
+        """Close what was opened."""
+        if "registry" in self.__dict__:
+            self.registry.close()
+
     @property
     def is_first_process(self) -> bool:
         """Say whether this is the first of the processes that torchrun, SLURM or a person has started."""

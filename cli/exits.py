@@ -7,9 +7,9 @@ keeps its traceback, and the exit code is 1.
 import re
 from dataclasses import dataclass
 
-import annotator.errors as of_annotator
-import db.errors as of_registry
-import learner.errors as of_learner
+from annotator import errors as of_annotator
+from db import errors as of_registry
+from learner import errors as of_learner
 
 USAGE = 2
 LABEL_STUDIO = 3

@@ -173,8 +173,8 @@ def _task_differences(
             differences.append(Difference(TASK_GONE, [image], why, [link.task_id]))
     if others:
         why = (
-            f"{counted(len(others), 'task belongs', 'tasks belong')} to another registry, and nothing "
-            f"is changed there. To take over those whose images "
+            f"{counted(len(others), 'task belongs', 'tasks belong')} to another registry; what is "
+            f"not known here is left alone. To take over those whose images "
         )
         why += "are registered here: partly connect --adopt"
         differences.append(Difference(OTHER_REGISTRY, [], why, others))

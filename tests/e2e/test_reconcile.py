@@ -198,4 +198,4 @@ def test_a_push_that_was_cut_is_found_and_its_repair_named(registry, client, stu
         tx.journal.close(sync, SyncStatus.FAILED, detail="cut")
     (found,) = [item for item in compare_with_studio(registry, client) if item.kind == PUSH_CUT]
     assert [image.id for image in found.images] == [3]
-    assert "1 steps left" in found.detail
+    assert "1 step left" in found.detail

@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 
 from db.records import Split
+from learner import cache_place
 from learner.config import make_config
 from learner.inference import kept_scores, pool
 from learner.inference.propose import ProposeRequest, propose_locations
@@ -47,7 +48,7 @@ def test_a_cut_propose_goes_on_where_it_stopped(trained, asked, monkeypatch):
     whole = propose(trained)
     everybody = sorted(asked)
     assert whole.considered == len(everybody) > 15
-    (file,) = (trained.root / kept_scores.FOLDER).glob("*.sqlite3")
+    (file,) = (trained.root / cache_place.SCORES).glob("*.sqlite3")
     file.unlink()
     del asked[:]
 
@@ -78,7 +79,7 @@ def test_a_cut_propose_goes_on_where_it_stopped(trained, asked, monkeypatch):
 
 def test_what_has_changed_is_scored_again(trained, asked):
     propose(trained)
-    (file,) = (trained.root / kept_scores.FOLDER).glob("*.sqlite3")
+    (file,) = (trained.root / cache_place.SCORES).glob("*.sqlite3")
     first = asked[0]
     with sqlite3.connect(file) as connection:
         connection.execute("UPDATE scores SET content = 'sha256:other' WHERE id = ?", [first])
@@ -99,7 +100,7 @@ def test_what_has_changed_is_scored_again(trained, asked):
 @pytest.mark.parametrize("damage", [b"", b"no database at all" * 100])
 def test_damaged_scores_are_made_again(trained, asked, damage):
     whole = propose(trained)
-    (file,) = (trained.root / kept_scores.FOLDER).glob("*.sqlite3")
+    (file,) = (trained.root / cache_place.SCORES).glob("*.sqlite3")
     file.write_bytes(damage)
     del asked[:]
     assert propose(trained) == whole
@@ -115,8 +116,8 @@ def test_a_budget_takes_the_surest_however_many_pages_there_are(trained):
 
 def test_scores_of_an_older_run_go(trained):
     propose(trained)
-    (old,) = (trained.root / kept_scores.FOLDER).glob("*.sqlite3")
+    (old,) = (trained.root / cache_place.SCORES).glob("*.sqlite3")
     train_model(trained, make_config("default", {**TINY, "seed": 1}))
     propose(trained)
-    (new,) = (trained.root / kept_scores.FOLDER).glob("*.sqlite3")
+    (new,) = (trained.root / cache_place.SCORES).glob("*.sqlite3")
     assert old != new
