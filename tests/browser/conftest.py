@@ -106,8 +106,16 @@ def press(driver, label):
     wait_for(pressed)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def page(browser, studio):
-    """The browser, logged in."""
-    log_in(browser, studio_status(studio).url, read_account(studio))
+    """The browser, as a desktop shows pages, and logged in.
+
+    Other tests may have been on phones and paper, and at other servers of this machine, which share its cookies.
+    """
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    url = studio_status(studio).url
+    browser.get(f"{url}/user/account")
+    if "/user/login" in browser.current_url:
+        log_in(browser, url, read_account(studio))
     return browser

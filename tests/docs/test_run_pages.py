@@ -146,8 +146,6 @@ def test_a_page_that_begins_with_nothing_works(data, name, tmp_path, studio, mon
     assert shell.count > 20
 
 
-# What a command leaves open is closed as its process ends, and here that is this one.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_engineers_page_works_on_a_real_postgres(data, tmp_path, postgres_server, monkeypatch):
     (tmp_path / "laptop").mkdir()
     shell = Shell(tmp_path / "laptop", monkeypatch)
@@ -162,6 +160,7 @@ def test_the_engineers_page_works_on_a_real_postgres(data, tmp_path, postgres_se
     for block in runnable(ON_POSTGRES):
         shell.run(block.text)
     assert shell.count > 10
+    # What a command had left open would warn now.
     gc.collect()
 
 

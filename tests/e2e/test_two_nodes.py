@@ -25,6 +25,7 @@ pytest.importorskip("s3fs")
 moto_server = pytest.importorskip("moto.server")
 
 import boto3  # noqa: E402
+import fsspec  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
@@ -122,6 +123,8 @@ def cluster(tmp_path_factory, postgres_server):
     found = Cluster(place / "project", url, endpoint)
     before = dict(os.environ)
     os.environ.update({key: value for key, value in found.environment.items() if key.startswith("AWS_")})
+    # What earlier tests of this process connected to is gone.
+    fsspec.filesystem("s3").clear_instance_cache()
     try:
         client = boto3.client("s3")
         client.create_bucket(Bucket="scans")
@@ -138,6 +141,7 @@ def cluster(tmp_path_factory, postgres_server):
     finally:
         os.environ.clear()
         os.environ.update(before)
+        fsspec.filesystem("s3").clear_instance_cache()
         server.stop()
 
 
