@@ -13,6 +13,10 @@ import shutil
 import sys
 from pathlib import Path
 
+# They have a module of their own for each system, and the one for this takes what Windows lacks.
+import platformdirs  # noqa: F401
+import psutil  # noqa: F401
+
 MISSING = (
     "getuid",
     "geteuid",
