@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from db.errors import NotFound
+from db.plain_text import counted
 from db.records import RunStatus, Split
 from db.records.images import PROPOSED_FOR
 from db.registry import Registry
@@ -130,7 +131,7 @@ def advise(facts: Facts) -> Iterator[Step]:
         if not facts.validation:
             yield Step("partly split --val 0.15 --test 0.15", "no image is kept back to judge a network by")
         if facts.running is None:
-            yield Step("partly train", f"{_count(facts.located, 'location')} to learn from, and no run yet")
+            yield Step("partly train", f"{counted(facts.located, 'location')} to learn from, and no run yet")
     elif facts.stale and facts.running is None:
         retrain = "partly round" if facts.connected else "partly train"
         yield Step(retrain, f"labels, classes or splits have changed since {facts.run} was trained")
@@ -139,31 +140,33 @@ def advise(facts: Facts) -> Iterator[Step]:
     elif facts.pool and not facts.proposed:
         yield _propose(facts)
     elif facts.pool:
-        left = f"{_count(facts.pool, 'image')} without a location"
+        left = f"{counted(facts.pool, 'image')} without a location"
         yield from _ask(facts, f"{facts.run} has no sure proposal left for {left}")
     else:
         yield Step("partly report", "every image to train on has a location; see how good the newest run is")
 
 
 def _propose(facts: Facts) -> Step:
-    why = f"{facts.run} may find the location in {_count(facts.pool, 'image')}"
+    why = f"{facts.run} may find the location in {counted(facts.pool, 'image')}"
     if facts.uncertified:
         return Step("partly propose --tau 0.8", f"{why}; no threshold could be certified, this one promises nothing")
     if facts.judged < FEWEST_JUDGED:
-        few = _count(facts.judged, "validation image") + (
-            " with a known location is" if facts.judged == 1 else " with a known location are"
+        few = counted(
+            facts.judged,
+            "validation image with a known location is",
+            "validation images with a known location are",
         )
         return Step("partly propose --tau 0.8", f"{why}; {few} too few to certify a threshold")
     return Step("partly propose --tau auto", why)
 
 
 def _review(facts: Facts) -> Iterator[Step]:
-    why = f"{_count(facts.pending, 'proposal')} wait for review" if facts.pending > 1 else "1 proposal waits for review"
+    why = counted(facts.pending, "proposal waits for review", "proposals wait for review")
     if not facts.connected:
         yield from _connect(facts, why)
         return
     if facts.unsent:
-        yield Step("partly push", f"{_count(facts.unsent, 'proposal')} not yet in Label Studio")
+        yield Step("partly push", f"{counted(facts.unsent, 'proposal')} not yet in Label Studio")
     else:
         yield Step("partly open", why)
         yield Step("partly pull", "once somebody has reviewed some")
@@ -174,7 +177,7 @@ def _ask(facts: Facts, why: str) -> Iterator[Step]:
         yield from _connect(facts, why)
         return
     if facts.tasks:
-        yield Step("partly open", f"{_count(facts.tasks, 'task')} without a location")
+        yield Step("partly open", f"{counted(facts.tasks, 'task')} without a location")
         yield Step("partly pull", "once somebody has drawn some")
         return
     yield Step("partly query --budget 50", why)
@@ -187,7 +190,3 @@ def _connect(facts: Facts, why: str) -> Iterator[Step]:
         return
     yield Step("partly studio start", f"{why}, in Label Studio; a server of your team's: partly connect URL")
     yield Step("partly connect", "the project then has a Label Studio project of its own")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number:,} {what}s"

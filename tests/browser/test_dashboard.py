@@ -91,7 +91,7 @@ def loaded(page):
 
 
 def test_what_to_do_next_arrives(page):
-    wait_for(lambda: "partly " in page.find_element(By.CSS_SELECTOR, "[data-fragment] .steps").text)
+    assert wait_for(lambda: "partly " in page.find_element(By.CSS_SELECTOR, "[data-fragment] .steps").text)
 
 
 def test_a_filter_an_image_and_its_box_at_the_right_place(page, registry):
