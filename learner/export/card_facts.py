@@ -10,7 +10,7 @@ import numpy as np
 
 from db.curation.leakage import group_names
 from db.errors import Conflict, NotFound
-from db.records import ImageRecord, LocationStatus, Split
+from db.records import Split, Supervision
 from db.registry import Registry
 from learner.config import STARTED_FROM, TrainConfig, config_from_dict
 from learner.errors import CheckpointIncompatible, ConfigInvalid
@@ -36,7 +36,7 @@ MEASURES = (
 )
 """What it is called, and where an evaluation's summary has it."""
 WITH_INTERVAL = ("accuracy", "f1", "auc", "iou", "dice", "ap50_all", "ap50", "mask_iou", "mask_dice")
-SUPERVISIONS = ("fully", "partly", "unlabeled")
+SUPERVISIONS = tuple(Supervision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +130,12 @@ def _counts(registry: Registry, snapshot: str) -> dict[tuple[str, str], dict[str
     try:
         with registry.read() as tx:
             for image in tx.snapshots.each_image_at(tx.snapshots.get(snapshot).position):
-                found[image.class_name or "", image.split or "", _supervision(image)] += 1
+                found[image.class_name or "", image.split or "", image.supervision] += 1
     except (NotFound, Conflict):
         return None
     order = [*map(str, Split), ""]
     places = sorted({place[:2] for place in found}, key=lambda place: (place[0], order.index(place[1])))
     return {place: {kind: found[(*place, kind)] for kind in SUPERVISIONS} for place in places}
-
-
-def _supervision(image: ImageRecord) -> str:
-    if image.class_name is None:
-        return "unlabeled"
-    return "partly" if image.location_status is LocationStatus.UNKNOWN else "fully"
 
 
 def _measured(rows: Sequence[ImageResult] | None, classes: Sequence[str], groups: Mapping[int, str]) -> Measured | None:
