@@ -10,7 +10,7 @@ No transaction may stay open during network or GPU work: fetch or compute first,
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -99,7 +99,7 @@ class Registry:
             Conflict: a constraint of the schema was violated; nothing was written.
             RegistryError: the database cannot be written (locked, read-only, disk full).
         """
-        self._refuse_writing()
+        self.refuse_writing()
         with self._session(self._engine, rehearsal=rehearsal) as tx:
             yield tx
 
@@ -129,11 +129,12 @@ class Registry:
     def connect(self, *, write: bool = False) -> Iterator[Connection]:
         """One transaction without queries, for what works on whole tables; private to db."""
         if write:
-            self._refuse_writing()
+            self.refuse_writing()
         with self._translated(), (self._engine if write else self._reading).begin() as connection:
             yield connection
 
-    def _refuse_writing(self) -> None:
+    def refuse_writing(self) -> None:
+        """Raise RegistryError where nothing can be stored, before anything is done in vain."""
         if self.read_only:
             raise RegistryError(
                 f"the registry {self._place} is read-only here (the file, its folder or the disk), so "
@@ -158,7 +159,7 @@ class Registry:
 
     def upgrade(self) -> None:
         """Create the schema or bring it up to date."""
-        self._refuse_writing()
+        self.refuse_writing()
         try:
             schema.upgrade(self._engine)
         except DBAPIError as exc:
@@ -196,13 +197,34 @@ def open_registry(url: str, root: Path) -> Registry:
     Raises:
         RegistryMissing: there is none; SchemaOutOfDate: another schema; RegistryError: it cannot be opened.
     """
+    return _open(url, root, Registry.check)
+
+
+def open_for_upgrade(url: str, root: Path) -> Registry:
+    """Open a registry whose schema may be older than the program's, to upgrade it.
+
+    Raises:
+        RegistryMissing: there is none; SchemaOutOfDate: it is newer than the program.
+    """
+    return _open(url, root, _check_upgradable)
+
+
+def _check_upgradable(registry: Registry) -> None:
+    try:
+        registry.check()
+    except SchemaOutOfDate:
+        if not schema.is_known(registry.revisions()[0]):
+            raise
+
+
+def _open(url: str, root: Path, check: Callable[[Registry], None]) -> Registry:
     url = absolute_url(url, root)
     _refuse_missing_file(url)
     file = sqlite_file(url)
     if file is not None and not _is_writable(file):
-        return _open_read_only(file, root)
+        return _open_read_only(file, root, check)
     with _closed_on_failure(Registry(make_engine(url), root)) as registry:
-        registry.check()
+        check(registry)
     return registry
 
 
@@ -223,10 +245,10 @@ def _is_writable(file: Path) -> bool:
     return os.access(place, os.W_OK, **own) and os.access(place.parent, os.W_OK, **own)
 
 
-def _open_read_only(file: Path, root: Path) -> Registry:
+def _open_read_only(file: Path, root: Path, check: Callable[[Registry], None]) -> Registry:
     registry = Registry(make_engine(file_url(file, mode="ro")), root, read_only=True)
     try:
-        registry.check()
+        check(registry)
     except (RegistryMissing, SchemaOutOfDate):
         registry.close()
         raise
@@ -242,24 +264,7 @@ def _open_read_only(file: Path, root: Path) -> Registry:
             ) from None
         engine = make_engine(file_url(file, mode="ro", immutable="1"))
         with _closed_on_failure(Registry(engine, root, read_only=True)) as registry:
-            registry.check()
-    return registry
-
-
-def open_for_upgrade(url: str, root: Path) -> Registry:
-    """Open a registry whose schema may be older than the program's, to upgrade it.
-
-    Raises:
-        RegistryMissing: there is none; SchemaOutOfDate: it is newer than the program.
-    """
-    url = absolute_url(url, root)
-    _refuse_missing_file(url)
-    with _closed_on_failure(Registry(make_engine(url), root)) as registry:
-        try:
-            registry.check()
-        except SchemaOutOfDate:
-            if not schema.is_known(registry.revisions()[0]):
-                raise
+            check(registry)
     return registry
 
 

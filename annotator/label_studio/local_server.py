@@ -184,7 +184,8 @@ def stop_studio(paths: StudioPaths, *, dry_run: bool = False) -> bool:
 
 def studio_status(paths: StudioPaths) -> StudioStatus:
     """Say whether the server is installed and answers, and where."""
-    installed = (paths.environment / ".installed").is_file()
+    # Before Python 3.14 `Path.is_file` raises where somebody else's folder cannot be looked into.
+    installed = os.path.isfile(paths.environment / ".installed")  # noqa: PTH113
     state = _read_json(paths.home / "server.json")
     if state is None or not _is_ours(int(state["pid"]), paths):
         return StudioStatus(running=False, installed=installed)

@@ -169,13 +169,15 @@ def upgrade_registry(url: str, root: Path, *, dry_run: bool = False) -> UpgradeR
     """Bring an existing registry up to this program's schema, with its data, in one transaction.
 
     Raises:
-        RegistryMissing: there is none; SchemaOutOfDate: it is newer than the program.
+        RegistryMissing: there is none; SchemaOutOfDate: it is newer than the program; RegistryError: it would have to
+            be upgraded, but is read-only here.
     """
     registry = open_for_upgrade(url, root)
     try:
         found, wanted = registry.revisions()
         if found == wanted:
             return UpgradeReport(found, wanted, None)
+        registry.refuse_writing()
         if dry_run:
             return UpgradeReport(found, wanted, _copy_name(url, root))
         copy = copy_before_upgrade(url, root)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="permissions as on Un
 
 def run(project, *words, code=0):
     done = CliRunner().invoke(app, ["--project", str(project), *map(str, words)])
-    assert done.exit_code == code, (words, done.output, done.stderr, done.exception)
+    assert done.exit_code == code, (words, done.output, done.stderr[-2000:], done.exception)
     return done
 
 
@@ -130,3 +130,16 @@ def test_changes_that_only_a_writer_can_see_are_not_passed_over(project, tmp_pat
                 open_registry(f"sqlite:///{closed}/registry.sqlite3", closed)
         writer.execute("DROP TABLE unseen")
         writer.commit()
+
+
+def test_an_older_registry_that_cannot_be_written_says_why_it_is_not_upgraded(project, tmp_path):
+    older = shutil.copytree(project, tmp_path / "project")
+    with closing(sqlite3.connect(older / "registry.sqlite3")) as writer:
+        writer.execute("PRAGMA journal_mode=DELETE")
+        writer.execute("UPDATE alembic_version SET version_num = '0001_create_registry'")
+        writer.commit()
+    with read_only_folder(older) as closed:
+        for words in (("init", closed), ("init", closed, "--dry-run"), ("db", "upgrade")):
+            done = run(closed, *words, code=4)
+            assert "is read-only here" in done.stderr, done.stderr
+            assert done.stderr.count("partly: ") == 1
