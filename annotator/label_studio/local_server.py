@@ -333,6 +333,10 @@ def _answers(request: urllib.request.Request, *, timeout_s: float) -> bool:
     try:
         with opener.open(request, timeout=timeout_s) as answer:
             return bool(answer.status == 200)
+    except urllib.error.HTTPError as refusal:
+        # It holds the answer open; Python 3.14 warns of one that is dropped so.
+        refusal.close()
+        return False
     except (urllib.error.URLError, OSError):
         return False
 
