@@ -1,4 +1,4 @@
-"""A Label Studio on this machine, in an environment of its own: install, start, stop, status.
+"""A Label Studio on this machine, in an environment of its own: start, stop, status.
 
 It listens on 127.0.0.1 only, keeps its data below `home`, and never asks the internet for anything. Its account is
 made up at the first start; password and token lie in a file that only the user can read, and reach the server through
@@ -8,11 +8,8 @@ its environment, never through its command line.
 import json
 import os
 import secrets
-import shutil
 import socket
 import subprocess
-import sys
-import sysconfig
 import time
 import urllib.error
 import urllib.request
@@ -21,14 +18,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
-from filelock import FileLock
 
 from annotator.errors import StudioFailed
+from annotator.label_studio.install import install_studio, is_installed, program
 from db.atomic_write import write_text
 from db.process import on_its_own, process_runs
 from db.progress import Progress, SilentProgress
 
-PACKAGE = "label-studio>=1.20"
 USERNAME = "partly@localhost.local"
 FIRST_PORT = 8080
 START_TIMEOUT_S = 300.0
@@ -137,7 +133,7 @@ def start_studio(paths: StudioPaths, *, port: int | None = None, progress: Progr
     status = plan_start(paths, port=port)
     if status.pid is not None:
         return status
-    install_studio(paths, progress=progress)
+    install_studio(paths.environment, progress)
     paths.media.mkdir(parents=True, exist_ok=True)
     account = read_account(paths) or _make_account(paths)
     chosen = int(str(status.url).rpartition(":")[2])
@@ -184,8 +180,7 @@ def stop_studio(paths: StudioPaths, *, dry_run: bool = False) -> bool:
 
 def studio_status(paths: StudioPaths) -> StudioStatus:
     """Say whether the server is installed and answers, and where."""
-    # Before Python 3.14 `Path.is_file` raises where somebody else's folder cannot be looked into.
-    installed = os.path.isfile(paths.environment / ".installed")  # noqa: PTH113
+    installed = is_installed(paths.environment)
     state = _read_json(paths.home / "server.json")
     if state is None or not _is_ours(int(state["pid"]), paths):
         return StudioStatus(running=False, installed=installed)
@@ -199,48 +194,6 @@ def read_account(paths: StudioPaths) -> Account | None:
     """Return the local server's account, None before its first start."""
     stored = _read_json(paths.account_file)
     return Account(**stored) if stored else None
-
-
-def install_studio(paths: StudioPaths, *, progress: Progress | None = None) -> None:
-    """Install Label Studio into its own environment, once.
-
-    Raises:
-        StudioFailed: the installation failed; the message holds its last lines.
-    """
-    marker = paths.environment / ".installed"
-    if marker.is_file():
-        return
-    paths.environment.parent.mkdir(parents=True, exist_ok=True)
-    # Two commands may find it missing at the same moment.
-    with FileLock(paths.environment.with_name(f"{paths.environment.name}.lock")):
-        if not marker.is_file():
-            _install(paths, marker, progress)
-
-
-def _install(paths: StudioPaths, marker: Path, progress: Progress | None) -> None:
-    (progress or SilentProgress()).say(f"installing Label Studio into {paths.environment} (once, about a minute)")
-    if paths.environment.exists():
-        shutil.rmtree(paths.environment)
-    _run([sys.executable, "-m", "venv", str(paths.environment)])
-    python = str(program(paths.environment, "python"))
-    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
-    if uv is None or not _run([uv, "pip", "install", "--quiet", "--python", python, PACKAGE], check=False):
-        _run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE])
-    marker.touch()
-
-
-def _run(command: list[str], *, check: bool = True) -> bool:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode and check:
-        last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
-        raise StudioFailed(f"Label Studio cannot be installed: {' '.join(command[:4])} failed:\n{last}")
-    return done.returncode == 0
-
-
-def program(environment: Path, name: str) -> Path:
-    """Return where a virtual environment has a program: in `bin`, or on Windows in `Scripts` and with its end."""
-    folder = sysconfig.get_path("scripts", "venv", vars={"base": str(environment), "platbase": str(environment)})
-    return Path(folder) / f"{name}{sysconfig.get_config_var('EXE') or ''}"
 
 
 def _launch(paths: StudioPaths, account: Account, port: int) -> "subprocess.Popen[bytes]":

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learner.evaluation.per_image import PER_IMAGE, ImageResult
-from learner.evaluation.significance import holm, paired_test, statistic_interval
+from learner.evaluation.significance import holm, paired_test, share_interval
 from learner.evaluation.weighted import Statistic, statistic
 
 METRICS = (*PER_IMAGE, "f1", "auc", "ap50_all", "ap50")
@@ -70,7 +70,7 @@ def interval(tested: MethodRuns, metric: str, groups: Mapping[int, str]) -> tupl
     """Return the 95% interval of a method's metric, drawing groups of images; None where it cannot be measured."""
     ids = sorted(images_of(tested, metric))
     measure = mean_statistic(tested, metric, ids) if ids else None
-    return statistic_interval(measure, [groups[key] for key in ids]) if measure is not None else None
+    return share_interval(measure, [groups[key] for key in ids]) if measure is not None else None
 
 
 def against(

@@ -77,6 +77,33 @@ def statistic_interval(
     return float(low), float(high)
 
 
+def share_interval(
+    statistic: Callable[[NDArray[np.float64]], float | None], groups_N: Sequence[str], *, seed: int = 0
+) -> tuple[float, float] | None:
+    """Interval (95%) of a metric from 0 to 1, by drawing groups; never a point where every image was right, or none.
+
+    Whichever images are drawn then, the metric is the same, and a percentile interval would claim to know it exactly.
+
+    Args:
+        statistic: the metric as a function of the images' weights, from 0 to 1, None where it cannot be measured.
+        groups_N: the group that each image belongs to.
+        seed: of the draws.
+
+    Returns:
+        Lower and upper end; None where there are fewer than two groups, or nothing can be measured.
+
+    Source: `statistic_interval`; at 0 and 1 Clopper and Pearson 1934, with groups for trials, which holds for the mean
+    of any value from 0 to 1: a mean of m has all n groups at 1 with a chance of at most m^n.
+    """
+    ends = statistic_interval(statistic, groups_N, seed=seed)
+    if ends is None:
+        return None
+    sure = ((1 - LEVEL) / 2) ** (1 / len(set(groups_N)))
+    if np.allclose(ends, 1, rtol=0, atol=1e-9):
+        return sure, 1.0
+    return (0.0, 1 - sure) if np.allclose(ends, 0, rtol=0, atol=1e-9) else ends
+
+
 def drawn_weights(groups_N: Sequence[str], seed: int, draws: int) -> Iterator[NDArray[np.float64]]:
     """Yield how often each image is drawn when whole groups are."""
     names, index_N = np.unique(np.asarray(groups_N, dtype=object).astype(str), return_inverse=True)

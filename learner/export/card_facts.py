@@ -15,9 +15,9 @@ from db.registry import Registry
 from learner.config import STARTED_FROM, TrainConfig, config_from_dict
 from learner.errors import CheckpointIncompatible, ConfigInvalid
 from learner.evaluation.aggregate import Summary, summarize_results
-from learner.evaluation.comparison import MethodRuns, interval
+from learner.evaluation.few import metric_intervals
 from learner.evaluation.per_image import ImageResult, read_results
-from learner.evaluation.significance import statistic_interval
+from learner.evaluation.significance import share_interval
 from learner.evaluation.weighted import weighted_mean
 from learner.export.source import RunSource
 
@@ -35,7 +35,6 @@ MEASURES = (
     ("AUC of presence", "empty", "presence_auroc"),
 )
 """What it is called, and where an evaluation's summary has it."""
-WITH_INTERVAL = ("accuracy", "f1", "auc", "iou", "dice", "ap50_all", "ap50", "mask_iou", "mask_dice")
 SUPERVISIONS = tuple(Supervision)
 
 
@@ -143,19 +142,17 @@ def _measured(rows: Sequence[ImageResult] | None, classes: Sequence[str], groups
     if not rows:
         return None
     known = {row.image: groups.get(row.image, f"image {row.image}") for row in rows if row.image is not None}
-    summary, method = summarize_results(rows, classes), MethodRuns([rows], classes)
+    summary, intervals = summarize_results(rows, classes), metric_intervals(rows, classes, known)
     measures = []
     for name, part, key in MEASURES:
         value = _value(summary, part, key)
         if value is None:
             continue
-        ends = None
-        if key in WITH_INTERVAL:
-            ends = interval(method, key, known)
-        elif key == "false_positive_rate":
+        ends = intervals.get(f"{part} {key}")
+        if key == "false_positive_rate":
             empty = [row for row in rows if row.lesion is False and row.boxes is not None and row.image is not None]
             rate = weighted_mean(np.array([float(bool(row.boxes)) for row in empty]))
-            ends = statistic_interval(rate, [known[row.image] for row in empty if row.image is not None])
+            ends = share_interval(rate, [known[row.image] for row in empty if row.image is not None])
         measures.append(Measure(name, value, *(ends or (None, None))))
     return Measured(len(rows), tuple(measures), True)
 

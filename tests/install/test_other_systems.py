@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from annotator.label_studio import local_server
-from annotator.label_studio.local_server import Account, StudioPaths, program
+from annotator.label_studio.install import program
+from annotator.label_studio.local_server import Account, StudioPaths
 from annotator.label_studio.push.media import _close_to_others
 from db import atomic_write, process
 from db.database_url import absolute_url, file_url, sqlite_file

@@ -70,7 +70,7 @@ def test_rank_metrics_of_tables_are_tested_too():
     methods = {"wrong": MethodRuns([seed(False)] * 2, ["a", "b"]), "right": MethodRuns([seed(True)] * 2, ["a", "b"])}
     for metric in ("auc", "f1", "ap50", "ap50_all"):
         assert against(methods, "right", metric, groups)["wrong"] == pytest.approx(1 / 2001), metric
-        assert interval(methods["right"], metric, groups) == (1.0, 1.0)
+        assert interval(methods["right"], metric, groups) == pytest.approx((0.025 ** (1 / 40), 1.0))
 
 
 def test_more_seeds_are_no_more_images():

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learner.evaluation.significance import drawn_weights, holm, paired_test, statistic_interval
+from learner.evaluation.significance import drawn_weights, holm, paired_test, share_interval, statistic_interval
 from learner.evaluation.weighted import weighted_mean
 
 
@@ -49,6 +49,25 @@ def test_an_interval_covers_the_mean_as_often_as_it_says():
         low, high = statistic_interval(weighted_mean(values), [str(n) for n in range(60)], seed=trial, draws=400)
         covered += low <= 0.3 <= high
     assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_a_share_of_a_few_images_is_never_known_exactly():
+    ten = [str(n) for n in range(10)]
+    assert share_interval(weighted_mean(np.ones(10)), ten) == pytest.approx((0.6915, 1.0), abs=1e-4)
+    assert share_interval(weighted_mean(np.zeros(10)), ten) == pytest.approx((0.0, 0.3085), abs=1e-4)
+    # Ten images of two patients are two trials.
+    assert share_interval(weighted_mean(np.ones(10)), ["a", "b"] * 5) == pytest.approx((0.1581, 1.0), abs=1e-4)
+    assert share_interval(weighted_mean(np.ones(10)), ["a"] * 10) is None
+
+
+@pytest.mark.parametrize("true", [0.05, 0.5, 0.9])
+def test_the_interval_of_a_share_of_a_few_images_covers_it(true):
+    rng = np.random.default_rng(3)
+    ten, covered = [str(n) for n in range(10)], 0
+    for trial in range(200):
+        low, high = share_interval(weighted_mean((rng.random(10) < true).astype(float)), ten, seed=trial)
+        covered += low <= true <= high
+    assert covered / 200 >= 0.88
 
 
 def test_images_of_one_group_are_not_independent():
