@@ -48,7 +48,7 @@ class Pictures:
         Raises:
             ImageUnreadable: the file is missing, damaged, or too large to be decoded.
         """
-        key = (record.id, record.content_hash, side, _stamp(record.path))
+        key = (record.id, record.content_hash, side, record.path.state())
         with self._lock:
             if (data := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
@@ -62,17 +62,6 @@ class Pictures:
             while self._size > self._kept_bytes and len(self._kept) > 1:
                 self._size -= len(self._kept.popitem(last=False)[1])
         return data
-
-
-def _stamp(file: ImageFile) -> tuple[int, int] | None:
-    """Tell one state of a local file from the next; None where it is missing, or elsewhere."""
-    if file.is_remote:
-        return None
-    try:
-        found = os.stat(file.location)  # noqa: PTH116 (a name that is no text in this file system's encoding too)
-    except (OSError, ValueError):
-        return None
-    return found.st_mtime_ns, found.st_size
 
 
 def _encoded(file: ImageFile, side: int) -> bytes:

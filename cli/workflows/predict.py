@@ -140,7 +140,7 @@ def predict_to_file(
     place = {str(file): n for n, file in enumerate(files)}
     unreadable: dict[int, UnreadableFile] = {}
     # As they are before they are read: one that is changed meanwhile is scored again by the next command.
-    states = [_state(file) for file in files]
+    states = [file.state() or "" for file in files]
     with _Journal(out.with_name(f".{out.name}.scored.jsonl"), head, files) as journal:
         for at, one, state in journal.read():
             n = place.get(one.file)
@@ -167,17 +167,6 @@ def predict_to_file(
         resumed=len(files) - len(left),
         unreadable=tuple(unreadable[n] for n in sorted(unreadable)),
     )
-
-
-def _state(file: ImageFile) -> str:
-    """Say when a local file was changed, so that one which was replaced is scored again."""
-    if file.is_remote:
-        return ""
-    try:
-        found = Path(file.location).stat()
-    except OSError:
-        return "gone"
-    return f"{found.st_size}/{found.st_mtime_ns}"
 
 
 class _Journal(Collection[FilePrediction]):

@@ -128,6 +128,16 @@ class ImageFile:
         match = _FRAME.search(text)
         return cls(text[: match.start()], int(match[1]), cache) if match else cls(text, cache=cache)
 
+    def state(self) -> str | None:
+        """Tell one state of a local file from the next, by its size and time; None where it is missing, or remote."""
+        if self.is_remote:
+            return None
+        try:
+            found = os.stat(self.location)  # noqa: PTH116 (a name that is no text in this file system's encoding too)
+        except (OSError, ValueError):
+            return None
+        return f"{found.st_size}/{found.st_mtime_ns}"
+
     def with_frame(self, frame: int) -> "ImageFile":
         """Name a frame of this file."""
         return replace(self, frame=frame)

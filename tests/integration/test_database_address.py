@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from cli.main import app
 from db import schema
 from db.engine import make_engine
-from db.registry import create_registry
+from db.errors import RegistryError
+from db.registry import create_registry, open_registry
 from tests.builders import add_images, new_image
 
 
@@ -81,3 +82,11 @@ def test_a_registry_is_its_owners_alone(tmp_path):
     assert {name: mode for name, mode in found.items() if name.startswith("registry")} == {
         "registry.sqlite3": 0o600, "registry.sqlite3-wal": 0o600, "registry.sqlite3-shm": 0o600,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:sec@ret@host/db", "postgresql://me:sec@host/ret@host/db"])
+def test_half_a_password_is_not_shown_as_a_host(url, tmp_path):
+    with pytest.raises(RegistryError, match="write it as %40") as refused:
+        open_registry(url, tmp_path)
+    assert "sec" not in str(refused.value)
+    assert "ret" not in str(refused.value)
