@@ -18,6 +18,7 @@ from annotator.label_studio.reconcile import Difference
 from annotator.review_statistics import ReviewSummary
 from cli.commands.round import PROPOSED, QUERIED
 from cli.context import ReviewPage
+from cli.exits import KINDS, OTHER_CODES
 from cli.help.project_docs import ProjectDoc
 from cli.help.setting_docs import SettingDoc
 from cli.workflows.demo import DemoResult
@@ -49,6 +50,7 @@ from learner.training.rehearsal.estimate import TrainingEstimate
 from learner.training.rehearsal.seen import SeenImages
 from learner.training.train import TrainResult
 
+ERROR_FILE = "error.json"
 TEXT, NUMBER = str | None, int | None
 DRY: Keys = {"dry_run": bool}
 WRITTEN, PLANNED = {"dry_run": Literal[False]}, {"dry_run": Literal[True]}
@@ -273,6 +275,13 @@ DOCUMENTS: dict[str, Callable[[], Any]] = {
 def schemas() -> dict[str, dict[str, Any]]:
     """Return the JSON Schema of every command's document, by command."""
     return {name: schema_of(json_type(make()), f"partly {name} --json") for name, make in DOCUMENTS.items()}
+
+
+def error_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what any command prints in place of its document where it cannot do what was asked."""
+    codes = sorted({kind.code for kind in KINDS} | set(OTHER_CODES))
+    answer = closed("Answer", {"code": Literal[tuple(codes)], "message": str, "hint": TEXT})
+    return schema_of(json_type(closed("Error", {"error": answer})), "partly --json, where it fails")
 
 
 def file_of(command: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jsonschema import Draft202012Validator, FormatChecker
 
+ERROR = "error"
 SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
 
 
@@ -20,7 +21,7 @@ def command_in(words) -> str:
     texts = [str(word) for word in words]
     for place, word in enumerate(texts):
         for name in (" ".join(texts[place : place + 2]), word):
-            if (SCHEMAS / f"{name.replace(' ', '-')}.json").is_file():
+            if name != ERROR and (SCHEMAS / f"{name.replace(' ', '-')}.json").is_file():
                 return name
     raise AssertionError(f"docs/schemas has no schema for: partly {' '.join(texts)}")
 
@@ -31,7 +32,16 @@ def check_document(words, document) -> None:
     Raises:
         AssertionError: it does not fit; names the keys.
     """
-    command = command_in(words)
+    _check(command_in(words), document)
+
+
+def check_error(document) -> dict:
+    """Compare an error's document with the schema of errors, and return what it says of the error."""
+    _check(ERROR, document)
+    return document["error"]
+
+
+def _check(command, document) -> None:
     errors = sorted(validator_of(command).iter_errors(document), key=lambda error: list(error.path))
     said = [f"{'/'.join(map(str, best_of(error).absolute_path))}: {best_of(error).message[:500]}" for error in errors]
     assert not said, f"partly {command} --json does not fit docs/schemas; run make docs?\n" + "\n".join(said)

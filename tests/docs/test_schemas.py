@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from cli.documents import VIEWS
 from cli.main import app
-from tests.json_outputs import SCHEMAS, check_document, command_in
+from tests.json_outputs import ERROR, SCHEMAS, check_document, check_error, command_in
 
 
 def all_commands():
@@ -31,7 +31,7 @@ def schemas():
 
 
 def test_every_command_has_a_schema():
-    assert set(schemas()) == {name.replace(" ", "-") for name in all_commands()}
+    assert set(schemas()) == {name.replace(" ", "-") for name in all_commands()} | {ERROR}
 
 
 @pytest.mark.parametrize("name", schemas())
@@ -71,6 +71,14 @@ def test_a_document_that_does_not_fit_is_refused(document, said):
     with pytest.raises(AssertionError, match="does not fit") as caught:
         check_document(["next"], document)
     assert said in str(caught.value)
+
+
+def test_an_error_with_an_unlisted_code_is_refused():
+    answer = {"code": "no_run", "message": "there is no run yet", "hint": None}
+    assert check_error({"error": answer}) == answer
+    for wrong in ({**answer, "code": "no_runs"}, {**answer, "more": 1}, {"code": "no_run", "message": ""}):
+        with pytest.raises(AssertionError, match="does not fit"):
+            check_error({"error": wrong})
 
 
 def test_a_command_is_found_behind_global_options():

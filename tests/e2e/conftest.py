@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.local_server import read_account, studio_status
 from cli.main import app
-from tests.json_outputs import check_document
+from tests.json_outputs import check_document, check_error
 
 
 @pytest.fixture
@@ -18,10 +18,14 @@ def partly(tmp_path, monkeypatch):
     def run(*words, expect=0):
         result = CliRunner().invoke(app, [str(word) for word in words])
         assert result.exit_code == expect, result.output + result.stderr
-        if "--json" in words and result.exit_code == 0:
+        if "--json" in words:
             document = json.loads(result.stdout)
-            check_document(words, document)
-            return document
+            if "error" in document:
+                check_error(document)
+            else:
+                check_document(words, document)
+            if result.exit_code == 0:
+                return document
         return result
 
     return run

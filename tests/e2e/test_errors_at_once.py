@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from annotator.datasets.phantoms import write_phantoms
+from tests.json_outputs import check_error
 
 ROOT = Path(__file__).parents[2]
 CODE = """
@@ -139,7 +140,7 @@ def test_a_slip_is_answered_at_once(projects, project, words, code, message):
     assert exit_code not in (0, 1)
     assert message in said
     assert "Traceback" not in said
-    error = json.loads(document)["error"]
+    error = check_error(json.loads(document))
     assert error["code"] == code
     assert said == f"partly: {error['message']}" + (f"; {error['hint']}" if error["hint"] else "")
     # What to type is apart, but where the message lists what is allowed.
@@ -156,7 +157,7 @@ def test_a_wrong_token_is_answered_at_once(projects, refusing, words):
         connect(folder, refusing)
     exit_code, said, document, torch = run(folder, *words.split(), "--json", **token)
     assert exit_code == 3
-    error = json.loads(document)["error"]
+    error = check_error(json.loads(document))
     assert error["code"] == "bad_token"
     assert "PARTLY_LABEL_STUDIO_TOKEN" in error["hint"]
     assert "wrong-token-123" not in said + document

@@ -16,6 +16,7 @@ from cli.exits import KINDS, OTHER_CODES, answer_to, exit_code, split_hint
 from cli.main import app
 from cli.output import Output
 from learner.config import make_config
+from tests.json_outputs import check_error
 
 ERRORS = [
     kind
@@ -96,7 +97,7 @@ def test_what_is_mistyped_is_one_document_with_json_wherever_it_stands(words, ne
     for line in (["--json", *words], [*words, "--json"]):
         result = run(*line)
         assert result.exit_code == 2
-        error = json.loads(result.stdout)["error"]
+        error = check_error(json.loads(result.stdout))
         assert set(error) == {"code", "message", "hint"}
         assert error["code"] == "usage"
         assert re.search(r"see: partly( [a-z]+)* --help", error["hint"])
@@ -125,7 +126,7 @@ def test_a_bug_keeps_its_traceback_and_says_so_to_scripts(capsys):
 
     with pytest.raises(KeyError):
         run_guarded(work, Output(as_json=True))
-    assert json.loads(capsys.readouterr().out)["error"] == {"code": "bug", "message": "KeyError: 'x'", "hint": None}
+    assert check_error(json.loads(capsys.readouterr().out)) == {"code": "bug", "message": "KeyError: 'x'", "hint": None}
 
 
 def test_quiet_says_errors_alone(capsys):
