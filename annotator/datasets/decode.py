@@ -20,10 +20,10 @@ from annotator.datasets.listing.entries import BadEntry, Drawing, Entry, Refusal
 from db.errors import ImageUnreadable
 from db.imaging.decode import ImageFacts, png_from_mask, read_facts
 from db.imaging.files import ImageFile
-from db.imaging.geometry import boxes_from_mask, clip_box, is_within
+from db.imaging.geometry import boxes_from_mask, clip_box, is_within, mask_from_boxes
 from db.imaging.masks import read_mask
 from db.progress import Progress, SilentProgress
-from db.records import Location, LocationStatus, NewImage
+from db.records import Box, Location, LocationStatus, NewImage
 
 MaskReader = Callable[[ImageFile], NDArray[np.bool_]]
 
@@ -144,10 +144,24 @@ def _location(entry: Entry, width: int, height: int, read: MaskReader) -> Locati
         return Location(LocationStatus.PRESENT, boxes) if boxes else None
     if boxes and not mask_HW.any():
         raise BadEntry("its mask is empty, but boxes are given too")
+    if boxes and entry.mask_paths and not entry.is_own:
+        _check_agreement(boxes, mask_HW)
     boxes = boxes or boxes_from_mask(mask_HW)
     if not boxes:
         return Location(LocationStatus.EMPTY)
     return Location(LocationStatus.PRESENT, boxes, png_from_mask(mask_HW))
+
+
+def _check_agreement(boxes: Sequence[Box], mask_HW: NDArray[np.bool_]) -> None:
+    """Refuse boxes that are of another place than the mask.
+
+    Raises:
+        BadEntry: less than half of the mask is in the boxes.
+    """
+    inside_HW = mask_from_boxes(boxes, (mask_HW.shape[0], mask_HW.shape[1]))
+    share = np.count_nonzero(mask_HW & inside_HW) / np.count_nonzero(mask_HW)
+    if share < 0.5:
+        raise BadEntry(f"its boxes hold {share:.0%} of its mask: they lie apart; keep the one that is right")
 
 
 def _united(files: Sequence[ImageFile], width: int, height: int, read: MaskReader) -> NDArray[np.bool_]:

@@ -153,7 +153,8 @@ def _swept_areas(first: Sequence[Box], second: Sequence[Box]) -> tuple[float, fl
     return float(areas[0]), float(areas[1]), float(areas[2])
 
 
-def _intersection(first: Box, second: Box) -> Box | None:
+def intersection(first: Box, second: Box) -> Box | None:
+    """Return what two boxes share, None where that has no area."""
     x0, y0 = max(first.x, second.x), max(first.y, second.y)
     x1 = min(first.x + first.width, second.x + second.width)
     y1 = min(first.y + first.height, second.y + second.height)
@@ -163,7 +164,7 @@ def _intersection(first: Box, second: Box) -> Box | None:
 def _overlap(first: Sequence[Box], second: Sequence[Box]) -> tuple[float, float, float]:
     if len(first) * len(second) > FEW_BOXES:
         return _swept_areas(first, second)
-    pieces = [piece for a in first for b in second if (piece := _intersection(a, b)) is not None]
+    pieces = [piece for a in first for b in second if (piece := intersection(a, b)) is not None]
     return union_area(pieces), union_area(first), union_area(second)
 
 
@@ -205,4 +206,4 @@ def is_within(box: Box, width: int, height: int, tolerance_px: float = 0.5) -> b
 
 def clip_box(box: Box, width: int, height: int) -> Box | None:
     """Cut a box at the image's edge; None where nothing is left."""
-    return _intersection(box, Box(0.0, 0.0, float(width), float(height)))
+    return intersection(box, Box(0.0, 0.0, float(width), float(height)))

@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from annotator.datasets.coco.document import Categories, CocoImages, id_of, known_id, parse_coco
+from annotator.datasets.coco.segmentation import draw_annotations
 from annotator.datasets.export_set import NO_CLASS, ExportImage, ExportSet, facts_of, masks_by_box, number, write_json
-from annotator.datasets.listing.coco_segmentation import draw_annotations
+from annotator.datasets.listing.canvas import check_pixels
 from annotator.datasets.listing.drawing import check_size, read_number, used_outlines
 from annotator.datasets.listing.entries import (
     BadEntry,
@@ -30,17 +32,13 @@ from annotator.datasets.listing.entries import (
     Part,
     refuse_shared_files,
 )
-from annotator.datasets.listing.folder import Folder, images_beside, only_file, parent_of, read_json
+from annotator.datasets.listing.folder import images_beside, only_file, parent_of
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import PLAIN, ReadOptions
-from annotator.errors import DataUnreadable
 from db.plain_text import counted
 from db.records import Box, LocationStatus, Split
 
 FILE_NAME = "annotations.json"
-IMAGES = "images"
-SAMPLE = 1000
-"""Images that are looked for to find out which folder their names count from."""
 
 
 def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
@@ -55,12 +53,8 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         DataUnreadable: no such file, or it is not COCO.
     """
     file = _listing_file(path)
-    document = _parse(file)
-    categories = {
-        _id(item.get("id")): str(item["name"])
-        for item in document["categories"]
-        if isinstance(item, dict) and "id" in item and "name" in item
-    }
+    document = parse_coco(file)
+    categories = Categories(document["categories"])
     listing = Listing()
     for part, kind in (("images", Part.IMAGES), ("annotations", Part.LABELS)):
         odd = [n for n, item in enumerate(document[part]) if not isinstance(item, dict)]
@@ -68,22 +62,22 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         listing.found(Counts(**{kind.value: len(odd)}))
         for place in odd:
             listing.leave(kind, f"{part} {place + 1}", "it is no object")
-    folder = options.images or _image_folder(parent_of(file), document)
+    images = CocoImages(parent_of(file), document["images"], options.images)
+    claimed = Counter(number for item in document["images"] if (number := id_of(item.get("id"))) is not None)
     annotations: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for annotation in document["annotations"]:
-        annotations[_id(annotation.get("image_id"))].append(annotation)
-    claimed = Counter(_id(item.get("id")) for item in document["images"])
+        annotations[known_id(annotation.get("image_id"), claimed)].append(annotation)
     splits = sum(_split(_facts(item)) is not None for item in document["images"])
     outlined = sum(_is_outlined(annotation) for annotation in document["annotations"])
     listing.found(Counts(len(document["images"]), len(document["annotations"]), outlined, splits))
     silent = 0
     listed: set[Any] = set()
     for item in document["images"]:
-        number = _id(item.get("id"))
+        number = id_of(item.get("id"))
         # Of several images with one id, the first takes the annotations into its refusal.
-        own = annotations.get(number, []) if number not in listed else []
+        own = annotations.get(number, []) if number not in listed and number is not None else []
         listed.add(number)
-        entry = _read_image(item, own, claimed[number], categories, folder, options, listing)
+        entry = _read_image(item, own, claimed[number], categories, images, options, listing)
         silent += entry is not None and not entry.has_location and "partly" not in item
     if silent:
         listing.warnings.append(
@@ -94,13 +88,13 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     refuse_shared_files(listing)
     for image_id, orphans in annotations.items():
         if image_id not in claimed:
-            reason = "it belongs to an image that is not listed"
+            reason = "it does not say which image it belongs to"
+            if image_id is not None:
+                reason = "it belongs to an image that is not listed"
             for annotation in orphans:
                 listing.leave(Part.LABELS, f"annotation {annotation.get('id')} of image {image_id}", reason)
             listing.leave(Part.MASKS, f"image {image_id}", reason, sum(map(_is_outlined, orphans)))
-    named = [folder.file(str(item.get("file_name") or "")) for item in document["images"]]
-    files = [entry.path for entry in listing.entries] + [file for file in named if file is not None]
-    unlisted = images_beside(folder, files)
+    unlisted = images_beside(images.folder, images.files())
     listing.found(Counts(images=len(unlisted)))
     for name in unlisted:
         listing.leave(Part.IMAGES, name, f"not listed in {PurePosixPath(str(file)).name}")
@@ -111,8 +105,8 @@ def _read_image(
     item: Mapping[str, Any],
     annotations: Sequence[Mapping[str, Any]],
     same_id: int,
-    categories: Mapping[Any, str],
-    folder: Folder,
+    categories: Categories,
+    images: CocoImages,
     options: ReadOptions,
     listing: Listing,
 ) -> Entry | None:
@@ -124,7 +118,7 @@ def _read_image(
         if same_id > 1:
             raise BadEntry(f"{same_id} images have the id {item.get('id')!r}; nobody can say whose the annotations are")
         kept = _without_twins(annotations, name, listing)
-        entry = _entry(item, kept, categories, folder, options)
+        entry = _entry(item, kept, categories, images, options)
     except Exception as exc:
         # Whatever one item holds, the others are read.
         listing.refuse(name or f"image {item.get('id')}", exc, counts)
@@ -151,21 +145,39 @@ def _facts(item: Mapping[str, Any]) -> Mapping[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _id(value: Any) -> Any:
-    """Return an id as something that can be looked up."""
-    return value if isinstance(value, str | int | float | None) else json.dumps(value, sort_keys=True)
-
-
 def _without_twins(annotations: Sequence[Mapping[str, Any]], name: str, listing: Listing) -> list[Mapping[str, Any]]:
-    """Drop annotations that repeat an earlier one of the image, and say so."""
+    """Drop annotations that repeat an earlier one of the image, and say so; of two, one has its outline too."""
     kept: dict[str, Mapping[str, Any]] = {}
+    boxed: dict[str, str] = {}
     for annotation in annotations:
-        said = [annotation.get(key) for key in ("category_id", "bbox", "segmentation")]
-        kept.setdefault(json.dumps(said, sort_keys=True), annotation)
+        box, outline = _said(annotation)
+        of_box = json.dumps([str(annotation.get("category_id")), box])
+        key = f"{of_box} {json.dumps(outline, sort_keys=True)}"
+        if box is not None and outline is None and of_box in boxed:
+            key = boxed[of_box]
+        elif box is not None and outline is not None and boxed.get(of_box) == f"{of_box} null":
+            del kept[boxed.pop(of_box)]
+        kept.setdefault(key, annotation)
+        boxed.setdefault(of_box, key)
     if len(kept) < len(annotations):
         repeated = len(annotations) - len(kept)
         listing.leave(Part.LABELS, name, "an annotation repeats an earlier one; each counts once", repeated)
     return list(kept.values())
+
+
+def _said(annotation: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return box and outline of an annotation in one spelling: 8 and 8.0 are one number, [] is no outline."""
+    try:
+        box, outline = _shape(annotation)
+    except (BadEntry, TypeError):
+        return _numbers(annotation.get("bbox")), _numbers(annotation.get("segmentation"))
+    return None if box is None else [box.x, box.y, box.width, box.height], _numbers(outline or None)
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else value
 
 
 def _listing_file(path: str | Path) -> str | Path:
@@ -176,57 +188,22 @@ def _listing_file(path: str | Path) -> str | Path:
     return only_file(path, "*.json", "annotations/*.json", what="COCO JSON file")
 
 
-def _parse(file: str | Path) -> dict[str, Any]:
-    document = read_json(file)
-    parts = ("images", "annotations", "categories")
-    if not isinstance(document, dict) or not all(
-        isinstance(document.get(part), list)
-        and (not document[part] or any(isinstance(item, dict) for item in document[part]))
-        for part in parts
-    ):
-        raise DataUnreadable(f"{file}: expected a COCO file, an object with the lists {', '.join(parts)}")
-    return document
-
-
-def _image_folder(folder: str | Path, document: Mapping[str, Any]) -> Folder:
-    beside = Folder(folder)
-    listed = document["images"]
-    # Evenly over the list, since the first ones may well be missing.
-    names = [str(item.get("file_name") or "") for item in listed[:: max(1, len(listed) // SAMPLE)]]
-    if isinstance(folder, Path):
-        candidates = [Folder(folder / place) for place in (".", IMAGES, f"../{IMAGES}")]
-        hits = [sum((file := inner.file(name)) is not None and file.exists() for name in names) for inner in candidates]
-        if max(hits, default=0):
-            return candidates[hits.index(max(hits))]
-    return beside
-
-
 def _entry(
     item: Mapping[str, Any],
     annotations: Sequence[Mapping[str, Any]],
-    categories: Mapping[Any, str],
-    folder: Folder,
+    categories: Categories,
+    images: CocoImages,
     options: ReadOptions,
 ) -> Entry:
     name = str(item.get("file_name") or "")
-    file = folder.file(name)
-    # A person named the folder, so an image may lie in it under the end of its file_name alone.
-    if options.images is not None and (file is None or not file.exists()):
-        last = folder.file(name.replace("\\", "/").rpartition("/")[2])
-        file = last if last is not None and last.exists() else file
-    if file is None:
-        raise BadEntry(
-            f"its file_name {name!r} points outside the data set's folder; name the folder of the images: --images DIR"
-            if name
-            else "it has no file_name"
-        )
+    file = images.of(item)
     facts = _facts(item)
-    named = {_id(annotation.get("category_id")) for annotation in annotations}
-    if unknown := named - set(categories):
-        raise BadEntry(f"an annotation has category_id {unknown.pop()!r}, which is not in the list of categories")
-    classes = {categories[number] for number in named} - {NO_CLASS}
+    classes = categories.of(annotations) - {NO_CLASS}
     class_name = image_class(classes, name=name, options=options, said=_text(facts, "class"), what="annotations")
     shapes = [_shape(annotation) for annotation in annotations]
+    for box, _ in shapes:
+        if box is not None and not facts:
+            check_pixels(box, by="COCO")
     size = [read_number(item.get(side)) for side in ("width", "height")]
 
     def draw(width: int, height: int) -> Drawing:
@@ -272,6 +249,9 @@ def _shape(annotation: Mapping[str, Any]) -> tuple[Box | None, Any]:
         raise BadEntry(f"annotation {annotation.get('id')}: bbox is {values!r}, expected four numbers") from None
     if not all(map(math.isfinite, (x, y, width, height))):
         raise BadEntry(f"annotation {annotation.get('id')}: bbox has a value that is not finite")
+    if not any((x, y, width, height)) and segmentation:
+        # Some programs write zeros where they have not worked the box out.
+        return None, segmentation
     return Box(x, y, width, height), None if _is_the_box(segmentation, x, y, width, height) else segmentation
 
 

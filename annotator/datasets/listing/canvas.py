@@ -30,6 +30,24 @@ def check_count(boxes: Sequence[object]) -> None:
         raise BadEntry(f"it has {len(boxes):,} boxes or outlines, the limit for an image is {BOXES:,}")
 
 
+def check_pixels(box: Box, *, by: str) -> None:
+    """Refuse a box whose numbers look like shares of the image's sides, where pixels are wanted.
+
+    Args:
+        box: as it was read.
+        by: what wants pixels, for the message.
+
+    Raises:
+        BadEntry: all four numbers are from 0 to 1, and it is less than a pixel wide or high.
+    """
+    values = (box.x, box.y, box.width, box.height)
+    if min(values) >= 0 and max(values) <= 1 and 0 < min(box.width, box.height) < 1:
+        raise BadEntry(
+            f"the box {', '.join(f'{value:g}' for value in values)} looks like shares of the image's width and height; "
+            f"{by} has pixels: multiply x and width by the image's width, y and height by its height"
+        )
+
+
 class Canvas:
     """The mask of an image, and how much of what an image may have is used up."""
 

@@ -4,16 +4,18 @@ import functools
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from annotator.errors import DataUnreadable
 from db.errors import ImageUnreadable
 from db.imaging.decode import SUFFIXES
 from db.imaging.files import ImageFile, is_uri, list_remote, read_regular
 from db.imaging.limits import LABEL_BYTES, LISTING_BYTES
+from db.imaging.web import is_web
 
 OUTSIDE = "it is, or lies behind, a link that points outside the data set's folder"
 ODD_PARTS = re.compile(r"//|/\.{1,2}(/|$)|/$")
@@ -40,10 +42,12 @@ class Folder:
         """Resolve a name found in a data file, None if it points outside the folder.
 
         Args:
-            name: relative, with forward or backward slashes.
+            name: relative, with forward or backward slashes; or absolute and inside the folder.
         """
         posix = name.replace("\\", "/") if "\\" in name else name
-        if not name or "\0" in name or posix[0] == "/" or posix[1:2] == ":" or (":" in posix and is_uri(posix)):
+        if name and (posix[0] == "/" or ":" in posix):
+            posix = self._relative(posix)
+        if not posix or "\0" in posix:
             return None
         if self._uri is not None:
             return self._remote_file(posix)
@@ -59,6 +63,19 @@ class Folder:
         if last in self._links_in(parent) and not Path(path).resolve().is_relative_to(self._real_base()):
             return None
         return ImageFile(path)
+
+    def _relative(self, name: str) -> str:
+        """Return the rest of an absolute path or URI that leads into the folder, and "" for one that does not."""
+        if is_uri(name):
+            inside = self._uri is not None and name.startswith(f"{self._uri}/") and not is_web(name)
+            return name.removeprefix(f"{self._uri}/") if inside else ""
+        if name[0] != "/" and name[1:2] != ":":
+            return name
+        if self._uri is not None:
+            return ""
+        path = os.path.normpath(name).replace("\\", "/")
+        bases = (self._prefix, f"{self._real_base().as_posix()}/")
+        return next((path.removeprefix(base) for base in bases if path.startswith(base)), "")
 
     def _remote_file(self, name: str) -> ImageFile | None:
         path = os.path.normpath(name)
@@ -146,6 +163,17 @@ class Folder:
             prefix = Path(root).relative_to(self._base).as_posix()
             found += [name if prefix == "." else f"{prefix}/{name}" for name in files if not name.startswith(".")]
         return sorted(found)
+
+
+def spellings(name: str) -> list[str]:
+    """Return a name, and how the same file may be called on a disk.
+
+    Blanks around a name come from a table's commas, `%20` from an address, and a letter with an accent is one character
+    in most programs and two on a Mac (Unicode's forms NFC and NFD).
+    """
+    stripped = name.strip()
+    forms = (name, stripped, *(unicodedata.normalize(form, stripped) for form in ("NFC", "NFD")), unquote(stripped))
+    return list(dict.fromkeys(forms))
 
 
 def images_beside(folder: Folder, files: Iterable[ImageFile]) -> list[str]:

@@ -42,7 +42,7 @@ def annotation(**changes):
         ({"images": [{"id": 1, "file_name": "../../etc/passwd"}]}, "outside the data set's folder"),
         ({"images": [{"id": 1, "file_name": "/etc/passwd"}]}, "outside the data set's folder"),
         ({"images": [{"id": 1, "file_name": "s3://bucket/a.png"}]}, "outside the data set's folder"),
-        ({"images": [{"id": 1, "file_name": "gone.png"}]}, "no such file"),
+        ({"images": [{"id": 1, "file_name": "gone.png"}]}, "no such image in .*--images DIR"),
         ({"images": [{"id": 1}]}, "no file_name"),
         ({"annotations": [annotation(segmentation={"size": [H, W], "counts": "%%%"})]}, "segmentation|mask"),
         ({"annotations": [annotation(segmentation={"size": [9, 9], "counts": [81]})]}, "a mask is|segmentation"),

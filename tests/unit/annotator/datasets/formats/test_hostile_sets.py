@@ -366,7 +366,7 @@ def test_packed_run_lengths_are_read_as_pycocotools_reads_them(tmp_path):
         encoded = codec.encode(np.asfortranarray(mask, dtype=np.uint8))
         picture(tmp_path, "a.png")
         said = {"size": [48, 64], "counts": encoded["counts"].decode()}
-        text(tmp_path, "annotations.json", coco([annotation(segmentation=said)]))
+        text(tmp_path, "annotations.json", coco([annotation(bbox=[0, 0, 64, 48], segmentation=said)]))
         (entry,) = read_layout("coco", tmp_path).entries
         assert (entry.draw(64, 48).mask_HW == mask).all(), trial
 

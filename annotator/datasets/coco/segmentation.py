@@ -5,12 +5,14 @@ from typing import Any
 
 from annotator.datasets.listing.canvas import MIN_CORNERS, Canvas
 from annotator.datasets.listing.entries import BadEntry, Drawing
-from db.imaging.geometry import boxes_from_mask
+from db.imaging.geometry import boxes_from_mask, boxes_iou, intersection
 from db.records import Box
 
 NO_RUNS = "a segmentation cannot be read ({})"
 RUN_BITS, MORE_RUN, SIGN_RUN = 5, 0x20, 0x10
 """A letter of packed run lengths, less 48: five bits, whether more follow, and the sign of the last ones."""
+AGREES, CORNERS_FIT = 0.75, 0.9
+"""IoU from which a box is that of its outline, and from which two corners are, where the box as it stands is not."""
 LETTERS = 13
 """Of one number, at most: more than any number of 64 bits has."""
 
@@ -34,11 +36,39 @@ def draw_annotations(
     """
     canvas = Canvas(width, height)
     encoded = [_encoded(segmentation, canvas) for _, segmentation in shapes]
+    for (box, _), own in zip(shapes, encoded, strict=True):
+        if box is not None and own is not None and not some_do:
+            _check_agreement(box, own)
     boxes = tuple(box or _extent_of(own, canvas) for (box, _), own in zip(shapes, encoded, strict=True))
     outlined = [own for own in encoded if own is not None]
     if not outlined or not (some_do or len(outlined) == len(shapes)):
         return Drawing(boxes)
     return Drawing(boxes, _decoded(_united(outlined), canvas))
+
+
+def _check_agreement(box: Box, encoded: Encoded) -> None:
+    """Refuse an annotation whose box and outline are of different places; a box that is wider all around is none such.
+
+    Raises:
+        BadEntry: they are, so that nobody can say which of them holds.
+    """
+    from pycocotools import mask as codec
+
+    outline = Box(*map(float, codec.toBbox(dict(encoded))))
+    if outline.area <= 0:
+        return
+    said = ", ".join(f"{value:g}" for value in (box.x, box.y, box.width, box.height))
+    corners = Box(box.x, box.y, box.width - box.x, box.height - box.y)
+    as_it_stands, as_corners = (boxes_iou([one], [outline]) for one in (box, corners))
+    if as_it_stands < AGREES and min(corners.width, corners.height) > 0 and as_corners > CORNERS_FIT:
+        raise BadEntry(
+            f"the bbox {said} fits its segmentation if it is read as left, top, right, bottom; COCO's is x, y, width, "
+            "height: write it so"
+        )
+    shared = intersection(box, outline)
+    if shared is None or shared.area < outline.area / 2:
+        found = ", ".join(f"{value:g}" for value in (outline.x, outline.y, outline.width, outline.height))
+        raise BadEntry(f"its bbox {said} and its segmentation, around {found}, lie apart; keep the one that is right")
 
 
 def _extent_of(encoded: Encoded | None, canvas: Canvas) -> Box:
