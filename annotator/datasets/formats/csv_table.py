@@ -6,23 +6,24 @@ none of these: unknown. Exports add `source,reviewer,run`: where a label comes f
 """
 
 import csv
-import io
-import itertools
 import math
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from annotator.datasets.export_set import ExportSet, facts_of, number, write_new
 from annotator.datasets.formats.folders import SPLITS
 from annotator.datasets.formats.names import BoxesAs
+from annotator.datasets.listing.canvas import check_pixels
 from annotator.datasets.listing.entries import BadEntry, Counts, Entry, Listing, Part, unexpected
-from annotator.datasets.listing.folder import Folder, images_beside, parent_of, read_data_file
+from annotator.datasets.listing.folder import Folder, images_beside, missing_files, parent_of, spellings
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
+from annotator.datasets.listing.table import BOX_TITLES, CLASS_TITLES, IMAGE_TITLES, NOT_GIVEN_SPELLED, Table
 from annotator.errors import DataUnreadable
 from db.imaging.dicom import is_placeholder
 from db.imaging.files import ImageFile, is_uri
@@ -34,14 +35,9 @@ COLUMNS = ("image", "class", "mask", *BOX_COLUMNS, "group", "split", "location",
 OWN_COLUMNS = frozenset({"location", "source", "reviewer", "run"})
 """Columns of sets that partly wrote."""
 IMAGES, MASKS = "images", "masks"
-NOT_GIVEN = frozenset({"nan", "none", "null", "n/a", "na", "<na>", "nat"})
-"""What spreadsheets and pandas write where there is nothing."""
-NOT_GIVEN_SPELLED = frozenset(
-    "".join(letters)
-    for word in NOT_GIVEN
-    for letters in itertools.product(*({letter.lower(), letter.upper()} for letter in word))
-)
-"""The same with every mixture of small and capital letters."""
+TABLES = frozenset({".csv", ".tsv"})
+_COMMA = re.compile(r"-?\d+,\d+")
+"""A number with a decimal comma, as it stands between semicolons."""
 ROW_COLUMNS = ("image", "class", "mask", *BOX_COLUMNS, "group", "split", "location")
 
 
@@ -83,13 +79,13 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     place = _listing_file(path)
     file = PurePosixPath(str(place))
     folder = options.images or Folder(parent_of(place))
-    rows, listing = _read_rows(place, options)
+    rows, is_own, listing = _read_rows(place, options)
+    files = _find_images(folder, dict.fromkeys(row.image for row in rows if row.image), options)
+    first = _first_spellings(files)
     by_image: dict[str, list[Row]] = {}
-    files: dict[str, ImageFile | None] = {}
-    spelled: dict[str, str] = {}
     for row in rows:
         if row.image:
-            by_image.setdefault(_one_spelling(folder, row.image, spelled, files), []).append(row)
+            by_image.setdefault(first.get(row.image, row.image), []).append(row)
         elif any(row[2:-1]):
             counts = replace(_counts([row]), images=0)
             listing.found(counts)
@@ -97,7 +93,8 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     for name, group in by_image.items():
         counts = _counts(group)
         try:
-            listing.entries.append(_entry(folder, name, files[name], group, counts, options))
+            entry = _entry(folder, name, files[name], group, counts, options, is_own=is_own)
+            listing.entries.append(entry)
         except Exception as exc:
             # Whatever one item holds, the others are read.
             reason = exc if isinstance(exc, BadEntry) else unexpected(exc)
@@ -121,59 +118,93 @@ def _counts(rows: Sequence[Row], images: int = 1) -> Counts:
     return Counts(images, len(rows), sum(row.mask != "" for row in rows), sum(row.split != "" for row in rows))
 
 
-def _one_spelling(folder: Folder, name: str, spelled: dict[str, str], files: dict[str, ImageFile | None]) -> str:
-    """Find an image, and return the first spelling of it where rows name it in several ways, as with ./ before it."""
-    if name in files:
-        return name
-    file = _file(folder, name)
-    first = name if file is None or "#frame=" in name else spelled.setdefault(file.location, name)
-    files[first] = file
-    return first
+def _find_images(folder: Folder, names: Iterable[str], options: ReadOptions) -> dict[str, ImageFile | None]:
+    """Find images, also where a table has their names in another spelling, or with a folder that a person replaces."""
+    files = {name: _file(folder, name) for name in names}
+    missing = missing_files(file for file in files.values() if file is not None)
+    for name, file in files.items():
+        if file is not None and file.location not in missing:
+            continue
+        others = spellings(name)[1:]
+        if options.images is not None:
+            others += [other.replace("\\", "/").rpartition("/")[2] for other in (name, *others)]
+        for other in others:
+            found = _file(folder, other)
+            if found is not None and (found.is_remote or found.exists()):
+                files[name] = found
+                break
+    return files
+
+
+def _first_spellings(files: Mapping[str, ImageFile | None]) -> dict[str, str]:
+    """Return the first of several names of one image, as with ./ before it, for each that is not the first."""
+    first: dict[ImageFile, str] = {}
+    others = {}
+    for name, file in files.items():
+        if file is not None and first.setdefault(file, name) != name:
+            others[name] = first[file]
+    return others
 
 
 def _listing_file(path: str | Path) -> str | Path:
     if is_uri(str(path)):
         return str(path) if str(path).endswith(".csv") else f"{str(path).rstrip('/')}/{FILE_NAME}"
-    return Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
+    folder = Path(path)
+    if not folder.is_dir():
+        if not folder.is_file():
+            raise DataUnreadable(f"{path}: no such file")
+        return folder
+    if (folder / FILE_NAME).is_file():
+        return folder / FILE_NAME
+    tables = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in TABLES and file.is_file())
+    if len(tables) == 1:
+        return folder / tables[0]
+    there = f"name one of its tables: {', '.join(tables[:5])}" if tables else "there is no table in it"
+    raise DataUnreadable(f"{folder}: the csv layout needs {FILE_NAME}; {there}")
 
 
-def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[Row], Listing]:
+def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[Row], bool, Listing]:
+    """Read all rows, and say whether partly wrote them."""
     listing = Listing()
     name = PurePosixPath(str(place)).name
-    if not is_uri(str(place)) and not Path(place).is_file():
-        raise DataUnreadable(f"{place}: no such file; the csv layout needs {FILE_NAME}")
+    table = Table(place, COLUMNS, "image", IMAGE_TITLES)
+    titles = table.titles
+    named = options.class_from if options.class_from != FROM_FOLDER else None
+    if named is not None and named not in titles:
+        raise DataUnreadable(f"{place}: there is no column {named!r}; found {', '.join(titles)}")
+    listing.warnings += _remarks_on(titles, name, options)
+    nothing: Counter[str] = Counter()
     try:
-        reader = csv.reader(_text(read_data_file(place)), strict=True)
-        titles = [title.strip() for title in next(reader, ())]
-        if "image" not in titles:
-            found = ", ".join(titles) or "nothing"
-            raise DataUnreadable(f"{place}: expected columns {', '.join(COLUMNS)}; found {found}")
-        twice = [title for title, count in Counter(titles).items() if count > 1 and title in COLUMNS]
-        if twice:
-            raise DataUnreadable(f"{place}: the column {twice[0]!r} is there twice; keep one")
-        named = options.class_from if options.class_from != FROM_FOLDER else None
-        if named is not None and named not in titles:
-            raise DataUnreadable(f"{place}: there is no column {named!r}; found {', '.join(titles)}")
-        unknown = [title for title in titles if title and title not in COLUMNS and title != named]
-        if unknown:
-            listing.warnings.append(f"{name}: unknown column ignored: {', '.join(unknown)}")
-        nothing: Counter[str] = Counter()
-        rows = list(_rows(reader, titles, named, nothing))
-    except (UnicodeDecodeError, csv.Error) as exc:
-        raise DataUnreadable(f"{place}: cannot be read as a UTF-8 CSV file ({exc})") from exc
+        rows = list(_rows(table, named, nothing))
+    except (UnicodeError, csv.Error) as exc:
+        raise table.unreadable(exc) from exc
     if nothing:
         said = ", ".join(f"{cell!r} ({count})" for cell, count in sorted(nothing.items()))
         listing.warnings.append(f"{name}: cells that say {said} count as not given")
-    return rows, listing
+    if not rows:
+        listing.warnings.append(f"{name} lists no image: it has titles and no row")
+    return rows, set(titles) >= OWN_COLUMNS, listing
 
 
-def _text(data: bytes) -> io.TextIOWrapper:
-    """Return the lines of a file, decoded as they are asked for: the whole would need several times more memory."""
-    return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
+def _remarks_on(titles: Sequence[str], name: str, options: ReadOptions) -> Iterator[str]:
+    """Say which columns are not used, and what may be missed with them."""
+    unknown = [title for title in titles if title and title not in COLUMNS and title != options.class_from]
+    if unknown:
+        yield f"{name}: unknown column ignored: {', '.join(unknown)}"
+    for title in [title for title in unknown if title.lower() in CLASS_TITLES][:1]:
+        if "class" not in titles and options.class_from is None:
+            yield f"{name}: it has no column 'class'; to take classes from {title!r}: --class-from {title}"
+    boxes = [title for title in unknown if title.lower() in BOX_TITLES]
+    if boxes and not set(titles) & set(BOX_COLUMNS):
+        yield (
+            f"{name}: no box is read from {', '.join(boxes)}; boxes are columns x,y,width,height: left, top and size "
+            "in pixels"
+        )
 
 
-def _rows(reader: Any, titles: Sequence[str], named: str | None, nothing: Counter[str]) -> Iterator[Row]:
+def _rows(table: Table, named: str | None, nothing: Counter[str]) -> Iterator[Row]:
     """Read rows, and count the cells in which programs write that there is nothing; written to be quick."""
+    titles = table.titles
     places = {title: place for place, title in enumerate(titles)}
     # Columns that are not there are taken from one more cell, which is empty.
     getter = itemgetter(*(places.get(title, len(titles)) for title in (*ROW_COLUMNS, named or "")))
@@ -182,7 +213,8 @@ def _rows(reader: Any, titles: Sequence[str], named: str | None, nothing: Counte
     # What partly wrote holds nothing but what it says: a class may well be called "None".
     is_own = set(titles) >= OWN_COLUMNS
     group = places.get("group")
-    for cells in reader:
+    boxes = [places[title] for title in BOX_COLUMNS if title in places] if table.delimiter != "," else []
+    for cells in table:
         values = [cell.strip() for cell in cells[: len(titles)]]
         values += [""] * (len(titles) + 1 - len(values))
         if is_own:
@@ -199,17 +231,27 @@ def _rows(reader: Any, titles: Sequence[str], named: str | None, nothing: Counte
             if group is not None and values[group] and is_placeholder(values[group]):
                 nothing[values[group]] += 1
                 values[group] = ""
+        for place in boxes:
+            if _COMMA.fullmatch(values[place]):
+                values[place] = values[place].replace(",", ".")
         surplus = len(cells) > len(titles) and any(cells[len(titles) :])
-        yield Row._make((reader.line_num, *getter(values), surplus))
+        yield Row._make((table.line, *getter(values), surplus))
 
 
 def _entry(
-    folder: Folder, name: str, path: ImageFile | None, rows: Sequence[Row], counts: Counts, options: ReadOptions
+    folder: Folder,
+    name: str,
+    path: ImageFile | None,
+    rows: Sequence[Row],
+    counts: Counts,
+    options: ReadOptions,
+    *,
+    is_own: bool,
 ) -> Entry:
     if any(row.surplus for row in rows):
         raise BadEntry("a row has more cells than there are columns; a comma within a cell needs quotes around it")
     if path is None:
-        raise BadEntry("the path points outside the data set's folder")
+        raise BadEntry("the path points outside the data set's folder; name the folder of the images: --images DIR")
     mask_path = None
     if counts.masks:
         masks = {row.mask for row in rows if row.mask}
@@ -218,7 +260,11 @@ def _entry(
         mask_path = folder.file(masks.pop())
         if mask_path is None:
             raise BadEntry("the mask's path points outside the data set's folder")
+        if mask_path == path:
+            raise BadEntry("it is named as its own mask")
     boxes = tuple(box for row in rows if (box := _box(row)) is not None)
+    for box in boxes if not is_own else ():
+        check_pixels(box, by="the csv layout")
     apart = boxes if len(boxes) < 2 else tuple(dict.fromkeys(boxes))
     return Entry(
         name=name,
@@ -232,6 +278,7 @@ def _entry(
         labels=counts.labels - len(boxes) + len(apart),
         masks=counts.masks,
         splits=counts.splits,
+        is_own=is_own,
     )
 
 
@@ -289,10 +336,11 @@ def _is_empty(rows: Sequence[Row], *, has_location: bool) -> bool:
 def _box(row: Row) -> Box | None:
     if not row.has_box:
         return None
+    cells = ",".join((row.x, row.y, row.width, row.height))
     try:
-        box = Box(float(row.x), float(row.y), float(row.width), float(row.height))
+        # Python alone takes 1_0 for ten.
+        box = Box(*(float(cell if "_" not in cell else "") for cell in (row.x, row.y, row.width, row.height)))
     except ValueError:
-        cells = ",".join((row.x, row.y, row.width, row.height))
         raise BadEntry(f"a box needs four numbers x,y,width,height, found {cells}") from None
     if not math.isfinite(box.x + box.y + box.width + box.height):
         raise BadEntry("a box has a value that is not finite")

@@ -17,7 +17,9 @@ def annotation(**changes):
     return {"id": 1, "image_id": 1, "category_id": 1, "bbox": list(FIRST)} | changes
 
 
-def write(root, *annotations, images=({"id": 1, "file_name": "a.png"},), categories=CATEGORIES, name="annotations.json"):
+def write(
+    root, *annotations, images=({"id": 1, "file_name": "a.png"},), categories=CATEGORIES, name="annotations.json"
+):
     document = {"images": list(images), "annotations": list(annotations), "categories": list(categories)}
     text(root, name, json.dumps(document))
 
@@ -58,9 +60,7 @@ def test_a_name_is_taken_without_the_blanks_around_it(root, name, cls):
     ("image_id", "said", "category_id"), [(1, "1", 1), ("1", 1, "1"), (1.0, 1, 1), (1, 1.0, " 1"), ("01", "01", 1)]
 )
 def test_numbers_as_text_are_the_ids_that_they_say(root, image_id, said, category_id):
-    write(
-        root, annotation(image_id=said, category_id=category_id), images=[{"id": image_id, "file_name": "a.png"}]
-    )
+    write(root, annotation(image_id=said, category_id=category_id), images=[{"id": image_id, "file_name": "a.png"}])
     assert found(root, "coco")[0] == {"a.png": ("benign", None, [FIRST])}
 
 

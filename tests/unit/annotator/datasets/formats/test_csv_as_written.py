@@ -1,0 +1,157 @@
+"""Tables as spreadsheets and people write them: what parts the cells, how the text is stored, names, and empty cells."""
+
+import unicodedata
+
+import pytest
+
+from annotator.datasets.formats.supported import read_layout
+from annotator.datasets.listing.folder import Folder
+from annotator.errors import DataUnreadable
+from db.records import Split
+from tests.picture_files import mask_file
+from tests.unit.annotator.datasets.formats.test_as_people_write_them import FIRST, SECOND, found, picture, text
+
+TITLES, ROW = "image,class,x,y,width,height", "a.png,benign,8,6,16,12"
+PLAIN = f"{TITLES}\n{ROW}\n"
+
+
+@pytest.fixture
+def root(tmp_path):
+    picture(tmp_path, "a.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        (PLAIN.replace(",", ";"), "utf-8"),
+        (PLAIN.replace(",", "\t"), "utf-8"),
+        (PLAIN.replace(",", "|"), "utf-8"),
+        (f"sep=;\r\n{PLAIN.replace(',', ';')}", "utf-8"),
+        (f"sep=,\n{PLAIN}", "utf-8-sig"),
+        (f"# made on Monday, by hand\n\n{PLAIN}", "utf-8"),
+        (PLAIN.replace(TITLES, TITLES.upper()), "utf-8"),
+        (PLAIN.replace(TITLES, " Image , Class,X,Y,Width,Height"), "utf-8"),
+        (PLAIN, "utf-16"),
+        (PLAIN.replace(",", "\t").replace("\n", "\r\n"), "utf-16"),
+        (PLAIN.replace(",", ";").replace("8;6;16;12", "8,0;6,0;16,0;12,0"), "utf-8"),
+        (PLAIN.replace("\n", "\r"), "utf-8"),
+    ],
+)
+def test_a_table_is_read_however_it_was_saved(root, content, encoding):
+    text(root, "labels.csv", content, encoding)
+    opened, refused, said = found(root, "csv")
+    assert (opened, refused, said) == ({"a.png": ("benign", None, [FIRST])}, {}, [])
+
+
+def test_lines_are_counted_from_the_top_of_the_file(root):
+    text(root, "labels.csv", f"sep=,\n# of the file\n{PLAIN}gone.png,benign,1,2,x,4\n")
+    assert found(root, "csv")[1]["gone.png"].endswith("(labels.csv line 5)")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PK\x03\x04 a workbook", "Excel workbook; save it as CSV UTF-8"),
+        (f"{TITLES}\n{ROW.replace('benign', 'gutartig ü')}\n".encode("latin-1"), "save it as UTF-8"),
+        (b"filename;class\na.png;benign\n", "if it is 'filename', call it 'image'"),
+        (b"patient,class\na.png,benign\n", "expected columns image, class"),
+        (b"image,Image\na.png,b.png\n", "the column 'image' is there twice"),
+        (b'image,class\n"a.png,benign\n', "cannot be read as a CSV file"),
+    ],
+)
+def test_what_is_no_such_table_is_named_with_the_remedy(root, content, said):
+    (root / "labels.csv").write_bytes(content)
+    with pytest.raises(DataUnreadable, match=said):
+        read_layout("csv", root)
+
+
+def test_the_only_table_of_a_folder_is_read_whatever_it_is_called(root):
+    text(root, "Annotations.CSV", PLAIN)
+    assert found(root, "csv")[0] == {"a.png": ("benign", None, [FIRST])}
+    text(root, "more.tsv", PLAIN)
+    with pytest.raises(DataUnreadable, match=r"name one of its tables: Annotations\.CSV, more\.tsv"):
+        read_layout("csv", root)
+    assert found(root, "csv", path=root / "Annotations.CSV")[0] == {"a.png": ("benign", None, [FIRST])}
+
+
+def test_a_table_of_titles_alone_says_so(root):
+    text(root, "labels.csv", f"{TITLES}\n")
+    opened, _, said = found(root, "csv")
+    assert opened == {}
+    assert "labels.csv lists no image: it has titles and no row" in said
+
+
+@pytest.mark.parametrize("cell", ["#N/A", "n.a.", "-", "?", "#NV", "#VALUE!", "nan", "NULL"])
+def test_a_cell_that_says_nothing_is_no_class(root, cell):
+    text(root, "labels.csv", f"{TITLES}\na.png,{cell},8,6,16,12\n")
+    opened, _, said = found(root, "csv")
+    assert opened == {"a.png": (None, None, [FIRST])}
+    assert said == [f"labels.csv: cells that say {cell!r} (1) count as not given"]
+
+
+def test_blanks_after_commas_are_no_part_of_a_name_unless_a_file_is_called_so(root):
+    picture(root, " b.png", 1)
+    text(root, "labels.csv", "class, image\nbenign, a.png\nmalignant, b.png\n")
+    opened, refused, _ = found(root, "csv")
+    assert (opened, refused) == ({" a.png": ("benign", None, None), " b.png": ("malignant", None, None)}, {})
+
+
+@pytest.mark.parametrize(("listed", "there"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_letter_with_an_accent_is_found_in_both_forms(tmp_path, listed, there):
+    picture(tmp_path, f"{unicodedata.normalize(there, 'é')}.png")
+    name = f"{unicodedata.normalize(listed, 'é')}.png"
+    text(tmp_path, "labels.csv", f"image,class\n{name},benign\n")
+    opened, refused, said = found(tmp_path, "csv")
+    assert (opened, refused, said) == ({name: ("benign", None, None)}, {}, [])
+
+
+def test_two_spellings_of_one_image_are_one_image(root):
+    text(root, "labels.csv", f"{PLAIN}./a.png,benign,30,20,20,20\n a.png,benign,8,6,16,12\n")
+    opened, refused, said = found(root, "csv")
+    assert (opened, refused) == ({"a.png": ("benign", None, [FIRST, SECOND])}, {})
+    assert any("repeats an earlier one" in line for line in said)
+
+
+def test_absolute_names_are_followed_inside_the_folder_and_by_their_ends_where_a_person_says_where(root, tmp_path):
+    inside, elsewhere = str(root / "a.png"), "C:\\data\\a.png"
+    text(root, "labels.csv", f"image,class\n{inside},benign\n")
+    assert found(root, "csv")[0] == {inside: ("benign", None, None)}
+    text(root, "labels.csv", f"image,class\n{elsewhere},benign\n")
+    assert "--images DIR" in found(root, "csv")[1][elsewhere]
+    listing = read_layout("csv", root, images=root)
+    assert [entry.path for entry in listing.entries] == [Folder(root).file("a.png")]
+
+
+def test_a_mask_apart_from_its_box_or_that_is_the_image_is_refused(root):
+    mask_file(root / "m.png", (40, 30, 10, 10), size=(64, 48))
+    text(root, "labels.csv", f"{TITLES},mask\n{ROW},m.png\n")
+    assert "hold 0% of its mask" in found(root, "csv")[1]["a.png"]
+    text(root, "labels.csv", "image,class,mask\na.png,benign,./a.png\n")
+    assert found(root, "csv")[1]["a.png"].startswith("it is named as its own mask")
+    text(root, "labels.csv", f"{TITLES},mask\na.png,benign,35,25,20,20,m.png\n")
+    assert found(root, "csv")[0]["a.png"][2] == [(35, 25, 20, 20)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [("0.25,0.25,0.25,0.25", "looks like shares"), ("1_0,6,16,12", "four numbers"), ("0,0,1,0.5", "looks like shares")],
+)
+def test_numbers_that_are_no_pixels_are_refused(root, cells, said):
+    text(root, "labels.csv", f"{TITLES}\na.png,benign,{cells}\n")
+    assert said in found(root, "csv")[1]["a.png"]
+
+
+def test_columns_of_other_programs_are_named_with_what_to_do(root):
+    text(root, "labels.csv", "image,label,xmin,ymin,xmax,ymax,split\na.png,benign,8,6,24,18,val\n")
+    opened, _, said = found(root, "csv")
+    assert opened == {"a.png": (None, Split.VAL, None)}
+    assert said == [
+        "labels.csv: unknown column ignored: label, xmin, ymin, xmax, ymax",
+        "labels.csv: it has no column 'class'; to take classes from 'label': --class-from label",
+        "labels.csv: no box is read from xmin, ymin, xmax, ymax; boxes are columns x,y,width,height: left, top and "
+        "size in pixels",
+    ]
+    listing = read_layout("csv", root, class_from="label")
+    assert [entry.class_name for entry in listing.entries] == ["benign"]
+    assert not any("--class-from" in line for line in listing.warnings)
