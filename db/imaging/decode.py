@@ -75,6 +75,9 @@ class ImageFacts:
     """What somebody should know about how it was read."""
 
 
+NO_IMAGE = "it is not an image that can be read"
+
+
 class readable:
     """Turns whatever a decoder raises into a refusal of the file: they raise anything.
 
@@ -90,7 +93,10 @@ class readable:
 
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         if isinstance(exc, Exception) and not isinstance(exc, ImageUnreadable):
-            raise ImageUnreadable(self._file, _reason(exc)) from exc
+            reason = _reason(exc)
+            if reason.startswith(NO_IMAGE) and Path(str(self._file)).suffix.lower() in dicom.SUFFIXES:
+                reason = "it is called a DICOM file, but has no DICM at byte 128; rewrite it as one (dcmconv +F)"
+            raise ImageUnreadable(self._file, reason) from exc
 
 
 def _reason(exc: Exception) -> str:
@@ -103,7 +109,7 @@ def _reason(exc: Exception) -> str:
     # Pillow names the buffer that it was given, which says nothing to anybody and differs each time.
     said = " ".join(str(exc).split())[:200]
     if isinstance(exc, (OSError, ValueError, SyntaxError, EOFError)):
-        return "it is not an image that can be read" + ("" if "BytesIO" in said or not said else f" ({said})")
+        return NO_IMAGE + ("" if "BytesIO" in said or not said else f" ({said})")
     return f"it is damaged, and cannot be read ({type(exc).__name__}{': ' if said else ''}{said})"
 
 

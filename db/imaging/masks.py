@@ -49,7 +49,7 @@ def read_mask(file: ImageFile | Path, *, background: int | None = None) -> NDArr
     try:
         with readable(file):
             if background is not None:
-                return np.asarray(_indices(image) != background)
+                return _without(_indices(image), background)
             return _inside(image, lossy=_is_lossy(data))
     except ImageUnreadable as exc:
         if isinstance(exc.__cause__, _Ambiguous):
@@ -68,6 +68,17 @@ def _is_lossy(data: bytes) -> bool:
 def _indices(image: Image.Image) -> NDArray[Any]:
     """Return the numbers that are stored: of a palette its indices, of colours their brightness."""
     return array_of(image, None if image.mode in DEEP or image.mode in {"1", "P", "L"} else "L")
+
+
+def _without(values_HW: NDArray[Any], background: int) -> NDArray[np.bool_]:
+    inside_HW = np.asarray(values_HW != background)
+    if inside_HW.all():
+        # All of an image is hardly ever a lesion; another number than was meant makes it one.
+        raise _Ambiguous(
+            f"none of its values {_listed(values_HW)} is {background}, which was named as the background; name the "
+            "right one with --mask-background N"
+        )
+    return inside_HW
 
 
 def _inside(image: Image.Image, *, lossy: bool) -> NDArray[np.bool_]:
@@ -180,6 +191,11 @@ def _by_grey(grey_HW: NDArray[Any], *, lossy: bool) -> NDArray[np.bool_]:
         return np.asarray(grey_HW > peak / 2)
     if len(values) > FEW_VALUES and not _are_numbers(grey_HW, values):
         return np.asarray(grey_HW > (float(values[0]) + peak) / 2)
+    if values[0] < 0:
+        raise _Ambiguous(
+            f"its values {_listed(grey_HW)} go below 0, so nothing says which is background; name it with "
+            "--mask-background N"
+        )
     if values[0] > 0 and len(values) > 1:
         raise _Ambiguous(
             f"none of its values {_listed(grey_HW)} is 0, so nothing says which is background; name it with "

@@ -585,3 +585,13 @@ def test_damage_in_two_places_is_one_refusal(tmp_path):
                 reader(tmp_path / "a.dcm")
             except ImageUnreadable as exc:
                 assert exc.reason
+
+
+def test_a_file_without_its_preamble_says_so(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", GREY)
+    path.write_bytes(path.read_bytes()[132:])
+    with pytest.raises(ImageUnreadable, match="no DICM at byte 128"):
+        read_facts(path)
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "b.png")
+    (tmp_path / "b.png").rename(tmp_path / "b.dcm")
+    assert read_facts(tmp_path / "b.dcm")[0].width == 4

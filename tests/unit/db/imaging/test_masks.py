@@ -121,6 +121,20 @@ def test_a_background_that_is_named_is_believed(tmp_path):
     assert (read_mask(stored(tmp_path, grey(255)), background=255) == ~SHAPE_HW).all()
 
 
+@pytest.mark.parametrize(("image", "background"), [(grey(1), 255), (palette([RED, WHITE], 1, 0), 255), (grey(3, 7), 0)])
+def test_a_background_that_a_mask_does_not_have_makes_no_whole_image_a_lesion(tmp_path, image, background):
+    with pytest.raises(ImageUnreadable, match=f"none of its values .* is {background}, which was named"):
+        read_mask(stored(tmp_path, image), background=background)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_values_below_0_are_not_taken_for_what_is_inside(tmp_path, dtype):
+    image = Image.fromarray(np.where(SHAPE_HW, 0, -1).astype(dtype))
+    with pytest.raises(ImageUnreadable, match="go below 0"):
+        read_mask(stored(tmp_path, image, ".tif"))
+    assert (read_mask(stored(tmp_path, image, ".tif"), background=-1) == SHAPE_HW).all()
+
+
 @given(inside=st.integers(1, 255), mode=st.sampled_from(["L", "RGB", "P"]))
 def test_no_value_that_is_not_black_is_ever_lost(inside, mode, tmp_path_factory):
     image = grey(inside)
