@@ -1,4 +1,4 @@
-"""Tables as spreadsheets and people write them: what parts the cells, how the text is stored, names, and empty cells."""
+"""Tables as spreadsheets and people write them: what parts the cells, how text is stored, names, and empty cells."""
 
 import unicodedata
 
