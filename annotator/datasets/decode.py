@@ -144,7 +144,7 @@ def _location(entry: Entry, width: int, height: int, read: MaskReader) -> Locati
         return Location(LocationStatus.PRESENT, boxes) if boxes else None
     if boxes and not mask_HW.any():
         raise BadEntry("its mask is empty, but boxes are given too")
-    if boxes and entry.mask_paths and not entry.is_own:
+    if boxes and entry.must_agree:
         _check_agreement(boxes, mask_HW)
     boxes = boxes or boxes_from_mask(mask_HW)
     if not boxes:

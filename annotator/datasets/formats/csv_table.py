@@ -278,7 +278,7 @@ def _entry(
         labels=counts.labels - len(boxes) + len(apart),
         masks=counts.masks,
         splits=counts.splits,
-        is_own=is_own,
+        must_agree=not is_own,
     )
 
 

@@ -98,8 +98,8 @@ class Entry:
     """Mask files and outlines that are used."""
     splits: int | None = None
     """Statements about its split; None for one if there is a split."""
-    is_own: bool = False
-    """Partly wrote it, so that boxes and masks are taken as they are."""
+    must_agree: bool = False
+    """Its boxes and its mask are said apart from each other, and must be of the same place."""
 
     @property
     def counts(self) -> Counts:
