@@ -10,6 +10,7 @@ No transaction may stay open during network or GPU work: fetch or compute first,
 """
 
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -79,6 +80,8 @@ class Registry:
         self.read_only = read_only
         """It can be read, but nothing can be stored: the file, its folder or the disk is read-only."""
         self._reading = reading_engine(engine)
+        # Whoever forgets to close it, as in a notebook, keeps no connection; Python 3.13 began to warn of those.
+        weakref.finalize(self, engine.dispose)
         self.root = root.resolve()
         self._paths = ProjectPaths(self.root)
 

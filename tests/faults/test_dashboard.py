@@ -64,7 +64,8 @@ def look(url):
         with urllib.request.urlopen(url, timeout=30) as answer:
             return answer.status, answer.read().decode(errors="replace")
     except urllib.error.HTTPError as exc:
-        return exc.code, exc.read().decode(errors="replace")
+        with exc:
+            return exc.code, exc.read().decode(errors="replace")
 
 
 def counted(url):

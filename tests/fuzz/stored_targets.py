@@ -9,6 +9,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from annotator.datasets.phantoms import write_phantoms
@@ -54,10 +55,8 @@ class Backups:
         if rng.integers(3) == 0:
             self.file.write_bytes(damaged(self.before, rng))
             return "bytes"
-        with sqlite3.connect(self.file) as connection:
-            said = self._change(connection, rng)
-        connection.close()
-        return said
+        with closing(sqlite3.connect(self.file)) as connection, connection:
+            return self._change(connection, rng)
 
     def _change(self, connection, rng):
         if rng.integers(2):

@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_the_safety_copy_of_an_upgrade_holds_the_registry(tmp_path, monkeypatch,
     CliRunner().invoke(app, ["--project", str(project), "--db", spelling, "db", "upgrade", "--json"])
     copies = list(tmp_path.rglob("reg.sqlite3.before-upgrade"))
     assert [copy.parent for copy in copies] == [tmp_path]
-    with sqlite3.connect(copies[0]) as connection:
+    with closing(sqlite3.connect(copies[0])) as connection:
         assert connection.execute("SELECT count(*) FROM images").fetchone() == (1,)
 
 
