@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check fix test test-fast demo fuzz bench docs clean
+.PHONY: help setup check fix test test-thorough test-fast demo fuzz bench docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/'
@@ -32,8 +32,11 @@ fix: $(STAMP)  ## format and repair what can be repaired
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: $(STAMP)  ## all tests (a real Label Studio is installed and started where it is needed)
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+test: $(STAMP)  ## the tests (a real Label Studio is installed and started where it is needed)
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not thorough"
+
+test-thorough: $(STAMP)  ## the long ones: kills, two machines, whole demos and tables, every way through the review page
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m thorough
 
 test-fast: $(STAMP)  ## what can be known in under a minute: units, contracts of the layers, migrations on SQLite
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit tests/architecture tests/migrations -k "not postgres and not old_run and not hostile"

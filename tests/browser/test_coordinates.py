@@ -71,6 +71,7 @@ def tasks_of(client, project_id):
     return {int(task["data"][KEY].partition("-")[0]): task for task in tasks}
 
 
+@pytest.mark.thorough
 def test_proposals_lie_over_the_lesion_in_all_eight_orientations(registry, turned, studio, page, tmp_path):
     with registry.begin() as tx:
         run = tx.runs.start(preset="default", config={}, snapshot="s")

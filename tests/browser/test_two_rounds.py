@@ -115,6 +115,7 @@ def to_review(client, project):
     return {int(task["id"]): int(key_of(task).partition("-")[0]) for task in tasks}
 
 
+@pytest.mark.thorough
 def test_forty_tasks_through_two_rounds(registry, phantoms, studio, page):
     import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0))
     with registry.read() as tx:

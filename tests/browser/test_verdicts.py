@@ -129,6 +129,7 @@ def test_what_a_person_does_is_what_is_pulled(registry, pushed, page, tmp_path, 
 AGAIN = [row for row in ROWS if row[:2] != ("leave", None)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("box", "verdict", "outcome"), AGAIN, ids=[f"{box}-{verdict}" for box, verdict, _ in AGAIN])
 def test_a_change_of_mind_after_a_pull(registry, pushed, page, tmp_path, box, verdict, outcome):
     """The whole table once more, on a task that was accepted and pulled before."""

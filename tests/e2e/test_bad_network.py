@@ -23,7 +23,7 @@ from db.records import Box, LocationStatus, NewProposal
 from db.registry import create_registry
 from tests.faults.proxy import FaultyProxy
 
-pytestmark = pytest.mark.studio
+pytestmark = [pytest.mark.studio, pytest.mark.thorough]
 
 SCHEDULES = int(os.environ.get("PARTLY_FAULT_SCHEDULES", "6"))
 IMAGES = 8

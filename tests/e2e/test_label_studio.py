@@ -353,6 +353,7 @@ def test_without_a_local_server_connect_says_how_to_start_it(tmp_path, monkeypat
     assert "partly studio start" in result.stderr
 
 
+@pytest.mark.thorough
 def test_a_demo_in_another_folder_of_the_same_name_has_a_project_of_its_own(tmp_path, studio, monkeypatch):
     monkeypatch.setenv("PARTLY_STUDIO_HOME", str(studio.home))
     monkeypatch.setattr("cli.workflows.demo.PHANTOMS", 24)
@@ -371,6 +372,7 @@ def test_a_demo_in_another_folder_of_the_same_name_has_a_project_of_its_own(tmp_
     assert addresses[0] != addresses[1]
 
 
+@pytest.mark.thorough
 def test_the_demo_gets_better(tmp_path, studio, monkeypatch):
     monkeypatch.setenv("PARTLY_STUDIO_HOME", str(studio.home))
     monkeypatch.setattr("cli.workflows.demo.PHANTOMS", 160)

@@ -151,6 +151,7 @@ def test_torchscript_says_what_onnx_says(partly, place, onnx, tmp_path):
             assert value.numpy() == pytest.approx(wanted[name], abs=1e-4), name
 
 
+@pytest.mark.thorough
 def test_a_portable_folder_works_without_a_project(partly, place, tmp_path):
     """And in another project, and as what a training starts from; it names no image and no path of this machine."""
     said = predicted(partly, place, "--project", place / "project")

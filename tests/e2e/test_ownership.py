@@ -109,6 +109,7 @@ def test_a_registry_that_was_connected_before_stops_when_the_project_is_not_its_
     assert text == f"Images of ours (registry {identity_of(mine)})"
 
 
+@pytest.mark.thorough
 def test_a_folder_begun_again_adopts_what_was_reviewed(make, client, studio, title):
     first = make("ann")
     project_id = send(first, client, studio, title)

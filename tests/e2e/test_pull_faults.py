@@ -65,6 +65,7 @@ def facts(registry):
     return [[(label.status, label.boxes, label.source, label.reviewer) for label in history] for history in histories]
 
 
+@pytest.mark.thorough
 def test_kill_in_a_pull(processes, tmp_path, studio, account):
     write_phantoms(tmp_path / "phantoms", 24, seed=5)
     registry = create_registry(f"sqlite:///{tmp_path}/full.sqlite3", tmp_path)

@@ -46,6 +46,7 @@ def make_registry(root):
     return registry
 
 
+@pytest.mark.thorough
 def test_kill_in_a_push(processes, tmp_path, studio):
     write_phantoms(tmp_path / "phantoms", 40, seed=5)
     account = studio_status(studio).url, read_account(studio).token

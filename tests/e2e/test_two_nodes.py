@@ -28,6 +28,7 @@ import boto3  # noqa: E402
 import fsspec  # noqa: E402
 
 pytestmark = [
+    pytest.mark.thorough,
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
     pytest.mark.skipif(os.name != "posix", reason="processes are killed as on Unix"),
 ]

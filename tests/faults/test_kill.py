@@ -59,6 +59,7 @@ def facts(registry):
         ], tx.duplicates.pairs()
 
 
+@pytest.mark.thorough
 def test_kill_in_an_import(processes, tmp_path):
     folder = tmp_path / "phantoms"
     write_phantoms(folder, 36, seed=1)
@@ -111,6 +112,7 @@ def sound(url, root):
         assert check_registry(registry) == []
 
 
+@pytest.mark.thorough
 def test_kill_in_a_retraction(processes, tmp_path):
     from tests.builders import add_images, new_image, present
 
@@ -143,6 +145,7 @@ def test_kill_in_a_retraction(processes, tmp_path):
     assert cut > MOMENTS / 4
 
 
+@pytest.mark.thorough
 def test_kill_in_a_migration(processes, tmp_path):
     from db.engine import make_engine
 

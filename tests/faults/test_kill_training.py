@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 
 from annotator.datasets.import_images import import_images
@@ -14,6 +15,8 @@ from db.registry import create_registry
 from learner.checkpoint import load_checkpoint
 from learner.config import make_config
 from learner.training.train import train_model
+
+pytestmark = pytest.mark.thorough
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, "head_channels": 8, "device": "cpu",

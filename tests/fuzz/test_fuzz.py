@@ -15,7 +15,7 @@ import pytest
 from tests.fuzz.harness import MEMORY_BYTES, in_process
 from tests.fuzz.targets import TARGETS
 
-TRIALS = int(os.environ.get("PARTLY_FUZZ", "30"))
+TRIALS = int(os.environ.get("PARTLY_FUZZ", "12"))
 SEED = int(os.environ.get("PARTLY_FUZZ_SEED", "1"))
 ONLY = os.environ.get("PARTLY_FUZZ_TRIAL")
 

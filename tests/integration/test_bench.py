@@ -31,6 +31,7 @@ def runs_of(registry):
         return tx.runs.all()
 
 
+@pytest.mark.thorough
 def test_a_table_is_trained_once_tested_and_shared(filled):
     budget = Budget(seeds=2, preset="default", overrides=TINY)
     plan = plan_table(filled, "table10", budget)
@@ -82,6 +83,7 @@ def test_a_training_that_was_cut_goes_on_and_one_for_use_stays_the_newest(filled
         assert tx.runs.latest().name == "run-1"
 
 
+@pytest.mark.thorough
 def test_methods_that_cannot_answer_have_no_numbers(filled):
     budget = Budget(seeds=1, preset="default", overrides=TINY)
     (unet, *_) = run_table(filled, "table6", budget).rows

@@ -13,6 +13,8 @@ from PIL import Image
 from db.errors import ImageUnreadable
 from db.imaging.decode import read_facts
 
+pytestmark = pytest.mark.thorough
+
 SIDE = 13_376
 """The side of the largest square within the limit."""
 

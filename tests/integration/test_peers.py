@@ -21,6 +21,8 @@ from learner.data.location_share import hide_locations
 from learner.evaluation.aggregate import summarize_results
 from tests.builders import image_record, label_record
 
+pytestmark = pytest.mark.thorough
+
 CLASSES, EMPTY = ("benign", "malignant", "normal"), ("normal",)
 
 

@@ -21,6 +21,8 @@ from learner.training.train import train_model
 from tests.integration.in_processes import losses_of_steps
 from tests.integration.test_training import tiny
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("in_processes.py")
 PRESETS = ("default", "paper")

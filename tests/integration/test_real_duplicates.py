@@ -11,6 +11,8 @@ from db.imaging.fingerprints import (
     NEAR_CORRELATION,
 )
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.busi
 def test_real_images_have_the_pairs_that_an_independent_count_finds(registry, busi):

@@ -29,6 +29,7 @@ def files_of(folder):
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "settings", [{"epochs": 2}, {"min_steps": 20, "batches": "plain"}, {"method": "classifier", "epochs": 1}]
 )

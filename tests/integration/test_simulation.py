@@ -125,6 +125,7 @@ def test_nothing_held_back_is_refused(registry, tmp_path):
         simulate(registry, plan_replays(PLAN, ["random"], 1), Work(tmp_path))
 
 
+@pytest.mark.thorough
 def test_the_command(phantoms, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]

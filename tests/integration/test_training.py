@@ -163,6 +163,7 @@ def train_and_cut(registry, monkeypatch, epochs):
         train_model(registry, tiny())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("epochs_before", [1, 2, 3])
 def test_an_interrupted_training_goes_on_to_the_same_weights(phantoms, tmp_path, monkeypatch, epochs_before):
     weights = []
@@ -274,6 +275,7 @@ def test_a_run_that_ends_with_any_error_does_not_stay_running(filled, monkeypatc
     assert (run.status, run.metrics["error"]) == (RunStatus.FAILED, "no space left on device")
 
 
+@pytest.mark.thorough
 def test_a_run_that_failed_after_an_epoch_goes_on_to_the_same_result(filled, monkeypatch):
     whole = train_model(filled, tiny())
     real = learner.training.train.save_last
@@ -295,6 +297,7 @@ def test_a_run_that_failed_after_an_epoch_goes_on_to_the_same_result(filled, mon
         assert [run.status for run in tx.runs.all()] == [RunStatus.FINISHED] * 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("method", "cut_at", "place"), [("lanet", 8, (2, 1, 2)), ("deeplabv3", 3, (2, 1, 3))])
 def test_a_run_cut_within_an_epoch_goes_on_to_the_same_result(filled, monkeypatch, method, cut_at, place):
     """DeepLabV3 has dropout, whose chance is torch's own."""
@@ -480,6 +483,7 @@ def test_a_network_that_cannot_be_compiled_is_said(filled, monkeypatch):
         train_model(filled, tiny(compile=True))
 
 
+@pytest.mark.thorough
 def test_compiled_networks_learn_the_same(filled, monkeypatch):
     # The tracing and the wrapping are real; the code is run by torch itself instead of being built for a minute.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))

@@ -26,6 +26,7 @@ def test_no_compiler_is_imported(module):
     assert run(f"import {module}, sys; print('torch._dynamo' in sys.modules, 'sympy' in sys.modules)") == ["False"] * 2
 
 
+@pytest.mark.thorough
 def test_the_compiler_is_there_when_it_is_wanted():
     assert run(
         """
@@ -42,6 +43,7 @@ def test_the_compiler_is_there_when_it_is_wanted():
     ) == ["False", "True", "True", "torch._dynamo.utils"]
 
 
+@pytest.mark.thorough
 def test_a_library_that_asks_for_more_gets_the_compiler_itself():
     assert run(
         """
@@ -56,6 +58,7 @@ def test_a_library_that_asks_for_more_gets_the_compiler_itself():
     ) == ["True", "_dynamo", "torch._dynamo.decorators"]
 
 
+@pytest.mark.thorough
 def test_a_function_is_kept_from_being_compiled():
     assert run(
         """
