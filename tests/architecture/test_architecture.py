@@ -87,8 +87,8 @@ def test_files_of_data_sets_are_opened_in_one_place():
 def test_documents_of_data_sets_are_parsed_where_their_limits_are():
     for word, only in {
         "defusedxml": "annotator/datasets/listing/xml_document.py",
-        "yaml.load(": "annotator/datasets/listing/yolo_description.py",
-        "yaml.parse(": "annotator/datasets/listing/yolo_description.py",
+        "yaml.compose(": "annotator/datasets/listing/yolo/data_file.py",
+        "yaml.parse(": "annotator/datasets/listing/yolo/data_file.py",
         "frPyObjects": "annotator/datasets/coco/segmentation.py",
     }.items():
         own = [path for path in SOURCES if path.is_relative_to(ROOT / "annotator" / "datasets")]

@@ -13,7 +13,7 @@ from annotator.datasets.formats.via import CSV_COLUMNS as VIA_COLUMNS
 from annotator.datasets.formats.via import looks_like_via
 from annotator.datasets.formats.voc import IMAGES as VOC_IMAGES
 from annotator.datasets.listing.folder import Folder, read_data_file
-from annotator.datasets.listing.yolo_description import DATA_FILES
+from annotator.datasets.listing.yolo_description import description_among
 from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
 from db.imaging.files import is_uri
@@ -79,10 +79,10 @@ def _labels(path: str | Path, names: Sequence[str]) -> list[tuple[InputFormat, s
     """Return the layouts whose label files are there, with the reason."""
     images = [PurePosixPath(name) for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
     pictures = {str(image.with_suffix("")) for image in images}
-    yaml_file = next((name for name in DATA_FILES if name in names), "obj.data" if "obj.data" in names else None)
-    texts = [PurePosixPath(name) for name in names if name.endswith(".txt")]
+    yaml_file = description_among(names)
+    texts = [PurePosixPath(name) for name in names if name.lower().endswith(".txt")]
     beside = next(
-        (text for text in texts if "labels" in text.parts[:-1] or str(text.with_suffix("")) in pictures), None
+        (text for text in texts if "labels" in _lower(text.parts[:-1]) or str(text.with_suffix("")) in pictures), None
     )
     yolo = f"{yaml_file} is there" if yaml_file else f"{beside} lies where a label file would" if beside else None
     found: dict[InputFormat, str] = {}
@@ -99,6 +99,10 @@ def _labels(path: str | Path, names: Sequence[str]) -> list[tuple[InputFormat, s
         (InputFormat.VOC, voc if InputFormat.CVAT not in found else None),
         (InputFormat.YOLO, yolo),
     ]
+
+
+def _lower(parts: Sequence[str]) -> list[str]:
+    return [part.lower() for part in parts]
 
 
 def _of_file(path: str | Path) -> tuple[InputFormat, str]:

@@ -1,139 +1,187 @@
 """What a YOLO data set says of itself: names of classes, splits, key points; in YAML, or as darknet and others do."""
 
-import math
-import os
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
-from typing import Any
-
-import yaml
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from annotator.datasets.listing.entries import Listing
 from annotator.datasets.listing.folder import Folder
+from annotator.datasets.listing.yolo.class_names import ClassNames, class_names, warn_of
+from annotator.datasets.listing.yolo.data_file import DataFile, darknet_options, read_darknet, read_yaml, top_level
+from annotator.datasets.listing.yolo.label_lines import looks_like_labels as looks_like_labels
+from annotator.datasets.listing.yolo.split_places import SplitPlaces
+from annotator.datasets.listing.yolo.tree import Tree
 from annotator.errors import DataUnreadable
-from db.errors import ImageUnreadable
-from db.imaging.limits import YAML_BYTES, YAML_DEPTH, YAML_EVENTS
-from db.records import Split
 
 DATA_FILES = ("data.yaml", "data.yml", "dataset.yaml")
-NAME_FILES = ("classes.txt", "obj.names")
+DARKNET_FILE = "obj.data"
+YAML = (".yaml", ".yml")
+NAMED = 3
+"""How many classes of which the same is to be said are named."""
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
     """What a data set says of itself."""
 
-    classes: Mapping[int, str]
-    places: Mapping[Split, tuple[str, ...]] = field(default_factory=dict)
-    """Folders or lists of images, by split, relative to the data set."""
+    classes: ClassNames
+    splits: SplitPlaces
+    file: str | None
+    """The file that describes it, relative to the data set; None where there is none."""
     keypoint_values: int = 0
     """Numbers that follow a box for its key points; 0 where lines are boxes or polygons."""
     is_darknet: bool = False
     """It is described as darknet does, and CVAT, which writes an empty label file for every image that has none."""
 
 
-def describe(folder: Folder, names: Collection[str], named: str | None, listing: Listing) -> Described:
+def description_among(names: Iterable[str]) -> str | None:
+    """Return the file of a folder's that describes a YOLO data set by its name, in whatever case."""
+    here = sorted(name for name in names if "/" not in name)
+    wanted = (*DATA_FILES, DARKNET_FILE)
+    return next((name for want in wanted for name in (want, *here) if name in here and name.lower() == want), None)
+
+
+def describe(folder: Folder, tree: Tree, named: str | None, wanted: Sequence[str], listing: Listing) -> Described:
     """Read the YAML file, or what other programs write in its place.
 
     Args:
         folder: the data set's.
-        names: the files in it and below.
+        tree: the files in it and below.
         named: the YAML file that a person named.
+        wanted: the images.
         listing: where remarks go.
 
     Raises:
-        DataUnreadable: a file cannot be read, or does not say what it should.
+        DataUnreadable: a file cannot be read, or does not say what it should; or several files could be meant.
     """
-    there = set(names)
-    file = named or next((name for name in DATA_FILES if name in there), None)
-    if file is None:
-        others = sorted(name for name in there if "/" not in name and name.endswith((".yaml", ".yml")))
-        if len(others) == 1:
-            file = others[0]
-            listing.warnings.append(f"{file} is taken for the description of the data set")
-    if file is not None:
-        return _from_yaml(folder, file, there)
-    # LabelImg puts the names among the label files.
-    deeper = sorted(name for name in there if name.endswith("/classes.txt"))
-    names_file = next((name for name in (*NAME_FILES, *deeper) if name in there), None)
-    classes = _numbered(folder.text(names_file).splitlines()) if names_file is not None else {}
-    lists = {split: (place,) for split, place in _lists(there).items()}
-    return Described(classes, lists, is_darknet="obj.data" in there)
+    data = _data_file(folder, tree, named, wanted, listing)
+    ruling = data.classes if data is not None else None
+    for number, what in sorted(ruling.unnamed.items())[:NAMED] if ruling is not None else ():
+        listing.warnings.append(f"class {number}, {what}: images of it are refused; give it one name, as text")
+    classes = class_names(folder, tree, ruling, listing)
+    if data is None:
+        _check_deeper(folder, tree, classes, listing)
+        return Described(classes, SplitPlaces(folder, tree, None, wanted), None)
+    if named is None:
+        _compare(folder, tree, data, listing)
+    splits = data
+    if not data.places and not data.is_darknet and (darknet := _at_root(folder, tree, (DARKNET_FILE,))) is not None:
+        try:
+            splits = read_darknet(folder, darknet, tree)
+        except DataUnreadable as exc:
+            listing.warnings.append(f"{exc}; it was not used")
+    return Described(
+        classes, SplitPlaces(folder, tree, splits, wanted), data.file, data.keypoint_values, data.is_darknet
+    )
 
 
-def _load(text: str) -> Any:
-    """Parse YAML within limits.
+def _data_file(
+    folder: Folder, tree: Tree, named: str | None, wanted: Sequence[str], listing: Listing
+) -> DataFile | None:
+    """Find the file that describes the data set, and read it."""
+    if (file := named or _at_root(folder, tree, DATA_FILES)) is not None:
+        return read_yaml(folder, file, tree)
+    if (file := _other_yaml(folder, tree, listing)) is not None:
+        return read_yaml(folder, file, tree)
+    if (file := _at_root(folder, tree, (DARKNET_FILE,)) or _other_darknet(folder, tree)) is not None:
+        return read_darknet(folder, file, tree)
+    deeper = _deeper(tree, (DARKNET_FILE,))
+    if len(deeper) == 1:
+        # Darknet is run in the folder around data/obj.data, and paths count from there.
+        return read_darknet(folder, deeper[0], tree)
+    deeper = _deeper(tree, DATA_FILES)
+    if len(deeper) == 1 and all(name.startswith(f"{deeper[0].rpartition('/')[0]}/") for name in wanted):
+        listing.warnings.append(f"{deeper[0]} is taken for the description of the data set")
+        return read_yaml(folder, deeper[0], tree)
+    return None
+
+
+def _at_root(folder: Folder, tree: Tree, wanted: Sequence[str]) -> str | None:
+    """Return the first of some files that is there, in whatever case.
 
     Raises:
-        YAMLError: it is none, or uses aliases, with which a few lines can mean billions.
+        DataUnreadable: several are called so, but for the case.
     """
-    # Names are text: the usual loader would make False of a class called "no".
-    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-    depth = 0
-    for number, event in enumerate(yaml.parse(text, loader)):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if isinstance(event, yaml.AliasEvent):
-            raise yaml.YAMLError("it has an alias (*name), which is not read; write the value out")
-        if depth > YAML_DEPTH or number > YAML_EVENTS:
-            raise yaml.YAMLError(f"it has more than {YAML_EVENTS:,} values, or is nested deeper than {YAML_DEPTH}")
-    return yaml.load(text, loader)
+    for name in wanted:
+        spelled = tree.spellings(name)
+        if len(spelled) > 1:
+            raise DataUnreadable(f"{folder}: {' and '.join(spelled)} may describe the data set; keep one")
+        if spelled:
+            return spelled[0]
+    return None
 
 
-def _from_yaml(folder: Folder, name: str, there: Collection[str]) -> Described:
-    file = f"{folder}/{name}"
-    try:
-        document = _load(folder.text(name, YAML_BYTES))
-        found = document["names"]
-        if isinstance(found, str):
-            listed = os.path.normpath(found)
-            if listed not in there:
-                raise DataUnreadable(f"{file}: `names` is {found!r}, and no such file is in the data set's folder")
-            classes = _numbered(folder.text(listed).splitlines())
-        else:
-            pairs = found.items() if isinstance(found, dict) else enumerate(found)
-            classes = {int(key): str(value).strip() for key, value in pairs}
-        shape = document.get("kpt_shape") or (0, 0)
-        values = int(shape[0]) * int(shape[1])
-        base = _text(document.get("path"))
-        places: dict[Split, tuple[str, ...]] = {}
-        for key, split in (("train", Split.TRAIN), ("val", Split.VAL), ("valid", Split.VAL), ("test", Split.TEST)):
-            said = document.get(key)
-            listed_places = said if isinstance(said, list) else [said]
-            places[split] = places.get(split, ()) + tuple(
-                str(PurePosixPath(base if not PurePosixPath(base).is_absolute() else "") / place)
-                for place in map(_text, listed_places)
-                if place
+def _other_yaml(folder: Folder, tree: Tree, listing: Listing) -> str | None:
+    """Return the one YAML file beside the images that names classes, whatever it is called.
+
+    Raises:
+        DataUnreadable: there are several.
+    """
+    others = sorted(name for name in tree.names if "/" not in name and name.lower().endswith(YAML))
+    naming = []
+    for name in others:
+        try:
+            if top_level(folder, name).get("names") is not None:
+                naming.append(name)
+        except DataUnreadable as exc:
+            listing.warnings.append(f"{exc}; it was not used")
+    if len(naming) > 1:
+        raise DataUnreadable(
+            f"{folder}: {', '.join(naming)} may describe the data set; name one of them, such as {folder}/{naming[0]}"
+        )
+    if naming:
+        listing.warnings.append(f"{naming[0]} is taken for the description of the data set")
+    return naming[0] if naming else None
+
+
+def _other_darknet(folder: Folder, tree: Tree) -> str | None:
+    """Return the one file beside the images that is darknet's, whatever it is called."""
+    found = []
+    for name in sorted(name for name in tree.names if "/" not in name and name.lower().endswith(".data")):
+        try:
+            said = darknet_options(folder, name)
+        except DataUnreadable:
+            continue
+        if "names" in said and {"train", "valid", "test"} & set(said):
+            found.append(name)
+    return found[0] if len(found) == 1 else None
+
+
+def _deeper(tree: Tree, wanted: Sequence[str]) -> list[str]:
+    return sorted(name for name in tree.names if "/" in name and name.rpartition("/")[2].lower() in wanted)
+
+
+def _check_deeper(folder: Folder, tree: Tree, classes: ClassNames, listing: Listing) -> None:
+    """Say that descriptions lie in folders below, where none lies here.
+
+    Raises:
+        DataUnreadable: nothing else names the classes, and the numbers of several sets are not one another's.
+    """
+    deeper = _deeper(tree, (*DATA_FILES, DARKNET_FILE))
+    if not deeper:
+        return
+    named = ", ".join(deeper[:3])
+    if len(deeper) > 1 and classes.has_none:
+        raise DataUnreadable(
+            f"{folder}: it holds several data sets, described in {named}; import each folder by itself, such as "
+            f"{folder}/{deeper[0].rpartition('/')[0]}"
+        )
+    listing.warnings.append(f"{named} was not read: it lies deeper, and not all images lie in its folder")
+
+
+def _compare(folder: Folder, tree: Tree, data: DataFile, listing: Listing) -> None:
+    """Say which other descriptions contradict the one that is used."""
+    for name in sorted(name for name in tree.names if name.rpartition("/")[2].lower() in DATA_FILES):
+        if name == data.file:
+            continue
+        try:
+            other = read_yaml(folder, name, tree)
+        except DataUnreadable as exc:
+            listing.warnings.append(f"{exc}; it was not compared with {data.file}, which was used")
+            continue
+        if other.classes is not None and data.classes is not None:
+            warn_of([other.classes], data.classes, listing)
+        if "/" not in name and other.places and (other.places, other.path) != (data.places, data.path):
+            listing.warnings.append(
+                f"{name} and {data.file} name different lists or folders for splits; {data.file} was used. To use the "
+                f"other, name it: {folder}/{name}"
             )
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as exc:
-        raise DataUnreadable(f"{file}: expected `names`, a list of classes ({exc})") from exc
-    return Described(classes, places, values)
-
-
-def _text(value: Any) -> str:
-    return value.strip() if isinstance(value, str) and value.strip() not in ("~", "null") else ""
-
-
-def _numbered(lines: Sequence[str]) -> dict[int, str]:
-    """Number lines from 0; a blank one keeps its number, which then has no name."""
-    return {number: line.strip() for number, line in enumerate(lines) if line.strip()}
-
-
-def _lists(there: Collection[str]) -> dict[Split, str]:
-    """Return the lists of images that darknet, CVAT and ultralytics' autosplit write."""
-    lists = {
-        Split.TRAIN: ("train.txt", "Train.txt", "autosplit_train.txt"),
-        Split.VAL: ("valid.txt", "Validation.txt", "val.txt", "validation.txt", "autosplit_val.txt"),
-        Split.TEST: ("test.txt", "Test.txt", "autosplit_test.txt"),
-    }
-    return {split: name for split, names in lists.items() for name in names if name in there}
-
-
-def looks_like_labels(folder: Folder, name: str) -> bool:
-    """Say whether a text file begins like a label file: a class and at least four numbers."""
-    try:
-        start = folder.read(name, first=4096)
-        first = start.removeprefix(b"\xef\xbb\xbf").split(b"\n")[0].split()
-        return len(first) >= 5 and all(math.isfinite(float(value)) for value in first)
-    except (ImageUnreadable, ValueError):
-        return False

@@ -225,7 +225,7 @@ def test_yolo_lines_that_repeat_count_once_and_marks_of_windows_are_skipped(set_
     text(set_of_two, "labels/a.txt", yolo() * 3 + yolo(SECOND), "utf-8-sig")
     opened, _, warnings = found(set_of_two, "yolo")
     assert opened["images/a.png"][2] == [FIRST, SECOND]
-    assert any("2 lines repeat" in warning for warning in warnings)
+    assert any("a line repeats an earlier one; each counts once (2 labels)" in warning for warning in warnings)
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def test_cvats_empty_files_say_nothing_and_its_pixels_count_from_0(tmp_path):
     text(tmp_path, "yolo/obj_train_data/b.txt", "")
     opened, _, warnings = found(tmp_path / "yolo", "yolo")
     assert opened["obj_train_data/b.png"][2] is None
-    assert any("1 label files are empty" in warning for warning in warnings)
+    assert any("1 label file is empty" in warning for warning in warnings)
     text(tmp_path, "voc/labelmap.txt", "# label:color_rgb:parts:actions\n")
     text(tmp_path, "voc/Annotations/a.xml", voc((10.5, 8.25, 10.0, 10.5), origin=0))
     text(tmp_path, "voc/Annotations/b.xml", "<annotation><filename>b.png</filename></annotation>")
