@@ -23,6 +23,7 @@ from annotator.datasets.export_set import (
     write_sidecar,
 )
 from annotator.datasets.formats.folders import OUTSIDE
+from annotator.datasets.formats.names import BoxesAs
 from annotator.datasets.listing.canvas import Canvas
 from annotator.datasets.listing.drawing import used_outlines
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part
@@ -75,7 +76,8 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
                 raise BadEntry(OUTSIDE)
             label, lines, classes = labels.of(name), None, NameFile("")
             if label is not None:
-                classes = described.classes.of(label)
+                is_lesion = options.boxes_as is BoxesAs.LESION
+                classes = described.classes.numbers if is_lesion else described.classes.of(label)
                 lines = read_lines(folder, label, classes, described.keypoint_values)
                 lines = _without_twins(lines, name, listing)
             outlines = sum(len(line) != 5 for line in lines or ())

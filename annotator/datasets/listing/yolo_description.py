@@ -12,7 +12,7 @@ from annotator.datasets.listing.yolo.split_places import SplitPlaces
 from annotator.datasets.listing.yolo.tree import Tree
 from annotator.errors import DataUnreadable
 
-DATA_FILES = ("data.yaml", "data.yml", "dataset.yaml")
+DATA_FILES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 DARKNET_FILE = "obj.data"
 YAML = (".yaml", ".yml")
 NAMED = 3
@@ -165,7 +165,8 @@ def _check_deeper(folder: Folder, tree: Tree, classes: ClassNames, listing: List
             f"{folder}: it holds several data sets, described in {named}; import each folder by itself, such as "
             f"{folder}/{deeper[0].rpartition('/')[0]}"
         )
-    listing.warnings.append(f"{named} was not read: it lies deeper, and not all images lie in its folder")
+    verb = "was" if len(deeper) == 1 else "were"
+    listing.warnings.append(f"{named} {verb} not read, since not all images lie in the folder of one description")
 
 
 def _compare(folder: Folder, tree: Tree, data: DataFile, listing: Listing) -> None:

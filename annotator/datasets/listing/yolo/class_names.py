@@ -65,6 +65,12 @@ class ClassNames:
         )
 
     @property
+    def numbers(self) -> NameFile:
+        """All numbers that are listed, for where it does not matter what they are called."""
+        one = self._ruling or self._merged
+        return NameFile(one.file, {**dict.fromkeys(one.unnamed, ""), **one.names})
+
+    @property
     def differing(self) -> tuple[NameFile, NameFile] | None:
         """Two files of different folders that contradict each other, where none rules."""
         return self._differing if self._ruling is None else None

@@ -158,9 +158,11 @@ def _keypoint_values(place: str, shape: Any) -> int:
     if shape is None or shape == []:
         return 0
     try:
-        points, values = (int(number) for number in shape)
+        points, values = (int(number) for number in shape) if isinstance(shape, list) else (-1, -1)
     except (TypeError, ValueError):
-        raise DataUnreadable(f"{place}: `kpt_shape` is not two numbers, such as [17, 3]") from None
+        points = values = -1
+    if min(points, values) < 0:
+        raise DataUnreadable(f"{place}: `kpt_shape` is not two numbers, such as [17, 3]")
     return points * values
 
 

@@ -5,7 +5,7 @@ nothing else speaks, and for none where a list cannot be found: nobody knows the
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -69,7 +69,7 @@ class SplitPlaces:
         self._folder, self._data = folder, data
         self._index = _AnyCase(wanted)
         self._lists = SplitLists()
-        self._places = _known_places(tree, data) if data is not None else []
+        self._places = _known_places(tree, data, wanted) if data is not None else []
         named = {place.split for place in self._places}
         beside = data.file.rpartition("/")[0] if data is not None else ""
         self._folders: dict[str, set[Split]] = defaultdict(set)
@@ -99,7 +99,7 @@ class SplitPlaces:
         file = self._data.file if self._data is not None else ""
         for place in self._places:
             if place.found is None:
-                what = "list" if self._is_list(place.written) else "folder or list"
+                what = "list" if self._is_list(place.written) else "list, and no such folder with images,"
                 listing.warnings.append(
                     f"{file}: `{place.split}` is {place.written!r}, and there is no such {what} in the data set, so it "
                     f"puts no image into {place.split}. Correct it or add what is missing, and import again"
@@ -187,7 +187,7 @@ def _is_text(written: str) -> bool:
     return written.strip().lower().endswith(".txt")
 
 
-def _known_places(tree: Tree, data: DataFile) -> list[_Place]:
+def _known_places(tree: Tree, data: DataFile, wanted: Sequence[str]) -> list[_Place]:
     """Find the lists and folders that a description names."""
     beside = data.file.rpartition("/")[0]
     places = [
@@ -195,20 +195,29 @@ def _known_places(tree: Tree, data: DataFile) -> list[_Place]:
         for split, several in data.places.items()
         for written in several
     ]
-    # Where folders had to be left out and two paths became one, neither is there.
+    holding = {""}
+    for image in wanted:
+        while (image := image.rpartition("/")[0]) not in holding:
+            holding.add(image)
     return [
-        _Place(place.split, place.written, None)
-        if place.found and not place.found.is_certain and _is_shared(place, places)
-        else place
+        place
+        if place.found and _is_there(place.found, holding) and not _is_shared(place, places)
+        else _Place(place.split, place.written, None)
         for place in places
     ]
 
 
+def _is_there(found: Found, holding: Collection[str]) -> bool:
+    """Say whether something is a list, or a folder with images."""
+    return found.is_file or found.name in holding
+
+
 def _is_shared(place: _Place, places: Iterable[_Place]) -> bool:
+    """Say whether folders had to be left out, and the path of another split became the same by it."""
     found = place.found
-    return any(
-        other.split != place.split and other.found and found and other.found.name == found.name for other in places
-    )
+    if found is None or found.is_certain:
+        return False
+    return any(other.split != place.split and other.found and other.found.name == found.name for other in places)
 
 
 def _loose_lists(folder: Folder, tree: Tree, beside: str, wanted: Sequence[str]) -> dict[str, Split]:

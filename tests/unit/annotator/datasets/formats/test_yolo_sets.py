@@ -2,6 +2,7 @@
 
 import pytest
 
+from annotator.datasets.formats.names import BoxesAs
 from annotator.datasets.formats.recognise import recognise
 from annotator.errors import DataUnreadable
 from db.records import Split
@@ -160,7 +161,11 @@ def test_folders_that_are_missing_are_said(tmp_path):
     make(tmp_path, {"data.yaml": f"train: images/train\nval: images/val\ntest: ../test/images\n{NAMES}"}, images)
     of_images, _, remarks = facts(tmp_path, images)
     assert [split for _, split in of_images] == [TRAIN, VAL]
-    assert remarks.startswith("data.yaml: `test` is '../test/images', and there is no such folder or list")
+    assert remarks.startswith(
+        "data.yaml: `test` is '../test/images', and there is no such list, and no such folder with images,"
+    )
+    text(tmp_path, "data.yaml", f"train: labels/train\n{NAMES}")
+    assert "`train` is 'labels/train', and there is no such list, and no such folder with images" in facts(tmp_path)[2]
     text(tmp_path, "data.yaml", f"train: one/pictures\n{NAMES}")
     of_images, _, remarks = facts(tmp_path, images)
     assert [split for _, split in of_images] == [None, VAL]
@@ -171,8 +176,8 @@ def test_paths_that_become_one_when_folders_are_left_out_are_missing(tmp_path):
     make(tmp_path, {"data.yaml": f"train: tr/images\nval: va/images\n{NAMES}"})
     of_images, _, remarks = facts(tmp_path)
     assert [split for _, split in of_images] == [None, None]
-    assert "'tr/images', and there is no such folder" in remarks
-    assert "'va/images', and there is no such folder" in remarks
+    assert "'tr/images', and there is no such list, and no such folder" in remarks
+    assert "'va/images', and there is no such list, and no such folder" in remarks
     text(tmp_path, "data.yaml", f"train: tr/images\n{NAMES}")
     of_images, _, remarks = facts(tmp_path)
     assert [split for _, split in of_images] == [TRAIN, TRAIN]
@@ -284,6 +289,7 @@ def test_words_and_numbers_that_mean_something_in_yaml_are_names(tmp_path, names
         ("names: benign, malignant\n", r"a list of names is written as \[benign, malignant\]"),
         ("names:\n\t- benign\n", "it is not YAML that can be read .line 2"),
         ("names: [x]\nkpt_shape: [a, b]\n", "`kpt_shape` is not two numbers"),
+        ("names: [x]\nkpt_shape: 17\n", "`kpt_shape` is not two numbers"),
         ("names: ~\n", "expected `names`"),
         ("- benign\n", "expected `names`"),
     ],
@@ -314,6 +320,12 @@ def test_the_nearest_list_of_names_counts_before_the_one_of_the_set(tmp_path):
     of_images, _, remarks = facts(tmp_path)
     assert of_images == [(BENIGN, None), (MALIGNANT, None)]
     assert "classes.txt calls class 0 'malignant', labels/classes.txt calls it 'benign'" in remarks
+
+
+def test_what_classes_are_called_does_not_matter_where_every_box_is_a_lesion(tmp_path):
+    make(tmp_path, {"data.yaml": "names: {0: benign, 0: malignant, 1: ~}\n"})
+    opened, refused, _ = found(tmp_path, "yolo", boxes_as=BoxesAs.LESION)
+    assert ([one[::2] for one in opened.values()], refused) == ([(None, [FIRST]), (None, [SECOND])], {})
 
 
 def test_lists_of_names_that_agree_are_one(tmp_path):
