@@ -110,12 +110,13 @@ def top_level(folder: Folder, file: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     lines: dict[str, int] = {}
     for key, value, line in document:
+        if not isinstance(key, str):
+            continue
         if key in found and key in READ_KEYS and found[key] != value:
             raise DataUnreadable(
                 f"{place}: `{key}` is there twice, in lines {lines[key]} and {line}, and says two things; keep one"
             )
-        if isinstance(key, str):
-            found[key], lines[key] = value, line
+        found[key], lines[key] = value, line
     return found
 
 

@@ -78,16 +78,15 @@ class Tree:
             return Found(beside, is_file=False, is_certain=True)
         for start in range(len(full)):
             end, last = "/".join(full[start:]), full[start - 1] if start else ""
-            if last.lower() in SPLITS and last != self._title:
-                # ../test/images is not images.
-                continue
+            # ../test/images is not images.
+            is_other = last != self._title and last.lower() in SPLITS and len(before) < start == len(full) - 1
             for place in dict.fromkeys((f"{beside}/{end}" if beside else end, end)):
                 free = is_moved or own_is_away or start <= len(before) or last == self._title
                 file = self.file(place)
                 if file is not None and PurePosixPath(file).suffix.lower() not in SUFFIXES:
                     return Found(file, is_file=True, is_certain=free)
                 folder = self.folder(place)
-                if folder is not None:
+                if folder is not None and not is_other:
                     return Found(folder, is_file=False, is_certain=free)
         return None
 

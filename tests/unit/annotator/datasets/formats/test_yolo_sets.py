@@ -107,6 +107,7 @@ IN_TRAIN = ("images/train/a.png", "images/train/b.png")
         ("train: Lists/Train.txt\ntest: lists/test.txt\n", ("lists/train.txt", "LISTS/TEST.TXT")),
         ("", ("train.txt", "test.txt")),
         ("", ("TRAIN.TXT", "Test.txt")),
+        ("train: ../train/tr.txt\ntest: /home/me/test/te.txt\n", ("tr.txt", "te.txt")),
         ("train: [train.txt]\n", ("train.txt", "test.txt")),
     ],
 )
@@ -148,6 +149,8 @@ def test_an_image_that_the_list_of_its_split_leaves_out_is_in_none(tmp_path):
         "path: D:\\sets\\x\ntrain: images\\one\\\nval: [images\\two]\n",
         "train: IMAGES/One\nval: ../Images/two/\n",
         "train: /kaggle/input/images/one\nvalidation: /kaggle/input/images/two\n",
+        "train: /home/me/train/images/one\nval: ../valid/images/two\n",
+        "path: ../test/images\ntrain: one\nval: two\n",
     ],
 )
 def test_folders_are_found_with_backslashes_and_in_any_case(tmp_path, said):
@@ -245,7 +248,7 @@ def test_a_key_that_is_there_twice_and_says_two_things_ends_the_import(tmp_path,
     make(tmp_path, {"data.yaml": said})
     with pytest.raises(DataUnreadable, match=rf"data\.yaml: `{key}` is there twice, in lines \d and 4"):
         facts(tmp_path)
-    text(tmp_path, "data.yaml", f"nc: 2\nnc: 3\nauthor: a\nauthor: b\n{NAMES}{NAMES}")
+    text(tmp_path, "data.yaml", f"nc: 2\nnc: 3\n? [a, b]\n: c\nauthor: a\nauthor: b\n{NAMES}{NAMES}")
     assert facts(tmp_path)[0] == [(BENIGN, None), (MALIGNANT, None)]
 
 
