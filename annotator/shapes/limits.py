@@ -3,7 +3,9 @@
 The limits lie far beyond what people draw, and where a machine with a few gigabytes still answers in seconds.
 """
 
+import json
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from db.imaging.limits import PIXELS
@@ -22,6 +24,8 @@ MAX_PAINT_RECORDS = 2_000_000
 """Run-length records of the paint of one annotation: some seconds."""
 MAX_PAINT_VALUES = 2**33
 """Values that the paint of one annotation unpacks to, four a pixel."""
+SHOWN = 40
+"""Characters of a wrong value that a message shows."""
 
 
 def check_canvas(height: Any, width: Any) -> None:
@@ -45,15 +49,53 @@ def number_in_range(value: Any, name: str) -> float:
     """
     try:
         number = float(value)
-    except (TypeError, ValueError, OverflowError) as exc:
-        raise ValueError(f"{name} is not a number ({type(exc).__name__})") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} is {_shown(value)}, which is not a number") from None
     if isinstance(value, bool):
-        raise ValueError(f"{name} is not a number")
+        raise ValueError(f"{name} is {_shown(value)}, which is not a number")
     if not math.isfinite(number):
         raise ValueError(f"{name} is a number that is not finite")
     if abs(number) > MAX_COORDINATE:
         raise ValueError(f"{name} is {number:g}, far beyond any image")
     return number
+
+
+def _shown(value: Any) -> str:
+    """Show a value as it stands in a JSON file, and not at any length."""
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def read_numbers(values: Mapping[str, Any], names: Sequence[str]) -> list[float]:
+    """Return the numbers of these names.
+
+    Raises:
+        ValueError: one is missing, or see `number_in_range`.
+    """
+    missing = [name for name in names if values.get(name) is None or values[name] == ""]
+    if missing:
+        raise ValueError(f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing")
+    return [number_in_range(values[name], name) for name in names]
+
+
+def read_points(points: Any) -> list[tuple[float, float]]:
+    """Return a list of pairs of numbers.
+
+    Raises:
+        ValueError: it is none, one of them is no pair, or see `check_corners` and `number_in_range`.
+    """
+    if points is None:
+        raise ValueError("its points are missing")
+    if not isinstance(points, list | tuple):
+        raise ValueError(f"its points are {_shown(points)}, expected a list")
+    check_corners(len(points))
+    found = []
+    for place, point in enumerate(points, start=1):
+        if not isinstance(point, list | tuple) or len(point) != 2:
+            raise ValueError(f"point {place} is {_shown(point)}, expected two numbers")
+        x, y = point
+        found.append((number_in_range(x, f"x of point {place}"), number_in_range(y, f"y of point {place}")))
+    return found
 
 
 def check_corners(count: int) -> None:

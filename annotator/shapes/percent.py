@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from annotator.shapes.limits import check_canvas, number_in_range
+from annotator.shapes.limits import check_canvas, number_in_range, read_numbers
 from db.imaging.geometry import clip_box
 from db.records import Box
 
@@ -32,6 +32,27 @@ def percent_from_box(box: Box, width: int, height: int) -> dict[str, float]:
     }
 
 
+def extent_from_percent(value: Mapping[str, Any], width: int, height: int) -> Box:
+    """Turn a rectangle in percent into the upright box around it, in pixels, wherever that lies.
+
+    Negative sides are turned. Arguments as in `box_from_percent`.
+
+    Raises:
+        ValueError: a number is missing, not finite or far beyond the image.
+    """
+    check_canvas(height, width)
+    try:
+        x, y, w, h = read_numbers(value, ("x", "y", "width", "height"))
+        angle = math.radians(number_in_range(value.get("rotation") or 0.0, "rotation"))
+    except ValueError as exc:
+        raise ValueError(f"a rectangle needs the numbers x, y, width and height ({exc})") from exc
+    x, y, w, h = x * width / 100, y * height / 100, w * width / 100, h * height / 100
+    cosine, sine = math.cos(angle), math.sin(angle)
+    corners = [(x + a * cosine - b * sine, y + a * sine + b * cosine) for a, b in ((0, 0), (w, 0), (w, h), (0, h))]
+    xs, ys = [corner[0] for corner in corners], [corner[1] for corner in corners]
+    return Box(min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys))
+
+
 def box_from_percent(value: Mapping[str, Any], width: int, height: int) -> Box | None:
     """Turn a rectangle in percent into the box around it, in pixels.
 
@@ -48,15 +69,5 @@ def box_from_percent(value: Mapping[str, Any], width: int, height: int) -> Box |
     Raises:
         ValueError: a number is missing, not finite or far beyond the image.
     """
-    check_canvas(height, width)
-    try:
-        x, y, w, h = (number_in_range(value[name], name) for name in ("x", "y", "width", "height"))
-        angle = math.radians(number_in_range(value.get("rotation") or 0.0, "rotation"))
-    except (KeyError, TypeError, ValueError) as exc:
-        raise ValueError(f"a rectangle needs the numbers x, y, width and height ({exc})") from exc
-    x, y, w, h = x * width / 100, y * height / 100, w * width / 100, h * height / 100
-    cosine, sine = math.cos(angle), math.sin(angle)
-    corners = [(x + a * cosine - b * sine, y + a * sine + b * cosine) for a, b in ((0, 0), (w, 0), (w, h), (0, h))]
-    xs, ys = [corner[0] for corner in corners], [corner[1] for corner in corners]
-    box = clip_box(Box(min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)), width, height)
+    box = clip_box(extent_from_percent(value, width, height), width, height)
     return box if box is not None and box.width >= MIN_SIDE_PX and box.height >= MIN_SIDE_PX else None

@@ -3,14 +3,14 @@
 A polygon has no holes, so a mask that has one is better sent as paint (`brush`), which loses nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annotator.shapes.fill import Points, mask_from_polygon
-from annotator.shapes.limits import MAX_SHAPES, check_canvas, check_corners, number_in_range
+from annotator.shapes.limits import MAX_SHAPES, check_canvas, read_points
 from db.imaging.geometry import clip_box
 from db.records import Box
 
@@ -87,20 +87,11 @@ def polygon_from_percent(value: Mapping[str, Any], width: int, height: int) -> P
         ValueError: it has less than three corners or too many, or a number that is missing, not finite or far away.
     """
     check_canvas(height, width)
-    corners: Sequence[Any] = value.get("points") or []
-    if not isinstance(corners, Sequence) or isinstance(corners, str):
-        raise ValueError("a polygon needs a list of corners")
-    check_corners(len(corners))
     try:
-        points = [
-            (
-                number_in_range(x, "a corner of a polygon") * width / 100,
-                number_in_range(y, "a corner of a polygon") * height / 100,
-            )
-            for x, y in corners
-        ]
-    except (TypeError, ValueError) as exc:
-        raise ValueError(f"a polygon needs corners of two numbers each ({exc})") from exc
+        percents = read_points(value.get("points") or [])
+    except ValueError as exc:
+        raise ValueError(f"a polygon needs corners of two numbers each ({exc})") from None
+    points = [(x * width / 100, y * height / 100) for x, y in percents]
     if len(points) < MIN_CORNERS:
         raise ValueError(f"a polygon needs at least {MIN_CORNERS} corners, it has {len(points)}")
     return points
