@@ -91,6 +91,7 @@ def import_listing(
     writer = ImageWriter(registry, tally, request, dry_run=dry_run)
     looked_into, others = _looked_into(entries) if dry_run else (entries, [])
     _open_and_write(registry, writer, looked_into, request, progress or SilentProgress())
+    tally.warnings += listing.notes_in_words()
     if dry_run:
         writer.assume(others)
         return tally.report(near_duplicates=count_near_duplicates(registry, tally.thumbnails))

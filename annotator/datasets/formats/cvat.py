@@ -6,16 +6,26 @@ is. CVAT does not say whether somebody looked at an image that has no shape, so 
 Source: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/.
 """
 
+import functools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from annotator.datasets.formats.folders import SPLITS
-from annotator.datasets.listing.drawing import check_size, drawing_of, read_number, used_outlines
+from annotator.datasets.listing.drawing import (
+    REPEATED,
+    REPEATED_OUTLINE,
+    check_size,
+    drawing_of,
+    place_of,
+    read_number,
+    used_outlines,
+    without_twins,
+)
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part
 from annotator.datasets.listing.folder import Folder, parent_of, read_data_file
 from annotator.datasets.listing.image_class import class_beside
@@ -24,6 +34,7 @@ from annotator.datasets.listing.options import PLAIN, ReadOptions
 from annotator.datasets.listing.xml_document import XmlUnreadable, parse_xml
 from annotator.errors import DataUnreadable
 from annotator.shapes.drawn import Ellipse, Painted, Polygon, Rectangle, Shape
+from annotator.shapes.limits import number_in_range, read_numbers, read_points
 from db.imaging.files import ImageFile
 from db.imaging.limits import PIXELS
 from db.plain_text import counted
@@ -34,9 +45,9 @@ OUTLINES = frozenset({"polygon", "ellipse", "mask"})
 DRAWN = OUTLINES | {"box"}
 OTHERS = frozenset({"polyline", "points", "cuboid", "skeleton"})
 """Shapes that are neither a box nor an area."""
-NO_PLACE = frozenset({"source", "z_order", "occluded", "group_id"})
-"""What of a shape says nothing about where it is."""
 BY_A_MODEL = frozenset({"auto"})
+DIGITS = 20
+"""Characters of a run length: more than any image needs."""
 
 
 def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
@@ -57,26 +68,27 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     vocabulary = {str(tag.get("label")) for item in images for tag in item.findall("tag")}
     made = silent = 0
     for at, item in enumerate(images):
-        counts = _counts(item)
+        counts = _counts(item, found.images_at(at))
         listing.found(counts)
         name = str(item.get("name") or f"image {item.get('id')}")
         try:
-            entry = _entry(name, found.of(at), item, vocabulary, options)
+            file, drawn = found.of(at), _drawn(item)
+            kept = without_twins(drawn, _place)
+            entry = _entry(name, file, item, kept, vocabulary, options, listing)
         except Exception as exc:
             # Whatever one item holds, the others are read.
             listing.refuse(name, exc, counts)
             continue
-        twins = _drop_twins(item)
-        listing.leave(Part.LABELS, name, "a shape repeats an earlier one; each counts once", twins.labels)
-        listing.leave(Part.MASKS, name, "it repeats an earlier outline", twins.masks)
+        twins, outlined = len(drawn) - len(kept), sum(shape.kind in OUTLINES for shape in kept)
+        listing.leave(Part.LABELS, name, REPEATED, twins)
+        listing.leave(Part.MASKS, name, REPEATED_OUTLINE, counts.masks - outlined)
         others = [child.tag for child in item if child.tag in OTHERS]
         for tag in others:
             listing.leave(Part.LABELS, name, f"a {tag} is neither a box nor an area; it was not used")
-        made += sum(child.get("source") in BY_A_MODEL for child in item if child.tag in DRAWN)
+        made += sum(shape.item.get("source") in BY_A_MODEL for shape in kept)
         silent += entry.draw is None
-        drawn = sum(child.tag in DRAWN for child in item)
-        masks = used_outlines(counts.masks - twins.masks, drawn, name, listing)
-        listing.entries.append(replace(entry, labels=counts.labels - len(others) - twins.labels, masks=masks))
+        masks = used_outlines(outlined, len(kept), name, listing)
+        listing.entries.append(replace(entry, labels=counts.labels - len(others) - twins, masks=masks))
     _remarks(listing, root, made, silent)
     found.leave_unlisted(listing, PurePosixPath(str(place)).name)
     return listing
@@ -97,75 +109,109 @@ def _names(item: Any) -> list[str]:
     return [f"{subset}/{name}", name] if subset else [name]
 
 
-def _counts(item: Any) -> Counts:
+def _counts(item: Any, images: int) -> Counts:
     labels = sum(child.tag in DRAWN or child.tag in OTHERS or child.tag == "tag" for child in item)
     masks = sum(child.tag in OUTLINES for child in item)
-    return Counts(1, labels, masks, int(str(item.get("subset") or "").lower() in SPLITS))
+    return Counts(images, labels, masks, int(str(item.get("subset") or "").lower() in SPLITS))
 
 
-def _drop_twins(item: Any) -> Counts:
-    """Take shapes that repeat an earlier one out of an image, and count them."""
-    seen: set[Any] = set()
-    labels = masks = 0
-    for child in list(item):
-        key = child.tag, tuple(sorted((key, value) for key, value in child.attrib.items() if key not in NO_PLACE))
-        if child.tag in DRAWN and key in seen:
-            item.remove(child)
-            labels, masks = labels + 1, masks + (child.tag in OUTLINES)
-        seen.add(key)
-    return Counts(labels=labels, masks=masks)
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A shape that is a box or an outline."""
+
+    item: Any
+    number: int
+    """Its place among the shapes of its image, from 1."""
+
+    @property
+    def kind(self) -> str:
+        """What it is: box, polygon, ellipse or mask."""
+        return str(self.item.tag)
 
 
-def _entry(name: str, file: ImageFile, item: Any, vocabulary: set[str], options: ReadOptions) -> Entry:
+def _drawn(item: Any) -> list[Drawn]:
+    shapes = [child for child in item if child.tag in DRAWN or child.tag in OTHERS]
+    return [Drawn(child, number) for number, child in enumerate(shapes, start=1) if child.tag in DRAWN]
+
+
+def _entry(
+    name: str,
+    file: ImageFile,
+    item: Any,
+    kept: Sequence[Drawn],
+    vocabulary: set[str],
+    options: ReadOptions,
+    listing: Listing,
+) -> Entry:
     tags = {str(tag.get("label")) for tag in item.findall("tag")}
+    # Of two shapes in one place, both labels count: they may contradict each other.
     named = [str(child.get("label")) for child in item if child.tag in DRAWN]
     size = [read_number(item.get(side)) for side in ("width", "height")]
 
     def draw(width: int, height: int) -> Drawing:
         check_size(size, width, height, by=FILE_NAME)
-        return drawing_of(_shapes(item), width, height)
+        return drawing_of(map(_shape, kept), width, height, note=functools.partial(listing.note, name))
 
     return Entry(
         name=name,
         path=file,
         class_name=class_beside(tags, named, name=name, options=options, vocabulary=vocabulary),
         split=SPLITS.get(str(item.get("subset") or "").lower()),
-        draw=draw if named else None,
+        draw=draw if kept else None,
     )
 
 
-def _shapes(item: Any) -> Iterator[Shape]:
-    for child in item:
-        if child.tag in DRAWN:
-            try:
-                yield _shape(child)
-            except ValueError as exc:
-                raise BadEntry(f"a {child.tag} cannot be read ({exc})") from None
+def _place(drawn: Drawn) -> Hashable:
+    if drawn.kind != "mask":
+        return place_of(_shape(drawn))
+    # Text says as well whether two are the same, and is not to be unpacked twice.
+    places = tuple(read_number(drawn.item.get(key)) for key in ("left", "top", "width", "height"))
+    return "mask", places, "".join(str(drawn.item.get("rle")).split())
 
 
-def _shape(child: Any) -> Shape:
-    if child.tag == "polygon":
-        return Polygon([(x, y) for x, y in (_pair(text) for text in str(child.get("points") or "").split(";"))])
-    if child.tag == "ellipse":
-        x, y, radius_x, radius_y = _numbers(child, ("cx", "cy", "rx", "ry"))
-        return Ellipse(x, y, radius_x, radius_y, float(child.get("rotation") or 0))
-    if child.tag == "mask":
-        x0, y0, width, height = (int(value) for value in _numbers(child, ("left", "top", "width", "height")))
-        return Painted(_unpacked([int(run) for run in str(child.get("rle") or "").split(",")], width, height), x0, y0)
-    left, top, right, bottom = _numbers(child, ("xtl", "ytl", "xbr", "ybr"))
-    return Rectangle(_rotated(Box(left, top, right - left, bottom - top), float(child.get("rotation") or 0)))
+def _shape(drawn: Drawn) -> Shape:
+    try:
+        return _shape_of(drawn.kind, drawn.item)
+    except ValueError as exc:
+        raise BadEntry(
+            f"shape {drawn.number} of the image ({drawn.kind}) cannot be read: {exc}; correct or delete it in CVAT, "
+            "and export again"
+        ) from None
 
 
-def _pair(text: str) -> tuple[float, float]:
-    x, y = (float(value) for value in text.split(","))
-    return x, y
+def _shape_of(kind: str, item: Any) -> Shape:
+    """Read a shape.
+
+    Raises:
+        ValueError: it has not the numbers that it needs.
+    """
+    if kind == "polygon":
+        return Polygon(read_points([_pair(*text) for text in enumerate(str(item.get("points") or "").split(";"), 1)]))
+    if kind == "mask":
+        left, top, width, height = (
+            int(value) for value in read_numbers(item.attrib, ("left", "top", "width", "height"))
+        )
+        runs = [_run(number, text) for number, text in enumerate(str(item.get("rle") or "").split(","), start=1)]
+        return Painted(_unpacked(runs, width, height), left, top)
+    degrees = number_in_range(item.get("rotation") or 0, "rotation")
+    if kind == "ellipse":
+        x, y, radius_x, radius_y = read_numbers(item.attrib, ("cx", "cy", "rx", "ry"))
+        return Ellipse(x, y, radius_x, radius_y, degrees)
+    x0, y0, x1, y1 = read_numbers(item.attrib, ("xtl", "ytl", "xbr", "ybr"))
+    return Rectangle(_rotated(Box(x0, y0, x1 - x0, y1 - y0), degrees))
 
 
-def _numbers(child: Any, names: Sequence[str]) -> list[float]:
-    values = [float(child.get(name) or "nan") for name in names]
-    if not all(map(math.isfinite, values)):
-        raise ValueError(f"it needs the numbers {', '.join(names)}")
-    return values
+def _pair(number: int, text: str) -> list[str]:
+    pair = text.split(",")
+    if len(pair) != 2:
+        raise ValueError(f"point {number} is {text.strip()[:40]!r}, expected two numbers with a comma between them")
+    return pair
+
+
+def _run(number: int, text: str) -> int:
+    if not text.strip().lstrip("-").isdecimal() or len(text) > DIGITS:
+        raise ValueError(f"run {number} of its rle is {text.strip()[:20]!r}, expected a whole number")
+    return int(text)
 
 
 def _rotated(box: Box, degrees: float) -> Box:

@@ -10,12 +10,21 @@ For a project that partly made, `partly pull` is the better way: it knows what p
 Source: https://labelstud.io/guide/export.
 """
 
-from collections.abc import Sequence
+import functools
+import math
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from annotator.datasets.formats.label_studio_tasks import Annotation, Region, Task, read_tasks
-from annotator.datasets.listing.drawing import drawing_of, used_outlines
+from annotator.datasets.formats.label_studio_tasks import OUTLINES, Annotation, Region, Task, read_tasks
+from annotator.datasets.listing.drawing import (
+    REPEATED,
+    REPEATED_OUTLINE,
+    drawing_of,
+    place_of,
+    used_outlines,
+    without_twins,
+)
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part
 from annotator.datasets.listing.folder import Folder, only_file, parent_of
 from annotator.datasets.listing.image_class import class_beside
@@ -24,7 +33,8 @@ from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
 from annotator.errors import DataUnreadable
 from annotator.shapes.brush import decode_brush
 from annotator.shapes.drawn import Ellipse, Painted, Polygon, Rectangle, Shape
-from annotator.shapes.percent import box_from_percent
+from annotator.shapes.limits import number_in_range, read_numbers
+from annotator.shapes.percent import MIN_SIDE_PX, extent_from_percent
 from annotator.shapes.polygons import polygon_from_percent
 from db.imaging.files import ImageFile
 from db.imaging.geometry import boxes_iou
@@ -34,6 +44,11 @@ AGREED_IOU = 0.5
 """From this overlap on two people mean the same place."""
 ASPECT_TOLERANCE = 0.01
 """Images of one picture in two sizes differ in their aspect by no more than rounding."""
+NO_IMAGE = (
+    "its `data` names no image (a path or an address that ends like one, such as .png); correct it in Label Studio, "
+    "and export again"
+)
+OTHERS = "it has results that are neither boxes nor areas nor choices; they were not used"
 ONE_TRUTH = "mark the one that holds as ground truth in Label Studio"
 
 
@@ -56,13 +71,15 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     for at, task in enumerate(tasks):
         name = task.names[0] if task.names else f"task {at + 1}"
         outlines = sum(item.outlines for item in task.annotations)
-        everything = Counts(1, len(task.annotations) + task.skipped + task.predictions, outlines)
+        everything = Counts(found.images_at(at), len(task.annotations) + task.skipped + task.predictions, outlines)
         listing.found(everything)
         try:
-            if not task.names:
-                raise BadEntry(task.problem or "its data names no image")
+            if task.problem or not task.names:
+                raise BadEntry(task.problem or NO_IMAGE)
             standing = _standing(task.annotations)
-            entry = _entry(task, found.of(at), standing, classes)
+            file, own = found.of(at), standing[-1] if standing else None
+            kept = [without_twins(item.drawn, _place) for item in standing]
+            entry = _entry(task, file, standing, kept, classes, listing)
         except Exception as exc:
             # Whatever one item holds, the others are read.
             listing.refuse(name, exc, everything)
@@ -71,13 +88,24 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         listing.leave(Part.LABELS, name, "an annotation was skipped or is a draft", task.skipped)
         listing.leave(Part.LABELS, name, "another annotation holds", len(task.annotations) - len(standing))
         silent += bool(standing) and not entry.has_location
-        own = standing[-1] if standing else None
         listing.leave(Part.MASKS, name, "another annotation holds", outlines - (own.outlines if own else 0))
-        masks = used_outlines(own.outlines, len(own.drawn), name, listing) if own else 0
+        masks = _used(own, kept[-1], name, listing) if own else 0
         listing.entries.append(replace(entry, labels=len(standing), masks=masks))
     _remarks(listing, tasks, silent)
     found.leave_unlisted(listing, PurePosixPath(str(place)).name)
     return listing
+
+
+def _used(own: Annotation, kept: Sequence[Region], name: str, listing: Listing) -> int:
+    """Count the outlines of the annotation that holds, and note what of it is not used."""
+    left = sum(region.kind in OUTLINES for region in kept)
+    if len(kept) < len(own.drawn):
+        listing.note(name, REPEATED)
+        listing.leave(Part.MASKS, name, REPEATED_OUTLINE, own.outlines - left)
+    if own.others:
+        is_open = not kept and not own.is_empty
+        listing.note(name, f"{OTHERS}, and its location counts as unknown" if is_open else OTHERS)
+    return used_outlines(left, len(kept), name, listing)
 
 
 def _classes(place: str | Path, tasks: Sequence[Task], options: ReadOptions, listing: Listing) -> "_Classes":
@@ -149,7 +177,14 @@ class _Classes:
         return class_beside(said, named, name=task.names[0], options=self.options, vocabulary=self.vocabulary)
 
 
-def _entry(task: Task, file: ImageFile, standing: Sequence[Annotation], classes: _Classes) -> Entry:
+def _entry(
+    task: Task,
+    file: ImageFile,
+    standing: Sequence[Annotation],
+    kept: Sequence[Sequence[Region]],
+    classes: _Classes,
+    listing: Listing,
+) -> Entry:
     found = {classes.decide(task, item) for item in standing or (None,)}
     if len(found) > 1:
         raise BadEntry(f"its {len(standing)} annotators disagree about its class ({_listed(found)}); {ONE_TRUTH}")
@@ -158,12 +193,12 @@ def _entry(task: Task, file: ImageFile, standing: Sequence[Annotation], classes:
     own = standing[-1] if standing else None
 
     def draw(width: int, height: int) -> Drawing:
-        drawings = [_drawing(item, width, height) for item in standing]
-        for drawing in drawings[:-1]:
-            iou = boxes_iou(drawing.boxes, drawings[-1].boxes)
+        own_drawing = _drawing(kept[-1], width, height, functools.partial(listing.note, task.names[0]))
+        for regions in kept[:-1]:
+            iou = boxes_iou(_drawing(regions, width, height).boxes, own_drawing.boxes)
             if iou < AGREED_IOU:
                 raise BadEntry(f"its {len(standing)} annotators disagree about the place (IoU {iou:.2f}); {ONE_TRUTH}")
-        return drawings[-1]
+        return own_drawing
 
     return Entry(
         name=task.names[0],
@@ -178,8 +213,40 @@ def _listed(classes: set[str | None]) -> str:
     return ", ".join(sorted(name or "none" for name in classes))
 
 
-def _drawing(item: Annotation, width: int, height: int) -> Drawing:
-    return drawing_of((_shape(region, width, height) for region in item.drawn), width, height)
+def _drawing(regions: Sequence[Region], width: int, height: int, note: Callable[[str], None] | None = None) -> Drawing:
+    return drawing_of((_shape(region, width, height) for region in regions), width, height, note=note)
+
+
+def _place(region: Region) -> Hashable:
+    """Return where a region is, in percent: equal for two that are the same."""
+    try:
+        if region.kind == "brush":
+            return "brush", str(region.value["rle"])
+        if region.kind != "rectangle":
+            return place_of(_outline(region, 100, 100))
+        if number_in_range(region.value.get("rotation") or 0, "rotation") % 360:
+            return "rotated", *read_numbers(region.value, ("x", "y", "width", "height", "rotation"))
+        return extent_from_percent(region.value, 100, 100)
+    except ValueError as exc:
+        raise _unreadable(region, exc) from None
+
+
+def _unreadable(region: Region, reason: object) -> BadEntry:
+    return BadEntry(
+        f"result {region.number} ({region.kind}) cannot be read: {reason}; correct or delete it in Label Studio, and "
+        "export again"
+    )
+
+
+def _outline(region: Region, width: int, height: int) -> Shape:
+    value = region.value
+    if region.kind == "polygon":
+        return Polygon(polygon_from_percent(value, width, height))
+    if region.kind == "brush":
+        return Painted(decode_brush(value["rle"], height, width))
+    x, y, radius_x, radius_y = (number / 100 for number in read_numbers(value, ("x", "y", "radiusX", "radiusY")))
+    degrees = number_in_range(value.get("rotation") or 0, "rotation")
+    return Ellipse(x * width, y * height, radius_x * width, radius_y * height, degrees)
 
 
 def _shape(region: Region, width: int, height: int) -> Shape:
@@ -189,21 +256,14 @@ def _shape(region: Region, width: int, height: int) -> Shape:
         BadEntry: it cannot be read, or was drawn on an image that is not this one as it is upright.
     """
     _check_canvas(region, width, height)
-    value = region.value
     try:
-        if region.kind == "polygon":
-            return Polygon(polygon_from_percent(value, width, height))
-        if region.kind == "ellipse":
-            x, y, radius_x, radius_y = (float(value[key]) / 100 for key in ("x", "y", "radiusX", "radiusY"))
-            degrees = float(value.get("rotation") or 0)
-            return Ellipse(x * width, y * height, radius_x * width, radius_y * height, degrees)
-        if region.kind == "brush":
-            return Painted(decode_brush(value["rle"], height, width))
-        box = box_from_percent(value, width, height)
-    except (KeyError, TypeError, ValueError) as exc:
-        raise BadEntry(f"a {region.kind} cannot be read ({exc})") from None
-    if box is None:
-        raise BadEntry("a rectangle is smaller than a pixel or lies beyond the image's edge")
+        if region.kind != "rectangle":
+            return _outline(region, width, height)
+        box = extent_from_percent(region.value, width, height)
+    except ValueError as exc:
+        raise _unreadable(region, exc) from None
+    if box.width < MIN_SIDE_PX or box.height < MIN_SIDE_PX:
+        raise _unreadable(region, "it is smaller than a pixel")
     return Rectangle(box)
 
 
@@ -212,9 +272,9 @@ def _check_canvas(region: Region, width: int, height: int) -> None:
         raise BadEntry(f"it was drawn on while it was rotated by {region.rotation:g} degrees in Label Studio")
     try:
         drawn_width, drawn_height = float(region.size[0] or 0), float(region.size[1] or 0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return
-    if drawn_width <= 0 or drawn_height <= 0:
+    if not (0 < drawn_width < math.inf and 0 < drawn_height < math.inf):
         return
     if abs(drawn_width * height / (drawn_height * width) - 1) > ASPECT_TOLERANCE:
         raise BadEntry(
@@ -230,9 +290,6 @@ def _remarks(listing: Listing, tasks: Sequence[Task], silent: int) -> None:
             f"JSON-MIN does not say which of {', '.join(texts)} are choices, so no class is taken from it; name "
             "the one that is the class with --class-from NAME, or export JSON"
         )
-    others = sum(len(item.regions) - len(item.drawn) for task in tasks for item in task.annotations)
-    if others:
-        listing.warnings.append(f"{others} results are neither boxes nor areas nor choices; they were not used")
     if silent:
         listing.warnings.append(
             f"{counted(silent, 'image was', 'images were')} annotated without a region; whether somebody "

@@ -20,8 +20,14 @@ from db.imaging.decode import SUFFIXES
 
 UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """What Label Studio puts before the name of an uploaded file."""
+WEB = frozenset({"http", "https"})
+LOCAL = re.compile(r"[?&]d=(.*)\Z")
+"""What stands after `?d=` in the address of a file of the server's own."""
 MIN_KEYS = frozenset({"annotation_id", "annotator"})
+AGAIN = "export the project from Label Studio again"
 LABELS = ("rectanglelabels", "polygonlabels", "brushlabels", "ellipselabels", "labels")
+OUTLINES = frozenset({"brush", "polygon", "ellipse"})
+"""Kinds of regions."""
 VERDICT = "verdict"
 """The choices of a project that partly made; they speak of its proposals, not of classes."""
 EMPTY_VERDICTS = frozenset({"no lesion", "nothing there"})
@@ -38,6 +44,8 @@ class Region:
     """Width and height of the image that it was drawn on, None where that is not said."""
     rotation: float
     names: tuple[str, ...]
+    number: int = 0
+    """Its place among the results of its annotation, from 1."""
 
     @property
     def kind(self) -> str:
@@ -63,11 +71,13 @@ class Annotation:
     is_truth: bool
     is_empty: bool
     """It was submitted with nothing in it, or with partly's own verdict that nothing is there."""
+    others: int = 0
+    """Results that are neither boxes nor outlines nor choices."""
 
     @property
     def outlines(self) -> int:
         """Count the regions that are outlines."""
-        return sum(region.kind in ("brush", "polygon", "ellipse") for region in self.regions)
+        return sum(region.kind in OUTLINES for region in self.regions)
 
     @property
     def drawn(self) -> list[Region]:
@@ -86,7 +96,7 @@ class Task:
     skipped: int
     predictions: int
     problem: str | None = None
-    """Why it cannot be read."""
+    """Why it cannot be used."""
     texts: tuple[str, ...] = ()
     """Fields of which JSON-MIN does not say whether they are choices or data."""
 
@@ -101,12 +111,12 @@ def read_tasks(place: str | Path) -> list[Task]:
     if not looks_like_label_studio(document):
         raise DataUnreadable(f"{place}: expected a JSON or JSON-MIN export of Label Studio, a list of tasks")
     if any(isinstance(item, dict) and "data" in item for item in document):
-        return [_guarded(_task, item) for item in document]
+        return [_guarded(_task, item, f"task {number}") for number, item in enumerate(document, start=1)]
     by_task: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for number, row in enumerate(document):
         nothing = f"row {number}"
         by_task[json.dumps(row.get("id", nothing) if isinstance(row, dict) else nothing)].append(row)
-    return [_guarded(_task_of_rows, rows) for rows in by_task.values()]
+    return [_guarded(_task_of_rows, rows, f"task {number}") for number, rows in enumerate(by_task.values(), start=1)]
 
 
 def looks_like_label_studio(document: Any) -> bool:
@@ -121,19 +131,49 @@ def looks_like_label_studio(document: Any) -> bool:
     )
 
 
-def _guarded(read: Callable[[Any], Task], item: Any) -> Task:
+def _guarded(read: Callable[[Any], Task], item: Any, where: str) -> Task:
     """Read a task; whatever it holds, the others are read."""
     try:
         return read(item)
     except BadEntry as exc:
-        return Task((), {}, (), 0, 0, problem=str(exc))
+        problem = f"{where} cannot be used: {exc}"
     except Exception as exc:
-        return Task((), {}, (), 0, 0, problem=unexpected(exc))
+        problem = f"{where}: {unexpected(exc)}"
+    # The image that it names is not one that the export leaves out.
+    return Task(_names_in(item), {}, (), 0, 0, problem=problem)
 
 
-def _task(item: Mapping[str, Any]) -> Task:
-    listed = item.get("annotations", item.get("completions"))
-    annotations = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+def _names_in(item: Any) -> tuple[str, ...]:
+    """Return what the image of a task that cannot be used may be called, nothing where that is not to be found out."""
+    row = item[0] if isinstance(item, list) else item
+    data = row.get("data", row) if isinstance(row, dict) else None
+    try:
+        return tuple(_image_names(data, row.get("file_upload"))) if isinstance(data, dict) else ()
+    except BadEntry:
+        return ()
+
+
+def _list_in(item: Mapping[str, Any], key: str, what: str) -> list[Mapping[str, Any]]:
+    """Return a list of objects, none where nothing is said.
+
+    Raises:
+        BadEntry: something else is said.
+    """
+    listed = item.get(key)
+    if listed is None:
+        return []
+    if not isinstance(listed, list):
+        raise BadEntry(f"its {key} are no list; {AGAIN}")
+    for number, one in enumerate(listed, start=1):
+        if not isinstance(one, dict):
+            raise BadEntry(f"{what} {number} is no object; {AGAIN}")
+    return listed
+
+
+def _task(item: Any) -> Task:
+    if not isinstance(item, dict) or not isinstance(item.get("data"), dict):
+        raise BadEntry(f"it has no `data` that names an image; {AGAIN}")
+    annotations = _list_in(item, "annotations" if "annotations" in item else "completions", "annotation")
     submitted = [one for one in annotations if not one.get("was_cancelled") and not one.get("skipped")]
     drafts, predictions = (
         len(found) if isinstance(found := item.get(key), list) else 0 for key in ("drafts", "predictions")
@@ -149,8 +189,22 @@ def _task(item: Mapping[str, Any]) -> Task:
 
 def _objects(annotations: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     """Return the objects of the page that regions belong to."""
-    results = (one for item in annotations for one in item.get("result") or () if isinstance(one, dict))
+    results = (one for item in annotations for one in _results(item) if isinstance(one, dict))
     return frozenset(str(one["to_name"]) for one in results if one.get("to_name"))
+
+
+def _results(item: Mapping[str, Any]) -> list[Any]:
+    """Return the results of an annotation.
+
+    Raises:
+        BadEntry: it has no list of them: an empty one says that somebody found nothing, none says nothing.
+    """
+    found = item.get("result")
+    if not isinstance(found, list):
+        said = "null" if found is None else type(found).__name__
+        was = "missing" if "result" not in item else f"{said}, not a list"
+        raise BadEntry(f"the `result` of annotation {item.get('id')} is {was}; {AGAIN}")
+    return found
 
 
 def _annotation(item: Mapping[str, Any], *, shows_all: bool = True) -> Annotation:
@@ -160,15 +214,20 @@ def _annotation(item: Mapping[str, Any], *, shows_all: bool = True) -> Annotatio
         item: as it is exported.
         shows_all: its result has everything that was said, so that an empty one was submitted as such.
     """
-    result = [one for one in item.get("result") or [] if isinstance(one, dict) and isinstance(one.get("value"), dict)]
+    results = _results(item)
     regions: dict[Any, Region] = {}
     choices: dict[str, tuple[str, ...]] = {}
-    for number, one in enumerate(result):
+    others = 0
+    for number, one in enumerate(results, start=1):
+        if not isinstance(one, dict) or not isinstance(one.get("value"), dict):
+            # A relation, or what another control wrote: it says nothing of the place, not even that there is none.
+            others += 1
+            continue
         value = one["value"]
         size = one.get("original_width"), one.get("original_height")
-        region = Region(value, size, _rotation(one.get("image_rotation")), _labels_of(value))
+        region = Region(value, size, _rotation(one.get("image_rotation")), _labels_of(value), number)
         if "choices" in value and region.kind == "other":
-            choices[str(one.get("from_name"))] = tuple(map(str, value["choices"]))
+            choices[str(one.get("from_name"))] = _chosen(value["choices"], number)
             continue
         # A label and the rectangle that it belongs to may be two results with one id.
         key = str(one.get("id") or f"result {number}")
@@ -185,14 +244,23 @@ def _annotation(item: Mapping[str, Any], *, shows_all: bool = True) -> Annotatio
         regions=tuple(regions.values()),
         choices=choices,
         is_truth=item.get("ground_truth") is True,
-        is_empty=not regions and (bool(verdicts & EMPTY_VERDICTS) or (shows_all and not result)),
+        is_empty=not regions and (bool(verdicts & EMPTY_VERDICTS) or (shows_all and not results)),
+        others=others + sum(region.kind == "other" for region in regions.values()),
     )
+
+
+def _chosen(values: Any, number: int) -> tuple[str, ...]:
+    if isinstance(values, str):
+        return (values,)
+    if not isinstance(values, list):
+        raise BadEntry(f"the choices of result {number} are no list; {AGAIN}")
+    return tuple(map(str, values))
 
 
 def _rotation(value: Any) -> float:
     try:
         return float(value or 0) % 360
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
 
 
@@ -210,8 +278,10 @@ def _labels_of(value: Mapping[str, Any]) -> tuple[str, ...]:
     return ()
 
 
-def _task_of_rows(rows: Sequence[Mapping[str, Any]]) -> Task:
+def _task_of_rows(rows: Sequence[Any]) -> Task:
     """Gather the rows of JSON-MIN that are about one task, one row an annotation."""
+    if not isinstance(rows[0], dict):
+        raise BadEntry(f"it is no object; {AGAIN}")
     data = {key: value for key, value in rows[0].items() if isinstance(value, str)}
     annotations = [
         _annotation(
@@ -226,7 +296,7 @@ def _task_of_rows(rows: Sequence[Mapping[str, Any]]) -> Task:
         for row in rows
         if row.get("annotation_id") is not None
     ]
-    texts = tuple(key for key, text in data.items() if key not in MIN_TEXTS and _path_in(text) is None)
+    texts = tuple(key for key, text in data.items() if key not in MIN_TEXTS and not _paths_in(text))
     return Task(tuple(_image_names(data, None)), data, tuple(annotations), 0, 0, texts=texts)
 
 
@@ -253,8 +323,8 @@ def _image_names(data: Mapping[str, Any], uploaded: Any, about: Collection[str] 
     Raises:
         BadEntry: it has several images, and nothing says which one is meant.
     """
-    places = {key: path for key, text in data.items() if isinstance(text, str) and (path := _path_in(text)) is not None}
-    if len(set(places.values())) > 1:
+    places = {key: paths for key, text in data.items() if isinstance(text, str) and (paths := _paths_in(text))}
+    if len({paths[0] for paths in places.values()}) > 1:
         meant = [key for key in about if key in places]
         if len(about) != 1 or not meant:
             raise BadEntry(
@@ -263,19 +333,45 @@ def _image_names(data: Mapping[str, Any], uploaded: Any, about: Collection[str] 
         places = {meant[0]: places[meant[0]]}
     if not places:
         return []
-    place = next(iter(places.values()))
-    last = PurePosixPath(place).name
-    if place in (last, uploaded) or "/data/upload/" in f"/{place.lstrip('/')}":
-        # The folder of an upload is the server's own, and so is what stands before the name.
-        return list(dict.fromkeys((last, UPLOADED.sub("", last))))
-    return [place]
+    names: list[str] = []
+    for place in next(iter(places.values())):
+        last = PurePosixPath(place).name
+        if place in (last, uploaded) or "/data/upload/" in f"/{place.lstrip('/')}":
+            # The folder of an upload is the server's own, and so is what stands before the name.
+            names += [last, UPLOADED.sub("", last)]
+        else:
+            names.append(place)
+    return list(dict.fromkeys(names))
 
 
-def _path_in(text: str) -> str | None:
-    """Return the path of an image that a text names, None where it names none."""
+def _paths_in(text: str) -> tuple[str, ...]:
+    """Return the paths of an image that a text may name, the most likely first; none where it names no image.
+
+    An object of a bucket is called as it stands: `#`, `?` and `%` are letters of its name. In an address of the web
+    they are not, unless somebody wrote it by hand; a file that was fetched from there may be called either way.
+    """
     if text.startswith("data:") or "\n" in text:
-        return None
-    parts = urlsplit(text) if "://" in text or text.startswith("/data/") else None
-    local = parse_qs(parts.query).get("d") if parts is not None else None
-    path = local[0] if local else unquote(parts.path) if parts is not None else text
-    return path if PurePosixPath(path).suffix.lower() in SUFFIXES else None
+        return ()
+    scheme, mark, rest = text.partition("://")
+    if text.startswith("/data/") or scheme.lower() in WEB:
+        paths = _paths_of_address(text)
+    elif mark:
+        key = rest.partition("/")[2]
+        paths = [f"/{key}", f"/{unquote(key)}", f"/{key.partition('?')[0]}", text]
+    else:
+        paths = [text]
+    return tuple(dict.fromkeys(path for path in paths if PurePosixPath(path).suffix.lower() in SUFFIXES))
+
+
+def _paths_of_address(text: str) -> list[str]:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return [text]
+    said = LOCAL.search(text)
+    local = [*parse_qs(parts.query).get("d", []), unquote(said[1]), said[1]] if said is not None else []
+    whole = f"{parts.path}#{parts.fragment}" if parts.fragment else parts.path
+    below = [f"{parts.scheme}://{parts.netloc}{unquote(parts.path)}"] if parts.netloc else []
+    own = [unquote(parts.path), parts.path, unquote(whole), whole, *below]
+    # A signed address has odd parameters of its own.
+    return [*local, *own] if "local-files" in parts.path else [*own, *local]

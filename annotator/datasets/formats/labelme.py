@@ -9,23 +9,33 @@ Source: https://github.com/wkentaro/labelme, labelme/_label_file.py.
 
 import base64
 import binascii
+import functools
 import json
 import math
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from annotator.datasets.formats.folders import OUTSIDE
 from annotator.datasets.listing.companions import Companions
-from annotator.datasets.listing.drawing import check_size, drawing_of, read_number, used_outlines
+from annotator.datasets.listing.drawing import (
+    REPEATED,
+    REPEATED_OUTLINE,
+    check_size,
+    drawing_of,
+    place_of,
+    read_number,
+    used_outlines,
+    without_twins,
+)
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part, unexpected
 from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.image_class import class_beside
 from annotator.datasets.listing.options import PLAIN, ReadOptions, own_folder
 from annotator.errors import DataUnreadable
 from annotator.shapes.drawn import Ellipse, Painted, Polygon, Rectangle, Shape
+from annotator.shapes.limits import read_points
 from db.errors import ImageUnreadable
 from db.imaging.decode import SUFFIXES, grey_from_png
 from db.imaging.files import ImageFile
@@ -66,7 +76,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     listing.warnings += labels.assign_by_content(said)
     classified = any(_flags(found) for found in parsed.values())
     vocabulary = {flag for found in parsed.values() for flag in _flags(found, among_all=True)} if classified else set()
-    silent, others = 0, Counter[str]()
+    silent = 0
     for name in wanted:
         try:
             own = labels.of(name)
@@ -74,7 +84,9 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
                 raise BadEntry(OUTSIDE)
             if own is not None and (remark := labels.check(name, own, said[own])):
                 listing.warnings.append(remark)
-            entry = _entry(name, file, parsed[own] if own is not None else None, vocabulary, options)
+            drawn = _drawn(parsed[own], own) if own is not None else []
+            kept = without_twins(drawn, _place)
+            entry = _entry(name, file, parsed[own] if own is not None else None, kept, vocabulary, options, listing)
         except Exception as exc:
             # Whatever one item holds, the others are read.
             taken = labels.claimed_for(name)
@@ -83,12 +95,14 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             continue
         silent += own is not None and not entry.has_location
         shapes = _shapes_in(parsed[own]) if own is not None else []
-        others.update(kind for shape in shapes if (kind := _kind(shape)) not in DRAWN)
-        drawn = sum(_kind(shape) in DRAWN for shape in shapes)
-        masks = used_outlines(sum(_kind(shape) in OUTLINES for shape in shapes), drawn, name, listing)
+        for kind in sorted({_kind(shape) for shape in shapes} - DRAWN):
+            listing.note(name, f"a shape of type {kind} is neither a box nor an area; it was not used")
+        outlined, left = (sum(shape.kind in OUTLINES for shape in some) for some in (drawn, kept))
+        if len(kept) < len(drawn):
+            listing.note(name, REPEATED)
+            listing.leave(Part.MASKS, name, REPEATED_OUTLINE, outlined - left)
+        masks = used_outlines(left, len(kept), name, listing)
         listing.entries.append(replace(entry, labels=int(own is not None), masks=masks))
-    for kind, count in others.items():
-        listing.warnings.append(f"{count} shapes of type {kind} are neither boxes nor areas; they were not used")
     _remarks(listing, labels, parsed, silent)
     if not listing.entries and not listing.refusals:
         raise DataUnreadable(f"{root}: no images found; expected NAME.jpg with NAME.json beside it")
@@ -135,54 +149,110 @@ def _outlines(found: Labels | BadEntry) -> int:
     return sum(_kind(shape) in OUTLINES for shape in _shapes_in(found))
 
 
-def _entry(
-    name: str, file: ImageFile, found: Labels | BadEntry | None, vocabulary: set[str], options: ReadOptions
-) -> Entry:
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A shape that is a box or an outline."""
+
+    labels: Labels
+    number: int
+    """Its place in the file, from 1."""
+    file: str
+
+    @property
+    def kind(self) -> str:
+        """What it is: rectangle, polygon, circle or mask."""
+        return _kind(self.labels)
+
+
+def _drawn(found: Labels | BadEntry, file: str) -> list[Drawn]:
     if isinstance(found, BadEntry):
         raise found
-    if found is None:
+    shapes = found["shapes"]
+    for number, shape in enumerate(shapes, start=1):
+        if not isinstance(shape, dict):
+            raise BadEntry(f"shape {number} of its label file {PurePosixPath(file).name} is none; delete it")
+    drawn = [Drawn(shape, number, PurePosixPath(file).name) for number, shape in enumerate(shapes, start=1)]
+    return [shape for shape in drawn if shape.kind in DRAWN]
+
+
+def _entry(
+    name: str,
+    file: ImageFile,
+    found: Labels | BadEntry | None,
+    kept: list[Drawn],
+    vocabulary: set[str],
+    options: ReadOptions,
+    listing: Listing,
+) -> Entry:
+    if isinstance(found, BadEntry) or found is None:
         return Entry(name=name, path=file)
-    if not all(isinstance(shape, dict) for shape in found["shapes"]):
-        raise BadEntry("its label file has a shape that is none")
     flags = set(_flags(found))
-    drawn = [shape for shape in found["shapes"] if _kind(shape) in DRAWN]
     size = [read_number(found.get(side)) for side in ("imageWidth", "imageHeight")]
+    # Of two shapes in one place, both labels count: they may contradict each other.
+    drawn = [shape for shape in found["shapes"] if _kind(shape) in DRAWN]
     named = [str(shape["label"]) if shape.get("label") else None for shape in drawn]
 
     def draw(width: int, height: int) -> Drawing:
         check_size(size, width, height, by="its label file")
-        return drawing_of(map(_shape, drawn), width, height)
+        return drawing_of(map(_shape, kept), width, height, note=functools.partial(listing.note, name))
 
     return Entry(
         name=name,
         path=file,
         class_name=class_beside(flags, named, name=name, options=options, vocabulary=vocabulary),
         is_empty=not found["shapes"] and not flags,
-        draw=draw if drawn else None,
+        draw=draw if kept else None,
     )
 
 
-def _shape(shape: Labels) -> Shape:
-    kind = _kind(shape)
+def _place(drawn: Drawn) -> Hashable:
+    if drawn.kind != "mask":
+        return place_of(_shape(drawn))
     try:
-        points = [(float(x), float(y)) for x, y in shape["points"]]
-        if not all(math.isfinite(number) for point in points for number in point):
-            raise ValueError("a point is not finite")
-        if kind == "polygon":
-            return Polygon(points)
-        if kind == "circle":
-            (x, y), (edge_x, edge_y) = points
-            radius = math.hypot(edge_x - x, edge_y - y)
-            return Ellipse(x, y, radius, radius)
-        if kind == "mask":
-            (left, top), _ = points
-            return Painted(_mask(str(shape.get("mask") or "")), round(left), round(top))
-        xs, ys = [x for x, _ in points], [y for _, y in points]
-        return Rectangle(Box(min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)))
-    except (KeyError, TypeError, ValueError) as exc:
-        raise BadEntry(f"a {kind} cannot be read ({exc})") from None
+        points = read_points(drawn.labels.get("points"))
+    except ValueError as exc:
+        raise _unreadable(drawn, exc) from None
+    # Text says as well whether two are the same, and is not to be unpacked twice.
+    return "mask", tuple(points), str(drawn.labels.get("mask"))
+
+
+def _shape(drawn: Drawn) -> Shape:
+    try:
+        return _shape_of(drawn.kind, drawn.labels)
+    except ValueError as exc:
+        raise _unreadable(drawn, exc) from None
     except Exception as exc:
-        raise BadEntry(f"a {kind} cannot be read: {unexpected(exc)}") from None
+        # Decoders raise what they like.
+        raise _unreadable(drawn, unexpected(exc)) from None
+
+
+def _unreadable(drawn: Drawn, reason: object) -> BadEntry:
+    return BadEntry(
+        f"shape {drawn.number} of {drawn.file} ({drawn.kind}) cannot be read: {reason}; correct or delete it in labelme"
+    )
+
+
+def _shape_of(kind: str, labels: Labels) -> Shape:
+    """Read a shape.
+
+    Raises:
+        ValueError: it has not the points that it needs.
+    """
+    points = read_points(labels.get("points"))
+    if kind == "polygon":
+        return Polygon(points)
+    wanted = 2 if kind in ("circle", "mask") else None
+    if len(points) != wanted if wanted else len(points) < 2:
+        raise ValueError(f"it has {counted(len(points), 'point')}, expected {wanted or 'at least 2'}")
+    if kind == "circle":
+        (x, y), (edge_x, edge_y) = points
+        radius = math.hypot(edge_x - x, edge_y - y)
+        return Ellipse(x, y, radius, radius)
+    if kind == "mask":
+        left, top = points[0]
+        return Painted(_mask(str(labels.get("mask") or "")), round(left), round(top))
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    return Rectangle(Box(min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)))
 
 
 def _mask(encoded: str) -> Any:

@@ -8,6 +8,7 @@ Source: https://www.robots.ox.ac.uk/~vgg/software/via/.
 """
 
 import csv
+import functools
 import io
 import json
 import math
@@ -17,7 +18,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from annotator.datasets.listing.drawing import drawing_of, used_outlines
+from annotator.datasets.listing.drawing import (
+    REPEATED,
+    REPEATED_OUTLINE,
+    drawing_of,
+    place_of,
+    used_outlines,
+    without_twins,
+)
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part
 from annotator.datasets.listing.folder import Folder, only_file, parent_of, read_data_file, read_json
 from annotator.datasets.listing.image_class import class_beside
@@ -25,6 +33,7 @@ from annotator.datasets.listing.named_images import NamedImages
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
 from annotator.errors import DataUnreadable
 from annotator.shapes.drawn import Ellipse, Polygon, Rectangle, Shape
+from annotator.shapes.limits import number_in_range, read_numbers, read_points
 from db.imaging.files import ImageFile
 from db.plain_text import counted
 from db.records import Box
@@ -45,6 +54,8 @@ class Region:
 
     shape: Attributes
     attributes: Attributes
+    number: int = 0
+    """Its place among those of the image, from 1."""
 
     @property
     def kind(self) -> str:
@@ -83,21 +94,25 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     silent = 0
     for at, image in enumerate(images):
         outlined = sum(region.kind in OUTLINES for region in image.regions)
-        counts = Counts(1, len(image.regions), outlined)
+        counts = Counts(found.images_at(at), len(image.regions), outlined)
         listing.found(counts)
         try:
-            entry = _entry(image, found.of(at), (of_image, of_region), vocabulary, options)
+            file, drawn = found.of(at), _drawn(image)
+            kept = without_twins(drawn, lambda region: place_of(_shape(region)))
+            entry = _entry(image, file, (of_image, of_region), kept, vocabulary, options, listing)
         except Exception as exc:
             # Whatever one item holds, the others are read.
             listing.refuse(image.name, exc, counts)
             continue
-        drawn = sum(region.kind in DRAWN for region in image.regions)
+        twins, left = len(drawn) - len(kept), sum(region.kind in OUTLINES for region in kept)
+        listing.leave(Part.LABELS, image.name, REPEATED, twins)
+        listing.leave(Part.MASKS, image.name, REPEATED_OUTLINE, outlined - left)
         for region in image.regions:
             if region.kind not in DRAWN:
                 listing.leave(Part.LABELS, image.name, f"a {region.kind} is neither a box nor an area; it was not used")
         silent += not drawn
-        masks = used_outlines(outlined, drawn, image.name, listing)
-        listing.entries.append(replace(entry, labels=drawn, masks=masks))
+        masks = used_outlines(left, len(kept), image.name, listing)
+        listing.entries.append(replace(entry, labels=len(kept), masks=masks))
     if silent:
         listing.warnings.append(
             f"{counted(silent, 'image has', 'images have')} no region; VIA does not say whether somebody "
@@ -133,7 +148,7 @@ def looks_like_via(document: Any) -> bool:
 def _listed(key: str, item: Any) -> Listed:
     if not isinstance(item, dict) or not isinstance(item.get("regions"), list | dict):
         # What cannot be read is nothing known; the image is refused, the others are read.
-        return Listed(str(key), (Region({"name": "list of regions that cannot be read", "bad": True}, {}),), {})
+        return Listed(str(key), (Region({"name": "its list of regions cannot be read", "bad": True}, {}),), {})
     regions = item["regions"]
     # VIA 1 numbers regions, VIA 2 lists them.
     each = regions.values() if isinstance(regions, dict) else regions if isinstance(regions, list) else []
@@ -141,9 +156,9 @@ def _listed(key: str, item: Any) -> Listed:
         str(item.get("filename") or key),
         tuple(
             Region(_mapping(region.get("shape_attributes")), _mapping(region.get("region_attributes")))
-            if isinstance(region, dict)
-            else Region({"name": "region that cannot be read", "bad": True}, {})
-            for region in each
+            if isinstance(region, dict) and _mapping(region.get("shape_attributes"))
+            else Region({"name": f"region {number} cannot be read: it has no shape_attributes", "bad": True}, {})
+            for number, region in enumerate(each, start=1)
         ),
         _mapping(item.get("file_attributes")),
     )
@@ -171,7 +186,11 @@ def _from_csv(place: str | Path, data: bytes) -> list[Listed]:
             )
         except (ValueError, RecursionError):
             # What cannot be read is nothing known; the image is refused, the others are read.
-            shape, region, file = {"name": f"region of line {number} that cannot be read", "bad": True}, {}, {}
+            shape, region, file = (
+                {"name": f"line {number} cannot be read: it holds what is no JSON", "bad": True},
+                {},
+                {},
+            )
         known = images.get(row["filename"], Listed(row["filename"], (), file))
         more = (Region(shape, region),) if shape else ()
         images[row["filename"]] = replace(known, regions=(*known.regions, *more))
@@ -200,52 +219,74 @@ def _values(attributes: Attributes, name: str | None) -> list[str]:
     return [str(value).strip()] if value is not None and str(value).strip() else []
 
 
+def _drawn(image: Listed) -> list[Region]:
+    """Return the regions that are boxes or outlines, numbered."""
+    for region in image.regions:
+        if region.shape.get("bad"):
+            raise BadEntry(f"{region.kind}; correct or delete it in VIA, and export again")
+    numbered = [replace(region, number=number) for number, region in enumerate(image.regions, start=1)]
+    return [region for region in numbered if region.kind in DRAWN]
+
+
 def _entry(
     image: Listed,
     file: ImageFile,
     attributes: tuple[str | None, str | None],
+    kept: Sequence[Region],
     vocabulary: set[str],
     options: ReadOptions,
+    listing: Listing,
 ) -> Entry:
     of_image, of_region = attributes
-    for region in image.regions:
-        if region.shape.get("bad"):
-            raise BadEntry(f"a {region.kind}")
-    drawn = [region for region in image.regions if region.kind in DRAWN]
     said = set(_values(image.attributes, of_image))
+    # Of two regions in one place, both classes count: they may contradict each other.
+    drawn = [region for region in image.regions if region.kind in DRAWN]
     named = [name for region in drawn for name in _values(region.attributes, of_region)]
 
     def draw(width: int, height: int) -> Drawing:
-        return drawing_of((_shape(region.shape) for region in drawn), width, height)
+        return drawing_of(map(_shape, kept), width, height, note=functools.partial(listing.note, image.name))
 
     return Entry(
         name=image.name,
         path=file,
         class_name=class_beside(said, named, name=image.name, options=options, vocabulary=vocabulary),
-        draw=draw if drawn else None,
+        draw=draw if kept else None,
     )
 
 
-def _shape(shape: Attributes) -> Shape:
-    kind = shape.get("name")
+def _shape(region: Region) -> Shape:
     try:
-        if kind == "polygon":
-            xs, ys = shape["all_points_x"], shape["all_points_y"]
-            return Polygon([(float(x), float(y)) for x, y in zip(xs, ys, strict=True)])
-        if kind == "circle":
-            x, y, radius = _numbers(shape, ("cx", "cy", "r"))
-            return Ellipse(x, y, radius, radius)
-        if kind == "ellipse":
-            degrees = math.degrees(float(shape.get("theta") or 0))
-            x, y, radius_x, radius_y = _numbers(shape, ("cx", "cy", "rx", "ry"))
-            return Ellipse(x, y, radius_x, radius_y, degrees)
-        return Rectangle(Box(*_numbers(shape, ("x", "y", "width", "height"))))
-    except (KeyError, TypeError, ValueError) as exc:
-        raise BadEntry(f"a {kind} cannot be read ({exc})") from None
+        return _shape_of(region.kind, region.shape)
+    except ValueError as exc:
+        raise BadEntry(
+            f"region {region.number} ({region.kind}) cannot be read: {exc}; correct or delete it in VIA, and export "
+            "again"
+        ) from None
 
 
-def _numbers(shape: Attributes, names: Sequence[str]) -> list[float]:
-    values = [float(shape[name]) for name in names]
-    if not all(map(math.isfinite, values)):
-        raise ValueError(f"it needs the numbers {', '.join(names)}")
+def _shape_of(kind: str, shape: Attributes) -> Shape:
+    """Read a region.
+
+    Raises:
+        ValueError: it has not the numbers that it needs.
+    """
+    if kind == "polygon":
+        xs, ys = (_list_of(shape, name) for name in ("all_points_x", "all_points_y"))
+        if len(xs) != len(ys):
+            raise ValueError(f"it has {counted(len(xs), 'number')} in all_points_x and {len(ys)} in all_points_y")
+        return Polygon(read_points(list(zip(xs, ys, strict=True))))
+    if kind == "circle":
+        x, y, radius = read_numbers(shape, ("cx", "cy", "r"))
+        return Ellipse(x, y, radius, radius)
+    if kind == "ellipse":
+        degrees = math.degrees(number_in_range(shape.get("theta") or 0, "theta"))
+        x, y, radius_x, radius_y = read_numbers(shape, ("cx", "cy", "rx", "ry"))
+        return Ellipse(x, y, radius_x, radius_y, degrees)
+    return Rectangle(Box(*read_numbers(shape, ("x", "y", "width", "height"))))
+
+
+def _list_of(shape: Attributes, name: str) -> list[Any]:
+    values = shape.get(name)
+    if not isinstance(values, list):
+        raise ValueError(f"{name} is missing" if values is None else f"{name} is no list of numbers")
     return values

@@ -153,6 +153,8 @@ class Listing:
     warnings: list[str] = field(default_factory=list)
     there: Counts = Counts()
     """How many of each part there are, counted before anything is read."""
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    """What befell images that are used all the same, as name and remark; grows while they are drawn, in any order."""
 
     def refuse(self, name: str, reason: object, counts: Counts = Counts(images=1)) -> None:
         """Note an image that cannot be used.
@@ -170,6 +172,10 @@ class Listing:
         if count:
             self.unused.append(Unused(part, name, reason, count))
 
+    def note(self, name: str, remark: str) -> None:
+        """Note what befell an image that is used all the same; also while it is drawn, from whatever thread."""
+        self.notes.append((name, remark))
+
     def leave_foreign(self, names: Iterable[str]) -> None:
         """Note files that look like labels of another format than the one that is read."""
         foreign = [name for name in names if name.rpartition("/")[2] not in OWN_FILES]
@@ -183,7 +189,11 @@ class Listing:
 
     def remarks(self) -> list[str]:
         """Return what somebody should know: the warnings, and what was not used and why."""
-        return [*self.warnings, *unused_in_words(self.unused)]
+        return [*self.warnings, *unused_in_words(self.unused), *self.notes_in_words()]
+
+    def notes_in_words(self) -> list[str]:
+        """Say what befell images, whatever their order, many of the same kind in one sentence."""
+        return unused_in_words(Unused(Part.IMAGES, name, remark) for name, remark in sorted(set(self.notes)))
 
 
 def refuse_shared_files(listing: Listing) -> None:

@@ -8,7 +8,7 @@ from annotator.datasets.listing.companions import NameIndex
 from annotator.datasets.listing.entries import BadEntry, Counts, Listing, Part
 from annotator.datasets.listing.folder import Folder, images_beside
 from db.imaging.decode import SUFFIXES
-from db.imaging.files import ImageFile
+from db.imaging.files import ImageFile, is_uri
 
 
 class NamedImages:
@@ -29,6 +29,8 @@ class NamedImages:
         for place, file in enumerate(self._found):
             if isinstance(file, ImageFile):
                 owners[file].append(place)
+        self._owners = owners
+        self._again = {place for places in owners.values() for place in places[1:]}
         for file, places in owners.items():
             for place in places if len(places) > 1 else ():
                 said = " and ".join(dict.fromkeys(wanted[other][0] for other in places))
@@ -36,7 +38,7 @@ class NamedImages:
 
     def _find(self, index: NameIndex, names: Sequence[str]) -> ImageFile | BadEntry:
         try:
-            for name in names:
+            for name in self._remote_names(names) if self.folder.is_remote else names:
                 known = name if self.folder.is_remote else index.find(name)
                 file = self.folder.file(known) if known else None
                 if file is not None:
@@ -44,6 +46,16 @@ class NamedImages:
         except BadEntry as exc:
             return exc
         return BadEntry(f"there is no such image in {self.folder}; name the folder of the images: --images DIR")
+
+    def _remote_names(self, names: Sequence[str]) -> list[str]:
+        """Return what an image may be called in a remote folder: below its own URI, or by the path of its own."""
+        prefix = f"{self.folder}/"
+        below = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+        return [*below, *(name.lstrip("/") for name in names if not is_uri(name))]
+
+    def images_at(self, place: int) -> int:
+        """Count the image that is listed at this place: 0 where it was listed before, else 1."""
+        return int(place not in self._again)
 
     def of(self, place: int) -> ImageFile:
         """Return the image that is listed at this place, from 0.
@@ -58,8 +70,7 @@ class NamedImages:
 
     def leave_unlisted(self, listing: Listing, by: str) -> None:
         """Note the images that lie beside the listed ones and are not listed."""
-        files = [file for file in self._found if isinstance(file, ImageFile)]
-        unlisted = images_beside(self.folder, files)
+        unlisted = images_beside(self.folder, self._owners)
         listing.found(Counts(images=len(unlisted)))
         for name in unlisted:
             listing.leave(Part.IMAGES, name, f"not listed in {by}")
