@@ -16,16 +16,20 @@ from annotator.datasets.formats.recognise import recognise
 from annotator.datasets.formats.supported import read_layout
 from annotator.datasets.import_request import plain_text
 from annotator.datasets.listing.canvas import check_count
+from annotator.datasets.listing.drawing import boxes_on_image
 from annotator.datasets.listing.entries import BadEntry, Drawing, Entry, Refusal, unexpected
 from db.errors import ImageUnreadable
 from db.imaging.decode import ImageFacts, png_from_mask, read_facts
 from db.imaging.files import ImageFile
-from db.imaging.geometry import boxes_from_mask, clip_box, is_within, mask_from_boxes
+from db.imaging.geometry import boxes_from_mask, mask_from_boxes
 from db.imaging.masks import read_mask
 from db.progress import Progress, SilentProgress
 from db.records import Box, Location, LocationStatus, NewImage
 
 MaskReader = Callable[[ImageFile], NDArray[np.bool_]]
+Note = Callable[[str, str], None]
+"""Takes the name of an image, and what befell it."""
+Means = tuple[MaskReader, Callable[[str], None]]
 
 LONGEST_CLASS = 255
 LONGEST_GROUP = 1000
@@ -38,7 +42,12 @@ AHEAD = 32
 
 
 def open_entry(
-    entry: Entry, *, cache: Path | None = None, origin: str | None = None, mask_background: int | None = None
+    entry: Entry,
+    *,
+    cache: Path | None = None,
+    origin: str | None = None,
+    mask_background: int | None = None,
+    note: Note | None = None,
 ) -> list[NewImage] | Refusal:
     """Open an entry's files and check that they fit together.
 
@@ -47,6 +56,7 @@ def open_entry(
         cache: folder that keeps copies of remote files.
         origin: who or what says this, for the history.
         mask_background: the value of masks that means "outside"; None for black or transparent.
+        note: is told the names of images that are used, though not as they are described, and what befell them.
 
     Returns:
         One image; of a DICOM file with several frames one an image.
@@ -66,7 +76,8 @@ def open_entry(
         return Refusal(entry.name, reason, entry.counts)
     try:
         read = functools.partial(_mask_of, cache=cache, background=mask_background)
-        return [_new_image(entry, file, one, read, origin) for one in facts]
+        tell = functools.partial(note or _nobody, entry.name)
+        return [_new_image(entry, file, one, (read, tell), origin) for one in facts]
     except BadEntry as exc:
         return Refusal(entry.name, str(exc), entry.counts)
     except Exception as exc:
@@ -107,7 +118,11 @@ def _mask_of(file: ImageFile, *, cache: Path | None, background: int | None) -> 
     return read_mask(ImageFile.at(file, cache=cache), background=background)
 
 
-def _new_image(entry: Entry, file: ImageFile, facts: ImageFacts, read: MaskReader, origin: str | None) -> NewImage:
+def _nobody(_: str, __: str) -> None:
+    pass
+
+
+def _new_image(entry: Entry, file: ImageFile, facts: ImageFacts, means: Means, origin: str | None) -> NewImage:
     image = NewImage(
         path=file.with_frame(facts.frame) if facts.frame is not None else file,
         content_hash=facts.content_hash,
@@ -116,7 +131,7 @@ def _new_image(entry: Entry, file: ImageFile, facts: ImageFacts, read: MaskReade
         class_name=entry.class_name,
         group=entry.group or facts.patient,
         split=entry.split,
-        location=_location(entry, facts.width, facts.height, read),
+        location=_location(entry, facts.width, facts.height, *means),
         thumbnail=facts.thumbnail,
         remark=plain_text(facts.remark) if facts.remark is not None else None,
         origin=plain_text(origin) if origin is not None else None,
@@ -124,21 +139,14 @@ def _new_image(entry: Entry, file: ImageFile, facts: ImageFacts, read: MaskReade
     return _checked(image)
 
 
-def _location(entry: Entry, width: int, height: int, read: MaskReader) -> Location | None:
+def _location(entry: Entry, width: int, height: int, read: MaskReader, tell: Callable[[str], None]) -> Location | None:
     if entry.is_empty:
         if entry.mask_paths and _united(entry.mask_paths, width, height, read).any():
             raise BadEntry("it is said to be empty, but its mask shows something")
         return Location(LocationStatus.EMPTY)
     drawing = entry.draw(width, height) if entry.draw is not None else Drawing(entry.boxes)
     check_count(drawing.boxes)
-    for box in drawing.boxes:
-        if not is_within(box, width, height):
-            raise BadEntry(
-                f"the box x={box.x:g} y={box.y:g} width={box.width:g} height={box.height:g} is empty or beyond "
-                f"the edge of the {width}x{height} image"
-            )
-    clipped = (clip_box(box, width, height) for box in drawing.boxes)
-    boxes = tuple(box for box in clipped if box is not None)
+    boxes = boxes_on_image(drawing.boxes, width, height, note=tell)
     mask_HW = _united(entry.mask_paths, width, height, read) if entry.mask_paths else drawing.mask_HW
     if mask_HW is None:
         return Location(LocationStatus.PRESENT, boxes) if boxes else None
@@ -186,10 +194,11 @@ def open_entries(
     cache: Path | None = None,
     origin: str | None = None,
     mask_background: int | None = None,
+    note: Note | None = None,
 ) -> Iterator[list[NewImage] | Refusal]:
     """Open entries on all cores, in order, some ahead of the one who asks; see `open_entry`."""
     waiting: deque[Future[list[list[NewImage] | Refusal]]] = deque()
-    opener = functools.partial(open_entry, cache=cache, origin=origin, mask_background=mask_background)
+    opener = functools.partial(open_entry, cache=cache, origin=origin, mask_background=mask_background, note=note)
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         # Several entries at once: a small image is decoded in less time than threads need to hand it over.

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from annotator.datasets.decode import open_entries
+from annotator.datasets.decode import Note, open_entries
 from annotator.datasets.export_set import MANIFEST
 from annotator.datasets.formats.names import InputFormat
 from annotator.datasets.formats.recognise import recognise
@@ -90,7 +90,7 @@ def import_listing(
     tally = Tally(list(listing.refusals), [*listing.unused, *hidden], list(listing.warnings), listing.there)
     writer = ImageWriter(registry, tally, request, dry_run=dry_run)
     looked_into, others = _looked_into(entries) if dry_run else (entries, [])
-    _open_and_write(registry, writer, looked_into, request, progress or SilentProgress())
+    _open_and_write(registry, writer, looked_into, request, listing.note, progress or SilentProgress())
     tally.warnings += listing.notes_in_words()
     if dry_run:
         writer.assume(others)
@@ -99,12 +99,17 @@ def import_listing(
 
 
 def _open_and_write(
-    registry: Registry, writer: ImageWriter, entries: Sequence[Entry], request: ImportRequest, progress: Progress
+    registry: Registry,
+    writer: ImageWriter,
+    entries: Sequence[Entry],
+    request: ImportRequest,
+    note: Note,
+    progress: Progress,
 ) -> None:
     opened: list[Opened] = []
     cache, background = ProjectPaths(registry.root).cache, request.mask_background
     with progress.task("importing", len(entries)) as task:
-        each = open_entries(entries, cache=cache, origin=request.origin, mask_background=background)
+        each = open_entries(entries, cache=cache, origin=request.origin, mask_background=background, note=note)
         for entry, images in zip(entries, each, strict=True):
             if isinstance(images, Refusal):
                 writer.refuse(images)

@@ -7,7 +7,7 @@ from typing import TypeVar
 from annotator.datasets.listing.canvas import Canvas, check_count
 from annotator.datasets.listing.entries import BadEntry, Drawing, Listing, Part
 from annotator.shapes.drawn import Ellipse, Painted, Polygon, Rectangle, Shape
-from db.imaging.geometry import is_within
+from db.imaging.geometry import clip_box, is_within
 from db.records import Box
 
 BESIDE_A_BOX = "an outline beside a plain box; only the boxes are used"
@@ -66,6 +66,34 @@ def _on_image(shape: Shape, whole: Box, width: int, height: int) -> Box:
         f"{share} outside the {width}x{height} image, so it may belong to another file or to the image in another "
         "size; correct or delete it, and import again"
     )
+
+
+def boxes_on_image(boxes: Iterable[Box], width: int, height: int, *, note: Callable[[str], None]) -> tuple[Box, ...]:
+    """Cut boxes at the image's edge.
+
+    Args:
+        boxes: as a data set says them.
+        width: of the image, pixels.
+        height: of the image, pixels.
+        note: is told, once, if one was cut by more than what is rounding.
+
+    Raises:
+        BadEntry: one has no area, or lies on the image with less than half of it.
+    """
+    found, is_cut = [], False
+    for box in boxes:
+        if box.width <= 0 or box.height <= 0:
+            raise BadEntry(
+                f"the box x={box.x:g} y={box.y:g} width={box.width:g} height={box.height:g} is empty: its width and "
+                "height must be above 0"
+            )
+        inside = clip_box(_on_image(Rectangle(box), box, width, height), width, height)
+        is_cut = is_cut or not is_within(box, width, height)
+        # What is within half a pixel of the edge may have nothing on the image.
+        found += [inside] if inside is not None else []
+    if is_cut:
+        note(CUT)
+    return tuple(found)
 
 
 def _kind(shape: Shape) -> str:

@@ -86,7 +86,7 @@ def test_bad_items_are_listed_and_the_good_ones_registered(registry, data, tmp_p
         "gone.png,benign,,,,,,\n"
         "b.png,benign,missing.png,,,,,\n"
         "c.png,benign,small.png,,,,,\n"
-        "d.png,benign,,90,10,20,20,\n"
+        "d.png,benign,,95,10,20,20,\n"
         "e.png,benign,,1,2,three,4,\n"
         "f.png,benign,,1,2,0,4,\n"
         "../secret.png,benign,,,,,,\n"
@@ -101,9 +101,9 @@ def test_bad_items_are_listed_and_the_good_ones_registered(registry, data, tmp_p
     assert "no such file" in reasons["gone.png"]
     assert "missing.png" in reasons["b.png"]
     assert "50x50" in reasons["c.png"]
-    assert "edge" in reasons["d.png"]
+    assert "outside the 100x80 image" in reasons["d.png"]
     assert "four numbers" in reasons["e.png"]
-    assert "empty or beyond" in reasons["f.png"]
+    assert "is empty: its width" in reasons["f.png"]
     assert "outside" in reasons["../secret.png"]
     assert "outside" in reasons["/etc/passwd"]
     assert len(report.refused) == 10

@@ -5,6 +5,8 @@ import unicodedata
 import pytest
 
 from annotator.datasets.formats.supported import read_layout
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
 from annotator.datasets.listing.folder import Folder
 from annotator.errors import DataUnreadable
 from db.records import Split
@@ -155,3 +157,13 @@ def test_columns_of_other_programs_are_named_with_what_to_do(root):
     listing = read_layout("csv", root, class_from="label")
     assert [entry.class_name for entry in listing.entries] == ["benign"]
     assert not any("--class-from" in line for line in listing.warnings)
+
+
+def test_a_box_that_reaches_beyond_the_edge_is_cut_with_a_warning(registry, root):
+    text(root, "labels.csv", f"{TITLES}\na.png,benign,-2,40,12,10\n")
+    report = import_images(registry, ImportRequest(root, "csv"))
+    assert (report.registered, report.refused) == (1, [])
+    assert report.warnings == ["a.png: a shape reaches beyond the edge of the image; what lies outside was cut off"]
+    assert found(root, "csv")[0] == {"a.png": ("benign", None, [(0, 40, 10, 8)])}
+    text(root, "labels.csv", f"{TITLES}\na.png,benign,-7,40,12,4\n")
+    assert "lies by 58% outside the 64x48 image" in found(root, "csv")[1]["a.png"]

@@ -26,7 +26,7 @@ def yolo_set(folder, lines, names="names: [benign, malignant]\n"):
         ("0 .5 .5 .2 inf\n", "not finite"),
         ("0.5 .5 .5 .2 .2\n", "for a class"),
         ("0 .5 .5 .2 .2\n1 .5 .5 .2 .2\n", "several classes"),
-        ("0 .95 .5 .2 .2\n", "beyond the edge"),
+        ("0 1.05 .5 .2 .2\n", "lies by 75% outside"),
     ],
 )
 def test_bad_yolo_labels_are_refused_with_the_reason(registry, tmp_path, lines, reason):
