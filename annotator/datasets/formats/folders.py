@@ -19,6 +19,7 @@ from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
 from annotator.datasets.listing.splits import SPLITS as SPLITS
 from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
+from db.imaging.dicom import SUFFIXES as DICOM
 from db.imaging.files import ImageFile
 from db.plain_text import counted
 
@@ -86,7 +87,9 @@ def list_class_folders(
             listing.refuse(name, problem or OUTSIDE, counts)
         else:
             paths = tuple(path for _, _, path in own)
-            entry = Entry(name, file, facts.class_name, facts.group, facts.split, paths, masks=len(paths))
+            # Of a DICOM file its own patient id is the group.
+            group = None if PurePosixPath(name).suffix.lower() in DICOM else facts.group
+            entry = Entry(name, file, facts.class_name, group, facts.split, paths, masks=len(paths))
             listing.entries.append(entry)
     for orphans in masks.values():
         for _, name, _ in orphans:
@@ -147,7 +150,8 @@ def _problem(facts: FolderFacts, own: Sequence[tuple[int, str, ImageFile]], mask
 
 
 def _stem(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix(""))
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}{last.rpartition('.')[0] or last}"
 
 
 def ignored(others: list[str]) -> list[str]:

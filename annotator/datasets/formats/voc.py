@@ -85,7 +85,8 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         options = replace(options, origin=1)
     if options.origin is None:
         options = replace(options, origin=_origin(parsed, listing, is_cvat=is_cvat))
-    lists = read_image_sets(folder, names, wanted, listing)
+    foreign = {name for name in names if _is_foreign(folder, name)}
+    lists = read_image_sets(folder, [name for name in names if name not in foreign], wanted, listing)
     unsaid = 0
     for name in wanted:
         by_place = _said_split(name, facts.get(name, {}))
@@ -111,7 +112,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             f"{unsaid} annotation files have no object; CVAT writes them for images that nobody has looked at too, so "
             "their location counts as unknown"
         )
-    listing.leave_foreign(name for name in names if _is_foreign(folder, name))
+    listing.leave_foreign(sorted(foreign))
     for name in annotations.unused():
         listing.leave(Part.LABELS, name, "no image belongs to it; it was not used")
     others = [name for name in names if _is_beside_masks(name)]

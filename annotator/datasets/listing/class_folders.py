@@ -8,8 +8,8 @@ doubted, and nothing is guessed in silence.
 
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -24,7 +24,9 @@ CONTAINERS = frozenset({"image", "images", "img", "imgs", "jpegimages", "photos"
 """Folders that say what is in them."""
 CLASSES = frozenset({"abnormal", "benign", "healthy", "malignant", "negative", "normal", "positive"})
 """Words that are classes wherever they stand."""
-PATIENT = re.compile(r"(?:(?:patient|pat|pt|case|subject|subj|sub|person|pid|p)[_\- .]?\d+|(?!(?:19|20)\d\d$)\d{3,})", re.IGNORECASE)
+PATIENT = re.compile(
+    r"(?:(?:patient|pat|pt|case|subject|subj|sub|person|pid|p)[_\- .]?\d+|(?!(?:19|20)\d\d$)\d{3,})", re.IGNORECASE
+)
 """How folders of patients are called: p1, patient_007, 10253; not 2019, which is a year."""
 NAMED = 4
 """How many folders a message names."""
@@ -61,37 +63,39 @@ def read_folders(names: Sequence[str], *, innermost: bool = False) -> FolderRead
         names: of images, relative to the data set; each lies in a folder.
         innermost: the innermost folder that can be a class is one, as a person has said.
     """
-    parents = {name: PurePosixPath(name).parts[:-1] for name in names}
+    images = Counter(name.rpartition("/")[0] for name in names)
+    parents = {folder: PurePosixPath(folder).parts for folder in images}
     if not parents:
         return FolderReading({})
     splits = _split_places(parents)
-    if all(len(places) == len(parents[name]) for name, places in splits.items()):
+    if all(len(places) == len(parents[folder]) for folder, places in splits.items()):
         # Folders called train and test with images in them and nothing else: what their class is, nobody says.
         splits = dict.fromkeys(splits, ())
-    rests = {name: _without(parents[name], splits[name]) for name in names}
-    level, doubts = _class_level([rest for rest in rests.values() if rest])
+    rests = {folder: _without(parts, splits[folder]) for folder, parts in parents.items()}
+    level, doubts = _class_level({rest for rest in rests.values() if rest})
     doubts = [] if innermost else doubts
     facts: dict[str, FolderFacts] = {}
-    for name, rest in rests.items():
+    for folder, rest in rests.items():
         group = next((part for place, part in enumerate(rest) if place != level and PATIENT.fullmatch(part)), None)
-        class_name = class_of_folder(name) if innermost else rest[level] if rest else None
-        said = {split for place in splits[name] if (split := split_named(parents[name][place])) is not None}
+        class_name = class_of_folder(f"{folder}/image") if innermost else rest[level] if rest else None
+        said = {split for place in splits[folder] if (split := split_named(parents[folder][place])) is not None}
         problem = f"its folders name several splits ({', '.join(sorted(said))})" if len(said) > 1 else None
         group = group if group != class_name else None
-        facts[name] = FolderFacts(class_name, said.pop() if len(said) == 1 else None, group, problem)
+        facts[folder] = FolderFacts(class_name, said.pop() if len(said) == 1 else None, group, problem)
     doubts += _strays(parents, splits, facts)
-    return FolderReading(facts, _remarks(parents, splits, facts), doubts)
+    by_image = {name: facts[name.rpartition("/")[0]] for name in names}
+    return FolderReading(by_image, _remarks(parents, splits, facts, images), doubts)
 
 
 def _split_places(parents: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[int, ...]]:
     """Return which folders of each image are splits; one around all of them is none where others lie in it."""
     found = {
-        name: tuple(place for place, part in enumerate(parts) if split_named(part) is not None)
-        for name, parts in parents.items()
+        folder: tuple(place for place, part in enumerate(parts) if split_named(part) is not None)
+        for folder, parts in parents.items()
     }
     shared = len(_shared(parents.values()))
     if any(place >= shared for places in found.values() for place in places):
-        return {name: tuple(place for place in places if place >= shared) for name, places in found.items()}
+        return {folder: tuple(place for place in places if place >= shared) for folder, places in found.items()}
     return found
 
 
@@ -112,11 +116,12 @@ def _without(parts: tuple[str, ...], splits: Sequence[int]) -> tuple[str, ...]:
     return tuple(part for part in rest if part.lower() not in CONTAINERS) or rest
 
 
-def _class_level(rests: Sequence[tuple[str, ...]]) -> tuple[int, list[str]]:
+def _class_level(rests: Collection[tuple[str, ...]]) -> tuple[int, list[str]]:
     """Choose which folders are classes, counted from the outermost, and say what speaks against it."""
     if not rests:
         return 0, []
-    columns = [set(column) for column in zip(*(rest[: min(map(len, rests))] for rest in rests), strict=True)]
+    depth = min(map(len, rests))
+    columns = [{rest[level] for rest in rests} for level in range(depth)]
     known = [level for level, names in enumerate(columns) if all(name.lower() in CLASSES for name in names)]
     if len(known) == 1:
         return known[0], []
@@ -146,13 +151,13 @@ def _strays(
     parents: Mapping[str, tuple[str, ...]], splits: Mapping[str, Sequence[int]], facts: Mapping[str, FolderFacts]
 ) -> list[str]:
     """Doubt folders beside those of splits that are neither a split nor a class in one."""
-    around = {parents[name][:place] for name, places in splits.items() for place in places}
-    named = {parents[name][place] for name, places in splits.items() for place in places}
-    known = {facts[name].class_name for name, places in splits.items() if places}
+    around = {parents[folder][:place] for folder, places in splits.items() for place in places}
+    named = {parents[folder][place] for folder, places in splits.items() for place in places}
+    known = {facts[folder].class_name for folder, places in splits.items() if places}
     strays = {
         parts[place]
-        for name, parts in parents.items()
-        if not splits[name] and facts[name].class_name not in known
+        for folder, parts in parents.items()
+        if not splits[folder] and facts[folder].class_name not in known
         for place in range(len(parts))
         if parts[:place] in around
     }
@@ -165,10 +170,21 @@ def _strays(
 
 
 def _remarks(
-    parents: Mapping[str, tuple[str, ...]], splits: Mapping[str, Sequence[int]], facts: Mapping[str, FolderFacts]
+    parents: Mapping[str, tuple[str, ...]],
+    splits: Mapping[str, Sequence[int]],
+    facts: Mapping[str, FolderFacts],
+    images: Mapping[str, int],
 ) -> list[str]:
+    """Say what folders were taken for, where that is not plain.
+
+    Args:
+        parents: the folders around and in each, by its place; so are all others.
+        splits: which of them are splits.
+        facts: what they say.
+        images: how many images lie in each.
+    """
     classes = {said.class_name for said in facts.values() if said.class_name is not None}
-    named = {parents[name][place] for name, places in splits.items() for place in places}
+    named = {parents[folder][place] for folder, places in splits.items() for place in places}
     groups = {said.group for said in facts.values() if said.group is not None}
     others = {part for parts in parents.values() for part in parts} - classes - named - groups
     remarks = []
@@ -190,7 +206,7 @@ def _remarks(
         if len(same) > 1:
             listed = " and ".join(map(repr, sorted(same)))
             remarks.append(f"the folders {listed} differ in their spelling alone, and are classes of their own")
-    with_class = sum(said.class_name is not None for said in facts.values())
+    with_class = sum(images[folder] for folder, said in facts.items() if said.class_name is not None)
     if len(classes) == 1 and with_class > 1:
         remarks.append(
             f"all {counted(with_class, 'image')} have the class {next(iter(classes))!r}, as the folder around them is "

@@ -220,13 +220,17 @@ def masks_in_folders(names: Sequence[str], never_images: Collection[str] = ()) -
     inside: dict[tuple[str, ...], list[tuple[str, str]]] = defaultdict(list)
     siblings = _subfolders(names)
     images = []
+    parents = {folder: PurePosixPath(folder).parts for folder in {name.rpartition("/")[0] for name in names}}
+    found_at = {folder: _mask_folder(parts, siblings) for folder, parts in parents.items()}
     for name in names:
-        parts = PurePosixPath(name).parts[:-1]
-        found = _mask_folder(parts, siblings)
+        folder, _, last = name.rpartition("/")
+        found = found_at[folder]
         if found is not None:
-            inside[parts[: found[0] + 1]].append((name, "/".join((*found[1], PurePosixPath(name).name))))
+            inside[parents[folder][: found[0] + 1]].append((name, "/".join((*found[1], last))))
         elif name not in never_images:
             images.append(name)
+    if not inside:
+        return FolderMasks()
     by_place: dict[str, list[str]] = defaultdict(list)
     by_stem: dict[str, list[str]] = defaultdict(list)
     for image in images:
@@ -253,7 +257,7 @@ def masks_in_folders(names: Sequence[str], never_images: Collection[str] = ()) -
 def _subfolders(names: Iterable[str]) -> dict[tuple[str, ...], dict[str, str]]:
     """Return the folders in each folder, as they are called, by their names in lower case."""
     found: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
-    for parts in {PurePosixPath(name).parts[:-1] for name in names}:
+    for parts in (PurePosixPath(folder).parts for folder in {name.rpartition("/")[0] for name in names}):
         for place, part in enumerate(parts):
             found[parts[:place]][part.lower()] = part
     return found
@@ -269,9 +273,10 @@ def _mask_folder(
             base = beside.get(word.sub("", parts[place]).lower(), parts[place])
             if base.lower() != parts[place].lower():
                 return place, (*parts[:place], base, *parts[place + 1 :])
+        if parts[place].lower().replace(" ", "_") not in MASK_FOLDERS:
+            continue
         # Where folders are called mask and no_mask, they are what is in the images.
-        others = [name for name in beside if MASK_WORD.sub("", name) not in (name, *beside)]
-        if parts[place].lower().replace(" ", "_") in MASK_FOLDERS and not others:
+        if all((base := MASK_WORD.sub("", name)) == name or base in beside for name in beside):
             return place, parts[:place] + parts[place + 1 :]
     return None
 

@@ -9,7 +9,6 @@ from pathlib import PurePosixPath
 from annotator.datasets.listing.companions import NameIndex, place_of
 from annotator.datasets.listing.entries import BadEntry, Counts, Listing, Part
 from annotator.datasets.listing.folder import Folder
-from annotator.datasets.listing.yolo_description import looks_like_labels
 from db.imaging.decode import SUFFIXES
 from db.plain_text import counted
 from db.records import Split
@@ -96,7 +95,7 @@ def read_image_sets(folder: Folder, names: Sequence[str], images: Sequence[str],
 
     Args:
         folder: the data set, or one around several.
-        names: the files in it.
+        names: the files in it, without those that are labels of another format.
         images: those of them that are images of the set.
         listing: where lines that name no image are noted.
 
@@ -104,7 +103,7 @@ def read_image_sets(folder: Folder, names: Sequence[str], images: Sequence[str],
         DataUnreadable: a list cannot be read.
     """
     lists = SplitLists()
-    for base, kinds in _image_sets(folder, names, images).items():
+    for base, kinds in _image_sets(names, images).items():
         index = _ImageLines([image for image in images if image.startswith(base)] or images)
         in_use = None
         for kind in sorted(kinds, key=lambda kind: (_rank(kind), kind)):
@@ -130,7 +129,7 @@ class _ImageSet:
     """It lies where lists lie; another file is one if it names an image."""
 
 
-def _image_sets(folder: Folder, names: Sequence[str], images: Sequence[str]) -> dict[str, dict[str, list[_ImageSet]]]:
+def _image_sets(names: Sequence[str], images: Sequence[str]) -> dict[str, dict[str, list[_ImageSet]]]:
     """Return the lists below each data set's own folder, by the folder that they lie in."""
     found: dict[str, dict[str, list[_ImageSet]]] = defaultdict(lambda: defaultdict(list))
     parents = {PurePosixPath(image).parent for image in images}
@@ -148,9 +147,8 @@ def _image_sets(folder: Folder, names: Sequence[str], images: Sequence[str]) -> 
         is_certain = depth is not None
         if depth is None:
             depth = next(at for at in range(len(parts), -1, -1) if _folder(parts[:at]) in holding)
-        if is_certain or not looks_like_labels(folder, name):
-            item = _ImageSet(name, split or of_class, split is None and of_class is not None, is_certain)
-            found[_folder(parts[:depth])][_folder(parts[depth:])].append(item)
+        item = _ImageSet(name, split or of_class, split is None and of_class is not None, is_certain)
+        found[_folder(parts[:depth])][_folder(parts[depth:])].append(item)
     return found
 
 
