@@ -142,7 +142,7 @@ def _class_level(rests: Collection[tuple[str, ...]]) -> tuple[int, list[str]]:
     if crossed or classes or (len(names) == 1 and inner):
         return level, [
             f"its classes could be the outer folders ({_listed(names)}) or the inner ones "
-            f"({_listed(classes or inner)}): --class-from folder takes the inner ones, --force the outer"
+            f"({_listed(classes or inner)}): --class-from folder takes the inner, --force the outer"
         ]
     return level, []
 
@@ -190,7 +190,7 @@ def _remarks(
     remarks = []
     if named or groups or others - CONTAINERS:
         remarks.append(
-            f"taken for classes: the folders {_listed(classes)}"
+            f"taken for classes: the folder{'s' * (len(classes) > 1)} {_listed(classes)}"
             + (f"; for splits: {_listed(named)}" if named else "")
             + (f"; for patients, each of whom stays in one split: {_listed(groups)}" if groups else "")
             + (f"; not looked at: {_listed(others)}" if others else "")
