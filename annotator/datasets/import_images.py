@@ -79,7 +79,8 @@ def import_listing(
     """Register what a reader listed; arguments as in `import_images`."""
     own = not is_uri(str(request.path)) and (Path(request.path) / MANIFEST).is_file()
     masks = [] if request.force else masks_among(listing.entries)
-    if not (request.force or own) and (doubts := suspicions(listing.entries, request.layout, masks, listing.unused)):
+    doubts = [*listing.doubts, *suspicions(listing.entries, request.layout, masks, listing.unused)]
+    if doubts and not (request.force or own):
         raise DataSuspicious(
             f"{request.path}: {'; '.join(doubts)}, so nothing was registered; choose another --layout, move what is no "
             "image of a class elsewhere, or import it as it is with --force"

@@ -4,20 +4,16 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from annotator.datasets.listing.companions import MASK_FOLDERS, MASK_WORD
 from annotator.datasets.listing.entries import Entry, Listing, Part, Unused
 from annotator.datasets.listing.image_class import NOT_CLASSES
+from annotator.datasets.listing.splits import split_named
 from db.plain_text import counted
 
-MASK_WORD = re.compile(r"[_\- .](mask|seg|segmentation|gt|groundtruth|ground_truth|label)s?[_\- .]?\d*$", re.IGNORECASE)
-"""How the name of a mask file goes on after the name of its image."""
 HOLDS_IMAGES = re.compile(r"(^|[_\- ])(images?|imgs?|photos?)([_\- \d]|$)", re.IGNORECASE)
 """How folders are called that hold images, such as HAM10000_images_part_1."""
 MASK_HINT = re.compile(r"mask|seg|gt|truth|label", re.IGNORECASE)
 """What such a name has somewhere: quicker to look for."""
-MASK_FOLDERS = frozenset(
-    {"mask", "masks", "gt", "groundtruth", "ground_truth", "annotations", "segmentation", "segmentations"}
-    | {"segmentationclass", "segmentationobject"}
-)
 NEED_LABELS = frozenset({"labelme", "yolo", "voc"})
 """Layouts in which every image that shows something has a label file of its own."""
 TAKE_EVERY_PICTURE = frozenset({"busi", "folders", "labelme", "voc", "yolo"})
@@ -39,7 +35,11 @@ def suspicions(entries: Sequence[Entry], layout: str, masks: Sequence[str], unus
     """
     found = []
     classes = Counter(entry.class_name for entry in entries if entry.class_name is not None)
-    odd = [name for name in classes if name.strip().lower() in NOT_CLASSES or HOLDS_IMAGES.search(name)]
+    odd = [
+        name
+        for name in classes
+        if name.strip().lower() in NOT_CLASSES or HOLDS_IMAGES.search(name) or split_named(name) is not None
+    ]
     if odd:
         named = " and ".join(f"{name!r} ({counted(classes[name], 'image')})" for name in sorted(odd))
         found.append(f"read as {layout}, its classes would be {named}: that is what folders are called, not classes")

@@ -15,17 +15,19 @@ def images(partly):
     return partly("status", "--json")["images"]
 
 
-@pytest.mark.parametrize(("layout", "doubt"), [("yolo", "label file"), ("folders", "'masks' (12 images)")])
-def test_an_import_in_the_wrong_layout_stops_and_forced_can_be_undone(partly, data, layout, doubt):
+@pytest.mark.parametrize(
+    ("layout", "doubt", "count"), [("yolo", "label file", 24), ("folders", "'images' (12 images)", 12)]
+)
+def test_an_import_in_the_wrong_layout_stops_and_forced_can_be_undone(partly, data, layout, doubt, count):
     partly("init")
     stopped = partly("import", data, "--layout", layout, expect=4)
     assert doubt in stopped.stderr
     assert "--force" in stopped.stderr
     assert images(partly)["total"] == 0
     forced = partly("import", data, "--layout", layout, "--force", "--json")
-    assert (forced["registered"], forced["operation"]) == (24, 1)
+    assert (forced["registered"], forced["operation"]) == (count, 1)
     undone = partly("undo", "--json")
-    assert (undone["operation"], undone["removed"], undone["kept"]) == (1, 24, [])
+    assert (undone["operation"], undone["removed"], undone["kept"]) == (1, count, [])
     assert images(partly)["total"] == 0
     right = partly("import", data, "--layout", "csv", "--json")
     assert (right["registered"], right["refused"]) == (12, [])

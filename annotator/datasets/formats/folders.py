@@ -1,23 +1,28 @@
-"""The `folders` layout: one folder per class, images anywhere below it. Nothing is known of locations.
+"""The `folders` layout: one folder per class, images anywhere below it.
+
+Nothing is known of locations, but for masks in folders of their own: benign_mask/1.png is the mask of benign/1.png.
 
 Source: the layout of torchvision's ImageFolder and of most image sets that carry classes only.
 """
 
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from annotator.datasets.listing.class_folders import FolderFacts, read_folders
+from annotator.datasets.listing.companions import masks_in_folders
 from annotator.datasets.listing.entries import Counts, Entry, Listing, Part
 from annotator.datasets.listing.folder import Folder
-from annotator.datasets.listing.options import PLAIN, ReadOptions
+from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
+from annotator.datasets.listing.splits import SPLITS as SPLITS
 from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
+from db.imaging.dicom import SUFFIXES as DICOM
+from db.imaging.files import ImageFile
 from db.plain_text import counted
-from db.records import Split
 
-SPLITS = {
-    **{"train": Split.TRAIN, "training": Split.TRAIN, "test": Split.TEST, "testing": Split.TEST},
-    **{"val": Split.VAL, "valid": Split.VAL, "validation": Split.VAL},
-}
-"""What folders of splits are called."""
 OUTSIDE = "the link points outside the data set's folder"
 NO_FOLDER = "it lies in no folder of a class; it was not used"
 
@@ -31,27 +36,122 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     folder = options.images or Folder(path)
     listing = Listing()
     names = folder.names()
-    pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
-    outer = _outer_folder(pictures)
-    divided = outer > 0 or _is_divided([name for name in pictures if "/" in name])
-    if divided:
-        listing.warnings.append("the folders train, val and test are taken for splits, and those in them for classes")
-    listing.found(Counts(images=len(pictures), splits=sum(divided and "/" in name for name in pictures)))
-    for name in pictures:
-        if "/" not in name:
-            listing.leave(Part.IMAGES, name, NO_FOLDER)
-        elif (file := folder.file(name)) is None:
-            listing.refuse(name, OUTSIDE, Counts(images=1, splits=int(divided)))
-        else:
-            parts = PurePosixPath(name).parts
-            split = SPLITS[parts[outer].lower()] if divided else None
-            class_name = parts[outer + 1 if divided else 0]
-            listing.entries.append(Entry(name=name, path=file, class_name=class_name, split=split))
-    others = [name for name in names if PurePosixPath(name).suffix.lower() not in SUFFIXES]
-    listing.warnings += ignored(others)
+    list_class_folders(folder, names, options, listing)
+    listing.warnings += ignored([name for name in names if PurePosixPath(name).suffix.lower() not in SUFFIXES])
     if not listing.entries and not listing.refusals:
         raise DataUnreadable(f"{folder}: no images found; expected {folder}/CLASS/IMAGE, one folder per class")
     return listing
+
+
+@dataclass(slots=True)
+class _Pictures:
+    """Which pictures are images, and which are masks of which image."""
+
+    images: list[str] = field(default_factory=list)
+    masks: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
+    """Number and name, by the image that is meant, without its ending."""
+
+
+def list_class_folders(
+    folder: Folder, names: Sequence[str], options: ReadOptions, listing: Listing, mask: re.Pattern[str] | None = None
+) -> None:
+    """List the images of class folders, with the masks that lie in folders of masks.
+
+    Args:
+        folder: the data set.
+        names: the files in it.
+        options: whether the innermost folder is the class, as a person says.
+        listing: where to.
+        mask: how masks are called that lie beside their images, with groups `image` and `number`; None without such.
+    """
+    found = _sorted(names, listing, mask)
+    said = read_folders(found.images, innermost=options.class_from == FROM_FOLDER)
+    listing.warnings += said.remarks
+    listing.doubts += said.doubts
+    masks = _inside(folder, found, listing)
+    owners: dict[str, list[str]] = defaultdict(list)
+    for name in found.images:
+        owners[_stem(name)].append(name)
+    for name in found.images:
+        facts, stem = said.facts[name], _stem(name)
+        own = sorted(masks.pop(stem, []), key=lambda item: item[:2])
+        counts = Counts(1, 0, len(own), int(facts.split is not None))
+        listing.found(Counts(splits=counts.splits))
+        file = folder.file(name)
+        problem = _problem(facts, own, owners[stem] if stem in found.masks else [])
+        if facts.class_name is None and options.class_from != FROM_FOLDER:
+            listing.leave(Part.IMAGES, name, NO_FOLDER)
+            listing.leave(Part.SPLITS, name, "its image is in no folder of a class", counts.splits)
+            listing.leave(Part.MASKS, name, "its image is in no folder of a class", counts.masks)
+        elif file is None or problem is not None:
+            listing.refuse(name, problem or OUTSIDE, counts)
+        else:
+            paths = tuple(path for _, _, path in own)
+            # Of a DICOM file its own patient id is the group.
+            group = None if PurePosixPath(name).suffix.lower() in DICOM else facts.group
+            entry = Entry(name, file, facts.class_name, group, facts.split, paths, masks=len(paths))
+            listing.entries.append(entry)
+    for orphans in masks.values():
+        for _, name, _ in orphans:
+            listing.leave(Part.MASKS, name, "no image belongs to this mask; it was not used")
+
+
+def _sorted(names: Sequence[str], listing: Listing, mask: re.Pattern[str] | None) -> _Pictures:
+    """Tell images and masks apart; what lies in no folder is left."""
+    pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    matches = {name: mask.fullmatch(PurePosixPath(name).stem) if mask else None for name in pictures}
+    apart = masks_in_folders(pictures, {name for name, match in matches.items() if match is not None})
+    listing.doubts += apart.doubts
+    if apart.owners:
+        places = ", ".join(apart.folders[:3]) + (" and others" if len(apart.folders) > 3 else "")
+        listing.warnings.append(
+            f"the pictures in {places} are taken for masks of the images that are called so ({len(apart.owners):,})"
+        )
+    found = _Pictures()
+    for name in pictures:
+        match, is_apart = matches[name], name in apart.owners or name in apart.lost
+        listing.found(Counts(masks=1) if match or is_apart else Counts(images=1))
+        if name in apart.lost:
+            listing.leave(Part.MASKS, name, apart.lost[name])
+        elif name in apart.owners:
+            image, number = apart.owners[name]
+            found.masks[_stem(image)].append((number, name))
+        elif "/" not in name:
+            listing.leave(Part.MASKS if match else Part.IMAGES, name, NO_FOLDER)
+        elif match:
+            image = str(PurePosixPath(name).with_name(match["image"]))
+            found.masks[image].append((int(match["number"] or 0), name))
+        else:
+            found.images.append(name)
+    return found
+
+
+def _inside(folder: Folder, found: _Pictures, listing: Listing) -> dict[str, list[tuple[int, str, ImageFile]]]:
+    """Return the masks that lie in the folder, by their image without its ending."""
+    inside: dict[str, list[tuple[int, str, ImageFile]]] = defaultdict(list)
+    for image, masks in found.masks.items():
+        for number, name in masks:
+            if (file := folder.file(name)) is None:
+                listing.refuse(name, OUTSIDE, Counts(masks=1))
+            else:
+                inside[image].append((number, name, file))
+    return inside
+
+
+def _problem(facts: FolderFacts, own: Sequence[tuple[int, str, ImageFile]], masked: Sequence[str]) -> str | None:
+    """Say why an image cannot be used."""
+    if facts.problem is not None:
+        return facts.problem
+    if len(masked) > 1:
+        return f"its masks may belong to {' or '.join(masked)}; nobody can say which"
+    if len({number for number, _, _ in own}) < len(own):
+        return f"several masks of one number belong to it: {', '.join(name for _, name, _ in own)}; keep one"
+    return None
+
+
+def _stem(name: str) -> str:
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}{last.rpartition('.')[0] or last}"
 
 
 def ignored(others: list[str]) -> list[str]:
@@ -59,20 +159,3 @@ def ignored(others: list[str]) -> list[str]:
     if len(others) <= 1:
         return [f"{name}: not an image by its name, ignored" for name in others]
     return [f"{counted(len(others), 'file')}, such as {', '.join(others[:3])}: not images by their names, ignored"]
-
-
-def _outer_folder(pictures: list[str]) -> int:
-    """Count the folders around those of splits, which all images lie in: of a set that was unpacked into its own."""
-    paths = [PurePosixPath(name).parts[:-1] for name in pictures]
-    depth = 0
-    while paths and all(len(parts) > depth + 1 for parts in paths) and len({parts[depth] for parts in paths}) == 1:
-        depth += 1
-        if all(len(parts) > depth + 1 and parts[depth].lower() in SPLITS for parts in paths):
-            return depth
-    return 0
-
-
-def _is_divided(pictures: list[str]) -> bool:
-    """Say whether the outer folders are splits, with one folder a class in each."""
-    paths = [PurePosixPath(name).parts for name in pictures]
-    return bool(paths) and all(parts[0].lower() in SPLITS and len(parts) > 2 for parts in paths)

@@ -1,7 +1,9 @@
 """Finds out which layout a data set has, from the files that lie in it."""
 
 import json
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,13 +20,15 @@ from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
 from db.imaging.files import is_uri
 
-NAMED = frozenset({".csv", ".json", ".xml", ".yaml", ".yml"})
+NAMED = frozenset({".csv", ".json", ".tsv", ".xml", ".yaml", ".yml"})
 """Ends of files that are named themselves, rather than their folder."""
 BY_CONTENT = (InputFormat.COCO, InputFormat.CVAT, InputFormat.LABELME, InputFormat.LABEL_STUDIO, InputFormat.VIA)
 ONE_FILE = frozenset(BY_CONTENT) - {InputFormat.LABELME}
 """Layouts of which one file names all images."""
 LOOKED_AT = 20
 """Files that are opened to see what they are."""
+LABEL_STUDIO_COLUMNS = frozenset({"annotation_id", "annotator", "lead_time"})
+"""Columns that every table of Label Studio's has."""
 
 
 def recognise(path: str | Path) -> tuple[InputFormat, str]:
@@ -46,6 +50,8 @@ def recognise(path: str | Path) -> tuple[InputFormat, str]:
     found = {layout: why for layout, why in _labels(path, names) if why is not None}
     if CSV_FILE in names:
         found[InputFormat.CSV] = f"{CSV_FILE} is there"
+    if set(found) <= {InputFormat.CSV}:
+        _check_tables(path, [CSV_FILE] if found else names)
     if len(found) == 1:
         _check_place(path, *next(iter(found.items())))
         return next(iter(found.items()))
@@ -62,6 +68,39 @@ def recognise(path: str | Path) -> tuple[InputFormat, str]:
         f"{path}: its layout cannot be recognised; expected {CSV_FILE}, a file of COCO, CVAT, Label Studio or VIA, "
         "data.yaml, XML or labelme files, or a folder for each class; choose with --layout"
     )
+
+
+def _check_tables(path: str | Path, names: Sequence[str]) -> None:
+    """Refuse a set whose labels are a table of Label Studio's.
+
+    Raises:
+        DataUnreadable: one of the files is one; the message names it, and what to do.
+    """
+    tables = [name for name in names if PurePosixPath(name).suffix.lower() in (".csv", ".tsv")]
+    for name in tables[:LOOKED_AT] if not is_uri(str(path)) else ():
+        _check_table(Path(path) / name)
+
+
+def _check_table(file: str | Path) -> None:
+    """Refuse a table of Label Studio's, or its JSON under another name, as in `_check_tables`."""
+    try:
+        data = read_data_file(file)
+    except DataUnreadable:
+        return
+    head = data[:4096].decode("utf-8-sig", "replace").partition("\n")[0]
+    columns = {column.strip().strip('"') for column in re.split("[,;\t]", head)}
+    if columns >= LABEL_STUDIO_COLUMNS:
+        raise DataUnreadable(
+            f"{file}: is Label Studio's CSV export, in which boxes are JSON in a cell, and is not read; export the "
+            "project as JSON there, and import that file with --layout labelstudio"
+        )
+    if head.lstrip().startswith(("[", "{")):
+        with suppress(ValueError, RecursionError):
+            if looks_like_label_studio(json.loads(data)):
+                raise DataUnreadable(
+                    f"{file}: is no table but an export of Label Studio's as JSON; name it .json, and import it with "
+                    "--layout labelstudio"
+                )
 
 
 def _check_place(path: str | Path, layout: InputFormat, why: str) -> None:
@@ -91,7 +130,7 @@ def _labels(path: str | Path, names: Sequence[str]) -> list[tuple[InputFormat, s
         if layout is not None:
             found.setdefault(layout, f"{name} {why}")
     xml = next((name for name in names if name.lower().endswith(".xml")), None)
-    jpeg = next((image for image in images if VOC_IMAGES in image.parts), None)
+    jpeg = next((image for image in images if VOC_IMAGES.lower() in map(str.lower, image.parts)), None)
     voc = f"{xml} is an XML file beside images" if xml and pictures else None
     voc = voc or (f"{jpeg} lies in {VOC_IMAGES}" if jpeg else None)
     return [
@@ -116,8 +155,10 @@ def _of_file(path: str | Path) -> tuple[InputFormat, str]:
         return layout, f"{name} {why}"
     if suffix == ".xml":
         raise DataUnreadable(f"{path}: its layout cannot be recognised; for voc name the folder, not one of its files")
+    if suffix in (".csv", ".tsv"):
+        _check_table(path)
     # What is wrong with it, the reader can say best.
-    return (InputFormat.CSV if suffix == ".csv" else InputFormat.COCO), f"{name} is named"
+    return (InputFormat.CSV if suffix in (".csv", ".tsv") else InputFormat.COCO), f"{name} is named"
 
 
 def _by_content(file: str | Path) -> tuple[InputFormat | None, str]:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
+from annotator.datasets import export_voc
 from annotator.datasets.export_set import ExportSet
 from annotator.datasets.formats import busi, coco, csv_table, cvat, folders, label_studio, labelme, via, voc, yolo
 from annotator.datasets.formats.names import BoxesAs, InputFormat, OutputFormat
@@ -32,7 +33,7 @@ WRITERS: MappingProxyType[str, Callable[[ExportSet, Path], list[Path]]] = Mappin
     {
         OutputFormat.COCO: coco.write,
         OutputFormat.CSV: csv_table.write,
-        OutputFormat.VOC: voc.write,
+        OutputFormat.VOC: export_voc.write,
         OutputFormat.YOLO: yolo.write,
     }
 )

@@ -12,49 +12,34 @@ so.
 Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html.
 """
 
-import io
 import math
-import xml.etree.ElementTree as ElementTree
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from annotator.datasets.export_set import (
-    NO_CLASS,
-    ExportImage,
-    ExportSet,
-    number,
-    write_new,
-    write_sidecar,
-)
-from annotator.datasets.formats.folders import OUTSIDE, SPLITS
+from annotator.datasets.export_set import NO_CLASS, SIDECAR
+from annotator.datasets.formats.folders import OUTSIDE
+from annotator.datasets.formats.names import BoxesAs
 from annotator.datasets.listing.companions import Companions
 from annotator.datasets.listing.drawing import check_size, read_number
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part
 from annotator.datasets.listing.folder import Folder
-from annotator.datasets.listing.image_class import image_class, plain
+from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import PLAIN, ReadOptions, own_folder
 from annotator.datasets.listing.sidecar import read_sidecar
-from annotator.datasets.listing.splits import SplitLists
+from annotator.datasets.listing.splits import read_image_sets, split_named
 from annotator.datasets.listing.xml_document import XmlUnreadable, parse_xml
 from annotator.datasets.listing.yolo_description import looks_like_labels
 from annotator.errors import DataUnreadable
-from db.errors import ImageUnreadable, InvalidArgument
+from db.errors import ImageUnreadable
 from db.imaging.decode import SUFFIXES
 from db.imaging.files import ImageFile
 from db.records import Box, LocationStatus, Split
 
-IMAGES, ANNOTATIONS, MASKS, SETS = "JPEGImages", "Annotations", "SegmentationClass", "ImageSets"
-PREVIEWS = "Visualization"
-"""End of the names of folders in which labelme draws labels over images."""
-SET_FOLDERS = ("Main", "Segmentation", "Layout")
-"""Where lists of images lie; the first that has some counts."""
+IMAGES, ANNOTATIONS, MASKS = "JPEGImages", "Annotations", "SegmentationClass"
+PREVIEWS = "visualization"
+"""End of the names of folders in which labelme draws labels over images, in lower case."""
 CVAT = "labelmap.txt"
 """Lies in sets that CVAT wrote, which counts pixels from 0 and describes every image, looked at or not."""
 
@@ -80,13 +65,15 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     listing.found(Counts(len(wanted), len(annotations.names), len(masks.names)))
     parsed = {name: _parsed(folder, name) for name in annotations.names}
     listing.warnings += annotations.assign_by_content({name: _filename(root) for name, root in parsed.items()})
-    facts = read_sidecar(folder, names)
+    facts = _facts(root, names)
+    is_cvat = any(PurePosixPath(name).name == CVAT for name in names)
     if options.origin is None and facts:
         # As partly writes it, fractions of pixels included.
         options = replace(options, origin=1)
     if options.origin is None:
-        options = replace(options, origin=_origin(parsed, listing, is_cvat=CVAT in names))
-    lists = _splits(folder, names, wanted, listing)
+        options = replace(options, origin=_origin(parsed, listing, is_cvat=is_cvat))
+    foreign = {name for name in names if _is_foreign(folder, name)}
+    lists = read_image_sets(folder, [name for name in names if name not in foreign], wanted, listing)
     unsaid = 0
     for name in wanted:
         by_place = _said_split(name, facts.get(name, {}))
@@ -96,8 +83,9 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             found, file = _described(name, folder, annotations, masks, parsed)
             if file is not None and (remark := annotations.check(name, file, _filename(found.annotation))):
                 listing.warnings.append(remark)
+            _drop_twins(name, found.annotation, options, listing)
             entry = _entry(name, found, facts.get(name, {}), lists.split_of(name) or by_place, options)
-            if entry.is_empty and CVAT in names:
+            if entry.is_empty and is_cvat:
                 entry = replace(entry, is_empty=False)
                 unsaid += 1
         except Exception as exc:
@@ -111,7 +99,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             f"{unsaid} annotation files have no object; CVAT writes them for images that nobody has looked at too, so "
             "their location counts as unknown"
         )
-    listing.leave_foreign(name for name in names if _is_foreign(folder, name))
+    listing.leave_foreign(sorted(foreign))
     for name in annotations.unused():
         listing.leave(Part.LABELS, name, "no image belongs to it; it was not used")
     others = [name for name in names if _is_beside_masks(name)]
@@ -155,28 +143,32 @@ def _described(
 def _images_among(names: Sequence[str], listing: Listing) -> list[str]:
     """Return the images of a set, without masks and pictures that only show boxes."""
     pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
-    own = [name for name in pictures if not any(_is_beside(part) for part in PurePosixPath(name).parts[:-1])]
-    if any(IMAGES in PurePosixPath(name).parts for name in own):
-        left = [name for name in own if IMAGES not in PurePosixPath(name).parts]
-        own = [name for name in own if IMAGES in PurePosixPath(name).parts]
+    own = [name for name in pictures if not any(_is_beside(part) for part in _folders(name))]
+    if any(IMAGES.lower() in _folders(name) for name in own):
+        left = [name for name in own if IMAGES.lower() not in _folders(name)]
+        own = [name for name in own if IMAGES.lower() in _folders(name)]
         listing.found(Counts(images=len(left)))
         for name in left:
             listing.leave(Part.IMAGES, name, f"not in {IMAGES}, ignored")
-    previews = [name for name in pictures if any(part.endswith(PREVIEWS) for part in PurePosixPath(name).parts[:-1])]
+    previews = [name for name in pictures if any(part.endswith(PREVIEWS) for part in _folders(name))]
     listing.found(Counts(images=len(previews)))
     for name in previews:
         listing.leave(Part.IMAGES, name, "it only shows the labels; ignored")
     return own
 
 
+def _folders(name: str) -> tuple[str, ...]:
+    """Return the folders around a file in lower case, as people spell them in several ways."""
+    return PurePosixPath(name.lower()).parts[:-1]
+
+
 def _is_beside(part: str) -> bool:
-    return part.startswith("Segmentation") or part.endswith(PREVIEWS) or part.lower() in ("mask", "masks")
+    return part.startswith("segmentation") or part.endswith(PREVIEWS) or part in ("mask", "masks")
 
 
 def _is_mask(name: str) -> bool:
-    pure = PurePosixPath(name)
-    return pure.suffix.lower() in SUFFIXES and any(
-        part.startswith(MASKS) and not part.endswith(PREVIEWS) for part in pure.parts[:-1]
+    return PurePosixPath(name).suffix.lower() in SUFFIXES and any(
+        part.startswith(MASKS.lower()) and not part.endswith(PREVIEWS) for part in _folders(name)
     )
 
 
@@ -187,11 +179,10 @@ def _is_foreign(folder: Folder, name: str) -> bool:
 
 
 def _is_beside_masks(name: str) -> bool:
-    pure = PurePosixPath(name)
-    parts = pure.parts[:-1]
+    parts = _folders(name)
     return (
-        pure.suffix.lower() in SUFFIXES
-        and any(part.startswith("Segmentation") or part.lower() in ("mask", "masks") for part in parts)
+        PurePosixPath(name).suffix.lower() in SUFFIXES
+        and any(part.startswith("segmentation") or part in ("mask", "masks") for part in parts)
         and not any(part.endswith(PREVIEWS) for part in parts)
         and not _is_mask(name)
     )
@@ -237,35 +228,18 @@ def _filename(root: Any) -> str:
     return "" if root is None or isinstance(root, BadEntry) else (root.findtext("filename") or "").strip()
 
 
-def _splits(folder: Folder, names: Sequence[str], wanted: Sequence[str], listing: Listing) -> SplitLists:
-    lists = SplitLists()
-    places = [
-        [name for name in names if name.startswith(f"{SETS}/{kind}/") and name.lower().endswith(".txt")]
-        for kind in SET_FOLDERS
-    ]
-    for place in next((found for found in places if found), []):
-        split = SPLITS.get(PurePosixPath(place).stem.lower())
-        if split is None:
-            continue
-        lines = Counter(line.split()[0] for line in folder.text(place).splitlines() if line.strip())
-        listing.found(Counts(splits=lines.total()))
-        listed = Companions(wanted, [f"{line}.txt" for line in lines])
-        for name in wanted:
-            with suppress(BadEntry):
-                line = listed.of(name)
-                for _ in range(lines[line.removesuffix(".txt")] if line is not None else 0):
-                    lists.add(name, split)
-        for line in listed.unused():
-            reason = f"{place} lists it, and no image has this name"
-            listing.leave(Part.SPLITS, line.removesuffix(".txt"), reason, lines[line.removesuffix(".txt")])
-    return lists
+def _facts(root: Path, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Read what exports of partly wrote beside their sets, which may lie in folders of their own."""
+    places = [name.removesuffix(SIDECAR) for name in names if PurePosixPath(name).name == SIDECAR]
+    own = {place: read_sidecar(Folder(root / place), {SIDECAR}) for place in places}
+    return {f"{place}{image}": row for place, rows in own.items() for image, row in rows.items()}
 
 
 def _said_split(name: str, own: Mapping[str, str]) -> Split | None:
     """Return the split of an image that no list names: as partly noted it, or by its folder."""
     if own:
         return Split(own["split"]) if own.get("split") in set(Split) else None
-    return next((SPLITS[part.lower()] for part in PurePosixPath(name).parts[:-1] if part.lower() in SPLITS), None)
+    return next((split for part in PurePosixPath(name).parts[:-1] if (split := split_named(part)) is not None), None)
 
 
 def _parse(folder: Folder, name: str) -> Any:
@@ -282,6 +256,24 @@ def _parse(folder: Folder, name: str) -> Any:
         if any(str(element.tag).lower() in ("object", "objects", "bndbox") for element in root.iter()):
             raise BadEntry(f"its annotation file {file} has its objects in another place than <annotation><object>")
     return root
+
+
+def _drop_twins(name: str, described: Any, options: ReadOptions, listing: Listing) -> None:
+    """Take objects that repeat an earlier one out of an annotation, and say so."""
+    seen: set[tuple[str, ...]] = set()
+    twins = 0
+    for item in described.findall("object") if described is not None else []:
+        # Numbers are the same however they are written; what is none is refused later.
+        texts = [(item.findtext(f"bndbox/{edge}") or "").strip() for edge in ("xmin", "ymin", "xmax", "ymax")]
+        edges = [str(read_number(text)) if read_number(text) is not None else text for text in texts]
+        named = "" if options.boxes_as is BoxesAs.LESION else (item.findtext("name") or "").strip()
+        key = (named, *edges)
+        if all(texts) and len(item.findall("bndbox")) == 1 and key in seen:
+            described.remove(item)
+            twins += 1
+        seen.add(key)
+    listing.found(Counts(labels=twins))
+    listing.leave(Part.LABELS, name, "an object repeats an earlier one; each counts once", twins)
 
 
 def _entry(name: str, found: Described, own: Mapping[str, str], split: Split | None, options: ReadOptions) -> Entry:
@@ -323,74 +315,3 @@ def _box(item: Any, origin: int) -> Box:
         raise BadEntry("an object's bndbox has a value that is not finite")
     # Counted from 1 the last pixel is a part of the box, counted from 0 it is where the box ends.
     return Box(x0 - 1, y0 - 1, x1 - x0 + 1, y1 - y0 + 1) if origin else Box(x0, y0, x1 - x0, y1 - y0)
-
-
-def write(export: ExportSet, folder: Path) -> list[Path]:
-    """Write annotations, masks and image sets; images belong into JPEGImages.
-
-    Returns:
-        The files written.
-
-    Raises:
-        DataUnreadable: images are not copied, so that nothing could find the annotations.
-    """
-    if not export.copied:
-        raise InvalidArgument("the voc format finds annotations by the names of the images: export with --images copy")
-    written = [write_sidecar(export, folder, lambda image: f"{IMAGES}/{image.name}")]
-    for image in export.images:
-        if image.status is not LocationStatus.UNKNOWN:
-            written.append(_write_annotation(image, folder))
-        if image.mask_png is not None:
-            written.append(_write_mask(image, folder, export.classes))
-    for split in Split:
-        stems = [image.stem for image in export.images if image.split is split]
-        if stems:
-            file = folder / SETS / SET_FOLDERS[0] / f"{split}.txt"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text("".join(f"{stem}\n" for stem in stems), encoding="utf-8")
-            written.append(file)
-    return written
-
-
-def _write_annotation(image: ExportImage, folder: Path) -> Path:
-    root = ElementTree.Element("annotation")
-    _add(root, "folder", IMAGES)
-    _add(root, "filename", image.name)
-    size = ElementTree.SubElement(root, "size")
-    for side, length in (("width", image.width), ("height", image.height), ("depth", 3)):
-        _add(size, side, length)
-    _add(root, "segmented", int(image.mask_png is not None))
-    for box in image.boxes:
-        item = ElementTree.SubElement(root, "object")
-        _add(item, "name", plain(image.class_name or NO_CLASS))
-        for tag, value in (("pose", "Unspecified"), ("truncated", 0), ("difficult", 0)):
-            _add(item, tag, value)
-        edges = ElementTree.SubElement(item, "bndbox")
-        for tag, edge in (
-            ("xmin", box.x + 1),
-            ("ymin", box.y + 1),
-            ("xmax", box.x + box.width),
-            ("ymax", box.y + box.height),
-        ):
-            _add(edges, tag, number(edge))
-    ElementTree.indent(root)
-    file = folder / ANNOTATIONS / f"{image.stem}.xml"
-    write_new(file, ElementTree.tostring(root, encoding="utf-8") + b"\n")
-    return file
-
-
-def _add(parent: ElementTree.Element, tag: str, value: object) -> None:
-    ElementTree.SubElement(parent, tag).text = str(value)
-
-
-def _write_mask(image: ExportImage, folder: Path, classes: Any) -> Path:
-    mask_HW = image.mask()
-    # An index of a palette has 8 bits; beyond that the mask still says what is inside.
-    index = list(classes).index(image.class_name) % 254 + 1 if image.class_name in classes else 255
-    picture = Image.fromarray(np.asarray(mask_HW, dtype=np.uint8) * index, mode="P")
-    picture.putpalette([0, 0, 0, *([255, 255, 255] * 255)])
-    file = folder / MASKS / f"{image.stem}.png"
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    write_new(file, buffer.getvalue())
-    return file

@@ -5,18 +5,29 @@ A file belongs to the image of the same name in the same folder, where folders t
 it occurs once among the images and once among the files.
 """
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from annotator.datasets.listing.entries import BadEntry
 
 KINDS = frozenset(
     {"jpegimages", "annotations", "segmentationclass", "segmentationclasspng", "segmentationobject"}
-    | {"images", "image", "labels", "label", "masks", "mask", "xml", "xmls"}
+    | {"images", "image", "imgs", "img", "labels", "label", "masks", "mask", "xml", "xmls"}
 )
 """Folders that say what is in them, not which part of the data it is."""
+MASK_WORDS = r"(?:mask|seg|segmentation|gt|groundtruth|ground_truth|label)s?"
+MASK_WORD = re.compile(rf"[_\- .]{MASK_WORDS}[_\- .]?(?P<number>\d*)$", re.IGNORECASE)
+"""How the name of a mask file goes on after the name of its image, and that of a folder after the one of its images."""
+MASK_WORD_BEFORE = re.compile(rf"^{MASK_WORDS}[_\- .]", re.IGNORECASE)
+MASK_FOLDERS = frozenset(
+    {"mask", "masks", "gt", "groundtruth", "ground_truth", "annotations", "segmentation", "segmentations"}
+    | {"segmentationclass", "segmentationobject"}
+)
+"""What folders of masks are called, in lower case."""
 
 
 def place_of(name: str) -> str:
@@ -182,3 +193,105 @@ class NameIndex:
         if len(longer) > 1:
             raise BadEntry(f"{name} may be {' or '.join(longer[:5])}; nobody can say which")
         return longer[0] if longer else None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderMasks:
+    """Masks that lie in folders of their own, called as their images."""
+
+    owners: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """The image of a mask, and the mask's number, 0 where it has none."""
+    lost: dict[str, str] = field(default_factory=dict)
+    """Masks that belong to no image, and why."""
+    folders: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    """Folders that are called like those of masks, and hold none."""
+
+
+def masks_in_folders(names: Sequence[str], never_images: Collection[str] = ()) -> FolderMasks:
+    """Find masks that lie in folders of masks: benign_mask/1.png of benign/1.png, masks/1.png, benign/masks/1.png.
+
+    A folder is one of masks if it is called so and one of its files is called like an image.
+
+    Args:
+        names: of pictures, relative to the data set.
+        never_images: those of them that are masks by their own names.
+    """
+    inside: dict[tuple[str, ...], list[tuple[str, str]]] = defaultdict(list)
+    siblings = _subfolders(names)
+    images = []
+    parents = {folder: PurePosixPath(folder).parts for folder in {name.rpartition("/")[0] for name in names}}
+    found_at = {folder: _mask_folder(parts, siblings) for folder, parts in parents.items()}
+    for name in names:
+        folder, _, last = name.rpartition("/")
+        found = found_at[folder]
+        if found is not None:
+            inside[parents[folder][: found[0] + 1]].append((name, "/".join((*found[1], last))))
+        elif name not in never_images:
+            images.append(name)
+    if not inside:
+        return FolderMasks()
+    by_place: dict[str, list[str]] = defaultdict(list)
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    for image in images:
+        by_place[place_of(image)].append(image)
+        by_stem[PurePosixPath(image).stem].append(image)
+    masks = FolderMasks()
+    for parts, files in inside.items():
+        owners = {name: _owner(wanted, by_place, by_stem) for name, wanted in files}
+        if not any(isinstance(owner, tuple) for owner in owners.values()):
+            masks.doubts.append(
+                f"the folder {'/'.join(parts)} is called like one of masks, and none of its files is called like an "
+                "image; move it elsewhere"
+            )
+            continue
+        masks.folders.append("/".join(parts))
+        for name, owner in owners.items():
+            if isinstance(owner, tuple):
+                masks.owners[name] = owner
+            else:
+                masks.lost[name] = owner
+    return masks
+
+
+def _subfolders(names: Iterable[str]) -> dict[tuple[str, ...], dict[str, str]]:
+    """Return the folders in each folder, as they are called, by their names in lower case."""
+    found: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
+    for parts in (PurePosixPath(folder).parts for folder in {name.rpartition("/")[0] for name in names}):
+        for place, part in enumerate(parts):
+            found[parts[:place]][part.lower()] = part
+    return found
+
+
+def _mask_folder(
+    parts: tuple[str, ...], siblings: Mapping[tuple[str, ...], Mapping[str, str]]
+) -> tuple[int, tuple[str, ...]] | None:
+    """Return which of the folders around a picture is one of masks, and where its images would lie instead."""
+    for place in range(len(parts) - 1, -1, -1):
+        beside = siblings[parts[:place]]
+        for word in (MASK_WORD, MASK_WORD_BEFORE):
+            base = beside.get(word.sub("", parts[place]).lower(), parts[place])
+            if base.lower() != parts[place].lower():
+                return place, (*parts[:place], base, *parts[place + 1 :])
+        if parts[place].lower().replace(" ", "_") not in MASK_FOLDERS:
+            continue
+        # Where folders are called mask and no_mask, they are what is in the images.
+        if all((base := MASK_WORD.sub("", name)) == name or base in beside for name in beside):
+            return place, parts[:place] + parts[place + 1 :]
+    return None
+
+
+def _owner(
+    wanted: str, by_place: Mapping[str, Sequence[str]], by_stem: Mapping[str, Sequence[str]]
+) -> tuple[str, int] | str:
+    """Return the image of a mask with the mask's number, or why it has none."""
+    pure = PurePosixPath(wanted)
+    number = MASK_WORD.search(pure.stem)
+    for stem in dict.fromkeys((pure.stem, MASK_WORD.sub("", pure.stem))):
+        meant = str(pure.with_name(f"{stem}.png"))
+        owners = by_place.get(place_of(meant)) or [image for image in by_stem.get(stem, ()) if _fit(meant, image)]
+        if len(owners) > 1:
+            return f"it may belong to {' or '.join(owners[:5])}, and nobody can say which; it was not used"
+        if owners:
+            return owners[0], int(number["number"] or 0) if number is not None and stem != pure.stem else 0
+    return "no image belongs to this mask; it was not used"

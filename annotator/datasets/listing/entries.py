@@ -151,6 +151,8 @@ class Listing:
     refusals: list[Refusal] = field(default_factory=list)
     unused: list[Unused] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    """What speaks against reading it so; an import of it has to be forced."""
     there: Counts = Counts()
     """How many of each part there are, counted before anything is read."""
     notes: list[tuple[str, str]] = field(default_factory=list)

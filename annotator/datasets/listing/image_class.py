@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from annotator.datasets.formats.names import BoxesAs
 from annotator.datasets.listing.entries import BadEntry
 from annotator.datasets.listing.options import FROM_FOLDER, ReadOptions
+from annotator.datasets.listing.splits import split_named
 
 NOT_CLASSES = frozenset(
     {"image", "images", "img", "imgs", "jpegimages", "mask", "masks", "label", "labels", "annotation", "annotations"}
@@ -19,7 +20,11 @@ NOT_CLASSES = frozenset(
 def class_of_folder(name: str) -> str | None:
     """Return the innermost folder of an image that can be a class."""
     parts = reversed(PurePosixPath(name.replace("\\", "/")).parts[:-1])
-    return next((part for part in parts if part.lower() not in NOT_CLASSES and part not in ("..", ".", "/")), None)
+    return next((part for part in parts if not _is_no_class(part)), None)
+
+
+def _is_no_class(part: str) -> bool:
+    return part in ("..", ".", "/") or part.lower() in NOT_CLASSES or split_named(part) is not None
 
 
 def image_class(

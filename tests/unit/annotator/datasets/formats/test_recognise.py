@@ -51,3 +51,37 @@ def test_what_is_nothing_is_refused_with_what_was_expected(tmp_path):
         recognise(tmp_path)
     with pytest.raises(DataUnreadable, match="there is no such folder"):
         recognise(tmp_path / "nowhere")
+
+
+TABLE = (
+    "annotation_id,annotator,created_at,id,image,label,lead_time,updated_at\n"
+    '1,1,x,1,/data/upload/1/a.png,"[{""x"":12.5,""rectanglelabels"":[""benign""]}]",1.0,x\n'
+)
+MIN = '[{"id": 1, "image": "a.png", "annotation_id": 1, "annotator": 1, "lead_time": 1.0}]'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("export.csv", TABLE, "Label Studio's CSV export.*as JSON.*--layout labelstudio"),
+        ("labels.csv", TABLE, "Label Studio's CSV export"),
+        ("export.tsv", TABLE.replace(",", "\t"), "Label Studio's CSV export"),
+        ("export.csv", "\ufeff" + TABLE.replace(",", ";"), "Label Studio's CSV export"),
+        ("exports/export.csv", TABLE, "Label Studio's CSV export"),
+        ("labels.csv", MIN, "is no table but an export of Label Studio's as JSON; name it .json"),
+    ],
+)
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_table_of_label_studio_is_refused_with_what_to_do(tmp_path, name, content, message, is_named):
+    picture(tmp_path, "benign/a.png")
+    text(tmp_path, name, content)
+    with pytest.raises(DataUnreadable, match=message) as caught:
+        recognise(tmp_path / name if is_named else tmp_path)
+    assert name in str(caught.value)
+
+
+def test_a_table_of_label_studio_beside_its_json_is_passed_over(tmp_path):
+    picture(tmp_path, "a.png")
+    text(tmp_path, "export.csv", TABLE)
+    text(tmp_path, "export.json", '[{"id": 1, "data": {"image": "a.png"}, "annotations": []}]')
+    assert recognise(tmp_path)[0] == "labelstudio"

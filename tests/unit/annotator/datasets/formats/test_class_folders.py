@@ -1,0 +1,214 @@
+"""Folders of classes as people have them: one level too high, in splits, around patients, beside folders of masks."""
+
+import pytest
+
+from annotator.datasets.formats.recognise import recognise
+from annotator.datasets.formats.supported import read_layout
+from annotator.datasets.import_images import import_images
+from annotator.datasets.import_request import ImportRequest
+from annotator.errors import DataSuspicious
+from db.records import Split
+from tests.picture_files import mask_file
+from tests.unit.annotator.datasets.formats.test_as_people_write_them import FIRST, found, picture
+
+BOTH = pytest.mark.parametrize("layout", ["folders", "busi"])
+
+
+def pictures(root, *names):
+    for n, name in enumerate(names):
+        picture(root, name, n)
+
+
+def facts(root, layout, **options):
+    """Class and split by image, patients by image, warnings, doubts."""
+    opened, refused, warnings = found(root, layout, **options)
+    assert refused == {}
+    listing = read_layout(layout, root, **options)
+    groups = {entry.name: entry.group for entry in listing.entries if entry.group is not None}
+    return {name: said[:2] for name, said in opened.items()}, groups, warnings, listing.doubts
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"My/benign/1.png": ("benign", None), "My/cyst/2.png": ("cyst", None)}, "My"),
+        ({"a/b/benign/1.png": ("benign", None), "a/b/cyst/2.png": ("cyst", None)}, "a and b"),
+        ({"siteA/benign/1.png": ("benign", None), "siteB/malignant/2.png": ("malignant", None)}, "siteA"),
+        ({"train_set/x/1.png": ("x", Split.TRAIN), "test_set/y/2.png": ("y", Split.TEST)}, "test_set"),
+        ({"Training/x/1.png": ("x", Split.TRAIN), "valid/y/2.png": ("y", Split.VAL)}, "valid"),
+        ({"train2017/x/1.png": ("x", Split.TRAIN), "val2017/y/2.png": ("y", Split.VAL)}, "val2017"),
+        ({"train/x/1.png": ("x", Split.TRAIN), "dev/y/2.png": ("y", Split.VAL)}, "dev"),
+        ({"DS/train/x/1.png": ("x", Split.TRAIN), "DS/test/y/2.png": ("y", Split.TEST)}, "DS"),
+        ({"x/train/1.png": ("x", Split.TRAIN), "x/test/2.png": ("x", Split.TEST), "y/3.png": ("y", None)}, "splits"),
+        ({"test/train/x/1.png": ("x", Split.TRAIN), "test/val/y/2.png": ("y", Split.VAL)}, "not looked at: test"),
+        ({"test/x/1.png": ("x", Split.TEST), "test/y/2.png": ("y", Split.TEST)}, "test"),
+        ({"benign/images/1.png": ("benign", None), "cyst/images/2.png": ("cyst", None)}, None),
+        ({"images/benign/1.png": ("benign", None), "images/cyst/2.png": ("cyst", None)}, None),
+        ({"benign/raw/1.png": ("benign", None), "cyst/raw/2.png": ("cyst", None)}, "not looked at: raw"),
+        ({"cyst/1.png": ("cyst", None), "cyst/sub/2.png": ("cyst", None), "x/3.png": ("x", None)}, "sub"),
+        ({"0/1.png": ("0", None), "1/2.png": ("1", None)}, None),
+        ({"00001/1.png": ("00001", None), "00002/2.png": ("00002", None)}, None),
+        # Sorts of a lesion, each in one class alone: the outer folder is the class, and it is said.
+        ({"cancer/ductal/1.png": ("cancer", None), "cyst/simple/2.png": ("cyst", None)}, "--class-from folder"),
+    ],
+)
+def test_classes_and_splits_are_found_wherever_they_lie(tmp_path, layout, files, expected):
+    pictures(tmp_path, *files)
+    said, groups, warnings, doubts = facts(tmp_path, layout)
+    assert (said, groups, doubts) == (files, {}, [])
+    assert any(expected in warning for warning in warnings) if expected else warnings == []
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"benign/p1/1.png": ("benign", "p1"), "cyst/p2/2.png": ("cyst", "p2")},
+        {"p1/benign/1.png": ("benign", "p1"), "p1/cyst/2.png": ("cyst", "p1"), "p2/cyst/3.png": ("cyst", "p2")},
+        {"10253/0/1.png": ("0", "10253"), "10253/1/2.png": ("1", "10253"), "10254/0/3.png": ("0", "10254")},
+        {"benign/patient_1/1.png": ("benign", "patient_1"), "benign/patient_2/2.png": ("benign", "patient_2")},
+        {"train/benign/Case 7/1.png": ("benign", "Case 7"), "test/cyst/Case 8/2.png": ("cyst", "Case 8")},
+    ],
+)
+def test_folders_of_patients_are_groups_and_no_classes(tmp_path, layout, files):
+    pictures(tmp_path, *files)
+    said, groups, warnings, doubts = facts(tmp_path, layout)
+    assert {name: (said[name][0], groups.get(name)) for name in said} == files
+    assert doubts == []
+    assert any("for patients" in warning for warning in warnings)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("files", "outer", "inner"),
+    [
+        (("siteA/cyst/1.png", "siteA/fibroma/2.png", "siteB/cyst/3.png"), {"siteA", "siteB"}, {"cyst", "fibroma"}),
+        (("My/1.png", "My/cyst/2.png"), {"My"}, {"cyst"}),
+        (("siteA/benign/1.png", "siteB/scan/benign/2.png"), {"siteA", "siteB"}, {"benign"}),
+    ],
+)
+def test_where_several_folders_could_be_the_class_nothing_is_guessed(registry, tmp_path, layout, files, outer, inner):
+    pictures(tmp_path / "set", *files)
+    with pytest.raises(DataSuspicious, match=r"outer folders .*inner ones .*--class-from folder") as caught:
+        import_images(registry, ImportRequest(tmp_path / "set", layout))
+    assert all(name in str(caught.value) for name in outer | inner)
+    forced, *_ = facts(tmp_path / "set", layout)
+    assert {name for name, _ in forced.values()} == outer
+    chosen, _, _, doubts = facts(tmp_path / "set", layout, class_from="folder")
+    assert inner <= {name for name, _ in chosen.values()}
+    assert doubts == []
+    report = import_images(registry, ImportRequest(tmp_path / "set", layout, class_from="folder"))
+    assert report.registered == len(files)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("files", "doubt"),
+    [
+        (("train/x/1.png", "test/y/2.png", "extra/3.png"), "beside them extra would be a class"),
+        (("p1/1.png", "p2/2.png"), "folders of patients"),
+        (("train/1.png", "test/2.png"), "its classes would be 'test'"),
+        (("train_set/1.png", "test_set/2.png"), "its classes would be 'test_set'"),
+    ],
+)
+def test_folders_that_are_no_classes_are_doubted(registry, tmp_path, layout, files, doubt):
+    pictures(tmp_path / "set", *files)
+    with pytest.raises(DataSuspicious, match=doubt):
+        import_images(registry, ImportRequest(tmp_path / "set", layout))
+
+
+@BOTH
+def test_one_class_for_all_and_two_that_look_the_same_are_said_aloud(tmp_path, layout):
+    pictures(tmp_path / "one", "Scans/1.png", "Scans/2.png")
+    assert "all 2 images have the class 'Scans'" in facts(tmp_path / "one", layout)[2][0]
+    pictures(tmp_path / "two", "benign/1.png", "Benign/2.png")
+    assert "differ in their spelling alone" in facts(tmp_path / "two", layout)[2][0]
+
+
+@BOTH
+def test_images_of_a_split_without_classes_and_of_two_splits(tmp_path, layout):
+    pictures(tmp_path, "train/x/1.png", "train/y/2.png", "test/3.png", "train/x/test/4.png")
+    opened, refused, warnings = found(tmp_path, layout)
+    assert set(opened) == {"train/x/1.png", "train/y/2.png"}
+    assert "several splits (test, train)" in refused["train/x/test/4.png"]
+    assert any(warning.startswith("test/3.png: it lies in no folder of a class") for warning in warnings)
+
+
+@pytest.mark.parametrize("folder", ["folders-parent", "auto"])
+def test_a_set_in_a_folder_of_its_name_is_read_and_recognised(registry, tmp_path, folder):
+    pictures(tmp_path / folder, "MyData/benign/1.png", "MyData/malignant/2.png")
+    assert recognise(tmp_path / folder)[0] == "folders"
+    report = import_images(registry, ImportRequest(tmp_path / folder, "auto"))
+    assert any("MyData" in warning for warning in report.warnings)
+    with registry.read() as tx:
+        assert tx.status.count().classes == {"benign": 1, "malignant": 1}
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("benign/a.png", "benign_mask/a.png"),
+        ("benign/a.png", "benign_masks/a.png"),
+        ("benign/a.png", "Benign-Mask/a.png"),
+        ("benign/a.png", "benign_mask/a_mask.png"),
+        ("benign/a.png", "mask_benign/a.png"),
+        ("benign/a.png", "benign_gt/a.png"),
+        ("benign/a.png", "masks/a.png"),
+        ("benign/a.png", "masks/benign/a.png"),
+        ("benign/a.png", "benign/masks/a.png"),
+        ("benign/a.png", "Ground Truth/a.png"),
+        ("benign/images/a.png", "benign/masks/a.png"),
+        ("images/benign/a.png", "masks/benign/a.png"),
+        ("train/benign/a.png", "train/benign_mask/a.png"),
+    ],
+)
+def test_masks_in_folders_of_their_own_are_masks_and_no_class(tmp_path, layout, image, mask):
+    other = image.replace("benign", "cyst").replace("/a", "/b")
+    pictures(tmp_path, image, other)
+    mask_file(tmp_path / mask, (8, 6, 16, 12))
+    opened, refused, warnings = found(tmp_path, layout)
+    assert refused == {}
+    assert {name: (said[0], said[2]) for name, said in opened.items()} == {
+        image: ("benign", [FIRST]),
+        other: ("cyst", None),
+    }
+    assert any("are taken for masks" in warning for warning in warnings)
+
+
+@BOTH
+def test_masks_that_may_be_of_several_images_or_of_none_are_named(tmp_path, layout):
+    pictures(tmp_path, "benign/1.png", "cyst/1.png", "cyst/2.png", "cyst/3.png")
+    for name in ("masks/1.png", "masks/2.png", "masks/9.png", "cyst_mask/3.png", "cyst_gt/3.png"):
+        mask_file(tmp_path / name, (8, 6, 16, 12))
+    opened, refused, warnings = found(tmp_path, layout)
+    assert opened == {
+        "benign/1.png": ("benign", None, None),
+        "cyst/1.png": ("cyst", None, None),
+        "cyst/2.png": ("cyst", None, [FIRST]),
+    }
+    assert "several masks" in refused["cyst/3.png"]
+    assert any("masks/1.png: it may belong to benign/1.png or cyst/1.png" in warning for warning in warnings)
+    assert any("masks/9.png: no image belongs" in warning for warning in warnings)
+
+
+@BOTH
+def test_a_folder_called_like_masks_that_holds_none_is_doubted(registry, tmp_path, layout):
+    pictures(tmp_path / "set", "benign/a.png", "benign_mask/x.png", "cyst/b.png")
+    with pytest.raises(DataSuspicious, match="benign_mask is called like one of masks"):
+        import_images(registry, ImportRequest(tmp_path / "set", layout))
+    # People with masks on: a class, once somebody says so.
+    pictures(tmp_path / "faces", "mask/1.png", "no_mask/1.png")
+    with pytest.raises(DataSuspicious, match="'mask'"):
+        import_images(registry, ImportRequest(tmp_path / "faces", layout))
+    assert import_images(registry, ImportRequest(tmp_path / "faces", layout, force=True)).registered == 2
+
+
+def test_busi_several_masks_in_a_folder_of_their_own_are_united(tmp_path):
+    pictures(tmp_path, "benign/a.png", "cyst/b.png")
+    mask_file(tmp_path / "benign_mask/a_mask.png", (8, 6, 16, 12))
+    mask_file(tmp_path / "benign_mask/a_mask_1.png", (40, 30, 8, 8))
+    opened, refused, _ = found(tmp_path, "busi")
+    assert refused == {}
+    assert set(opened["benign/a.png"][2]) == {FIRST, (40.0, 30.0, 8.0, 8.0)}
