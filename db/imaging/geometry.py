@@ -3,6 +3,7 @@
 A mask is a bool array HW, True inside. Everything here is exact for axis-parallel boxes; nothing does I/O.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -202,6 +203,15 @@ def is_within(box: Box, width: int, height: int, tolerance_px: float = 0.5) -> b
         and box.x + box.width <= width + tolerance_px
         and box.y + box.height <= height + tolerance_px
     )
+
+
+def upright_around(box: Box, degrees: float) -> Box:
+    """Return the upright box around one that is rotated about its centre."""
+    if not degrees % 360:
+        return box
+    cosine, sine = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    width, height = box.width * cosine + box.height * sine, box.width * sine + box.height * cosine
+    return Box(box.x + (box.width - width) / 2, box.y + (box.height - height) / 2, width, height)
 
 
 def clip_box(box: Box, width: int, height: int) -> Box | None:

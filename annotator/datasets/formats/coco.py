@@ -35,6 +35,7 @@ from annotator.datasets.listing.entries import (
 from annotator.datasets.listing.folder import images_beside, only_file, parent_of
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import PLAIN, ReadOptions
+from db.imaging.geometry import upright_around
 from db.plain_text import counted
 from db.records import Box, LocationStatus, Split
 
@@ -252,7 +253,16 @@ def _shape(annotation: Mapping[str, Any]) -> tuple[Box | None, Any]:
     if not any((x, y, width, height)) and segmentation:
         # Some programs write zeros where they have not worked the box out.
         return None, segmentation
-    return Box(x, y, width, height), None if _is_the_box(segmentation, x, y, width, height) else segmentation
+    if segmentation and not _is_the_box(segmentation, x, y, width, height):
+        return Box(x, y, width, height), segmentation
+    return upright_around(Box(x, y, width, height), _rotation(annotation)), None
+
+
+def _rotation(annotation: Mapping[str, Any]) -> float:
+    """Return by how many degrees a box is turned clockwise, as CVAT says it; the bbox is that before the turn."""
+    attributes = annotation.get("attributes")
+    degrees = read_number(attributes.get("rotation")) if isinstance(attributes, dict) else None
+    return degrees if degrees is not None and math.isfinite(degrees) else 0.0
 
 
 def _is_the_box(segmentation: Any, x: float, y: float, width: float, height: float) -> bool:

@@ -7,7 +7,6 @@ Source: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/.
 """
 
 import functools
-import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -36,6 +35,7 @@ from annotator.errors import DataUnreadable
 from annotator.shapes.drawn import Ellipse, Painted, Polygon, Rectangle, Shape
 from annotator.shapes.limits import number_in_range, read_numbers, read_points
 from db.imaging.files import ImageFile
+from db.imaging.geometry import upright_around
 from db.imaging.limits import PIXELS
 from db.plain_text import counted
 from db.records import Box
@@ -198,7 +198,7 @@ def _shape_of(kind: str, item: Any) -> Shape:
         x, y, radius_x, radius_y = read_numbers(item.attrib, ("cx", "cy", "rx", "ry"))
         return Ellipse(x, y, radius_x, radius_y, degrees)
     x0, y0, x1, y1 = read_numbers(item.attrib, ("xtl", "ytl", "xbr", "ybr"))
-    return Rectangle(_rotated(Box(x0, y0, x1 - x0, y1 - y0), degrees))
+    return Rectangle(upright_around(Box(x0, y0, x1 - x0, y1 - y0), degrees))
 
 
 def _pair(number: int, text: str) -> list[str]:
@@ -212,15 +212,6 @@ def _run(number: int, text: str) -> int:
     if not text.strip().lstrip("-").isdecimal() or len(text) > DIGITS:
         raise ValueError(f"run {number} of its rle is {text.strip()[:20]!r}, expected a whole number")
     return int(text)
-
-
-def _rotated(box: Box, degrees: float) -> Box:
-    """Return the upright box around one that is rotated about its centre."""
-    if not degrees % 360:
-        return box
-    cosine, sine = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
-    width, height = box.width * cosine + box.height * sine, box.width * sine + box.height * cosine
-    return Box(box.x + (box.width - width) / 2, box.y + (box.height - height) / 2, width, height)
 
 
 def _unpacked(runs: Sequence[int], width: int, height: int) -> Any:

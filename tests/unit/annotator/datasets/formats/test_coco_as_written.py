@@ -198,3 +198,11 @@ def test_an_absolute_name_that_leads_out_by_dots_is_refused(tmp_path):
     opened, refused, _ = found(tmp_path / "set", "coco")
     assert set(opened) == {"a.png"}
     assert "outside the data set's folder" in next(iter(refused.values()))
+
+
+@pytest.mark.parametrize(
+    ("degrees", "box"), [(90, (10, 4, 12, 16)), (0, FIRST), (180, FIRST), ("x", FIRST), (None, FIRST)]
+)
+def test_a_box_that_cvat_turned_is_the_one_around_it(root, degrees, box):
+    write(root, annotation(attributes={"rotation": degrees, "occluded": False}))
+    assert found(root, "coco")[0]["a.png"][2] == [box]
