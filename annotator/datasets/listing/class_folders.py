@@ -197,7 +197,7 @@ def _remarks(
         )
     if others - CONTAINERS:
         remarks[-1] += (
-            ". For other classes, import the folder that holds them, or add --class-from folder for the inner"
+            "; for other classes import the folder that holds them, or add --class-from folder (the inner ones)"
         )
     spellings: dict[str, set[str]] = defaultdict(set)
     for name in classes:
