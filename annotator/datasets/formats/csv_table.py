@@ -16,13 +16,13 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from annotator.datasets.export_set import ExportSet, facts_of, number, write_new
-from annotator.datasets.formats.folders import SPLITS
 from annotator.datasets.formats.names import BoxesAs
 from annotator.datasets.listing.canvas import check_pixels
 from annotator.datasets.listing.entries import BadEntry, Counts, Entry, Listing, Part, unexpected
 from annotator.datasets.listing.folder import Folder, images_beside, missing_files, parent_of, spellings
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
+from annotator.datasets.listing.splits import SPLITS
 from annotator.datasets.listing.table import BOX_TITLES, CLASS_TITLES, IMAGE_TITLES, NOT_GIVEN_SPELLED, Table
 from annotator.errors import DataUnreadable
 from db.imaging.dicom import is_placeholder

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from annotator.datasets.formats.folders import SPLITS
 from annotator.datasets.listing.drawing import (
     REPEATED,
     REPEATED_OUTLINE,
@@ -30,6 +29,7 @@ from annotator.datasets.listing.folder import Folder, parent_of, read_data_file
 from annotator.datasets.listing.image_class import class_beside
 from annotator.datasets.listing.named_images import NamedImages
 from annotator.datasets.listing.options import PLAIN, ReadOptions
+from annotator.datasets.listing.splits import SPLITS
 from annotator.datasets.listing.xml_document import XmlUnreadable, parse_xml
 from annotator.errors import DataUnreadable
 from annotator.shapes.drawn import Ellipse, Painted, Polygon, Rectangle, Shape

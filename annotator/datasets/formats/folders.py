@@ -16,7 +16,6 @@ from annotator.datasets.listing.companions import masks_in_folders
 from annotator.datasets.listing.entries import Counts, Entry, Listing, Part
 from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
-from annotator.datasets.listing.splits import SPLITS as SPLITS
 from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
 from db.imaging.dicom import SUFFIXES as DICOM

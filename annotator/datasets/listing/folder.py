@@ -18,6 +18,8 @@ from db.imaging.limits import LABEL_BYTES, LISTING_BYTES
 from db.imaging.web import is_web
 
 OUTSIDE = "it is, or lies behind, a link that points outside the data set's folder"
+NOT_OURS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "#recycle"})
+"""Folders in which systems and file servers keep what is theirs: archives of a Mac, thumbnails of a Synology, bins."""
 ODD_PARTS = re.compile(r"//|/\.{1,2}(/|$)|/$")
 """Parts of a path that say nothing or lead back; without them it is as short as it can be."""
 
@@ -143,7 +145,7 @@ class Folder:
             raise DataUnreadable(f"{self}/{name}: {exc.reason}") from exc
 
     def names(self) -> list[str]:
-        """List all files in the folder and below it, linked folders and hidden files left out, in order.
+        """List all files in the folder and below it, in order, without linked folders, hidden files and systems' own.
 
         Raises:
             DataUnreadable: the folder is not there.
@@ -153,16 +155,20 @@ class Folder:
                 names = list_remote(self._uri)
             except ImageUnreadable as exc:
                 raise DataUnreadable(str(exc)) from exc
-            return [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
+            return [name for name in names if not any(map(_is_not_ours, name.split("/")))]
         if not self._base.is_dir():
             why = "expected a folder" if self._base.exists() else "there is no such folder"
             raise DataUnreadable(f"{self._base}: {why}")
         found: list[str] = []
         for root, folders, files in os.walk(self._base):
-            folders[:] = [name for name in folders if not name.startswith(".")]
+            folders[:] = [name for name in folders if not _is_not_ours(name)]
             prefix = Path(root).relative_to(self._base).as_posix()
             found += [name if prefix == "." else f"{prefix}/{name}" for name in files if not name.startswith(".")]
         return sorted(found)
+
+
+def _is_not_ours(part: str) -> bool:
+    return part.startswith(".") or part.lower() in NOT_OURS
 
 
 def spellings(name: str) -> list[str]:

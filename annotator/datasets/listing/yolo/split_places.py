@@ -9,11 +9,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from annotator.datasets.formats.folders import SPLITS
 from annotator.datasets.listing.companions import NameIndex
 from annotator.datasets.listing.entries import BadEntry, Counts, Listing, Part
 from annotator.datasets.listing.folder import Folder
-from annotator.datasets.listing.splits import SplitLists
+from annotator.datasets.listing.splits import SPLITS, SplitLists
 from annotator.datasets.listing.yolo.data_file import DataFile
 from annotator.datasets.listing.yolo.label_lines import looks_like_labels
 from annotator.datasets.listing.yolo.tree import Found, Tree

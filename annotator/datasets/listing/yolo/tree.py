@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from annotator.datasets.formats.folders import SPLITS
+from annotator.datasets.listing.splits import SPLITS
 from db.imaging.decode import SUFFIXES
 
 DRIVE = re.compile(r"^[A-Za-z]:(?=/|$)")

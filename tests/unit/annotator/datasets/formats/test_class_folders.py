@@ -212,3 +212,12 @@ def test_busi_several_masks_in_a_folder_of_their_own_are_united(tmp_path):
     opened, refused, _ = found(tmp_path, "busi")
     assert refused == {}
     assert set(opened["benign/a.png"][2]) == {FIRST, (40.0, 30.0, 8.0, 8.0)}
+
+
+@BOTH
+def test_what_systems_and_file_servers_keep_beside_the_images_is_no_class(tmp_path, layout):
+    pictures(tmp_path, "benign/1.png", "malignant/2.png", "@eaDir/3.png", "benign/@eaDir/1.png/thumb.png")
+    pictures(tmp_path, "__MACOSX/benign/._1.png", "__MACOSX/benign/5.png", "$RECYCLE.BIN/4.png")
+    opened, groups, warnings, doubts = facts(tmp_path, layout)
+    assert opened == {"benign/1.png": ("benign", None), "malignant/2.png": ("malignant", None)}
+    assert (groups, warnings, doubts) == ({}, [], [])
