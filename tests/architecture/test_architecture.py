@@ -89,7 +89,7 @@ def test_documents_of_data_sets_are_parsed_where_their_limits_are():
         "defusedxml": "annotator/datasets/listing/xml_document.py",
         "yaml.compose(": "annotator/datasets/listing/yolo/data_file.py",
         "yaml.parse(": "annotator/datasets/listing/yolo/data_file.py",
-        "frPyObjects": "annotator/datasets/coco/segmentation.py",
+        "frPyObjects": "annotator/datasets/listing/coco/segmentation.py",
     }.items():
         own = [path for path in SOURCES if path.is_relative_to(ROOT / "annotator" / "datasets")]
         using = [path for path in own if word in path.read_text(encoding="utf-8")]

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from annotator.datasets.coco.document import Categories, CocoImages, id_of, known_id, parse_coco
-from annotator.datasets.coco.segmentation import draw_annotations
 from annotator.datasets.export_set import NO_CLASS, ExportImage, ExportSet, facts_of, masks_by_box, number, write_json
 from annotator.datasets.listing.canvas import check_pixels
+from annotator.datasets.listing.coco.document import Categories, CocoImages, id_of, known_id, parse_coco
+from annotator.datasets.listing.coco.segmentation import draw_annotations
 from annotator.datasets.listing.drawing import check_size, read_number, used_outlines
 from annotator.datasets.listing.entries import (
     BadEntry,

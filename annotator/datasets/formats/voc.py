@@ -30,7 +30,7 @@ from annotator.datasets.listing.options import PLAIN, ReadOptions, own_folder
 from annotator.datasets.listing.sidecar import read_sidecar
 from annotator.datasets.listing.splits import read_image_sets, split_named
 from annotator.datasets.listing.xml_document import XmlUnreadable, parse_xml
-from annotator.datasets.listing.yolo_description import looks_like_labels
+from annotator.datasets.listing.yolo.label_lines import looks_like_labels
 from annotator.errors import DataUnreadable
 from db.errors import ImageUnreadable
 from db.imaging.decode import SUFFIXES

@@ -7,7 +7,6 @@ from annotator.datasets.listing.entries import Listing
 from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.yolo.class_names import ClassNames, class_names, warn_of
 from annotator.datasets.listing.yolo.data_file import DataFile, darknet_options, read_darknet, read_yaml, top_level
-from annotator.datasets.listing.yolo.label_lines import looks_like_labels as looks_like_labels
 from annotator.datasets.listing.yolo.split_places import SplitPlaces
 from annotator.datasets.listing.yolo.tree import Tree
 from annotator.errors import DataUnreadable
