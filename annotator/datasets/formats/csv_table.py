@@ -23,7 +23,7 @@ from annotator.datasets.listing.folder import Folder, images_beside, missing_fil
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
 from annotator.datasets.listing.splits import SPLITS
-from annotator.datasets.listing.table import BOX_TITLES, CLASS_TITLES, IMAGE_TITLES, NOT_GIVEN_SPELLED, Table
+from annotator.datasets.listing.table import BOX_TITLES, CLASS_TITLES, NOT_GIVEN_SPELLED, Table, size_from_sides
 from annotator.errors import DataUnreadable
 from db.imaging.dicom import is_placeholder
 from db.imaging.files import ImageFile, is_uri
@@ -167,8 +167,10 @@ def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[Row], bool
     """Read all rows, and say whether partly wrote them."""
     listing = Listing()
     name = PurePosixPath(str(place)).name
-    table = Table(place, COLUMNS, "image", IMAGE_TITLES)
+    table = Table(place, COLUMNS, "image")
+    has_sides = table.take_corners(BOX_COLUMNS)
     titles = table.titles
+    listing.warnings += [f"{name}: {remark}" for remark in table.renamed]
     named = options.class_from if options.class_from != FROM_FOLDER else None
     if named is not None and named not in titles:
         raise DataUnreadable(f"{place}: there is no column {named!r}; found {', '.join(titles)}")
@@ -178,12 +180,18 @@ def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[Row], bool
         rows = list(_rows(table, named, nothing))
     except (UnicodeError, csv.Error) as exc:
         raise table.unreadable(exc) from exc
+    if has_sides:
+        rows = [_with_size(row) if row.has_box else row for row in rows]
     if nothing:
         said = ", ".join(f"{cell!r} ({count})" for cell, count in sorted(nothing.items()))
         listing.warnings.append(f"{name}: cells that say {said} count as not given")
     if not rows:
         listing.warnings.append(f"{name} lists no image: it has titles and no row")
     return rows, set(titles) >= OWN_COLUMNS, listing
+
+
+def _with_size(row: Row) -> Row:
+    return row._replace(width=size_from_sides(row.x, row.width), height=size_from_sides(row.y, row.height))
 
 
 def _remarks_on(titles: Sequence[str], name: str, options: ReadOptions) -> Iterator[str]:

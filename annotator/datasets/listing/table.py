@@ -29,15 +29,34 @@ NOT_GIVEN_SPELLED = frozenset(
 )
 """The same with every mixture of small and capital letters."""
 IMAGE_TITLES = frozenset(
-    {"filename", "file_name", "file name", "file", "filepath", "file_path", "path", "image_path", "image_name"}
-    | {"images", "image_id", "imageid", "img", "img_path", "name", "id"}
+    {
+        "filename",
+        "file_name",
+        "file name",
+        "file",
+        "filepath",
+        "file_path",
+        "path",
+        "image_path",
+        "image_name",
+        "img_path",
+    }
 )
 """What other programs call the column of the images."""
+IMAGE_HINTS = frozenset({"images", "image_id", "imageid", "img", "name", "id"})
+"""What may be that column, or numbers of something."""
+CORNER_TITLES = (
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("x_min", "y_min", "x_max", "y_max"),
+    ("x1", "y1", "x2", "y2"),
+    ("left", "top", "right", "bottom"),
+)
+"""What other programs call the sides of a box."""
 CLASS_TITLES = frozenset({"label", "labels", "class_name", "classname", "category", "diagnosis", "target", "finding"})
 """What they call that of the classes."""
 BOX_TITLES = frozenset(
-    {"xmin", "ymin", "xmax", "ymax", "x_min", "y_min", "x_max", "y_max", "x1", "y1", "x2", "y2", "left", "top", "right"}
-    | {"bottom", "bbox", "box", "w", "h", "bx", "by", "bw", "bh", "x_center", "y_center", "region_shape_attributes"}
+    {title for titles in CORNER_TITLES for title in titles}
+    | {"bbox", "box", "w", "h", "bx", "by", "bw", "bh", "x_center", "y_center", "region_shape_attributes"}
 )
 """What they call those of a box."""
 
@@ -45,14 +64,13 @@ BOX_TITLES = frozenset(
 class Table:
     """A table with one line of titles."""
 
-    def __init__(self, place: str | Path, columns: Collection[str], needed: str, hints: Collection[str] = ()) -> None:
+    def __init__(self, place: str | Path, columns: Collection[str], needed: str) -> None:
         """Open a table and read its titles.
 
         Args:
             place: the file, or a URI.
             columns: titles that mean something, in small letters; they are found in capitals too.
-            needed: the column without which it is no such table.
-            hints: titles that other programs have for it.
+            needed: the column of the images; one title of `IMAGE_TITLES` stands for it where it is not there.
 
         Raises:
             DataUnreadable: no such file, it is no text in UTF-8 or UTF-16, lacks the column, or has one twice.
@@ -70,11 +88,35 @@ class Table:
             self.titles = _plain(next(self._reader, ()), columns)
         except (UnicodeError, csv.Error) as exc:
             raise self.unreadable(exc) from exc
+        self.renamed: list[str] = []
+        """Remarks on titles of other programs that were taken for columns."""
+        near = [title for title in self.titles if title.lower() in IMAGE_TITLES]
+        if needed not in self.titles and len(near) == 1:
+            self.titles[self.titles.index(near[0])] = needed
+            self.renamed.append(f"the column {near[0]!r} was taken for {needed!r}")
         if needed not in self.titles:
-            raise DataUnreadable(f"{place}: {_lacking(needed, self.titles, columns, hints)}")
+            raise DataUnreadable(f"{place}: {_lacking(needed, self.titles, columns)}")
         twice = [title for title, count in Counter(self.titles).items() if count > 1 and title in columns]
         if twice:
             raise DataUnreadable(f"{place}: the column {twice[0]!r} is there twice; keep one")
+
+    def take_corners(self, box: Sequence[str]) -> bool:
+        """Call the sides of a box x, y, width and height, where the table has them and no such columns.
+
+        Args:
+            box: what the columns of a box are called.
+
+        Returns:
+            Whether it has: the last two hold right and bottom then, see `size_from_sides`.
+        """
+        plain = [title.lower() for title in self.titles]
+        for sides in CORNER_TITLES:
+            if set(box).isdisjoint(self.titles) and all(plain.count(side) == 1 for side in sides):
+                for side, name in zip(sides, box, strict=True):
+                    self.titles[plain.index(side)] = name
+                self.renamed.append(f"boxes were read from {', '.join(sides)}")
+                return True
+        return False
 
     @property
     def line(self) -> int:
@@ -107,6 +149,14 @@ class Table:
             self._before += 1
 
 
+def size_from_sides(first: str, last: str) -> str:
+    """Return how far it is from left to right, or from top to bottom, as a cell; the second where they are no numbers."""
+    try:
+        return f"{float(last) - float(first):.12g}" if "_" not in first + last else last
+    except ValueError:
+        return last
+
+
 def _text(data: bytes, place: str | Path) -> TextIO:
     """Return a file's text, decoded as it is asked for: the whole would need several times more memory."""
     if data.startswith(WORKBOOKS):
@@ -127,8 +177,8 @@ def _plain(titles: Iterable[str], columns: Collection[str]) -> list[str]:
     return [title.lower() if title.lower() in columns else title for title in stripped]
 
 
-def _lacking(needed: str, titles: Sequence[str], columns: Collection[str], hints: Collection[str]) -> str:
-    near = [title for title in titles if title.lower() in hints]
+def _lacking(needed: str, titles: Sequence[str], columns: Collection[str]) -> str:
+    near = [title for title in titles if title.lower() in IMAGE_TITLES | IMAGE_HINTS]
     if near:
         return f"there is no column {needed!r}; if it is {near[0]!r}, call it {needed!r}"
     found = ", ".join(titles[:20]) or "nothing"

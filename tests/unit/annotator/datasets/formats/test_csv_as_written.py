@@ -56,7 +56,8 @@ def test_lines_are_counted_from_the_top_of_the_file(root):
     [
         (b"PK\x03\x04 a workbook", "Excel workbook; save it as CSV UTF-8"),
         (f"{TITLES}\n{ROW.replace('benign', 'gutartig ü')}\n".encode("latin-1"), "save it as UTF-8"),
-        (b"filename;class\na.png;benign\n", "if it is 'filename', call it 'image'"),
+        (b"image_id;class\na.png;benign\n", "if it is 'image_id', call it 'image'"),
+        (b"path,file,class\na.png,a.png,benign\n", "if it is 'path', call it 'image'"),
         (b"patient,class\na.png,benign\n", "expected columns image, class"),
         (b"image,Image\na.png,b.png\n", "the column 'image' is there twice"),
         (b'image,class\n"a.png,benign\n', "cannot be read as a CSV file"),
@@ -144,15 +145,41 @@ def test_numbers_that_are_no_pixels_are_refused(root, cells, said):
     assert said in found(root, "csv")[1]["a.png"]
 
 
-def test_columns_of_other_programs_are_named_with_what_to_do(root):
-    text(root, "labels.csv", "image,label,xmin,ymin,xmax,ymax,split\na.png,benign,8,6,24,18,val\n")
+@pytest.mark.parametrize(
+    "titles", ["xmin,ymin,xmax,ymax", "X1,Y1,X2,Y2", "x_min,y_min,x_max,y_max", "left,top,right,bottom"]
+)
+def test_sides_of_a_box_and_other_words_for_the_image_are_read_and_said(root, titles):
+    text(root, "labels.csv", f"filename,class,{titles}\na.png,benign,8,6,24,18\na.png,benign,30,20,50,40\n")
+    opened, refused, said = found(root, "csv")
+    assert (opened, refused) == ({"a.png": ("benign", None, [FIRST, SECOND])}, {})
+    assert said == [
+        "labels.csv: the column 'filename' was taken for 'image'",
+        f"labels.csv: boxes were read from {titles.lower().replace(',', ', ')}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"), [("24,6,8,18", "is empty"), ("8,6,x,18", "four numbers"), ("8,,24,18", "four numbers")]
+)
+def test_sides_that_make_no_box_are_refused(root, cells, reason):
+    text(root, "labels.csv", f"image,class,xmin,ymin,xmax,ymax\na.png,benign,{cells}\n")
+    assert reason in found(root, "csv")[1]["a.png"]
+
+
+def test_an_image_without_sides_has_no_location(root):
+    text(root, "labels.csv", "image,class,xmin,ymin,xmax,ymax\na.png,benign,,,,\n")
+    assert found(root, "csv")[0] == {"a.png": ("benign", None, None)}
+
+
+def test_columns_that_are_not_read_are_named_with_what_to_do(root):
+    text(root, "labels.csv", "image,label,bx,by,bw,bh,split\na.png,benign,8,6,16,12,val\n")
     opened, _, said = found(root, "csv")
     assert opened == {"a.png": (None, Split.VAL, None)}
     assert said == [
-        "labels.csv: unknown column ignored: label, xmin, ymin, xmax, ymax",
+        "labels.csv: unknown column ignored: label, bx, by, bw, bh",
         "labels.csv: it has no column 'class'; to take classes from 'label': --class-from label",
-        "labels.csv: no box is read from xmin, ymin, xmax, ymax; boxes are columns x,y,width,height: left, top and "
-        "size in pixels",
+        "labels.csv: no box is read from bx, by, bw, bh; boxes are columns x,y,width,height: left, top and size in "
+        "pixels",
     ]
     listing = read_layout("csv", root, class_from="label")
     assert [entry.class_name for entry in listing.entries] == ["benign"]
