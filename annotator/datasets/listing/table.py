@@ -150,7 +150,7 @@ class Table:
 
 
 def size_from_sides(first: str, last: str) -> str:
-    """Return how far it is from left to right, or from top to bottom, as a cell; the second where they are no numbers."""
+    """Return the way from left to right, or from top to bottom, as a cell; the second cell if they are no numbers."""
     try:
         return f"{float(last) - float(first):.12g}" if "_" not in first + last else last
     except ValueError:
