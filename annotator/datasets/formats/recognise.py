@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from annotator.datasets.formats.busi import MASK
+from annotator.datasets.formats.csv_table import BOX_COLUMNS, COLUMNS
 from annotator.datasets.formats.csv_table import FILE_NAME as CSV_FILE
 from annotator.datasets.formats.label_studio_tasks import looks_like_label_studio
 from annotator.datasets.formats.names import InputFormat
@@ -15,6 +16,7 @@ from annotator.datasets.formats.via import CSV_COLUMNS as VIA_COLUMNS
 from annotator.datasets.formats.via import looks_like_via
 from annotator.datasets.formats.voc import IMAGES as VOC_IMAGES
 from annotator.datasets.listing.folder import Folder, read_data_file
+from annotator.datasets.listing.table import Table
 from annotator.datasets.listing.yolo_description import description_among
 from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
@@ -62,12 +64,28 @@ def recognise(path: str | Path) -> tuple[InputFormat, str]:
     masks = [name for name in pictures if MASK.fullmatch(PurePosixPath(name).stem) and "/" in name]
     if masks:
         return InputFormat.BUSI, f"{masks[0]} is named like the mask of an image"
+    table = _only_table(path, names)
+    if table is not None:
+        return InputFormat.CSV, f"{table} is the only table, and has columns of images and what is in them"
     if pictures and all("/" in name for name in pictures):
         return InputFormat.FOLDERS, f"images lie in folders, such as {pictures[0]}, and nothing says where lesions are"
     raise DataUnreadable(
         f"{path}: its layout cannot be recognised; expected {CSV_FILE}, a file of COCO, CVAT, Label Studio or VIA, "
         "data.yaml, XML or labelme files, or a folder for each class; choose with --layout"
     )
+
+
+def _only_table(path: str | Path, names: Sequence[str]) -> str | None:
+    """Return the only table of a folder if it lists images with their classes or boxes."""
+    tables = [name for name in names if PurePosixPath(name).suffix.lower() in (".csv", ".tsv") and "/" not in name]
+    if len(tables) != 1 or is_uri(str(path)):
+        return None
+    try:
+        table = Table(Path(path) / tables[0], COLUMNS, "image")
+    except DataUnreadable:
+        return None
+    table.take_corners(BOX_COLUMNS)
+    return tables[0] if {"class", *BOX_COLUMNS} & set(table.titles) else None
 
 
 def _check_tables(path: str | Path, names: Sequence[str]) -> None:

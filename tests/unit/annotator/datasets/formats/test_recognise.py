@@ -85,3 +85,26 @@ def test_a_table_of_label_studio_beside_its_json_is_passed_over(tmp_path):
     text(tmp_path, "export.csv", TABLE)
     text(tmp_path, "export.json", '[{"id": 1, "data": {"image": "a.png"}, "annotations": []}]')
     assert recognise(tmp_path)[0] == "labelstudio"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("annotations.csv", "filename,class,xmin,ymin,xmax,ymax\nimages/a.png,benign,8,6,24,18\n"),
+        ("Data.tsv", "image\tclass\nimages/a.png\tbenign\n"),
+        ("boxes.csv", "Image;X;Y;Width;Height\nimages/a.png;8;6;16;12\n"),
+    ],
+)
+def test_the_only_table_that_lists_images_is_a_csv_set(tmp_path, name, content):
+    picture(tmp_path, "images/a.png")
+    text(tmp_path, name, content)
+    layout, why = recognise(tmp_path)
+    assert (layout, why.startswith(f"{name} is the only table")) == ("csv", True)
+
+
+@pytest.mark.parametrize("content", ["image,age\nbenign/a.png,60\n", "patient,class\n1,benign\n", ""])
+def test_a_table_that_says_nothing_of_images_leaves_folders_of_classes_as_they_are(tmp_path, content):
+    picture(tmp_path, "benign/a.png")
+    picture(tmp_path, "malignant/b.png", 1)
+    text(tmp_path, "metadata.csv", content)
+    assert recognise(tmp_path)[0] == "folders"
