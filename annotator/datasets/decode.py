@@ -18,6 +18,7 @@ from annotator.datasets.import_request import plain_text
 from annotator.datasets.listing.canvas import check_count
 from annotator.datasets.listing.drawing import boxes_on_image
 from annotator.datasets.listing.entries import BadEntry, Drawing, Entry, Refusal, unexpected
+from annotator.errors import DataSuspicious
 from db.errors import ImageUnreadable
 from db.imaging.decode import ImageFacts, png_from_mask, read_facts
 from db.imaging.files import ImageFile
@@ -214,26 +215,44 @@ def open_entries(
 
 
 def open_data_set(
-    path: str | Path, layout: str, *, images: str | Path | None = None, progress: Progress | None = None
+    path: str | Path,
+    layout: str,
+    *,
+    images: str | Path | None = None,
+    say: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[list[NewImage], list[Refusal]]:
     """Open a data set without registering it.
+
+    Args:
+        path: the data set.
+        layout: the name of a reader.
+        images: folder or URI that the names of images are relative to, where that is not the data file's own folder.
+        say: is told what somebody should know of how it was read.
+        progress: where to show how far it is.
 
     Returns:
         The good images, and what was refused with the reason.
 
     Raises:
-        InvalidArgument: the layout is unknown; DataUnreadable: the listing cannot be read at all.
+        InvalidArgument: the layout is unknown; DataUnreadable: the listing cannot be read at all; DataSuspicious: what
+            its folders mean is not clear.
     """
     if layout == InputFormat.AUTO:
         layout = recognise(path)[0]
     listing = read_layout(layout, path, images=images)
+    if listing.doubts:
+        raise DataSuspicious(f"{path}: {'; '.join(listing.doubts)}; choose another --layout, or move what is no class")
     good: list[NewImage] = []
     refused = list(listing.refusals)
     with (progress or SilentProgress()).task("opening", len(listing.entries)) as task:
-        for opened in open_entries(listing.entries):
+        for opened in open_entries(listing.entries, note=listing.note):
             if isinstance(opened, Refusal):
                 refused.append(opened)
             else:
                 good += opened
             task.advance()
+    if say is not None:
+        for remark in listing.remarks():
+            say(remark)
     return good, refused

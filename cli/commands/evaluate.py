@@ -48,7 +48,7 @@ def evaluate(
     if data is not None:
         from annotator.datasets.decode import open_data_set
 
-        images, refused = open_data_set(data, layout.value, progress=work.progress)
+        images, refused = open_data_set(data, layout.value, say=work.output.remark, progress=work.progress)
         for refusal in refused:
             work.output.remark(f"left out: {refusal.file}: {refusal.reason}")
     with work.processes("auto", devices, num_nodes) as processes:

@@ -10,7 +10,7 @@ from annotator.datasets.import_images import import_images
 from annotator.datasets.import_report import shown_refusals
 from annotator.datasets.import_request import ImportRequest
 from annotator.datasets.listing.entries import Refusal
-from annotator.errors import DataUnreadable
+from annotator.errors import DataSuspicious, DataUnreadable
 from db.errors import InvalidArgument
 from db.imaging.files import ImageFile
 from db.records import Box, LocationSource, LocationStatus, NewLabel, NewReview, ReviewOutcome, Split
@@ -335,3 +335,17 @@ def test_people_are_shown_the_first_of_every_kind_of_refusal():
         ("and 6 more", "of the same kind; --json lists all"),
         ("x.png", "no such file"),
     ]
+
+
+def test_a_data_set_that_is_not_registered_says_as_much_of_itself(data):
+    write(data, "image,class,x,y,width,height,colour\na.png,benign,-1,5,20,10,red\nb.png,benign,,,,,\n")
+    said = []
+    images, refused = open_data_set(data, "csv", say=said.append)
+    assert (len(images), refused) == (2, [])
+    assert any("unknown column ignored: colour" in line for line in said)
+    assert any("a shape reaches beyond the edge" in line for line in said)
+    for place in ("siteA/cyst", "siteA/fibroma", "siteB/cyst"):
+        (data / "sites" / place).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(data / "sites" / place / "1.png")
+    with pytest.raises(DataSuspicious, match="choose another --layout"):
+        open_data_set(data / "sites", "folders")
