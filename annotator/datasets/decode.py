@@ -35,6 +35,8 @@ Means = tuple[MaskReader, Callable[[str], None]]
 LONGEST_CLASS = 255
 LONGEST_GROUP = 1000
 """A longer one does not fit into an index of PostgreSQL."""
+APART, LITTLE = 0.1, 0.5
+"""Shares of a mask in its boxes: below the first they are of two places, below the second somebody should know."""
 TOGETHER = 32
 """Entries that a thread opens in one go."""
 
@@ -154,23 +156,25 @@ def _location(entry: Entry, width: int, height: int, read: MaskReader, tell: Cal
     if boxes and not mask_HW.any():
         raise BadEntry("its mask is empty, but boxes are given too")
     if boxes and entry.must_agree:
-        _check_agreement(boxes, mask_HW)
+        _check_agreement(boxes, mask_HW, tell)
     boxes = boxes or boxes_from_mask(mask_HW)
     if not boxes:
         return Location(LocationStatus.EMPTY)
     return Location(LocationStatus.PRESENT, boxes, png_from_mask(mask_HW))
 
 
-def _check_agreement(boxes: Sequence[Box], mask_HW: NDArray[np.bool_]) -> None:
-    """Refuse boxes that are of another place than the mask.
+def _check_agreement(boxes: Sequence[Box], mask_HW: NDArray[np.bool_], tell: Callable[[str], None]) -> None:
+    """Refuse boxes that are of another place than the mask, and tell of those that hold little of it.
 
     Raises:
-        BadEntry: less than half of the mask is in the boxes.
+        BadEntry: less than a tenth of the mask is in the boxes.
     """
     inside_HW = mask_from_boxes(boxes, (mask_HW.shape[0], mask_HW.shape[1]))
     share = np.count_nonzero(mask_HW & inside_HW) / np.count_nonzero(mask_HW)
-    if share < 0.5:
+    if share < APART:
         raise BadEntry(f"its boxes hold {share:.0%} of its mask: they lie apart; keep the one that is right")
+    if share < LITTLE:
+        tell("its boxes hold less than half of its mask; both were kept as they are")
 
 
 def _united(files: Sequence[ImageFile], width: int, height: int, read: MaskReader) -> NDArray[np.bool_]:

@@ -8,12 +8,14 @@ label comes from, which other readers ignore. Masks are read and written by pyco
 Source: the COCO data format, https://cocodataset.org/#format-data.
 """
 
+import functools
 import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from annotator.datasets.export_set import NO_CLASS, ExportImage, ExportSet, fact
 from annotator.datasets.listing.canvas import check_pixels
 from annotator.datasets.listing.coco.document import Categories, CocoImages, id_of, known_id, parse_coco
 from annotator.datasets.listing.coco.segmentation import draw_annotations
-from annotator.datasets.listing.drawing import check_size, read_number, used_outlines
+from annotator.datasets.listing.drawing import boxes_on_image, check_size, read_number, used_outlines
 from annotator.datasets.listing.entries import (
     BadEntry,
     Counts,
@@ -35,6 +37,7 @@ from annotator.datasets.listing.entries import (
 from annotator.datasets.listing.folder import images_beside, only_file, parent_of
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import PLAIN, ReadOptions
+from annotator.errors import DataUnreadable
 from db.imaging.geometry import upright_around
 from db.plain_text import counted
 from db.records import Box, LocationStatus, Split
@@ -69,8 +72,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     for annotation in document["annotations"]:
         annotations[known_id(annotation.get("image_id"), claimed)].append(annotation)
     splits = sum(_split(_facts(item)) is not None for item in document["images"])
-    outlined = sum(_is_outlined(annotation) for annotation in document["annotations"])
-    listing.found(Counts(len(document["images"]), len(document["annotations"]), outlined, splits))
+    listing.found(Counts(len(document["images"]), len(document["annotations"]), 0, splits))
     silent = 0
     listed: set[Any] = set()
     for item in document["images"]:
@@ -94,7 +96,8 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
                 reason = "it belongs to an image that is not listed"
             for annotation in orphans:
                 listing.leave(Part.LABELS, f"annotation {annotation.get('id')} of image {image_id}", reason)
-            listing.leave(Part.MASKS, f"image {image_id}", reason, sum(map(_is_outlined, orphans)))
+            listing.found(Counts(masks=_outlines(orphans)))
+            listing.leave(Part.MASKS, f"image {image_id}", reason, _outlines(orphans))
     unlisted = images_beside(images.folder, images.files())
     listing.found(Counts(images=len(unlisted)))
     for name in unlisted:
@@ -114,23 +117,30 @@ def _read_image(
     """Read one image into the listing; returns its entry, None if it is refused."""
     name = str(item.get("file_name") or "")
     said = int(_split(_facts(item)) is not None)
-    counts = Counts(1, len(annotations), sum(map(_is_outlined, annotations)), said)
+    counts = Counts(1, len(annotations), _outlines(annotations, item), said)
+    listing.found(Counts(masks=counts.masks))
     try:
         if same_id > 1:
             raise BadEntry(f"{same_id} images have the id {item.get('id')!r}; nobody can say whose the annotations are")
         kept = _without_twins(annotations, name, listing)
-        entry = _entry(item, kept, categories, images, options)
+        entry = _entry(item, kept, categories, images, options, listing)
     except Exception as exc:
         # Whatever one item holds, the others are read.
         listing.refuse(name or f"image {item.get('id')}", exc, counts)
         return None
-    outlined = sum(map(_is_outlined, kept))
+    outlined = _outlines(kept, item)
     used = outlined if _facts(item) else used_outlines(outlined, len(kept), name, listing)
     twins = len(annotations) - len(kept)
     listing.leave(Part.MASKS, name, "it repeats an earlier outline", counts.masks - outlined)
     entry = replace(entry, labels=counts.labels - twins, masks=used)
     listing.entries.append(entry)
     return entry
+
+
+def _outlines(annotations: Sequence[Mapping[str, Any]], item: Mapping[str, Any] = MappingProxyType({})) -> int:
+    """Count the outlines of an image; beside one that is no rectangle, rectangles are outlines too."""
+    real = sum(map(_is_outlined, annotations))
+    return real if not real or _facts(item) else sum(bool(_segmentation(annotation)) for annotation in annotations)
 
 
 def _is_outlined(annotation: Mapping[str, Any]) -> bool:
@@ -186,7 +196,18 @@ def _listing_file(path: str | Path) -> str | Path:
         return path
     if (Path(path) / FILE_NAME).is_file():
         return Path(path) / FILE_NAME
-    return only_file(path, "*.json", "annotations/*.json", what="COCO JSON file")
+    places = ("*.json", "annotations/*.json")
+    found = [file for place in places for file in sorted(Path(path).glob(place))]
+    ours = [file for file in found if _is_coco(file)] if len(found) > 1 else []
+    return ours[0] if len(ours) == 1 else only_file(path, *places, what="COCO JSON file")
+
+
+def _is_coco(file: Path) -> bool:
+    try:
+        parse_coco(file)
+    except DataUnreadable:
+        return False
+    return True
 
 
 def _entry(
@@ -195,6 +216,7 @@ def _entry(
     categories: Categories,
     images: CocoImages,
     options: ReadOptions,
+    listing: Listing,
 ) -> Entry:
     name = str(item.get("file_name") or "")
     file = images.of(item)
@@ -202,16 +224,22 @@ def _entry(
     classes = categories.of(annotations) - {NO_CLASS}
     class_name = image_class(classes, name=name, options=options, said=_text(facts, "class"), what="annotations")
     shapes = [_shape(annotation) for annotation in annotations]
-    for box, _ in shapes:
-        if box is not None and not facts:
-            check_pixels(box, by="COCO")
+    if not facts:
+        for box, _ in shapes:
+            if box is not None:
+                check_pixels(box, by="COCO")
+        if any(outline for _, outline in shapes):
+            whole = zip(shapes, map(_segmentation, annotations), strict=True)
+            shapes = [(box, outline or said) for (box, outline), said in whole]
     size = [read_number(item.get(side)) for side in ("width", "height")]
 
     def draw(width: int, height: int) -> Drawing:
         # 0 x 0 is how some programs say that they do not know.
         check_size(size, width, height, by="the COCO file")
         # In a set that partly wrote, a box without an outline has nothing of the mask in it.
-        return draw_annotations(shapes, width, height, some_do=bool(facts))
+        note = functools.partial(listing.note, name)
+        drawing = draw_annotations(shapes, width, height, some_do=bool(facts), note=note)
+        return Drawing(boxes_on_image(drawing.boxes, width, height, note=note), drawing.mask_HW)
 
     return Entry(
         name=name,
@@ -233,15 +261,19 @@ def _split(facts: Mapping[str, Any]) -> Split | None:
     return Split(value) if value in set(Split) else None
 
 
-def _shape(annotation: Mapping[str, Any]) -> tuple[Box | None, Any]:
-    values, segmentation = annotation.get("bbox"), annotation.get("segmentation")
-    if (
-        isinstance(segmentation, list)
-        and segmentation
-        and all(isinstance(value, int | float) for value in segmentation)
-    ):
+def _segmentation(annotation: Mapping[str, Any]) -> Any:
+    """Return an annotation's segmentation, None where it says nothing, as [[]] does."""
+    said = annotation.get("segmentation")
+    if not isinstance(said, list):
+        return said
+    if said and all(isinstance(value, int | float) for value in said):
         # One polygon that is not in a list of polygons.
-        segmentation = [segmentation]
+        return [said]
+    return [part for part in said if part != []] or None
+
+
+def _shape(annotation: Mapping[str, Any]) -> tuple[Box | None, Any]:
+    values, segmentation = annotation.get("bbox"), _segmentation(annotation)
     if not values and segmentation:
         return None, segmentation
     try:

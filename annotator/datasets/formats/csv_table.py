@@ -6,6 +6,7 @@ none of these: unknown. Exports add `source,reviewer,run`: where a label comes f
 """
 
 import csv
+import functools
 import math
 import re
 from collections import Counter
@@ -15,15 +16,22 @@ from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from annotator.datasets.export_set import ExportSet, facts_of, number, write_new
 from annotator.datasets.formats.names import BoxesAs
 from annotator.datasets.listing.canvas import check_pixels
-from annotator.datasets.listing.entries import BadEntry, Counts, Entry, Listing, Part, unexpected
+from annotator.datasets.listing.drawing import check_size, read_number
+from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part, unexpected
 from annotator.datasets.listing.folder import Folder, images_beside, missing_files, parent_of, spellings
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
 from annotator.datasets.listing.splits import SPLITS
-from annotator.datasets.listing.table import BOX_TITLES, CLASS_TITLES, NOT_GIVEN_SPELLED, Table, size_from_sides
+from annotator.datasets.listing.table import (
+    BOX_TITLES,
+    CLASS_TITLES,
+    NOT_GIVEN_SPELLED,
+    SIZE_TITLES,
+    Table,
+    size_from_sides,
+)
 from annotator.errors import DataUnreadable
 from db.imaging.dicom import is_placeholder
 from db.imaging.files import ImageFile, is_uri
@@ -34,11 +42,12 @@ BOX_COLUMNS = ("x", "y", "width", "height")
 COLUMNS = ("image", "class", "mask", *BOX_COLUMNS, "group", "split", "location", "source", "reviewer", "run")
 OWN_COLUMNS = frozenset({"location", "source", "reviewer", "run"})
 """Columns of sets that partly wrote."""
-IMAGES, MASKS = "images", "masks"
 TABLES = frozenset({".csv", ".tsv"})
 _COMMA = re.compile(r"-?\d+,\d+")
 """A number with a decimal comma, as it stands between semicolons."""
-ROW_COLUMNS = ("image", "class", "mask", *BOX_COLUMNS, "group", "split", "location")
+ROW_COLUMNS = ("image", "class", "mask", *BOX_COLUMNS, "group", "split", "location", *SIZE_TITLES)
+PLUS, MINUS = "+", "-"
+"""Classes of a table in which both are; a minus alone says that there is nothing."""
 
 
 class Row(NamedTuple):
@@ -55,6 +64,8 @@ class Row(NamedTuple):
     group: str
     split: str
     location: str
+    image_width: str
+    image_height: str
     named: str
     """The column that was named to hold the class."""
     surplus: bool
@@ -180,6 +191,9 @@ def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[Row], bool
         rows = list(_rows(table, named, nothing))
     except (UnicodeError, csv.Error) as exc:
         raise table.unreadable(exc) from exc
+    classes = {row.named if named is not None else row.class_name for row in rows}
+    if MINUS in classes and PLUS not in classes and not set(titles) >= OWN_COLUMNS:
+        rows = [_without_minus(row, nothing) for row in rows]
     if has_sides:
         rows = [_with_size(row) if row.has_box else row for row in rows]
     if nothing:
@@ -190,13 +204,20 @@ def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[Row], bool
     return rows, set(titles) >= OWN_COLUMNS, listing
 
 
+def _without_minus(row: Row, nothing: Counter[str]) -> Row:
+    class_name, named = (cell if cell != MINUS else "" for cell in (row.class_name, row.named))
+    nothing[MINUS] += (row.class_name, row.named).count(MINUS)
+    return row._replace(class_name=class_name, named=named)
+
+
 def _with_size(row: Row) -> Row:
     return row._replace(width=size_from_sides(row.x, row.width), height=size_from_sides(row.y, row.height))
 
 
 def _remarks_on(titles: Sequence[str], name: str, options: ReadOptions) -> Iterator[str]:
     """Say which columns are not used, and what may be missed with them."""
-    unknown = [title for title in titles if title and title not in COLUMNS and title != options.class_from]
+    known = {*COLUMNS, *SIZE_TITLES, options.class_from, ""}
+    unknown = [title for title in titles if title not in known]
     if unknown:
         yield f"{name}: unknown column ignored: {', '.join(unknown)}"
     for title in [title for title in unknown if title.lower() in CLASS_TITLES][:1]:
@@ -221,6 +242,7 @@ def _rows(table: Table, named: str | None, nothing: Counter[str]) -> Iterator[Ro
     # What partly wrote holds nothing but what it says: a class may well be called "None".
     is_own = set(titles) >= OWN_COLUMNS
     group = places.get("group")
+    classes = {places[title] for title in ("class", named) if title in places}
     boxes = [places[title] for title in BOX_COLUMNS if title in places] if table.delimiter != "," else []
     for cells in table:
         values = [cell.strip() for cell in cells[: len(titles)]]
@@ -233,7 +255,7 @@ def _rows(table: Table, named: str | None, nothing: Counter[str]) -> Iterator[Ro
                 values[place] = cells[place] if values[place] else ""
             if not NOT_GIVEN_SPELLED.isdisjoint(values):
                 for place in known:
-                    if values[place] in NOT_GIVEN_SPELLED:
+                    if values[place] in NOT_GIVEN_SPELLED and not (values[place] == MINUS and place in classes):
                         nothing[values[place]] += 1
                         values[place] = ""
             if group is not None and values[group] and is_placeholder(values[group]):
@@ -274,6 +296,8 @@ def _entry(
     for box in boxes if not is_own else ():
         check_pixels(box, by="the csv layout")
     apart = boxes if len(boxes) < 2 else tuple(dict.fromkeys(boxes))
+    sides = [read_number(_agreed(rows, field) or "") for field in ("image_width", "image_height")]
+    size = sides if sides != [None, None] else None
     return Entry(
         name=name,
         path=path,
@@ -281,13 +305,19 @@ def _entry(
         group=_agreed(rows, "group"),
         split=_split(rows) if counts.splits else None,
         mask_paths=(mask_path,) if mask_path is not None else (),
-        boxes=apart,
+        boxes=apart if size is None else (),
+        draw=functools.partial(_sized, apart, size) if size is not None and apart else None,
         is_empty=_is_empty(rows, has_location=bool(boxes) or mask_path is not None),
         labels=counts.labels - len(boxes) + len(apart),
         masks=counts.masks,
         splits=counts.splits,
         must_agree=not is_own,
     )
+
+
+def _sized(boxes: tuple[Box, ...], size: Sequence[float | None], width: int, height: int) -> Drawing:
+    check_size(size, width, height, by="the table")
+    return Drawing(boxes)
 
 
 def _class(rows: Sequence[Row], name: str, options: ReadOptions) -> str | None:
@@ -353,35 +383,3 @@ def _box(row: Row) -> Box | None:
     if not math.isfinite(box.x + box.y + box.width + box.height):
         raise BadEntry("a box has a value that is not finite")
     return box
-
-
-def write(export: ExportSet, folder: Path) -> list[Path]:
-    """Write labels.csv, one row a box (or an image without one), and masks; images belong into `images`.
-
-    Returns:
-        The files written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / FILE_NAME]
-    with written[0].open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for image in export.images:
-            row = {"image": f"{IMAGES}/{image.name}" if export.copied else image.name, **facts_of(image)}
-            if image.mask_png is not None:
-                file = folder / MASKS / f"{image.stem}.png"
-                write_new(file, image.mask_png)
-                written.append(file)
-                row["mask"] = f"{MASKS}/{file.name}"
-            if export.spreadsheet_safe:
-                row = {column: _as_text(value) for column, value in row.items()}
-            for box in image.boxes:
-                writer.writerow(row | {name: number(getattr(box, name)) for name in BOX_COLUMNS})
-            if not image.boxes:
-                writer.writerow(row)
-    return written
-
-
-def _as_text(value: str) -> str:
-    """Mark a text that spreadsheets would take for a formula, in the way that they do themselves."""
-    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

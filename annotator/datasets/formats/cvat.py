@@ -155,7 +155,7 @@ def _entry(
     return Entry(
         name=name,
         path=file,
-        class_name=class_beside(tags, named, name=name, options=options, vocabulary=vocabulary),
+        class_name=class_beside(tags, named, name=name, options=options, vocabulary=vocabulary, note=listing.note),
         split=SPLITS.get(str(item.get("subset") or "").lower()),
         draw=draw if kept else None,
     )

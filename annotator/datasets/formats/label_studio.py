@@ -168,13 +168,14 @@ class _Classes:
         chosen = set(item.choices.get(control, ())) if item is not None else set()
         return chosen or ({str(by_data)} if by_data else set())
 
-    def decide(self, task: Task, item: Annotation | None) -> str | None:
-        """Return the class that an annotation, or the task itself, gives the image."""
+    def decide(self, task: Task, item: Annotation | None, listing: Listing) -> str | None:
+        """Return the class that an annotation, or the task itself, gives the image, and note where it has none."""
         said = self.of(task, item)
         # A field of JSON-MIN that may be the image's class leaves open what the names of boxes are.
         drawn = item.drawn if item is not None and not self.is_open else ()
         named = [name for region in drawn for name in region.names]
-        return class_beside(said, named, name=task.names[0], options=self.options, vocabulary=self.vocabulary)
+        name, vocabulary = task.names[0], self.vocabulary
+        return class_beside(said, named, name=name, options=self.options, vocabulary=vocabulary, note=listing.note)
 
 
 def _entry(
@@ -185,7 +186,7 @@ def _entry(
     classes: _Classes,
     listing: Listing,
 ) -> Entry:
-    found = {classes.decide(task, item) for item in standing or (None,)}
+    found = {classes.decide(task, item, listing) for item in standing or (None,)}
     if len(found) > 1:
         raise BadEntry(f"its {len(standing)} annotators disagree about its class ({_listed(found)}); {ONE_TRUTH}")
     if len({item.is_empty for item in standing}) > 1 or len({bool(item.drawn) for item in standing}) > 1:

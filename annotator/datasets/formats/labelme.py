@@ -199,7 +199,7 @@ def _entry(
     return Entry(
         name=name,
         path=file,
-        class_name=class_beside(flags, named, name=name, options=options, vocabulary=vocabulary),
+        class_name=class_beside(flags, named, name=name, options=options, vocabulary=vocabulary, note=listing.note),
         is_empty=not found["shapes"] and not flags,
         draw=draw if kept else None,
     )

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-from annotator.datasets import export_voc
+from annotator.datasets import export_csv, export_voc
 from annotator.datasets.export_set import ExportSet
 from annotator.datasets.formats import busi, coco, csv_table, cvat, folders, label_studio, labelme, via, voc, yolo
 from annotator.datasets.formats.names import BoxesAs, InputFormat, OutputFormat
@@ -32,7 +32,7 @@ READERS: MappingProxyType[str, Callable[[str | Path, ReadOptions], Listing]] = M
 WRITERS: MappingProxyType[str, Callable[[ExportSet, Path], list[Path]]] = MappingProxyType(
     {
         OutputFormat.COCO: coco.write,
-        OutputFormat.CSV: csv_table.write,
+        OutputFormat.CSV: export_csv.write,
         OutputFormat.VOC: export_voc.write,
         OutputFormat.YOLO: yolo.write,
     }

@@ -249,7 +249,9 @@ def _entry(
     return Entry(
         name=image.name,
         path=file,
-        class_name=class_beside(said, named, name=image.name, options=options, vocabulary=vocabulary),
+        class_name=class_beside(
+            said, named, name=image.name, options=options, vocabulary=vocabulary, note=listing.note
+        ),
         draw=draw if kept else None,
     )
 

@@ -88,9 +88,13 @@ def boxes_on_image(boxes: Iterable[Box], width: int, height: int, *, note: Calla
                 "height must be above 0"
             )
         inside = clip_box(_on_image(Rectangle(box), box, width, height), width, height)
+        if inside is None:
+            raise BadEntry(
+                f"the box x={box.x:g} y={box.y:g} width={box.width:g} height={box.height:g} is too thin to hold "
+                "anything of the image"
+            )
         is_cut = is_cut or not is_within(box, width, height)
-        # What is within half a pixel of the edge may have nothing on the image.
-        found += [inside] if inside is not None else []
+        found.append(inside)
     if is_cut:
         note(CUT)
     return tuple(found)

@@ -1,6 +1,6 @@
 """Which class an image has, where names stand beside boxes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -70,7 +70,13 @@ def plain(name: str) -> str:
 
 
 def class_beside(
-    said: set[str], named: Iterable[str | None], *, name: str, options: ReadOptions, vocabulary: Iterable[str]
+    said: set[str],
+    named: Iterable[str | None],
+    *,
+    name: str,
+    options: ReadOptions,
+    vocabulary: Iterable[str],
+    note: Callable[[str, str], None] | None = None,
 ) -> str | None:
     """Decide on the class of an image that may be called something as a whole, beside what its boxes are called.
 
@@ -81,6 +87,7 @@ def class_beside(
         options: how boxes are read, and where classes come from; a column or attribute has been looked up for `said` or
             `named` already.
         vocabulary: what images of this data set are called.
+        note: is told the image, and why it has no class though its boxes have names.
 
     Raises:
         BadEntry: it is called several things, or is called otherwise than one of its boxes.
@@ -92,7 +99,16 @@ def class_beside(
     known = set(vocabulary)
     if not said:
         # Where images of the set are called something, what a lesion is called is no class of an image.
-        return image_class([text for text in named if not known or text in known], name=name, options=options)
+        names = [text for text in named if text]
+        decided = image_class([text for text in names if not known or text in known], name=name, options=options)
+        if decided is None and names and note is not None and options.boxes_as is BoxesAs.CLASS:
+            whole = ", ".join(sorted(known)[:3]) + (", ..." if len(known) > 3 else "")
+            note(
+                name,
+                f"its boxes have names, but classes come from what images as a whole are called ({whole}), so it has "
+                "none; if that is no class, remove it from the data set, or correct the images with: partly set",
+            )
+        return decided
     (whole,) = said
     if options.boxes_as is BoxesAs.CLASS:
         other = (set(named) & known) - {whole}

@@ -52,6 +52,8 @@ CORNER_TITLES = (
     ("left", "top", "right", "bottom"),
 )
 """What other programs call the sides of a box."""
+SIZE_TITLES = ("image width", "image height")
+"""What the columns of an image's size are called here."""
 CLASS_TITLES = frozenset({"label", "labels", "class_name", "classname", "category", "diagnosis", "target", "finding"})
 """What they call that of the classes."""
 BOX_TITLES = frozenset(
@@ -111,7 +113,10 @@ class Table:
         """
         plain = [title.lower() for title in self.titles]
         for sides in CORNER_TITLES:
-            if set(box).isdisjoint(self.titles) and all(plain.count(side) == 1 for side in sides):
+            if set(box[:2]).isdisjoint(self.titles) and all(plain.count(side) == 1 for side in sides):
+                # Beside sides, width and height are the image's, as TensorFlow's and Roboflow's tables have them.
+                for own, of_image in zip(box[2:], SIZE_TITLES, strict=True):
+                    self.titles = [of_image if title == own else title for title in self.titles]
                 for side, name in zip(sides, box, strict=True):
                     self.titles[plain.index(side)] = name
                 self.renamed.append(f"boxes were read from {', '.join(sides)}")

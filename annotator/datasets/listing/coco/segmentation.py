@@ -1,6 +1,6 @@
 """COCO's segmentations, polygons and run lengths, decoded by pycocotools once they are safe for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from annotator.datasets.listing.canvas import MIN_CORNERS, Canvas
@@ -21,7 +21,12 @@ Encoded = Mapping[str, Any]
 
 
 def draw_annotations(
-    shapes: Sequence[tuple[Box | None, Any]], width: int, height: int, *, some_do: bool = False
+    shapes: Sequence[tuple[Box | None, Any]],
+    width: int,
+    height: int,
+    *,
+    some_do: bool = False,
+    note: Callable[[str], None] | None = None,
 ) -> Drawing:
     """Draw the annotations of an image.
 
@@ -30,6 +35,7 @@ def draw_annotations(
         width: of the image, pixels.
         height: of the image, pixels.
         some_do: there is a mask also where some of them have no segmentation.
+        note: is told if a box holds little of its outline.
 
     Raises:
         BadEntry: one cannot be read, is of an image of another size, or they are too much for one.
@@ -38,7 +44,7 @@ def draw_annotations(
     encoded = [_encoded(segmentation, canvas) for _, segmentation in shapes]
     for (box, _), own in zip(shapes, encoded, strict=True):
         if box is not None and own is not None and not some_do:
-            _check_agreement(box, own)
+            _check_agreement(box, own, note)
     boxes = tuple(box or _extent_of(own, canvas) for (box, _), own in zip(shapes, encoded, strict=True))
     outlined = [own for own in encoded if own is not None]
     if not outlined or not (some_do or len(outlined) == len(shapes)):
@@ -46,8 +52,8 @@ def draw_annotations(
     return Drawing(boxes, _decoded(_united(outlined), canvas))
 
 
-def _check_agreement(box: Box, encoded: Encoded) -> None:
-    """Refuse an annotation whose box and outline are of different places; a box that is wider all around is none such.
+def _check_agreement(box: Box, encoded: Encoded, note: Callable[[str], None] | None) -> None:
+    """Refuse an annotation whose box and outline are of different places; one may be wider all around than the other.
 
     Raises:
         BadEntry: they are, so that nobody can say which of them holds.
@@ -66,9 +72,12 @@ def _check_agreement(box: Box, encoded: Encoded) -> None:
             "height: write it so"
         )
     shared = intersection(box, outline)
-    if shared is None or shared.area < outline.area / 2:
+    share = shared.area if shared is not None else 0.0
+    if share < min(box.area, outline.area) / 2:
         found = ", ".join(f"{value:g}" for value in (outline.x, outline.y, outline.width, outline.height))
         raise BadEntry(f"its bbox {said} and its segmentation, around {found}, lie apart; keep the one that is right")
+    if share < outline.area / 2 and note is not None:
+        note("a bbox is less than half as large as its segmentation reaches; both were kept as they are")
 
 
 def _extent_of(encoded: Encoded | None, canvas: Canvas) -> Box:

@@ -5,7 +5,10 @@ import unicodedata
 
 import pytest
 
+from annotator.datasets.decode import open_entries
 from annotator.datasets.formats.supported import read_layout
+from annotator.errors import DataUnreadable
+from tests.accounts import assert_adds_up
 from tests.unit.annotator.datasets.formats.test_as_people_write_them import FIRST, SECOND, found, picture, text
 
 OUTLINE = [[8, 6, 24, 6, 24, 18, 8, 18.5]]
@@ -122,6 +125,61 @@ def test_a_box_apart_from_its_outline_is_refused_and_a_wider_one_is_not(root):
     assert "lie apart" in found(root, "coco")[1]["a.png"]
     write(root, annotation(bbox=[4, 2, 26, 22], segmentation=OUTLINE))
     assert found(root, "coco")[0]["a.png"][2] == [(4, 2, 26, 22)]
+
+
+def test_a_box_within_its_outline_is_kept_and_said(root):
+    write(root, annotation(bbox=[12, 9, 6, 5], segmentation=OUTLINE))
+    opened, refused, _ = found(root, "coco")
+    assert (opened["a.png"][2], refused) == ([(12, 9, 6, 5)], {})
+    listing = read_layout("coco", root)
+    assert listing.entries[0].draw(64, 48).mask_HW.sum() > 150
+    assert listing.remarks() == [
+        "a.png: a bbox is less than half as large as its segmentation reaches; both were kept as they are"
+    ]
+
+
+def test_a_rectangle_beside_an_outline_is_one_too_and_alone_is_a_box(root):
+    triangle = {"bbox": [8, 6, 16, 12], "segmentation": [[8, 6, 24, 6, 24, 18]]}
+    square = {"id": 2, "bbox": [30, 20, 10, 10], "segmentation": [[30, 20, 40, 20, 40, 30, 30, 30]]}
+    write(root, annotation(**triangle), annotation(**square))
+    listing = read_layout("coco", root)
+    assert_adds_up(listing)
+    mask = listing.entries[0].draw(64, 48).mask_HW
+    assert mask[20:30, 30:40].all()
+    assert mask[:20].sum() == pytest.approx(96, abs=10)
+    assert (listing.entries[0].masks, listing.remarks()) == (2, [])
+    write(root, annotation(**square))
+    (alone,) = read_layout("coco", root).entries
+    assert (alone.draw(64, 48).mask_HW, alone.masks) == (None, 0)
+
+
+@pytest.mark.parametrize("nothing", [[[]], [], None, [[], []]])
+def test_an_empty_segmentation_says_nothing(root, nothing):
+    write(root, annotation(segmentation=nothing))
+    assert found(root, "coco")[:2] == ({"a.png": ("benign", None, [FIRST])}, {})
+
+
+def test_other_json_files_beside_the_coco_file_are_passed_over(root):
+    write(root, annotation(), name="result.json")
+    text(root, "notes.json", json.dumps({"categories": []}))
+    text(root, "package.json", "[]")
+    assert found(root, "coco")[0] == {"a.png": ("benign", None, [FIRST])}
+    write(root, annotation(), name="second.json")
+    with pytest.raises(DataUnreadable, match="name the file itself"):
+        read_layout("coco", root)
+
+
+def test_a_box_too_thin_to_hold_anything_is_refused(root):
+    write(root, annotation(bbox=[8, 6, 1e-17, 12]))
+    assert "too thin" in found(root, "coco")[1]["a.png"]
+
+
+def test_a_box_beyond_the_edge_is_cut_and_said(root):
+    write(root, annotation(bbox=[56, 6, 12, 12], segmentation=[[56, 6, 68, 6, 68, 18, 56, 17.5]]))
+    listing = read_layout("coco", root)
+    (opened,) = open_entries(listing.entries, note=listing.note)
+    assert [(box.x, box.y, box.width, box.height) for box in opened[0].location.boxes] == [(56, 6, 8, 12)]
+    assert listing.remarks() == ["a.png: a shape reaches beyond the edge of the image; what lies outside was cut off"]
 
 
 def test_shares_of_the_sides_are_no_pixels(root):

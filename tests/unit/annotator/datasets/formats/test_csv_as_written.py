@@ -93,6 +93,14 @@ def test_a_cell_that_says_nothing_is_no_class(root, cell):
     assert said == [f"labels.csv: cells that say {cell!r} (1) count as not given"]
 
 
+def test_minus_is_a_class_beside_plus(root):
+    picture(root, "b.png", 1)
+    text(root, "labels.csv", "image,class,group\na.png,+,-\nb.png,-,p1\n")
+    listing = read_layout("csv", root)
+    assert [(entry.class_name, entry.group) for entry in listing.entries] == [("+", None), ("-", "p1")]
+    assert listing.warnings == ["labels.csv: cells that say '-' (1) count as not given"]
+
+
 def test_blanks_after_commas_are_no_part_of_a_name_unless_a_file_is_called_so(root):
     picture(root, " b.png", 1)
     text(root, "labels.csv", "class, image\nbenign, a.png\nmalignant, b.png\n")
@@ -126,10 +134,15 @@ def test_absolute_names_are_followed_inside_the_folder_and_by_their_ends_where_a
     assert [entry.path for entry in listing.entries] == [Folder(root).file("a.png")]
 
 
-def test_a_mask_apart_from_its_box_or_that_is_the_image_is_refused(root):
+def test_a_mask_apart_from_its_box_or_that_is_the_image_is_refused(registry, root):
     mask_file(root / "m.png", (40, 30, 10, 10), size=(64, 48))
     text(root, "labels.csv", f"{TITLES},mask\n{ROW},m.png\n")
     assert "hold 0% of its mask" in found(root, "csv")[1]["a.png"]
+    mask_file(root / "m.png", (40, 30, 10, 10), size=(64, 48))
+    text(root, "labels.csv", f"{TITLES},mask\na.png,benign,40,30,10,4,m.png\n")
+    assert found(root, "csv")[0]["a.png"][2] == [(40, 30, 10, 4)]
+    report = import_images(registry, ImportRequest(root, "csv"))
+    assert report.warnings == ["a.png: its boxes hold less than half of its mask; both were kept as they are"]
     text(root, "labels.csv", "image,class,mask\na.png,benign,./a.png\n")
     assert found(root, "csv")[1]["a.png"].startswith("it is named as its own mask")
     text(root, "labels.csv", f"{TITLES},mask\na.png,benign,35,25,20,20,m.png\n")
@@ -164,6 +177,18 @@ def test_sides_of_a_box_and_other_words_for_the_image_are_read_and_said(root, ti
 def test_sides_that_make_no_box_are_refused(root, cells, reason):
     text(root, "labels.csv", f"image,class,xmin,ymin,xmax,ymax\na.png,benign,{cells}\n")
     assert reason in found(root, "csv")[1]["a.png"]
+
+
+def test_the_tables_of_tensorflow_and_roboflow_have_the_size_of_the_image_beside_the_sides(root):
+    titles = "filename,width,height,class,xmin,ymin,xmax,ymax"
+    text(root, "_annotations.csv", f"{titles}\na.png,64,48,benign,8,6,24,18\na.png,64,48,benign,30,20,50,40\n")
+    opened, refused, said = found(root, "csv")
+    assert (opened, refused) == ({"a.png": ("benign", None, [FIRST, SECOND])}, {})
+    assert not any("unknown column" in line for line in said)
+    text(root, "_annotations.csv", f"{titles}\na.png,640,480,benign,8,6,24,18\n")
+    assert "the table says 640x480, the upright image is 64x48" in found(root, "csv")[1]["a.png"]
+    text(root, "_annotations.csv", f"{titles}\na.png,64,48,benign,,,,\n")
+    assert found(root, "csv")[0] == {"a.png": ("benign", None, None)}
 
 
 def test_an_image_without_sides_has_no_location(root):

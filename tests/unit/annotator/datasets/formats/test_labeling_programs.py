@@ -68,6 +68,21 @@ def test_cvat_boxes_tags_and_subsets(two):
     assert recognise(two)[0] == recognise(two / "annotations.xml")[0] == "cvat"
 
 
+def test_cvat_one_tag_takes_no_class_of_another_image_in_silence(two):
+    cvat(two, image("a.png", cvat_box("benign")), image("b.png", '<tag label="reviewed"></tag>', cvat_box("benign")))
+    opened, refused, warnings = found(two, "cvat")
+    assert (opened["a.png"], opened["b.png"], refused) == (
+        (None, None, [FIRST]),
+        ("reviewed", None, [FIRST]),
+        {},
+    )
+    (said,) = [line for line in warnings if "so it has none" in line]
+    assert said.startswith(
+        "a.png: its boxes have names, but classes come from what images as a whole are called (reviewed)"
+    )
+    assert not any("so it has none" in line for line in found(two, "cvat", boxes_as=BoxesAs.LESION)[2])
+
+
 @pytest.mark.parametrize(
     ("shape", "box", "inside"),
     [
