@@ -34,7 +34,7 @@ from annotator.datasets.listing.entries import (
     Part,
     refuse_shared_files,
 )
-from annotator.datasets.listing.folder import images_beside, only_file, parent_of
+from annotator.datasets.listing.folder import images_beside, only_file
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import PLAIN, ReadOptions
 from annotator.errors import DataUnreadable
@@ -66,13 +66,16 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         listing.found(Counts(**{kind.value: len(odd)}))
         for place in odd:
             listing.leave(kind, f"{part} {place + 1}", "it is no object")
-    images = CocoImages(parent_of(file), document["images"], options.images)
+    images = CocoImages(file, document["images"], options.images)
     claimed = Counter(number for item in document["images"] if (number := id_of(item.get("id"))) is not None)
     annotations: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for annotation in document["annotations"]:
         annotations[known_id(annotation.get("image_id"), claimed)].append(annotation)
-    splits = sum(_split(_facts(item)) is not None for item in document["images"])
+    splits = sum(_split(item, images) is not None for item in document["images"])
     listing.found(Counts(len(document["images"]), len(document["annotations"]), 0, splits))
+    if images.split is not None and any("partly" not in item for item in document["images"]):
+        said_by = PurePosixPath(str(file))
+        listing.warnings.append(f"{said_by.parent.name}/{said_by.name} was taken for the {images.split} split by its name")
     silent = 0
     listed: set[Any] = set()
     for item in document["images"]:
@@ -116,7 +119,7 @@ def _read_image(
 ) -> Entry | None:
     """Read one image into the listing; returns its entry, None if it is refused."""
     name = str(item.get("file_name") or "")
-    said = int(_split(_facts(item)) is not None)
+    said = int(_split(item, images) is not None)
     counts = Counts(1, len(annotations), _outlines(annotations, item), said)
     listing.found(Counts(masks=counts.masks))
     try:
@@ -246,7 +249,7 @@ def _entry(
         path=file,
         class_name=class_name,
         group=_text(facts, "group"),
-        split=_split(facts),
+        split=_split(item, images),
         is_empty=not annotations and facts.get("location") == LocationStatus.EMPTY,
         draw=draw if annotations else None,
     )
@@ -256,9 +259,10 @@ def _text(facts: Mapping[str, Any], key: str) -> str | None:
     return str(facts[key]) if facts.get(key) else None
 
 
-def _split(facts: Mapping[str, Any]) -> Split | None:
-    value = _text(facts, "split")
-    return Split(value) if value in set(Split) else None
+def _split(item: Mapping[str, Any], images: CocoImages) -> Split | None:
+    """Return the split that an image itself says, or in a set of another program the one that the file is for."""
+    value = _text(_facts(item), "split")
+    return images.split if "partly" not in item else Split(value) if value in set(Split) else None
 
 
 def _segmentation(annotation: Mapping[str, Any]) -> Any:

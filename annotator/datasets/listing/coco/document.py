@@ -9,10 +9,12 @@ from typing import Any
 
 from annotator.datasets.listing.companions import NameIndex
 from annotator.datasets.listing.entries import BadEntry
-from annotator.datasets.listing.folder import Folder, missing_files, read_json, spellings
+from annotator.datasets.listing.folder import Folder, missing_files, parent_of, read_json, spellings
+from annotator.datasets.listing.splits import split_named
 from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
-from db.imaging.files import ImageFile
+from db.imaging.files import ImageFile, is_uri
+from db.records import Split
 
 IMAGES = "images"
 ANNOTATIONS = "annotations"
@@ -20,6 +22,8 @@ PARTS = (IMAGES, ANNOTATIONS, "categories")
 SAMPLE = 1000
 """Images that are looked for to find out which folder their names count from."""
 
+INSTANCES = frozenset({"instances", "annotations"})
+"""What COCO and CVAT call their files before the name of the split."""
 MASK_FOLDERS = frozenset({"mask", "masks", "segmentationclass", "segmentationobject", "annotations", "labels"})
 """Folders in which a file that is called like an image is none."""
 
@@ -108,20 +112,23 @@ class Categories:
 class CocoImages:
     """Finds the images of a COCO file, beside it or where its program puts them, or in a folder that a person names."""
 
-    def __init__(self, place: str | Path, items: Sequence[Item], named: Folder | None) -> None:
+    def __init__(self, file: str | Path, items: Sequence[Item], named: Folder | None) -> None:
         """Find them.
 
         Args:
-            place: the folder that the file lies in.
+            file: the COCO file.
             items: the file's images.
             named: the folder that a person named; an image may lie in it under the end of its file_name alone.
         """
+        place = parent_of(file)
+        self.split = _split_of(PurePosixPath(str(file)))
+        """The split that the file is for, as its folder or its own name says."""
         names = [_name(item) for item in items]
         self._named = named
         self.folder = named or _folder_of(place, names)
-        self._found = {name: file for name in names if (file := self.folder.file(name)) is not None}
+        self._found = {name: image for name in names if (image := self.folder.file(name)) is not None}
         missing = missing_files(self._found.values())
-        self._missing = {name for name, file in self._found.items() if file.location in missing}
+        self._missing = {name for name, image in self._found.items() if image.location in missing}
         # A name that leads elsewhere is followed by its end alone where a person says where to.
         elsewhere = [name for name in names if name not in self._found] if named is not None else []
         if self.folder.is_remote:
@@ -177,6 +184,18 @@ class CocoImages:
     def files(self) -> list[ImageFile]:
         """Return all that were named, found or not."""
         return list(self._found.values())
+
+
+def _split_of(file: PurePosixPath) -> Split | None:
+    """Return the split of Roboflow's train/_annotations.coco.json, or of COCO's and CVAT's instances_train2017.json."""
+    kind, _, rest = file.stem.partition("_")
+    own = split_named(file.parent.name)
+    if own is not None and not is_uri(str(file)):
+        # A folder may be called "test" for other reasons; beside one for another split it is one.
+        with suppress(OSError):
+            others = {split_named(other.name) for other in Path(file.parent.parent).iterdir()} - {None, own}
+            return own if others else None
+    return split_named(rest) if kind.lower() in INSTANCES else None
 
 
 def _may_be_image(path: PurePosixPath) -> bool:

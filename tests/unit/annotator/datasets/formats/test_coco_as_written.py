@@ -8,6 +8,7 @@ import pytest
 from annotator.datasets.decode import open_entries
 from annotator.datasets.formats.supported import read_layout
 from annotator.errors import DataUnreadable
+from db.records import Split
 from tests.accounts import assert_adds_up
 from tests.unit.annotator.datasets.formats.test_as_people_write_them import FIRST, SECOND, found, picture, text
 
@@ -201,7 +202,30 @@ def test_images_are_found_where_programs_put_them(tmp_path, listing, file, name)
     picture(tmp_path, file)
     write(tmp_path, annotation(), images=[{"id": 1, "file_name": name}], name=listing)
     opened, refused, _ = found(tmp_path, "coco", path=tmp_path / listing)
-    assert (opened, refused) == ({name: ("benign", None, [FIRST])}, {})
+    assert ({name: (said[0], said[2]) for name, said in opened.items()}, refused) == ({name: ("benign", [FIRST])}, {})
+
+
+@pytest.mark.parametrize(
+    ("listing", "file", "split"),
+    [
+        ("train/_annotations.coco.json", "train/1.png", Split.TRAIN),
+        ("valid/_annotations.coco.json", "valid/1.png", Split.VAL),
+        ("annotations/instances_val2017.json", "val2017/1.png", Split.VAL),
+        ("annotations/instances_Test.json", "images/Test/1.png", Split.TEST),
+        ("annotations/instances_default.json", "images/default/1.png", None),
+        ("test.json", "1.png", None),
+        ("test/annotations.json", "test/1.png", None),
+        ("annotations/contest.json", "images/1.png", None),
+    ],
+)
+def test_a_file_of_one_split_says_so_by_where_it_lies(tmp_path, listing, file, split):
+    picture(tmp_path, file)
+    for other in ("train", "test") if "/_annotations" in listing else ():
+        (tmp_path / other).mkdir(exist_ok=True)
+    write(tmp_path, annotation(), images=[{"id": 1, "file_name": "1.png"}], name=listing)
+    opened, refused, said = found(tmp_path, "coco", path=tmp_path / listing)
+    assert (opened, refused) == ({"1.png": ("benign", split, [FIRST])}, {})
+    assert any(f"was taken for the {split} split" in line for line in said) == (split is not None)
 
 
 def test_images_in_two_folders_are_all_found(tmp_path):
