@@ -75,7 +75,9 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     listing.found(Counts(len(document["images"]), len(document["annotations"]), 0, splits))
     if images.split is not None and any("partly" not in item for item in document["images"]):
         said_by = PurePosixPath(str(file))
-        listing.warnings.append(f"{said_by.parent.name}/{said_by.name} was taken for the {images.split} split by its name")
+        listing.warnings.append(
+            f"{said_by.parent.name}/{said_by.name} was taken for the {images.split} split by its name"
+        )
     silent = 0
     listed: set[Any] = set()
     for item in document["images"]:
