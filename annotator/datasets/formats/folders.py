@@ -1,6 +1,7 @@
 """The `folders` layout: one folder per class, images anywhere below it.
 
-Nothing is known of locations, but for masks in folders of their own: benign_mask/1.png is the mask of benign/1.png.
+Nothing is known of locations, but for masks in folders of their own (benign_mask/1.png is the mask of benign/1.png) and
+for pictures that are called mask or the like beside one image (p1/mask.png is the mask of p1/image.png).
 
 Source: the layout of torchvision's ImageFolder and of most image sets that carry classes only.
 """
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from annotator.datasets.listing.class_folders import FolderFacts, read_folders
-from annotator.datasets.listing.companions import masks_in_folders
+from annotator.datasets.listing.companions import masks_beside, masks_in_folders
 from annotator.datasets.listing.entries import Counts, Entry, Listing, Part
 from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
@@ -106,14 +107,17 @@ def _sorted(names: Sequence[str], listing: Listing, mask: re.Pattern[str] | None
         listing.warnings.append(
             f"the pictures in {places} are taken for masks of the images that are called so ({len(apart.owners):,})"
         )
+    owners = apart.owners | _beside(
+        [name for name in pictures if not matches[name] and name not in apart.owners | apart.lost], listing
+    )
     found = _Pictures()
     for name in pictures:
-        match, is_apart = matches[name], name in apart.owners or name in apart.lost
+        match, is_apart = matches[name], name in owners or name in apart.lost
         listing.found(Counts(masks=1) if match or is_apart else Counts(images=1))
         if name in apart.lost:
             listing.leave(Part.MASKS, name, apart.lost[name])
-        elif name in apart.owners:
-            image, number = apart.owners[name]
+        elif name in owners:
+            image, number = owners[name]
             found.masks[_stem(image)].append((number, name))
         elif "/" not in name:
             listing.leave(Part.MASKS if match else Part.IMAGES, name, NO_FOLDER)
@@ -123,6 +127,23 @@ def _sorted(names: Sequence[str], listing: Listing, mask: re.Pattern[str] | None
         else:
             found.images.append(name)
     return found
+
+
+def _beside(names: Sequence[str], listing: Listing) -> dict[str, tuple[str, int]]:
+    """Return the images of masks that are called only so, each with the mask's number; doubt those that have none."""
+    owners, doubtful = masks_beside(names)
+    if owners:
+        listing.warnings.append(
+            f"{counted(len(owners), 'picture')}, such as {next(iter(owners))}, {'is' if len(owners) == 1 else 'are'} "
+            "taken for the mask of the one image in the same folder"
+        )
+    if doubtful:
+        named = ", ".join(doubtful[:3]) + (f" and {counted(len(doubtful) - 3, 'other')}" if len(doubtful) > 3 else "")
+        listing.doubts.append(
+            f"called like masks, and not in one folder with one image each: {named}; nobody can say of what; name each "
+            "like its image (a_mask.png of a.png), or move it elsewhere"
+        )
+    return {mask: (image, 0) for mask, image in owners.items()}
 
 
 def _inside(folder: Folder, found: _Pictures, listing: Listing) -> dict[str, list[tuple[int, str, ImageFile]]]:

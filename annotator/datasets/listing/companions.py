@@ -23,6 +23,8 @@ MASK_WORDS = r"(?:mask|seg|segmentation|gt|groundtruth|ground_truth|label)s?"
 MASK_WORD = re.compile(rf"[_\- .]{MASK_WORDS}[_\- .]?(?P<number>\d*)$", re.IGNORECASE)
 """How the name of a mask file goes on after the name of its image, and that of a folder after the one of its images."""
 MASK_WORD_BEFORE = re.compile(rf"^{MASK_WORDS}[_\- .]", re.IGNORECASE)
+MASK_ALONE = re.compile(MASK_WORDS, re.IGNORECASE)
+"""What a mask may be called that lies in one folder with its image, as in p1/image.png and p1/mask.png."""
 MASK_FOLDERS = frozenset(
     {"mask", "masks", "gt", "groundtruth", "ground_truth", "annotations", "segmentation", "segmentations"}
     | {"segmentationclass", "segmentationobject"}
@@ -295,3 +297,27 @@ def _owner(
         if owners:
             return owners[0], int(number["number"] or 0) if number is not None and stem != pure.stem else 0
     return "no image belongs to this mask; it was not used"
+
+
+def masks_beside(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """Find masks that are called only so and lie beside one image: p1/mask.png of p1/image.png.
+
+    Args:
+        names: of pictures, relative to the data set, without masks that are known already.
+
+    Returns:
+        The image of each mask, and those that are called so beside no image, several, or another mask.
+    """
+    images: dict[str, list[str]] = defaultdict(list)
+    masks: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        is_mask = "/" in name and MASK_ALONE.fullmatch(PurePosixPath(name).stem) is not None
+        (masks if is_mask else images)[name.rpartition("/")[0]].append(name)
+    owners: dict[str, str] = {}
+    doubtful: list[str] = []
+    for folder, found in masks.items():
+        if len(found) == len(images[folder]) == 1:
+            owners[found[0]] = images[folder][0]
+        else:
+            doubtful += found
+    return owners, doubtful

@@ -221,3 +221,45 @@ def test_what_systems_and_file_servers_keep_beside_the_images_is_no_class(tmp_pa
     opened, groups, warnings, doubts = facts(tmp_path, layout)
     assert opened == {"benign/1.png": ("benign", None), "malignant/2.png": ("malignant", None)}
     assert (groups, warnings, doubts) == ({}, [], [])
+
+
+@BOTH
+@pytest.mark.parametrize("word", ["mask", "Mask", "gt", "label", "seg", "segmentation", "ground_truth"])
+@pytest.mark.parametrize("folders", [("benign/p1", "cyst/p2"), ("benign", "cyst"), ("test/benign/p1", "train/cyst/p2")])
+def test_a_picture_called_mask_beside_one_image_is_its_mask(registry, tmp_path, layout, word, folders):
+    first, second = folders
+    pictures(tmp_path, f"{first}/image.png", f"{second}/scan 1.png")
+    mask_file(tmp_path / first / f"{word}.png", (8, 6, 16, 12))
+    mask_file(tmp_path / second / f"{word}.bmp")
+    opened, refused, warnings = found(tmp_path, layout)
+    assert refused == {}
+    assert {name: (said[0], said[2]) for name, said in opened.items()} == {
+        f"{first}/image.png": ("benign", [FIRST]),
+        f"{second}/scan 1.png": ("cyst", []),
+    }
+    assert any("2 pictures" in warning and "taken for the mask" in warning for warning in warnings)
+    assert import_images(registry, ImportRequest(tmp_path, layout)).registered == 2
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("benign/p1/t1.png", "benign/p1/t2.png", "benign/p1/seg.png", "cyst/p2/1.png"),
+        ("benign/p1/a.png", "benign/p1/seg.png", "benign/p1/gt.png", "cyst/p2/1.png"),
+        ("benign/p1/seg.png", "cyst/p2/1.png"),
+        ("benign/a.png", "benign/b.png", "benign/seg.png", "cyst/1.png"),
+    ],
+)
+def test_a_picture_called_mask_that_may_be_of_several_images_is_doubted(registry, tmp_path, layout, files):
+    pictures(tmp_path, *files)
+    with pytest.raises(DataSuspicious, match=r"called like masks.*/seg.png"):
+        import_images(registry, ImportRequest(tmp_path, layout))
+    assert import_images(registry, ImportRequest(tmp_path, layout, force=True)).registered == len(files)
+
+
+@BOTH
+def test_names_that_only_begin_like_a_mask_are_images(tmp_path, layout):
+    pictures(tmp_path, "benign/label 1.png", "benign/masked.png", "cyst/seg-7.png", "cyst/gt2.png")
+    opened, _, warnings, doubts = facts(tmp_path, layout)
+    assert (len(opened), warnings, doubts) == (4, [], [])
