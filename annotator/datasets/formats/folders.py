@@ -79,7 +79,7 @@ def list_class_folders(
         listing.found(Counts(splits=counts.splits))
         file = folder.file(name)
         problem = _problem(facts, own, owners[stem] if stem in found.masks else [])
-        if facts.class_name is None and options.class_from != FROM_FOLDER:
+        if facts.class_name is None and not facts.is_unsaid and options.class_from != FROM_FOLDER:
             listing.leave(Part.IMAGES, name, NO_FOLDER)
             listing.leave(Part.SPLITS, name, "its image is in no folder of a class", counts.splits)
             listing.leave(Part.MASKS, name, "its image is in no folder of a class", counts.masks)

@@ -2,8 +2,8 @@
 
 An annotation file without an object says that there is nothing to find, no annotation file that nobody has said
 anything. Files belong together by folder and name: Annotations/s1/1.xml to JPEGImages/s1/1.png, or, where both names
-occur once, by the name alone (in unlike folders, such as train_xml and train_img, if the file names the image). What the format has no place for is in images.csv, which other readers ignore. Masks are
-SegmentationClass/NAME.png.
+occur once, by the name alone (in unlike folders, such as train_xml and train_img, if the file names the image). What
+the format has no place for is in images.csv, which other readers ignore. Masks are SegmentationClass/NAME.png.
 
 Pixels count from 1 and xmax, ymax are included, as in the challenge's own development kit, so that a box of x 0 and
 width 10 is xmin 1, xmax 10. Many programs count from 0 instead; a set that Label Studio wrote, or that has a 0, is read
