@@ -24,6 +24,7 @@ from db.imaging.files import ImageFile
 from db.plain_text import counted
 
 OUTSIDE = "the link points outside the data set's folder"
+MAY_NAME_CLASSES = frozenset({".csv", ".tsv", ".xml", ".yaml", ".yml"})
 NO_FOLDER = "it lies in no folder of a class; it was not used"
 
 
@@ -68,6 +69,11 @@ def list_class_folders(
     said = read_folders(found.images, innermost=options.class_from == FROM_FOLDER)
     listing.warnings += said.remarks
     listing.doubts += said.doubts
+    labels = [name for name in names if PurePosixPath(name).suffix.lower() in MAY_NAME_CLASSES]
+    if said.has_no_class and labels:
+        listing.doubts.append(
+            f"none of its folders is called like a class, and {labels[0]} beside them may name classes"
+        )
     masks = _inside(folder, found, listing)
     owners: dict[str, list[str]] = defaultdict(list)
     for name in found.images:

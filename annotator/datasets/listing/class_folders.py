@@ -59,6 +59,8 @@ class FolderReading:
     """What the folders were taken for, where that is not plain."""
     doubts: list[str] = field(default_factory=list)
     """What speaks against it."""
+    has_no_class: bool = False
+    """All folders only say what is in them."""
 
 
 def read_folders(names: Sequence[str], *, innermost: bool = False) -> FolderReading:
@@ -101,7 +103,7 @@ def read_folders(names: Sequence[str], *, innermost: bool = False) -> FolderRead
     by_image = {name: facts[name.rpartition("/")[0]] for name in names}
     torn = _torn(by_image)
     remarks = _remarks(parents, splits, facts, images, promised=not torn)
-    return FolderReading(by_image, [*remarks, *_unsaid(facts, images, nowhere=nowhere), *torn], doubts)
+    return FolderReading(by_image, [*remarks, *_unsaid(facts, images, nowhere=nowhere), *torn], doubts, nowhere)
 
 
 def _split_places(parents: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[int, ...]]:

@@ -290,6 +290,15 @@ def test_folders_that_only_say_what_is_in_them_give_no_class(registry, tmp_path,
 
 
 @BOTH
+def test_where_a_table_may_name_the_classes_a_set_without_any_is_doubted(registry, tmp_path, layout):
+    pictures(tmp_path, "images/1.png")
+    (tmp_path / "labels.csv").write_text("image,class\nimages/1.png,benign\n")
+    with pytest.raises(DataSuspicious, match=r"labels.csv beside them may name classes.*--layout"):
+        import_images(registry, ImportRequest(tmp_path, layout))
+    assert import_images(registry, ImportRequest(tmp_path, "auto")).registered == 1
+
+
+@BOTH
 def test_a_folder_of_images_beside_classes_is_doubted_still(registry, tmp_path, layout):
     pictures(tmp_path, "images/1.png", "benign/2.png")
     with pytest.raises(DataSuspicious, match="'images'"):
