@@ -19,7 +19,7 @@ from annotator.datasets.formats.supported import read_layout
 from annotator.datasets.import_report import ImportReport, Tally
 from annotator.datasets.import_request import ImportRequest
 from annotator.datasets.listing.entries import Entry, Listing, Part, Refusal, Unused
-from annotator.datasets.plausibility import drop_masks, masks_among, suspicions
+from annotator.datasets.plausibility import drop_masks, masks_among, refused_in_words, suspicions
 from annotator.datasets.register import ImageWriter, Opened, opened_images
 from annotator.errors import DataSuspicious
 from db.curation.duplicates import count_near_duplicates, find_near_duplicates
@@ -79,11 +79,19 @@ def import_listing(
     """Register what a reader listed; arguments as in `import_images`."""
     own = not is_uri(str(request.path)) and (Path(request.path) / MANIFEST).is_file()
     masks = [] if request.force else masks_among(listing.entries)
-    doubts = [*listing.doubts, *suspicions(listing.entries, request.layout, masks, listing.unused)]
+    odd = suspicions(
+        listing.entries,
+        request.layout,
+        masks,
+        listing.unused,
+        refusals=listing.refusals,
+        class_from=request.class_from,
+    )
+    doubts = [*listing.doubts, *odd]
     if doubts and not (request.force or own):
         raise DataSuspicious(
             f"{request.path}: {'; '.join(doubts)}, so nothing was registered; choose another --layout, move what is no "
-            "image of a class elsewhere, or import it as it is with --force"
+            f"image of a class elsewhere, or import it as it is with --force{refused_in_words(listing.refusals)}"
         )
     drop_masks(listing, request.layout, set(masks))
     entries = list(_grouped(listing.entries, request.group_by))

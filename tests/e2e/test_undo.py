@@ -16,7 +16,8 @@ def images(partly):
 
 
 @pytest.mark.parametrize(
-    ("layout", "doubt", "count"), [("yolo", "label file", 24), ("folders", "'images' (12 images)", 12)]
+    ("layout", "doubt", "count"),
+    [("yolo", "label file", 24), ("folders", "labels.csv beside them may name classes", 12)],
 )
 def test_an_import_in_the_wrong_layout_stops_and_forced_can_be_undone(partly, data, layout, doubt, count):
     partly("init")

@@ -1,6 +1,7 @@
 """The `folders` layout: one folder per class, images anywhere below it.
 
-Nothing is known of locations, but for masks in folders of their own: benign_mask/1.png is the mask of benign/1.png.
+Nothing is known of locations, but for masks in folders of their own (benign_mask/1.png is the mask of benign/1.png) and
+for pictures that are called mask or the like beside one image (p1/mask.png is the mask of p1/image.png).
 
 Source: the layout of torchvision's ImageFolder and of most image sets that carry classes only.
 """
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from annotator.datasets.listing.class_folders import FolderFacts, read_folders
-from annotator.datasets.listing.companions import masks_in_folders
+from annotator.datasets.listing.companions import masks_beside, masks_in_folders
 from annotator.datasets.listing.entries import Counts, Entry, Listing, Part
 from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
@@ -23,6 +24,7 @@ from db.imaging.files import ImageFile
 from db.plain_text import counted
 
 OUTSIDE = "the link points outside the data set's folder"
+MAY_NAME_CLASSES = frozenset({".csv", ".tsv", ".xml", ".yaml", ".yml"})
 NO_FOLDER = "it lies in no folder of a class; it was not used"
 
 
@@ -67,6 +69,11 @@ def list_class_folders(
     said = read_folders(found.images, innermost=options.class_from == FROM_FOLDER)
     listing.warnings += said.remarks
     listing.doubts += said.doubts
+    labels = [name for name in names if PurePosixPath(name).suffix.lower() in MAY_NAME_CLASSES]
+    if said.has_no_class and labels:
+        listing.doubts.append(
+            f"none of its folders is called like a class, and {labels[0]} beside them may name classes"
+        )
     masks = _inside(folder, found, listing)
     owners: dict[str, list[str]] = defaultdict(list)
     for name in found.images:
@@ -78,7 +85,7 @@ def list_class_folders(
         listing.found(Counts(splits=counts.splits))
         file = folder.file(name)
         problem = _problem(facts, own, owners[stem] if stem in found.masks else [])
-        if facts.class_name is None and options.class_from != FROM_FOLDER:
+        if facts.class_name is None and not facts.is_unsaid and options.class_from != FROM_FOLDER:
             listing.leave(Part.IMAGES, name, NO_FOLDER)
             listing.leave(Part.SPLITS, name, "its image is in no folder of a class", counts.splits)
             listing.leave(Part.MASKS, name, "its image is in no folder of a class", counts.masks)
@@ -106,14 +113,17 @@ def _sorted(names: Sequence[str], listing: Listing, mask: re.Pattern[str] | None
         listing.warnings.append(
             f"the pictures in {places} are taken for masks of the images that are called so ({len(apart.owners):,})"
         )
+    owners = apart.owners | _beside(
+        [name for name in pictures if not matches[name] and name not in apart.owners | apart.lost], listing
+    )
     found = _Pictures()
     for name in pictures:
-        match, is_apart = matches[name], name in apart.owners or name in apart.lost
+        match, is_apart = matches[name], name in owners or name in apart.lost
         listing.found(Counts(masks=1) if match or is_apart else Counts(images=1))
         if name in apart.lost:
             listing.leave(Part.MASKS, name, apart.lost[name])
-        elif name in apart.owners:
-            image, number = apart.owners[name]
+        elif name in owners:
+            image, number = owners[name]
             found.masks[_stem(image)].append((number, name))
         elif "/" not in name:
             listing.leave(Part.MASKS if match else Part.IMAGES, name, NO_FOLDER)
@@ -123,6 +133,23 @@ def _sorted(names: Sequence[str], listing: Listing, mask: re.Pattern[str] | None
         else:
             found.images.append(name)
     return found
+
+
+def _beside(names: Sequence[str], listing: Listing) -> dict[str, tuple[str, int]]:
+    """Return the images of masks that are called only so, each with the mask's number; doubt those that have none."""
+    owners, doubtful = masks_beside(names)
+    if owners:
+        listing.warnings.append(
+            f"{counted(len(owners), 'picture')}, such as {next(iter(owners))}, {'is' if len(owners) == 1 else 'are'} "
+            "taken for the mask of the one image in the same folder"
+        )
+    if doubtful:
+        named = ", ".join(doubtful[:3]) + (f" and {counted(len(doubtful) - 3, 'other')}" if len(doubtful) > 3 else "")
+        listing.doubts.append(
+            f"called like masks, and not in one folder with one image each: {named}; nobody can say of what; name each "
+            "like its image (a_mask.png of a.png), or move it elsewhere"
+        )
+    return {mask: (image, 0) for mask, image in owners.items()}
 
 
 def _inside(folder: Folder, found: _Pictures, listing: Listing) -> dict[str, list[tuple[int, str, ImageFile]]]:

@@ -2,8 +2,8 @@
 
 An annotation file without an object says that there is nothing to find, no annotation file that nobody has said
 anything. Files belong together by folder and name: Annotations/s1/1.xml to JPEGImages/s1/1.png, or, where both names
-occur once, by the name alone. What the format has no place for is in images.csv, which other readers ignore. Masks are
-SegmentationClass/NAME.png.
+occur once, by the name alone (in unlike folders, such as train_xml and train_img, if the file names the image). What
+the format has no place for is in images.csv, which other readers ignore. Masks are SegmentationClass/NAME.png.
 
 Pixels count from 1 and xmax, ymax are included, as in the challenge's own development kit, so that a box of x 0 and
 width 10 is xmin 1, xmax 10. Many programs count from 0 instead; a set that Label Studio wrote, or that has a 0, is read
@@ -64,7 +64,9 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     masks = Companions(wanted, [name for name in names if _is_mask(name)])
     listing.found(Counts(len(wanted), len(annotations.names), len(masks.names)))
     parsed = {name: _parsed(folder, name) for name in annotations.names}
-    listing.warnings += annotations.assign_by_content({name: _filename(root) for name, root in parsed.items()})
+    filenames = {name: _filename(root) for name, root in parsed.items()}
+    listing.warnings += annotations.assign_by_content(filenames)
+    annotations.assign_alone(filenames)
     facts = _facts(root, names)
     is_cvat = any(PurePosixPath(name).name == CVAT for name in names)
     if options.origin is None and facts:

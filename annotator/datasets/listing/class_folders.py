@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 
 from annotator.datasets.listing.image_class import class_of_folder
 from annotator.datasets.listing.splits import split_named
+from db.imaging.dicom import SUFFIXES as DICOM
 from db.plain_text import counted
 from db.records import Split
 
@@ -24,6 +25,8 @@ CONTAINERS = frozenset({"image", "images", "img", "imgs", "jpegimages", "photos"
 """Folders that say what is in them."""
 CLASSES = frozenset({"abnormal", "benign", "healthy", "malignant", "negative", "normal", "positive"})
 """Words that are classes wherever they stand."""
+UNSAID = frozenset({"unclassified", "unknown", "unlabeled", "unlabelled"})
+"""Folders of images of which nobody has said what they are."""
 PATIENT = re.compile(
     r"(?:(?:patient|pat|pt|case|subject|subj|sub|person|pid|p)[_\- .]?\d+|(?!(?:19|20)\d\d$)\d{3,})", re.IGNORECASE
 )
@@ -42,6 +45,8 @@ class FolderFacts:
     """The patient, where folders are called like patients."""
     problem: str | None = None
     """Why the image cannot be used."""
+    is_unsaid: bool = False
+    """It is an image of the data set all the same: its folders say that it has no class, or say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,8 @@ class FolderReading:
     """What the folders were taken for, where that is not plain."""
     doubts: list[str] = field(default_factory=list)
     """What speaks against it."""
+    has_no_class: bool = False
+    """All folders only say what is in them."""
 
 
 def read_folders(names: Sequence[str], *, innermost: bool = False) -> FolderReading:
@@ -72,19 +79,31 @@ def read_folders(names: Sequence[str], *, innermost: bool = False) -> FolderRead
         # Folders called train and test with images in them and nothing else: what their class is, nobody says.
         splits = dict.fromkeys(splits, ())
     rests = {folder: _without(parts, splits[folder]) for folder, parts in parents.items()}
-    level, doubts = _class_level({rest for rest in rests.values() if rest})
-    doubts = [] if innermost else doubts
+    nowhere = not innermost and all(
+        rest and all(part.lower() in CONTAINERS for part in rest) for rest in rests.values()
+    )
+    level, doubts = _class_level({rest for rest in rests.values() if rest and rest[0].lower() not in UNSAID})
+    doubts = [] if innermost or nowhere else doubts
     facts: dict[str, FolderFacts] = {}
     for folder, rest in rests.items():
-        group = next((part for place, part in enumerate(rest) if place != level and PATIENT.fullmatch(part)), None)
-        class_name = class_of_folder(f"{folder}/image") if innermost else rest[level] if rest else None
+        place = 0 if rest and rest[0].lower() in UNSAID else level
+        class_name = class_of_folder(f"{folder}/image") if innermost else rest[place] if rest else None
+        is_unsaid = nowhere or (class_name or "").lower() in UNSAID
+        group = next((part for other, part in enumerate(rest) if other != place and PATIENT.fullmatch(part)), None)
         said = {split for place in splits[folder] if (split := split_named(parents[folder][place])) is not None}
         problem = f"its folders name several splits ({', '.join(sorted(said))})" if len(said) > 1 else None
-        group = group if group != class_name else None
-        facts[folder] = FolderFacts(class_name, said.pop() if len(said) == 1 else None, group, problem)
+        facts[folder] = FolderFacts(
+            class_name=None if is_unsaid else class_name,
+            split=said.pop() if len(said) == 1 else None,
+            group=group if group != class_name else None,
+            problem=problem,
+            is_unsaid=is_unsaid,
+        )
     doubts += _strays(parents, splits, facts)
     by_image = {name: facts[name.rpartition("/")[0]] for name in names}
-    return FolderReading(by_image, _remarks(parents, splits, facts, images), doubts)
+    torn = _torn(by_image)
+    remarks = _remarks(parents, splits, facts, images, promised=not torn)
+    return FolderReading(by_image, [*remarks, *_unsaid(facts, images, nowhere=nowhere), *torn], doubts, nowhere)
 
 
 def _split_places(parents: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[int, ...]]:
@@ -122,7 +141,8 @@ def _class_level(rests: Collection[tuple[str, ...]]) -> tuple[int, list[str]]:
         return 0, []
     depth = min(map(len, rests))
     columns = [{rest[level] for rest in rests} for level in range(depth)]
-    known = [level for level, names in enumerate(columns) if all(name.lower() in CLASSES for name in names)]
+    said = [{name.lower() for name in names} - UNSAID for names in columns]
+    known = [level for level, names in enumerate(said) if names and names <= CLASSES]
     if len(known) == 1:
         return known[0], []
     possible = [level for level, names in enumerate(columns) if not all(map(PATIENT.fullmatch, names))]
@@ -157,7 +177,7 @@ def _strays(
     strays = {
         parts[place]
         for folder, parts in parents.items()
-        if not splits[folder] and facts[folder].class_name not in known
+        if not splits[folder] and facts[folder].class_name not in known and not facts[folder].is_unsaid
         for place in range(len(parts))
         if parts[:place] in around
     }
@@ -174,6 +194,8 @@ def _remarks(
     splits: Mapping[str, Sequence[int]],
     facts: Mapping[str, FolderFacts],
     images: Mapping[str, int],
+    *,
+    promised: bool,
 ) -> list[str]:
     """Say what folders were taken for, where that is not plain.
 
@@ -182,20 +204,23 @@ def _remarks(
         splits: which of them are splits.
         facts: what they say.
         images: how many images lie in each.
+        promised: the data set does not put a patient into several splits itself.
     """
     classes = {said.class_name for said in facts.values() if said.class_name is not None}
     named = {parents[folder][place] for folder, places in splits.items() for place in places}
     groups = {said.group for said in facts.values() if said.group is not None}
     others = {part for parts in parents.values() for part in parts} - classes - named - groups
+    others = {part for part in others if part.lower() not in UNSAID}
+    strange = {part for part in others if part.lower() not in CONTAINERS}
     remarks = []
-    if named or groups or others - CONTAINERS:
-        remarks.append(
-            f"taken for classes: the folder{'s' * (len(classes) > 1)} {_listed(classes)}"
-            + (f"; for splits: {_listed(named)}" if named else "")
-            + (f"; for patients, each of whom stays in one split: {_listed(groups)}" if groups else "")
-            + (f"; not looked at: {_listed(others)}" if others else "")
-        )
-    if others - CONTAINERS:
+    if named or groups or strange:
+        taken = [f"classes: the folder{'s' * (len(classes) > 1)} {_listed(classes)}"] if classes else []
+        taken += [f"splits: {_listed(named)}"] if named else []
+        patients = "patients, each of whom stays in one split" if promised else "patients"
+        taken += [f"{patients}: {_listed(groups)}"] if groups else []
+        left = [f"not looked at: {_listed(others)}"] if others else []
+        remarks.append("; ".join([*([f"taken for {'; for '.join(taken)}"] if taken else []), *left]))
+    if strange:
         remarks[-1] += (
             "; for other classes import the folder that holds them, or add --class-from folder (the inner ones)"
         )
@@ -215,8 +240,41 @@ def _remarks(
     return remarks
 
 
-def _listed(names: Iterable[str | None]) -> str:
+def _unsaid(facts: Mapping[str, FolderFacts], images: Mapping[str, int], *, nowhere: bool) -> list[str]:
+    """Say which images have no class, as their folders say or since these say nothing."""
+    folders = [folder for folder, said in facts.items() if said.is_unsaid]
+    if not folders:
+        return []
+    give = "give one with partly set IMAGE... --class NAME, or in a table (--layout csv, --class-from COLUMN)"
+    if nowhere:
+        return [f"the folders only say what is in them ({_listed(folders)}), so no image has a class; {give}"]
+    count = counted(sum(images[folder] for folder in folders), "image")
+    return [f"{count} in {_listed(folders)}: registered without a class, as the folder says; {give}"]
+
+
+def _torn(facts: Mapping[str, FolderFacts]) -> list[str]:
+    """Say which patients the data set itself puts into several splits.
+
+    Args:
+        facts: by image. Of a DICOM file its own patient counts, not the folder.
+    """
+    splits: dict[str, set[Split]] = defaultdict(set)
+    for name, said in facts.items():
+        if said.group is not None and said.split is not None and PurePosixPath(name).suffix.lower() not in DICOM:
+            splits[said.group].add(said.split)
+    torn = {group: found for group, found in splits.items() if len(found) > 1}
+    if not torn:
+        return []
+    have = "has" if len(torn) == 1 else "have"
+    return [
+        f"{counted(len(torn), 'patient')} {have} images in several splits of this data set: {_listed(torn, 3)} "
+        f"({_listed(set().union(*torn.values()))}), so a figure for one split is partly about patients of another; "
+        "partly doctor lists them, partly split gives each patient one split"
+    ]
+
+
+def _listed(names: Iterable[str | None], most: int = NAMED) -> str:
     known = sorted(name for name in names if name is not None)
-    if len(known) > NAMED:
-        return f"{', '.join(known[:NAMED])} and {counted(len(known) - NAMED, 'other')}"
+    if len(known) > most:
+        return f"{', '.join(known[:most])} and {counted(len(known) - most, 'other')}"
     return " and ".join([", ".join(known[:-1]), known[-1]] if len(known) > 1 else known)

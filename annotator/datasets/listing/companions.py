@@ -2,7 +2,8 @@
 
 A file belongs to the image of the same name in the same folder, where folders that only say what is in them
 (JPEGImages, Annotations, images, labels, masks) do not count. Where no such image is there, the name alone decides, if
-it occurs once among the images and once among the files.
+it occurs once among the images and once among the files, and the folders of one are the last of the other's; in any
+other folders only if the file itself names the image, too.
 """
 
 import re
@@ -23,11 +24,17 @@ MASK_WORDS = r"(?:mask|seg|segmentation|gt|groundtruth|ground_truth|label)s?"
 MASK_WORD = re.compile(rf"[_\- .]{MASK_WORDS}[_\- .]?(?P<number>\d*)$", re.IGNORECASE)
 """How the name of a mask file goes on after the name of its image, and that of a folder after the one of its images."""
 MASK_WORD_BEFORE = re.compile(rf"^{MASK_WORDS}[_\- .]", re.IGNORECASE)
+MASK_ALONE = re.compile(MASK_WORDS, re.IGNORECASE)
+"""What a mask may be called that lies in one folder with its image, as in p1/image.png and p1/mask.png."""
 MASK_FOLDERS = frozenset(
     {"mask", "masks", "gt", "groundtruth", "ground_truth", "annotations", "segmentation", "segmentations"}
     | {"segmentationclass", "segmentationobject"}
 )
 """What folders of masks are called, in lower case."""
+
+NUMBER = re.compile(r"\d+")
+SPLIT_WORD = re.compile(r"(?<![a-z])(?:train|val|test|dev)(?:ing|id|idation)?(?![a-z])")
+"""Words of splits in names of folders, in lower case."""
 
 
 def place_of(name: str) -> str:
@@ -44,6 +51,12 @@ def _fit(file: str, image: str) -> bool:
     ours, theirs = place_of(file).split("/"), place_of(image).split("/")
     shorter = min(len(ours), len(theirs))
     return ours[-shorter:] == theirs[-shorter:]
+
+
+def _of_other_parts(ours: str, theirs: str) -> bool:
+    """Say whether two folders are of different patients, sites or splits: a number or the word of a split differs."""
+    splits = SPLIT_WORD.findall(ours.lower()), SPLIT_WORD.findall(theirs.lower())
+    return NUMBER.findall(ours) != NUMBER.findall(theirs) or (all(splits) and splits[0] != splits[1])
 
 
 class Companions:
@@ -120,6 +133,30 @@ class Companions:
                     self._assigned[image] = name
                     remarks.append(f"{name} is used for {image}, which it names")
         return remarks
+
+    def assign_alone(self, said: Mapping[str, str]) -> None:
+        """Give files to images of the same name in unlike folders: train_xml/a.xml to train_img/a.png, which it names.
+
+        The name occurs once among the images and once among the files, and the folders are of different kinds: there is
+        no image in the file's and no file in the image's. Folders that differ by a number or a split (p1 and p2, train
+        and test) are of different parts of the data.
+
+        Args:
+            said: the image that each file names, "" for none.
+        """
+        files_in = {name.rpartition("/")[0] for name in self.names}
+        images_in = {image.rpartition("/")[0] for image in self.images}
+        for image in self.images:
+            stem = PurePosixPath(image).stem
+            alone = self._by_stem.get(stem, [])
+            if len(alone) != 1 or self._image_stems[stem] != 1 or place_of(image) in self._by_place:
+                continue
+            named = PurePosixPath(said.get(alone[0], "").replace("\\", "/"))
+            if stem not in (named.name, named.stem) or image in self._assigned:
+                continue
+            ours, theirs = alone[0].rpartition("/")[0], image.rpartition("/")[0]
+            if ours not in images_in and theirs not in files_in and not _of_other_parts(ours, theirs):
+                self._assigned[image] = alone[0]
 
     def check(self, image: str, file: str, said: str) -> str | None:
         """Compare the image that a file names with the one that it was taken for.
@@ -295,3 +332,27 @@ def _owner(
         if owners:
             return owners[0], int(number["number"] or 0) if number is not None and stem != pure.stem else 0
     return "no image belongs to this mask; it was not used"
+
+
+def masks_beside(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """Find masks that are called only so and lie beside one image: p1/mask.png of p1/image.png.
+
+    Args:
+        names: of pictures, relative to the data set, without masks that are known already.
+
+    Returns:
+        The image of each mask, and those that are called so beside no image, several, or another mask.
+    """
+    images: dict[str, list[str]] = defaultdict(list)
+    masks: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        is_mask = "/" in name and MASK_ALONE.fullmatch(PurePosixPath(name).stem) is not None
+        (masks if is_mask else images)[name.rpartition("/")[0]].append(name)
+    owners: dict[str, str] = {}
+    doubtful: list[str] = []
+    for folder, found in masks.items():
+        if len(found) == len(images[folder]) == 1:
+            owners[found[0]] = images[folder][0]
+        else:
+            doubtful += found
+    return owners, doubtful

@@ -221,3 +221,136 @@ def test_what_systems_and_file_servers_keep_beside_the_images_is_no_class(tmp_pa
     opened, groups, warnings, doubts = facts(tmp_path, layout)
     assert opened == {"benign/1.png": ("benign", None), "malignant/2.png": ("malignant", None)}
     assert (groups, warnings, doubts) == ({}, [], [])
+
+
+@BOTH
+@pytest.mark.parametrize("word", ["mask", "Mask", "gt", "label", "seg", "segmentation", "ground_truth"])
+@pytest.mark.parametrize("folders", [("benign/p1", "cyst/p2"), ("benign", "cyst"), ("test/benign/p1", "train/cyst/p2")])
+def test_a_picture_called_mask_beside_one_image_is_its_mask(registry, tmp_path, layout, word, folders):
+    first, second = folders
+    pictures(tmp_path, f"{first}/image.png", f"{second}/scan 1.png")
+    mask_file(tmp_path / first / f"{word}.png", (8, 6, 16, 12))
+    mask_file(tmp_path / second / f"{word}.bmp")
+    opened, refused, warnings = found(tmp_path, layout)
+    assert refused == {}
+    assert {name: (said[0], said[2]) for name, said in opened.items()} == {
+        f"{first}/image.png": ("benign", [FIRST]),
+        f"{second}/scan 1.png": ("cyst", []),
+    }
+    assert any("2 pictures" in warning and "taken for the mask" in warning for warning in warnings)
+    assert import_images(registry, ImportRequest(tmp_path, layout)).registered == 2
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("benign/p1/t1.png", "benign/p1/t2.png", "benign/p1/seg.png", "cyst/p2/1.png"),
+        ("benign/p1/a.png", "benign/p1/seg.png", "benign/p1/gt.png", "cyst/p2/1.png"),
+        ("benign/p1/seg.png", "cyst/p2/1.png"),
+        ("benign/a.png", "benign/b.png", "benign/seg.png", "cyst/1.png"),
+    ],
+)
+def test_a_picture_called_mask_that_may_be_of_several_images_is_doubted(registry, tmp_path, layout, files):
+    pictures(tmp_path, *files)
+    with pytest.raises(DataSuspicious, match=r"called like masks.*/seg.png"):
+        import_images(registry, ImportRequest(tmp_path, layout))
+    assert import_images(registry, ImportRequest(tmp_path, layout, force=True)).registered == len(files)
+
+
+@BOTH
+def test_names_that_only_begin_like_a_mask_are_images(tmp_path, layout):
+    pictures(tmp_path, "benign/label 1.png", "benign/masked.png", "cyst/seg-7.png", "cyst/gt2.png")
+    opened, _, warnings, doubts = facts(tmp_path, layout)
+    assert (len(opened), warnings, doubts) == (4, [], [])
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("images/{}.png", "masks/{}.png"),
+        ("Images/{}.png", "Ground Truth/{}.png"),
+        ("train/images/{}.png", "train/masks/{}.png"),
+        ("images/train/{}.png", "masks/train/{}.png"),
+        ("photos/{}.png", "photos/masks/{}_mask.png"),
+        ("imgs/jpg/{}.png", "masks/jpg/{}.png"),
+    ],
+)
+def test_folders_that_only_say_what_is_in_them_give_no_class(registry, tmp_path, layout, image, mask):
+    pictures(tmp_path, image.format(1), image.format(2))
+    mask_file(tmp_path / mask.format(1), (8, 6, 16, 12))
+    opened, refused, warnings = found(tmp_path, layout)
+    assert refused == {}
+    assert [(said[0], said[2]) for said in opened.values()] == [(None, [FIRST]), (None, None)]
+    assert any("so no image has a class; give one with partly set" in warning for warning in warnings)
+    assert import_images(registry, ImportRequest(tmp_path, layout)).registered == 2
+    with registry.read() as tx:
+        assert tx.status.count().classes == {}
+
+
+@BOTH
+def test_where_a_table_may_name_the_classes_a_set_without_any_is_doubted(registry, tmp_path, layout):
+    pictures(tmp_path, "images/1.png")
+    (tmp_path / "labels.csv").write_text("image,class\nimages/1.png,benign\n")
+    with pytest.raises(DataSuspicious, match=r"labels.csv beside them may name classes.*--layout"):
+        import_images(registry, ImportRequest(tmp_path, layout))
+    assert import_images(registry, ImportRequest(tmp_path, "auto")).registered == 1
+
+
+@BOTH
+def test_a_folder_of_images_beside_classes_is_doubted_still(registry, tmp_path, layout):
+    pictures(tmp_path, "images/1.png", "benign/2.png")
+    with pytest.raises(DataSuspicious, match="'images'"):
+        import_images(registry, ImportRequest(tmp_path, layout))
+
+
+@BOTH
+@pytest.mark.parametrize("word", ["unlabeled", "Unlabelled", "unknown", "UNCLASSIFIED"])
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"benign/1.png": "benign", "{}/2.png": None, "malignant/3.png": "malignant"},
+        {"cyst/1.png": "cyst", "{}/a/2.png": None, "tumor/3.png": "tumor"},
+        {"p1/benign/1.png": "benign", "p2/{}/2.png": None},
+        {"train/cyst/1.png": "cyst", "test/tumor/2.png": "tumor", "{}/3.png": None},
+        {"train/cyst/1.png": "cyst", "test/tumor/2.png": "tumor", "train/{}/3.png": None},
+        {"labeled/benign/1.png": "benign", "labeled/cyst/2.png": "cyst", "{}/3.png": None},
+        {"{}/1.png": None},
+        {"{}/images/1.png": None, "x/images/2.png": "x"},
+    ],
+)
+def test_folders_of_images_that_nobody_has_labeled_are_no_class(registry, tmp_path, layout, word, files):
+    files = {name.format(word): said for name, said in files.items()}
+    pictures(tmp_path, *files)
+    said, _, warnings, doubts = facts(tmp_path, layout)
+    assert ({name: found[0] for name, found in said.items()}, doubts) == (files, [])
+    assert any("1 image in " in warning and word in warning and "without a class" in warning for warning in warnings)
+    assert import_images(registry, ImportRequest(tmp_path, layout)).registered == len(files)
+
+
+@BOTH
+def test_a_sort_that_is_unknown_keeps_its_class(tmp_path, layout):
+    pictures(tmp_path, "benign/unknown/1.png", "malignant/ductal/2.png")
+    said, *_ = facts(tmp_path, layout)
+    assert {found[0] for found in said.values()} == {"benign", "malignant"}
+
+
+@BOTH
+def test_a_patient_in_two_splits_is_named_and_nothing_else_promised(tmp_path, layout):
+    whole = ["train/benign/p1/a.png", "test/benign/p3/b.png", "train/malignant/p2/c.png"]
+    pictures(tmp_path / "whole", *whole)
+    _, groups, warnings, _ = facts(tmp_path / "whole", layout)
+    assert set(groups.values()) == {"p1", "p2", "p3"}
+    assert not any("several splits" in warning for warning in warnings)
+    assert any("each of whom stays in one split" in warning for warning in warnings)
+    pictures(tmp_path / "torn", *whole, "test/benign/p1/d.png")
+    _, _, warnings, _ = facts(tmp_path / "torn", layout)
+    assert not any("stays in one split" in warning for warning in warnings)
+    (said,) = [warning for warning in warnings if "several splits" in warning]
+    assert said.startswith("1 patient has images in several splits of this data set: p1 (test and train)")
+    assert "partly doctor" in said
+    assert "partly split" in said
+    pictures(tmp_path / "many", *(f"{split}/x/p{n}/{split}.png" for split in ("train", "val") for n in range(5)))
+    _, _, warnings, _ = facts(tmp_path / "many", layout)
+    assert any("5 patients have images" in warning and "p0, p1, p2 and 2 others" in warning for warning in warnings)

@@ -198,3 +198,70 @@ def test_an_export_of_partly_is_read_from_the_folder_around_it(registry, tmp_pat
     listing = read_layout("voc", tmp_path)
     assert [(entry.group, entry.split) for entry in listing.entries] == [("p1", Split.VAL), (None, None)]
     assert import_images(registry, ImportRequest(tmp_path, "voc")).registered == 2
+
+
+@pytest.mark.parametrize("filename", ["{}.png", "{}", "{}.jpg", "C:\\pics\\{}.png"])
+@pytest.mark.parametrize(
+    ("annotations", "images"),
+    [
+        ("my_xml", "my_img"),
+        ("train_xml", "train_img"),
+        ("train_annot", "train"),
+        ("train/annots", "train/pics"),
+        ("train_annotations", "train_images"),
+        ("xmls_2", "scans_2"),
+        ("a/b/c", "d"),
+        ("my_xml", "train"),
+    ],
+)
+def test_an_annotation_that_names_the_only_image_of_its_name_is_that_ones(
+    registry, tmp_path, annotations, images, filename
+):
+    for n, name in enumerate("ab"):
+        picture(tmp_path, f"{images}/{name}.png", n)
+        box = FIRST if name == "a" else SECOND
+        text(tmp_path, f"{annotations}/{name}.xml", voc(box, filename=filename.format(name)))
+    opened, refused, warnings = found(tmp_path, "voc")
+    assert [said[2] for said in opened.values()] == [[FIRST], [SECOND]]
+    assert (refused, warnings) == ({}, [])
+    assert import_images(registry, ImportRequest(tmp_path, "voc")).registered == 2
+
+
+def test_two_splits_with_folders_of_their_own_keep_apart(tmp_path):
+    for n, (split, name) in enumerate((("train", "a"), ("test", "b"))):
+        picture(tmp_path, f"{split}_images/{name}.png", n)
+        text(tmp_path, f"{split}_annotations/{name}.xml", voc(FIRST if n else SECOND, filename=f"{name}.png"))
+    opened, refused, _ = found(tmp_path, "voc")
+    assert opened == {
+        "test_images/b.png": ("benign", Split.TEST, [FIRST]),
+        "train_images/a.png": ("benign", Split.TRAIN, [SECOND]),
+    }
+    assert refused == {}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "image", "filename"),
+    [
+        ("p2/1.xml", "p1/1.png", "1.png"),
+        ("10254/xml/1.xml", "10253/img/1.png", "1.png"),
+        ("test_xml/1.xml", "train_img/1.png", "1.png"),
+        ("validation/1.xml", "testing/1.png", "1.png"),
+        ("my_xml/1.xml", "my_img/1.png", ""),
+        ("my_xml/1.xml", "my_img/1.png", "2.png"),
+    ],
+)
+def test_annotations_of_other_parts_of_the_data_are_not_taken(tmp_path, annotation, image, filename):
+    picture(tmp_path, image)
+    text(tmp_path, annotation, voc(filename=filename))
+    opened, refused, warnings = found(tmp_path, "voc")
+    assert ([(said[0], said[2]) for said in opened.values()], refused) == ([(None, None)], {})
+    assert any(annotation in warning and "no image belongs" in warning for warning in warnings)
+
+
+def test_an_annotation_among_other_images_is_not_taken(tmp_path):
+    picture(tmp_path, "benign/1.png")
+    picture(tmp_path, "malignant/2.png", 1)
+    text(tmp_path, "malignant/1.xml", voc(filename="1.png"))
+    opened, _, warnings = found(tmp_path, "voc")
+    assert opened["benign/1.png"][2] is None
+    assert any("malignant/1.xml" in warning for warning in warnings)
