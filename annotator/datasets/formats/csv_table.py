@@ -23,7 +23,7 @@ from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry,
 from annotator.datasets.listing.folder import Folder, images_beside, missing_files, parent_of, spellings
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
-from annotator.datasets.listing.splits import SPLITS
+from annotator.datasets.listing.splits import SPLITS, split_beside_others
 from annotator.datasets.listing.table import (
     BOX_TITLES,
     CLASS_TITLES,
@@ -101,11 +101,16 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             counts = replace(_counts([row]), images=0)
             listing.found(counts)
             listing.refuse(f"{file.name} line {row.line}", "the image column is empty", counts)
+    by_folder = split_beside_others(file) if not any(row.split for row in rows) else None
+    if by_folder is not None:
+        listing.warnings.append(
+            f"{file.parent.name}/{file.name} was taken for the {by_folder} split by its folder's name"
+        )
     for name, group in by_image.items():
         counts = _counts(group)
         try:
             entry = _entry(folder, name, files[name], group, counts, options, is_own=is_own)
-            listing.entries.append(entry)
+            listing.entries.append(replace(entry, split=by_folder) if by_folder is not None else entry)
         except Exception as exc:
             # Whatever one item holds, the others are read.
             reason = exc if isinstance(exc, BadEntry) else unexpected(exc)

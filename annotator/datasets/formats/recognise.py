@@ -64,9 +64,14 @@ def recognise(path: str | Path) -> tuple[InputFormat, str]:
     masks = [name for name in pictures if MASK.fullmatch(PurePosixPath(name).stem) and "/" in name]
     if masks:
         return InputFormat.BUSI, f"{masks[0]} is named like the mask of an image"
-    table = _only_table(path, names)
-    if table is not None:
-        return InputFormat.CSV, f"{table} is the only table, and has columns of images and what is in them"
+    tables = _tables_of_images(path, names)
+    if len(tables) == 1 and "/" not in tables[0]:
+        return InputFormat.CSV, f"{tables[0]} is the only table, and has columns of images and what is in them"
+    if tables:
+        others = f" (and {len(tables) - 1} more)" if len(tables) > 1 else ""
+        raise DataUnreadable(
+            f"{path}: {tables[0]}{others} lists images; import each table by its name: {path}/{tables[0]}"
+        )
     if pictures and all("/" in name for name in pictures):
         return InputFormat.FOLDERS, f"images lie in folders, such as {pictures[0]}, and nothing says where lesions are"
     raise DataUnreadable(
@@ -75,17 +80,19 @@ def recognise(path: str | Path) -> tuple[InputFormat, str]:
     )
 
 
-def _only_table(path: str | Path, names: Sequence[str]) -> str | None:
-    """Return the only table of a folder if it lists images with their classes or boxes."""
-    tables = [name for name in names if PurePosixPath(name).suffix.lower() in (".csv", ".tsv") and "/" not in name]
-    if len(tables) != 1 or is_uri(str(path)):
-        return None
+def _tables_of_images(path: str | Path, names: Sequence[str]) -> list[str]:
+    """Return the tables of a folder that list images with their classes or boxes."""
+    tables = [name for name in names if PurePosixPath(name).suffix.lower() in (".csv", ".tsv")]
+    return [] if is_uri(str(path)) else [name for name in tables[:LOOKED_AT] if _lists_images(Path(path) / name)]
+
+
+def _lists_images(file: Path) -> bool:
     try:
-        table = Table(Path(path) / tables[0], COLUMNS, "image")
+        table = Table(file, COLUMNS, "image")
     except DataUnreadable:
-        return None
+        return False
     table.take_corners(BOX_COLUMNS)
-    return tables[0] if {"class", *BOX_COLUMNS} & set(table.titles) else None
+    return bool({"class", *BOX_COLUMNS} & set(table.titles))
 
 
 def _check_tables(path: str | Path, names: Sequence[str]) -> None:

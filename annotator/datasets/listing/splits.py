@@ -4,12 +4,13 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from annotator.datasets.listing.companions import NameIndex, place_of
 from annotator.datasets.listing.entries import BadEntry, Counts, Listing, Part
 from annotator.datasets.listing.folder import Folder
 from db.imaging.decode import SUFFIXES
+from db.imaging.files import is_uri
 from db.plain_text import counted
 from db.records import Split
 
@@ -37,6 +38,21 @@ KINDS_OF_SETS = ("main", "", "segmentation", "layout", "action")
 def split_named(name: str) -> Split | None:
     """Return the split that a folder is called like, such as train, Test_Set or val2017."""
     return SPLITS.get(YEAR.sub("", name.strip().lower()))
+
+
+def split_beside_others(file: PurePosixPath) -> Split | None:
+    """Return the split that the folder of a file is called like, where a folder for another split lies beside it.
+
+    A folder may be called "test" for other reasons.
+    """
+    own = split_named(file.parent.name)
+    if own is None or is_uri(str(file)):
+        return None
+    try:
+        others = {split_named(other.name) for other in Path(file.parent.parent).iterdir()} - {None, own}
+    except OSError:
+        return None
+    return own if others else None
 
 
 class SplitLists:

@@ -10,10 +10,10 @@ from typing import Any
 from annotator.datasets.listing.companions import NameIndex
 from annotator.datasets.listing.entries import BadEntry
 from annotator.datasets.listing.folder import Folder, missing_files, parent_of, read_json, spellings
-from annotator.datasets.listing.splits import split_named
+from annotator.datasets.listing.splits import split_beside_others, split_named
 from annotator.errors import DataUnreadable
 from db.imaging.decode import SUFFIXES
-from db.imaging.files import ImageFile, is_uri
+from db.imaging.files import ImageFile
 from db.records import Split
 
 IMAGES = "images"
@@ -189,13 +189,7 @@ class CocoImages:
 def _split_of(file: PurePosixPath) -> Split | None:
     """Return the split of Roboflow's train/_annotations.coco.json, or of COCO's and CVAT's instances_train2017.json."""
     kind, _, rest = file.stem.partition("_")
-    own = split_named(file.parent.name)
-    if own is not None and not is_uri(str(file)):
-        # A folder may be called "test" for other reasons; beside one for another split it is one.
-        with suppress(OSError):
-            others = {split_named(other.name) for other in Path(file.parent.parent).iterdir()} - {None, own}
-            return own if others else None
-    return split_named(rest) if kind.lower() in INSTANCES else None
+    return split_beside_others(file) or (split_named(rest) if kind.lower() in INSTANCES else None)
 
 
 def _may_be_image(path: PurePosixPath) -> bool:

@@ -219,3 +219,14 @@ def test_a_box_that_reaches_beyond_the_edge_is_cut_with_a_warning(registry, root
     assert found(root, "csv")[0] == {"a.png": ("benign", None, [(0, 40, 10, 8)])}
     text(root, "labels.csv", f"{TITLES}\na.png,benign,-7,40,12,4\n")
     assert "lies by 58% outside the 64x48 image" in found(root, "csv")[1]["a.png"]
+
+
+def test_a_table_in_a_folder_of_one_split_beside_others_is_for_that_split(tmp_path):
+    for n, part in enumerate(("train", "valid")):
+        picture(tmp_path, f"{part}/{n}.png", n)
+        text(tmp_path, f"{part}/_annotations.csv", f"{TITLES}\n{n}.png,benign,8,6,16,12\n")
+    opened, refused, said = found(tmp_path / "valid", "csv")
+    assert (opened, refused) == ({"1.png": ("benign", Split.VAL, [FIRST])}, {})
+    assert said == ["valid/_annotations.csv was taken for the val split by its folder's name"]
+    text(tmp_path, "valid/_annotations.csv", f"{TITLES},split\n1.png,benign,8,6,16,12,test\n")
+    assert found(tmp_path / "valid", "csv")[0] == {"1.png": ("benign", Split.TEST, [FIRST])}

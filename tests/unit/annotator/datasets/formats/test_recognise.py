@@ -108,3 +108,12 @@ def test_a_table_that_says_nothing_of_images_leaves_folders_of_classes_as_they_a
     picture(tmp_path, "malignant/b.png", 1)
     text(tmp_path, "metadata.csv", content)
     assert recognise(tmp_path)[0] == "folders"
+
+
+def test_tables_that_list_images_in_folders_are_to_be_imported_by_name(tmp_path):
+    for part in ("train", "valid"):
+        picture(tmp_path, f"{part}/a.png")
+        text(tmp_path, f"{part}/_annotations.csv", "filename,width,height,class,xmin,ymin,xmax,ymax\n")
+    with pytest.raises(DataUnreadable, match=r"train/_annotations.csv \(and 1 more\) lists images; import each table"):
+        recognise(tmp_path)
+    assert recognise(tmp_path / "train")[0] == "csv"
