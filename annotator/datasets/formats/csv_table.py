@@ -292,7 +292,8 @@ def _entry(
         masks = {row.mask for row in rows if row.mask}
         if len(masks) > 1:
             raise BadEntry("rows of one image name different masks")
-        mask_path = folder.file(masks.pop())
+        named = [file for spelled in spellings(masks.pop()) if (file := folder.file(spelled)) is not None]
+        mask_path = next((file for file in named if file.is_remote or file.exists()), named[0] if named else None)
         if mask_path is None:
             raise BadEntry("the mask's path points outside the data set's folder")
         if mask_path == path:

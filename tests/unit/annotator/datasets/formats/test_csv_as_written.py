@@ -230,3 +230,9 @@ def test_a_table_in_a_folder_of_one_split_beside_others_is_for_that_split(tmp_pa
     assert said == ["valid/_annotations.csv was taken for the val split by its folder's name"]
     text(tmp_path, "valid/_annotations.csv", f"{TITLES},split\n1.png,benign,8,6,16,12,test\n")
     assert found(tmp_path / "valid", "csv")[0] == {"1.png": ("benign", Split.TEST, [FIRST])}
+
+
+def test_a_mask_is_found_under_other_spellings_too(root):
+    mask_file(root / "m 1.png", (8, 6, 16, 12), size=(64, 48))
+    text(root, "labels.csv", "image, class, mask\na.png, benign, m%201.png\n")
+    assert found(root, "csv")[:2] == ({"a.png": ("benign", None, [FIRST])}, {})
