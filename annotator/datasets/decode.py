@@ -30,7 +30,6 @@ from db.records import Box, Location, LocationStatus, NewImage
 MaskReader = Callable[[ImageFile], NDArray[np.bool_]]
 Note = Callable[[str, str], None]
 """Takes the name of an image, and what befell it."""
-Means = tuple[MaskReader, Callable[[str], None]]
 
 LONGEST_CLASS = 255
 LONGEST_GROUP = 1000
@@ -80,7 +79,7 @@ def open_entry(
     try:
         read = functools.partial(_mask_of, cache=cache, background=mask_background)
         tell = functools.partial(note or _nobody, entry.name)
-        return [_new_image(entry, file, one, (read, tell), origin) for one in facts]
+        return [_new_image(entry, file, one, read, tell, origin) for one in facts]
     except BadEntry as exc:
         return Refusal(entry.name, str(exc), entry.counts)
     except Exception as exc:
@@ -125,7 +124,14 @@ def _nobody(_: str, __: str) -> None:
     pass
 
 
-def _new_image(entry: Entry, file: ImageFile, facts: ImageFacts, means: Means, origin: str | None) -> NewImage:
+def _new_image(
+    entry: Entry,
+    file: ImageFile,
+    facts: ImageFacts,
+    read: MaskReader,
+    tell: Callable[[str], None],
+    origin: str | None,
+) -> NewImage:
     image = NewImage(
         path=file.with_frame(facts.frame) if facts.frame is not None else file,
         content_hash=facts.content_hash,
@@ -134,7 +140,7 @@ def _new_image(entry: Entry, file: ImageFile, facts: ImageFacts, means: Means, o
         class_name=entry.class_name,
         group=entry.group or facts.patient,
         split=entry.split,
-        location=_location(entry, facts.width, facts.height, *means),
+        location=_location(entry, facts.width, facts.height, read, tell),
         thumbnail=facts.thumbnail,
         remark=plain_text(facts.remark) if facts.remark is not None else None,
         origin=plain_text(origin) if origin is not None else None,

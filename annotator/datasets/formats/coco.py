@@ -24,7 +24,7 @@ from annotator.datasets.export_set import NO_CLASS, ExportImage, ExportSet, fact
 from annotator.datasets.listing.canvas import check_pixels
 from annotator.datasets.listing.coco.document import Categories, CocoImages, id_of, known_id, parse_coco
 from annotator.datasets.listing.coco.segmentation import draw_annotations
-from annotator.datasets.listing.drawing import boxes_on_image, check_size, read_number, used_outlines
+from annotator.datasets.listing.drawing import check_size, read_number, used_outlines
 from annotator.datasets.listing.entries import (
     BadEntry,
     Counts,
@@ -243,8 +243,7 @@ def _entry(
         check_size(size, width, height, by="the COCO file")
         # In a set that partly wrote, a box without an outline has nothing of the mask in it.
         note = functools.partial(listing.note, name)
-        drawing = draw_annotations(shapes, width, height, some_do=bool(facts), note=note)
-        return Drawing(boxes_on_image(drawing.boxes, width, height, note=note), drawing.mask_HW)
+        return draw_annotations(shapes, width, height, some_do=bool(facts), note=note)
 
     return Entry(
         name=name,

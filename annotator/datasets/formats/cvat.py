@@ -21,10 +21,11 @@ from annotator.datasets.listing.drawing import (
     drawing_of,
     place_of,
     read_number,
+    shape_or_refusal,
     used_outlines,
     without_twins,
 )
-from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part
+from annotator.datasets.listing.entries import Counts, Drawing, Entry, Listing, Part
 from annotator.datasets.listing.folder import Folder, parent_of, read_data_file
 from annotator.datasets.listing.image_class import class_beside
 from annotator.datasets.listing.named_images import NamedImages
@@ -170,13 +171,8 @@ def _place(drawn: Drawn) -> Hashable:
 
 
 def _shape(drawn: Drawn) -> Shape:
-    try:
-        return _shape_of(drawn.kind, drawn.item)
-    except ValueError as exc:
-        raise BadEntry(
-            f"shape {drawn.number} of the image ({drawn.kind}) cannot be read: {exc}; correct or delete it in CVAT, "
-            "and export again"
-        ) from None
+    read = functools.partial(_shape_of, drawn.kind, drawn.item)
+    return shape_or_refusal(read, f"shape {drawn.number} of the image ({drawn.kind})", program="CVAT")
 
 
 def _shape_of(kind: str, item: Any) -> Shape:

@@ -23,6 +23,7 @@ from annotator.datasets.listing.drawing import (
     REPEATED_OUTLINE,
     drawing_of,
     place_of,
+    shape_or_refusal,
     used_outlines,
     without_twins,
 )
@@ -257,13 +258,8 @@ def _entry(
 
 
 def _shape(region: Region) -> Shape:
-    try:
-        return _shape_of(region.kind, region.shape)
-    except ValueError as exc:
-        raise BadEntry(
-            f"region {region.number} ({region.kind}) cannot be read: {exc}; correct or delete it in VIA, and export "
-            "again"
-        ) from None
+    read = functools.partial(_shape_of, region.kind, region.shape)
+    return shape_or_refusal(read, f"region {region.number} ({region.kind})", program="VIA")
 
 
 def _shape_of(kind: str, shape: Attributes) -> Shape:

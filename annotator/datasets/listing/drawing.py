@@ -154,6 +154,23 @@ def _paint(shape: Shape, canvas: Canvas) -> bool:
     return True
 
 
+def shape_or_refusal(read: Callable[[], Shape], what: str, *, program: str) -> Shape:
+    """Read a shape.
+
+    Args:
+        read: does so; raises ValueError with what is wrong.
+        what: it is, with its number, for the message.
+        program: where it was drawn.
+
+    Raises:
+        BadEntry: it cannot be read.
+    """
+    try:
+        return read()
+    except ValueError as exc:
+        raise BadEntry(f"{what} cannot be read: {exc}; correct or delete it in {program}, and export again") from None
+
+
 def used_outlines(outlined: int, drawn: int, name: str, listing: Listing) -> int:
     """Count the outlines of an image that `drawing_of` uses, and note those that it does not.
 
