@@ -31,6 +31,8 @@ START_TIMEOUT_S = 300.0
 START_TRIES = 5
 STOP_TIMEOUT_S = 20.0
 MEDIA_FOLDER = "media"
+PORT_TAKEN = "port is already in use"
+"""What Django says where a port was taken between being looked at and being opened."""
 
 OFFLINE = {
     "LATEST_VERSION_CHECK": "0",
@@ -136,35 +138,41 @@ def start_studio(paths: StudioPaths, *, port: int | None = None, progress: Progr
     install_studio(paths.environment, progress)
     paths.media.mkdir(parents=True, exist_ok=True)
     account = read_account(paths) or _make_account(paths)
-    chosen = int(str(status.url).rpartition(":")[2])
+    chosen = _port_in(status)
     for _ in range(START_TRIES):
         found = _start_at(paths, account, chosen, progress)
-        if found is not None:
+        if found is not None and port in (None, _port_in(found)):
             return found
-        # Another server, started at the same moment, was there first.
         if port is not None:
+            stop_studio(paths)
             break
+        # Another server, started at the same moment, was there first.
         chosen = _free_port(chosen + 1)
     raise StudioFailed(f"port {chosen} is taken by another server; name another one with --port")
 
 
 def _start_at(paths: StudioPaths, account: Account, chosen: int, progress: Progress) -> StudioStatus | None:
-    """Start the server on a port and wait until it answers; None where another server answers there."""
-    url = f"http://127.0.0.1:{chosen}"
-    progress.say(f"starting Label Studio on {url} (the first start takes about half a minute)")
+    """Start the server on a port and wait until it answers; None where another server took the port meanwhile.
+
+    Label Studio itself goes to the next port where the one that it was given is taken, so where it listens is read
+    from its process.
+    """
+    progress.say(f"starting Label Studio on http://127.0.0.1:{chosen} (the first start takes about half a minute)")
+    logged = paths.log.stat().st_size if paths.log.is_file() else 0
     process = _launch(paths, account, chosen)
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not _is_healthy(url):
+    while (listens := _port_of(process.pid)) is None or not _is_healthy(f"http://127.0.0.1:{listens}"):
         if process.poll() is not None:
-            raise StudioFailed(f"Label Studio stopped while starting; see its log: {paths.log}")
+            said = _log_from(paths, logged)
+            if PORT_TAKEN in said:
+                return None
+            last = said.strip().rpartition("\n")[2]
+            raise StudioFailed(f"Label Studio stopped while starting; see its log: {paths.log} (last line: {last})")
         if time.monotonic() > deadline:
             _terminate(process.pid)
             raise StudioFailed(f"Label Studio did not answer within {START_TIMEOUT_S:.0f} s; see {paths.log}")
         time.sleep(0.5)
-    if not _knows(url, account):
-        _terminate(process.pid)
-        return None
-    _write_private(paths.home / "server.json", {"pid": process.pid, "port": chosen})
+    _write_private(paths.home / "server.json", {"pid": process.pid, "port": listens})
     return studio_status(paths)
 
 
@@ -263,28 +271,41 @@ def _free_port(first: int) -> int:
     raise StudioFailed(f"no free port between {first} and {first + 99}; name one with --port")
 
 
-def _is_healthy(url: str) -> bool:
-    return _answers(urllib.request.Request(f"{url}/health"), timeout_s=5)
+def _port_in(status: StudioStatus) -> int:
+    return int(str(status.url).rpartition(":")[2])
 
 
-def _knows(url: str, account: Account) -> bool:
-    """Say whether the server that answers is the one with this account."""
-    token = {"Authorization": f"Token {account.token}"}
-    return _answers(urllib.request.Request(f"{url}/api/current-user/whoami", headers=token), timeout_s=30)
+def _port_of(pid: int) -> int | None:
+    """Say which port a process, or one that it started, listens on."""
+    try:
+        parent = psutil.Process(pid)
+        for process in [parent, *parent.children(recursive=True)]:
+            for connection in process.net_connections(kind="tcp"):
+                if connection.status == psutil.CONN_LISTEN:
+                    return int(connection.laddr.port)
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        pass
+    return None
+
+
+def _log_from(paths: StudioPaths, start: int) -> str:
+    with paths.log.open("rb") as log:
+        log.seek(start)
+        return log.read().decode("utf-8", "replace")
 
 
 class _StayHere(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: the account's token would go along."""
+    """Follows no redirect: this machine alone is asked."""
 
     def redirect_request(self, *_: object) -> None:
         """Do not ask again."""
 
 
-def _answers(request: urllib.request.Request, *, timeout_s: float) -> bool:
+def _is_healthy(url: str) -> bool:
     # A proxy of the environment is for the world outside, not for this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _StayHere())
     try:
-        with opener.open(request, timeout=timeout_s) as answer:
+        with opener.open(f"{url}/health", timeout=5) as answer:
             return bool(answer.status == 200)
     except urllib.error.HTTPError as refusal:
         # It holds the answer open; Python 3.14 warns of one that is dropped so.
