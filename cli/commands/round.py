@@ -69,8 +69,13 @@ def one_round(
     ] = None,
     query_shares: QueryShares = None,
     warm: Annotated[
-        bool, typer.Option("--warm", help="Start from the network of the round before (default: from --weights).")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--warm/--fresh",
+            help="Start from the network of the round before, or from --weights (default: from that network, unless "
+            "labels that it learned from have changed or --weights is given).",
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of new tasks (default: all).")] = None,
     audit_share: AuditShare = 0.1,
     ask_class: AskClass = False,

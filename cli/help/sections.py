@@ -84,7 +84,7 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "Label Studio": ("--attach", "--url"),
     },
     "round": {
-        "Training": (*SETTINGS, "--warm"),
+        "Training": (*SETTINGS, "--warm", "--fresh"),
         "Proposals": (*CERTIFIED, "--budget"),
         "Query instead of proposals": ("--strategy", "--query-shares"),
         "Label Studio": ("--limit", "--audit-share", "--ask-class", "--resolve"),

@@ -22,7 +22,7 @@ from learner.query.plan_rounds import plan_rounds
 from learner.query.query_images import COLD, QueryRequest, QueryResult, query_images
 from learner.query.rounds import note_round
 from learner.query.strategies import MODEL, find_strategy
-from learner.training.train_once import current_snapshot, find_run, train_once, warmed
+from learner.training.train_once import current_snapshot, find_run, train_once, warmed, warmed_where_sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class RoundRequest:
     push: PushRequest = field(default_factory=PushRequest)
     query: QueryRequest | None = None
     """What a query is to choose; None: what is pushed are the proposals that pass the gate."""
-    warm: bool = False
-    """Start from the network of the round before, instead of anew."""
+    warm: bool | None = None
+    """Start from the network of the round before (True) or anew (False); None: from it if what it learned holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def plan_round(
     """
     pulled = pull_reviews(registry, client, request.pull, dry_run=True, progress=progress)
     snapshot = current_snapshot(registry, dry_run=True)
-    config = warmed(registry, request.config) if request.warm else request.config
+    config = _start_from(registry, request, SilentProgress())
     known = find_run(registry, config, snapshot, RunStatus.FINISHED)
     # A rejection says nothing that a training would see.
     said = sum(count for outcome, count in pulled.outcomes.items() if outcome != ReviewOutcome.REJECTED)
@@ -105,7 +105,7 @@ def run_round(
     pulled = pull_reviews(registry, client, request.pull, progress=progress)
     run, trained = None, False
     if request.query is None or _knows_locations(registry):
-        config = warmed(registry, request.config) if request.warm else request.config
+        config = _start_from(registry, request, progress)
         run, trained = train_once(registry, config, progress)
         if not trained:
             progress.say(f"{run.name} was already trained on the current labels with these settings; skipping training")
@@ -130,6 +130,12 @@ def run_round(
         # It has finished an interrupted push, whose plan did not hold what is proposed now.
         pushed = push_images(registry, client, push, media_folder=media_folder, progress=progress)
     return RoundResult(pulled, run.name if run else None, trained, proposed, queried, pushed)
+
+
+def _start_from(registry: Registry, request: RoundRequest, progress: Progress) -> TrainConfig:
+    if request.warm is None:
+        return warmed_where_sound(registry, request.config, progress)
+    return warmed(registry, request.config) if request.warm else request.config
 
 
 def _knows_locations(registry: Registry) -> bool:

@@ -1,9 +1,11 @@
-"""Trains unless that was done before: with the same settings, on the same data."""
+"""Trains unless that was done before: with the same settings, on the same data; and from which network a round does."""
 
 from dataclasses import replace
 
-from db.progress import Progress
-from db.records import RunRecord, RunStatus
+from db.errors import NotFound
+from db.progress import Progress, SilentProgress
+from db.records import ImageRecord, RunRecord, RunStatus, Split
+from db.records.images import PROPOSED_FOR
 from db.registry import Registry
 from learner.checkpoint import is_there
 from learner.config import TrainConfig
@@ -11,6 +13,9 @@ from learner.training.job import has_epochs
 from learner.training.lease import refuse_living
 from learner.training.start import is_same_training
 from learner.training.train import train_model
+
+OF_THE_NETWORK = ("method", "encoder", "head", "head_channels", "cam", "sam", "presence")
+"""Settings that must be equal where a network starts from another."""
 
 
 def train_once(registry: Registry, config: TrainConfig, progress: Progress) -> tuple[RunRecord, bool]:
@@ -52,11 +57,72 @@ def warmed(registry: Registry, config: TrainConfig) -> TrainConfig:
 
     So a training that is repeated starts from the same one. Nothing is changed where there is none.
     """
+    earlier = _runs_before(registry)
+    return replace(config, weights=earlier[0].name) if earlier else config
+
+
+def warmed_where_sound(registry: Registry, config: TrainConfig, progress: Progress | None = None) -> TrainConfig:
+    """Let a training start from the network of the newest run of the same kind, if what that learned still holds.
+
+    A network keeps what it was taught: where labels were corrected or taken back, or an image moved to validation or
+    test, the training starts anew. So it does where weights are named in the settings.
+
+    Args:
+        registry: where runs and labels are.
+        config: what was asked for.
+        progress: told why it starts anew where there is a network to start from.
+    """
+    if config.weights != "auto":
+        return config
+    fitting = (run for run in _runs_before(registry) if _has_same_network(run, config))
+    run = next(fitting, None)
+    if run is None:
+        return config
+    count = _count_taken_back(registry, run)
+    if count:
+        images, have = ("an image", "has") if count == 1 else (f"{count} images", "have")
+        (progress or SilentProgress()).say(
+            f"{images} that {run.name} learned from {have} another label or split now, so this training starts anew; "
+            f"to start from {run.name} all the same: --warm"
+        )
+        return config
+    return replace(config, weights=run.name)
+
+
+def _runs_before(registry: Registry) -> list[RunRecord]:
+    """List the finished runs that were trained on something else than what is known now, newest first."""
     snapshot = current_snapshot(registry, dry_run=True)
     with registry.read() as tx:
         runs = [run for run in tx.runs.all() if run.status is RunStatus.FINISHED and run.snapshot != snapshot]
-    known = [run for run in runs if run.checkpoint is not None and is_there(run.checkpoint)]
-    return replace(config, weights=known[-1].name) if known else config
+    return [run for run in reversed(runs) if run.checkpoint is not None and is_there(run.checkpoint)]
+
+
+def _has_same_network(run: RunRecord, config: TrainConfig) -> bool:
+    settings = config.to_dict()
+    return all(run.config.get(name) == settings[name] for name in OF_THE_NETWORK)
+
+
+def _count_taken_back(registry: Registry, run: RunRecord) -> int:
+    """Count the images that a run learned something from that does not hold any more."""
+    with registry.begin(rehearsal=True) as tx:
+        now = tx.snapshots.take()
+        try:
+            before = tx.snapshots.get(run.snapshot)
+        except NotFound:
+            # From before the registry kept its history.
+            return 0
+        changed = tx.snapshots.changed_between(before, now)
+        learned = tx.snapshots.images_at(before.position, changed)
+        later = {image.id: image for image in tx.snapshots.images_at(now.position, changed)}
+    return sum(_is_taken_back(image, later.get(image.id)) for image in learned if image.split in PROPOSED_FOR)
+
+
+def _is_taken_back(before: ImageRecord, now: ImageRecord | None) -> bool:
+    if now is None or now.split in (Split.VAL, Split.TEST):
+        return True
+    if before.class_name is not None and now.class_name != before.class_name:
+        return True
+    return before.is_located and (now.location_status, now.boxes) != (before.location_status, before.boxes)
 
 
 def find_run(registry: Registry, config: TrainConfig, snapshot: str, status: RunStatus) -> RunRecord | None:
