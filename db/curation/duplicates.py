@@ -16,6 +16,7 @@ from db.imaging.fingerprints import (
     hash_thumbnails,
     hash_vectors,
     near_candidates,
+    search_tree,
     unit_vectors,
 )
 from db.progress import Progress, SilentProgress
@@ -79,10 +80,11 @@ def _search(
     """
     ids = np.array([image_id for image_id, _ in hashes], dtype=np.int64)
     points_MK = hash_vectors([digest for _, digest in hashes])
+    tree = search_tree(points_MK)
     rows = {image_id: row for row, (image_id, _) in enumerate(hashes)}
     for start in range(0, len(new), CHUNK):
         chunk = new[start : start + CHUNK]
-        candidates = near_candidates(points_MK[[rows[image_id] for image_id in chunk]], points_MK)
+        candidates = near_candidates(points_MK[[rows[image_id] for image_id in chunk]], tree)
         pairs = sorted({_ordered(chunk[row], int(ids[other])) for row, other in candidates})
         yield chunk, _verified(registry, [pair for pair in pairs if pair[0] != pair[1]], own)
 

@@ -12,9 +12,13 @@ Shape legend: N images, P pixels of a thumbnail, K coefficients of a hash.
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
 
 THUMBNAIL_SIDE = 32
 NEAR_CORRELATION = 0.98
@@ -25,9 +29,6 @@ FLAT = 2.0
 
 RADIUS = math.sqrt(2 * (1 - NEAR_CORRELATION)) + 2 * math.sqrt(COEFFICIENTS) / (2 * SCALE)
 """Distance of two near-duplicates' hashes at most, the rounding to bytes included."""
-
-MATRIX_VALUES = 8_000_000
-"""Distances computed at once: 32 MB."""
 
 NEIGHBOURS = 32
 """Most candidates per image, nearest first: frames of a video are all alike, and a few links join them."""
@@ -77,29 +78,29 @@ def hash_vectors(hashes: Sequence[bytes]) -> NDArray[np.float32]:
     )
 
 
-def near_candidates(new_NK: NDArray[np.float32], all_MK: NDArray[np.float32]) -> list[tuple[int, int]]:
+def search_tree(points_MK: NDArray[np.float32]) -> "KDTree":
+    """Arrange the points that others are compared with; a second for a million of them.
+
+    Not balanced, which takes half the time and changes no answer.
+    """
+    from scipy.spatial import KDTree
+
+    return KDTree(points_MK, leafsize=32, balanced_tree=False)
+
+
+def near_candidates(new_NK: NDArray[np.float32], tree: "KDTree") -> list[tuple[int, int]]:
     """Find pairs that may be near-duplicates: every pair that is one, up to `NEIGHBOURS` an image, and some others.
 
-    All pairs are looked at, as one matrix product a piece: |a - b|^2 < R^2 is a.b - |a|^2/2 - |b|^2/2 > -R^2/2.
+    Args:
+        new_NK: points that are looked up.
+        tree: all M points, from `search_tree`.
 
     Returns:
-        Pairs of row numbers (in `new_NK`, in `all_MK`), a point that is in both included.
+        Pairs of row numbers (in `new_NK`, in the points of the tree), a point that is in both included.
     """
-    count, total = len(new_NK), len(all_MK)
-    if not count or not total:
+    if not len(new_NK) or not tree.n:
         return []
-    ones = np.ones(max(count, total), dtype=np.float32)
-    left = np.column_stack([new_NK, -0.5 * (new_NK**2).sum(axis=1), ones[:count]])
-    right = np.vstack([all_MK.T, ones[:total], -0.5 * (all_MK**2).sum(axis=1)])
-    pairs: list[tuple[int, int]] = []
-    step = max(1, MATRIX_VALUES // total)
-    for start in range(0, count, step):
-        nearness = left[start : start + step] @ right
-        rows, columns = np.divmod(np.flatnonzero(nearness > -0.5 * RADIUS**2 - 1e-5), total)
-        crowded = np.flatnonzero(np.bincount(rows, minlength=len(nearness)) > NEIGHBOURS + 1)
-        few = ~np.isin(rows, crowded)
-        pairs += zip((rows[few] + start).tolist(), columns[few].tolist(), strict=True)
-        for row in crowded:
-            nearest = np.argpartition(nearness[row], -NEIGHBOURS - 1)[-NEIGHBOURS - 1 :]
-            pairs += [(start + int(row), int(column)) for column in nearest]
-    return pairs
+    # The point itself is among them; what is further than the bound has the number M. The little more is for rounding.
+    _, found_NJ = tree.query(new_NK, k=range(1, NEIGHBOURS + 2), distance_upper_bound=RADIUS + 1e-5, workers=-1)
+    rows, places = np.nonzero(found_NJ < tree.n)
+    return list(zip(rows.tolist(), found_NJ[rows, places].tolist(), strict=True))

@@ -20,6 +20,7 @@ from db.imaging.fingerprints import (
     hash_thumbnails,
     hash_vectors,
     near_candidates,
+    search_tree,
     unit_vectors,
 )
 from db.records import Split
@@ -128,7 +129,7 @@ def test_the_hash_misses_no_near_duplicate(seed, noise):
         return
     points = hash_vectors(hashes)
     correlation = float(np.prod([1])) * float(unit_vectors(thumbnails)[0] @ unit_vectors(thumbnails)[1])
-    listed = (0, 1) in near_candidates(points, points)
+    listed = (0, 1) in near_candidates(points, search_tree(points))
     assert (
         listed == (np.linalg.norm(points[0] - points[1]) < RADIUS)
         or abs(np.linalg.norm(points[0] - points[1]) - RADIUS) < 1e-3
@@ -140,7 +141,7 @@ def test_the_hash_misses_no_near_duplicate(seed, noise):
 def test_of_very_many_alike_each_is_joined_with_some():
     points = np.zeros((300, 16), dtype=np.float32)
     points[:, 0] = 1
-    pairs = near_candidates(points, points)
+    pairs = near_candidates(points, search_tree(points))
     assert len(pairs) == 300 * 33
 
 
