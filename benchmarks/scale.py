@@ -20,12 +20,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from limits import Row, print_limits
 from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 from training import CLASSES, SeesOneLesion, alternate, write_images
 
 from annotator.datasets.formats.names import PredictionFormat
@@ -63,6 +66,8 @@ SIDE = 48
 TINY = {"encoder": "test_resnet", "size": 32, "weights": "none", "batch_size": 64, "head_channels": 8, "tta": False,
         "stage1_epochs": 1, "stage2_epochs": 1, "min_steps": 0}  # fmt: skip
 FILES, CHUNK = 16, 5000
+WORKERS = (0, 1, 2)
+"""Processes of torch's DataLoader."""
 TASKS = ("train", "evaluate", "propose", "predict")
 
 
@@ -297,6 +302,56 @@ def scoring_rows(folder: Path, examples: list[Example], count: int, device: torc
     return [(f"scoring {count:,} images / bare forward passes (images per second)", bare_s / real_s, ">=", 0.95)]
 
 
+class Squares(Dataset[Tensor]):
+    """Squares from the cache, as torch's DataLoader asks for them."""
+
+    def __init__(self, examples: list[Example], folder: Path, size: int) -> None:
+        self.examples, self.folder, self.size = examples, folder, size
+        self.rows: FramedRows | None = None
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitems__(self, rows: list[int]) -> Tensor:
+        """Read a batch. Each worker opens the cache for itself."""
+        if self.rows is None:
+            self.rows = FramedRows(Framer(Framing(self.size), FramedStore(self.folder)), self.examples)
+        return self.rows[torch.tensor(rows)]
+
+
+def loader_rows(folder: Path, examples: list[Example], count: int, device: torch.device, rounds: int) -> list[Row]:
+    """Measure forward passes on batches from the cache: read in our own thread, and through torch's DataLoader."""
+    config = make_config("default", {"encoder": "resnet18", "size": 128, "weights": "none"})
+    torch.manual_seed(0)
+    model = build_model(config, len(CLASSES)).to(device).to(memory_format=torch.channels_last).eval()
+    normalize, framer = Normalizer(config, device), Framer(Framing(config.size), FramedStore(folder))
+    wanted = [examples[n % len(examples)] for n in range(count)]
+    load_framed(examples, CLASSES, framer)
+
+    def score(squares_B3SS: Tensor) -> None:
+        with torch.inference_mode(), precision(config, device):
+            model(normalize(unit_images(squares_B3SS, device)))
+
+    def ours() -> None:
+        for piece in FramedStream(wanted, CLASSES, framer, batch_size=config.batch_size):
+            for rows_B in torch.arange(len(piece)).split(config.batch_size):
+                score(piece.images_N3SS[rows_B])
+
+    def through_loader(workers: int) -> None:
+        squares = Squares(wanted, folder, config.size)
+        loader = DataLoader(
+            squares, batch_size=config.batch_size, num_workers=workers, collate_fn=lambda batch: batch, pin_memory=False
+        )
+        for squares_B3SS in loader:
+            score(squares_B3SS)
+
+    loaders = [partial(through_loader, workers) for workers in WORKERS]
+    ours_s, *theirs_s = alternate([ours, *loaders], rounds, device)
+    told = ", ".join(f"{count / took:.1f} with {n} workers" for n, took in zip(WORKERS, theirs_s, strict=True))
+    print(f"one view of {count} images: {count / ours_s:.1f} a second; through torch's DataLoader {told}", flush=True)
+    return [("forward passes fed by us / by torch's DataLoader at its best", min(theirs_s) / ours_s, ">=", 1.0)]
+
+
 def speed_rows(given: argparse.Namespace) -> list[Row]:
     """Measure training and scoring."""
     device = choose_device("auto")
@@ -305,6 +360,7 @@ def speed_rows(given: argparse.Namespace) -> list[Row]:
         (folder / "images").mkdir()
         examples = registered(write_images(folder / "images", given.trained))
         rows = training_rows(folder, examples, device, given.rounds)
+        rows += loader_rows(folder, examples, min(given.scored, 2048), device, given.rounds)
         return rows + scoring_rows(folder, examples, given.scored, device, given.rounds)
 
 

@@ -147,4 +147,4 @@ def pairwise_dice(masks_VHW: NDArray[np.bool_]) -> float:
     total_VV = size_V[:, None] + size_V[None, :]
     # Two masks with nothing in them are the same.
     dice_VV = np.divide(2 * both_VV, total_VV, out=np.ones_like(both_VV), where=total_VV > 0)
-    return float(dice_VV[np.triu_indices(views, 1)].mean())
+    return float((dice_VV.sum() - views) / (views * (views - 1)))
