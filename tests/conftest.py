@@ -19,6 +19,14 @@ from db.registry import Registry, create_registry
 settings.register_profile("partly", deadline=None)
 settings.load_profile("partly")
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let each of several workers have one thread: with tiny networks more of them wait for each other."""
+    if hasattr(config, "workerinput"):
+        # Counts where torch is loaded after it, as it is here, and in the processes that tests start.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 REAL_IMAGES = Path(__file__).parents[2] / "shared" / "data" / "busi"
 
 

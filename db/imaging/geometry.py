@@ -66,7 +66,11 @@ def mask_components(mask_HW: NDArray[np.bool_], min_area_share: float = MIN_AREA
     if not rows_N.size:
         return ()
     top, left = int(rows_N[0]), int(columns_N[0])
-    labels_HW, number = label(inside_HW[top : rows_N[-1] + 1, left : columns_N[-1] + 1], structure=np.ones((3, 3)))
+    extent_HW = inside_HW[top : rows_N[-1] + 1, left : columns_N[-1] + 1]
+    labels_HW, number = label(extent_HW, structure=np.ones((3, 3)))
+    if number == 1:
+        # Nearly always.
+        return (Component(left, top, extent_HW.copy()),)
     areas_N = np.zeros(number + 1, dtype=np.int64)
     for row_W in np.array_split(labels_HW, max(1, labels_HW.size // ROWS_TOGETHER)):
         areas_N += np.bincount(row_W.ravel(), minlength=number + 1)

@@ -24,6 +24,11 @@ NOISE = 32
 """Values of a lossy file below this may be compression noise."""
 BRIGHT = 250
 """A peak from here on is that of a picture of 8 bits, whose values are shades."""
+VOID, VOC_COLOURS = 255, ((128, 0, 0), (224, 224, 192))
+"""The index that belongs to no class in masks with VOC's palette, and the colours there of class 1 and of this index.
+
+Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html.
+"""
 NAMED = 8
 """Values that a refusal lists."""
 
@@ -115,7 +120,11 @@ def _by_palette(image: Image.Image) -> NDArray[np.bool_]:
             f"no colour of its palette is black, so nothing says which of the indices {_listed(index_HW)} is "
             "background; name it with --mask-background N"
         )
-    return np.asarray(~black_HW)
+    inside_HW = np.asarray(~black_HW)
+    if tuple(map(tuple, colours_N4[[1, VOID], :3].tolist())) == VOC_COLOURS and (inside_HW & (index_HW != VOID)).any():
+        # The border that VOC leaves open between an object and what is around it.
+        inside_HW &= index_HW != VOID
+    return inside_HW
 
 
 def _opaque(alpha_HW: NDArray[np.uint8]) -> NDArray[np.bool_]:

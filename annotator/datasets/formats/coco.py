@@ -37,6 +37,7 @@ from annotator.datasets.listing.entries import (
 from annotator.datasets.listing.folder import images_beside, only_file
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import PLAIN, ReadOptions
+from annotator.datasets.listing.splits import note_split
 from annotator.errors import DataUnreadable
 from db.imaging.geometry import upright_around
 from db.plain_text import counted
@@ -73,11 +74,8 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         annotations[known_id(annotation.get("image_id"), claimed)].append(annotation)
     splits = sum(_split(item, images) is not None for item in document["images"])
     listing.found(Counts(len(document["images"]), len(document["annotations"]), 0, splits))
-    if images.split is not None and any("partly" not in item for item in document["images"]):
-        said_by = PurePosixPath(str(file))
-        listing.warnings.append(
-            f"{said_by.parent.name}/{said_by.name} was taken for the {images.split} split by its name"
-        )
+    if any("partly" not in item for item in document["images"]):
+        note_split(PurePosixPath(str(file)), images.split, listing, by="its name")
     silent = 0
     listed: set[Any] = set()
     for item in document["images"]:

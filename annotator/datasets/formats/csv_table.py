@@ -23,7 +23,7 @@ from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry,
 from annotator.datasets.listing.folder import Folder, images_beside, missing_files, parent_of, spellings
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
-from annotator.datasets.listing.splits import SPLITS, split_beside_others
+from annotator.datasets.listing.splits import SPLITS, note_split, split_beside_others
 from annotator.datasets.listing.table import (
     BOX_TITLES,
     CLASS_TITLES,
@@ -102,10 +102,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             listing.found(counts)
             listing.refuse(f"{file.name} line {row.line}", "the image column is empty", counts)
     by_folder = split_beside_others(file) if not any(row.split for row in rows) else None
-    if by_folder is not None:
-        listing.warnings.append(
-            f"{file.parent.name}/{file.name} was taken for the {by_folder} split by its folder's name"
-        )
+    note_split(file, by_folder, listing)
     for name, group in by_image.items():
         counts = _counts(group)
         try:

@@ -33,6 +33,7 @@ from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry,
 from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.image_class import class_beside
 from annotator.datasets.listing.options import PLAIN, ReadOptions, own_folder
+from annotator.datasets.listing.splits import splits_by_folder
 from annotator.errors import DataUnreadable
 from annotator.shapes.drawn import Ellipse, Painted, Polygon, Rectangle, Shape
 from annotator.shapes.limits import read_points
@@ -67,8 +68,9 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     wanted = [name for name in pictures if name not in previews]
     parsed = {name: _parsed(folder, name) for name in names if PurePosixPath(name).suffix.lower() == ".json"}
     labels = Companions(wanted, [name for name, found in parsed.items() if not _is_of_others(found)])
-    listing = Listing()
-    listing.found(Counts(len(wanted), len(labels.names), sum(_outlines(parsed[name]) for name in labels.names)))
+    listing, splits = Listing(), splits_by_folder(wanted)
+    outlines = sum(_outlines(parsed[name]) for name in labels.names)
+    listing.found(Counts(len(wanted), len(labels.names), outlines, len(splits)))
     listing.found(Counts(images=len(previews)))
     for name in previews:
         listing.leave(Part.IMAGES, name, "labelme exported it from a label file; ignored")
@@ -90,7 +92,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         except Exception as exc:
             # Whatever one item holds, the others are read.
             taken = labels.claimed_for(name)
-            counts = Counts(1, len(taken), sum(_outlines(parsed[label]) for label in taken))
+            counts = Counts(1, len(taken), sum(_outlines(parsed[label]) for label in taken), int(name in splits))
             listing.refuse(name, exc, counts)
             continue
         silent += own is not None and not entry.has_location
@@ -102,7 +104,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             listing.note(name, REPEATED)
             listing.leave(Part.MASKS, name, REPEATED_OUTLINE, outlined - left)
         masks = used_outlines(left, len(kept), name, listing)
-        listing.entries.append(replace(entry, labels=int(own is not None), masks=masks))
+        listing.entries.append(replace(entry, labels=int(own is not None), masks=masks, split=splits.get(name)))
     _remarks(listing, labels, parsed, silent)
     if not listing.entries and not listing.refusals:
         raise DataUnreadable(f"{root}: no images found; expected NAME.jpg with NAME.json beside it")

@@ -32,6 +32,7 @@ from annotator.datasets.listing.folder import Folder, only_file, parent_of, read
 from annotator.datasets.listing.image_class import class_beside
 from annotator.datasets.listing.named_images import NamedImages
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
+from annotator.datasets.listing.splits import note_split, split_beside_others
 from annotator.errors import DataUnreadable
 from annotator.shapes.drawn import Ellipse, Polygon, Rectangle, Shape
 from annotator.shapes.limits import number_in_range, read_numbers, read_points
@@ -92,10 +93,13 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     if options.class_from not in (None, FROM_FOLDER) and of_region is None and of_image is None:
         raise DataUnreadable(f"{place}: no image and no region has the attribute {options.class_from!r}")
     vocabulary = {name for image in images for name in _values(image.attributes, of_image)}
+    file_of_all = PurePosixPath(str(place))
+    split = split_beside_others(file_of_all)
+    note_split(file_of_all, split, listing)
     silent = 0
     for at, image in enumerate(images):
         outlined = sum(region.kind in OUTLINES for region in image.regions)
-        counts = Counts(found.images_at(at), len(image.regions), outlined)
+        counts = Counts(found.images_at(at), len(image.regions), outlined, int(split is not None))
         listing.found(counts)
         try:
             file, drawn = found.of(at), _drawn(image)
@@ -113,14 +117,14 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
                 listing.leave(Part.LABELS, image.name, f"a {region.kind} is neither a box nor an area; it was not used")
         silent += not drawn
         masks = used_outlines(left, len(kept), image.name, listing)
-        listing.entries.append(replace(entry, labels=len(kept), masks=masks))
+        listing.entries.append(replace(entry, labels=len(kept), masks=masks, split=split))
     if silent:
         listing.warnings.append(
             f"{counted(silent, 'image has', 'images have')} no region; VIA does not say whether somebody "
             f"looked, so their location counts as "
             "unknown"
         )
-    found.leave_unlisted(listing, PurePosixPath(str(place)).name)
+    found.leave_unlisted(listing, file_of_all.name)
     return listing
 
 

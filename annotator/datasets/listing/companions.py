@@ -7,6 +7,7 @@ other folders only if the file itself names the image, too.
 """
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -37,9 +38,18 @@ SPLIT_WORD = re.compile(r"(?<![a-z])(?:train|val|test|dev)(?:ing|id|idation)?(?!
 """Words of splits in names of folders, in lower case."""
 
 
+def composed(name: str) -> str:
+    """Write a letter with an accent as one character; on a Mac it is two, in most programs one."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(composed(name)).stem
+
+
 def place_of(name: str) -> str:
     """Return where a file belongs: its folders but for those of `KINDS`, and its name without the ending."""
-    pure = PurePosixPath(name)
+    pure = PurePosixPath(composed(name))
     return "/".join([*(part for part in pure.parts[:-1] if part.lower() not in KINDS), pure.stem])
 
 
@@ -78,13 +88,13 @@ class Companions:
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         for name in names:
             self._by_place[place_of(name)].append(name)
-            self._by_stem[PurePosixPath(name).stem].append(name)
+            self._by_stem[_stem(name)].append(name)
         self._image_places: dict[str, list[str]] = defaultdict(list)
         for image in images:
             self._image_places[place_of(image)].append(image)
         self._image_stems: dict[str, int] = defaultdict(int)
         for image in images:
-            self._image_stems[PurePosixPath(image).stem] += 1
+            self._image_stems[_stem(image)] += 1
 
     def of(self, image: str) -> str | None:
         """Return the file that belongs to an image, None where there is none.
@@ -100,7 +110,7 @@ class Companions:
         if not found and image in self._assigned:
             found = [self._assigned[image]]
         if not found:
-            stem = PurePosixPath(image).stem
+            stem = _stem(image)
             alone = self._by_stem.get(stem, [])
             lonely = [name for name in alone if place_of(name) not in self._image_places]
             if len(alone) == 1 and len(lonely) == 1 and self._image_stems[stem] == 1 and _fit(lonely[0], image):
@@ -123,7 +133,7 @@ class Companions:
         index = NameIndex(self.images)
         remarks = []
         for name in self.names:
-            if place_of(name) in self._image_places or self._image_stems.get(PurePosixPath(name).stem):
+            if place_of(name) in self._image_places or self._image_stems.get(_stem(name)):
                 continue
             with suppress(BadEntry):
                 image = index.find(said.get(name, ""))
@@ -147,11 +157,11 @@ class Companions:
         files_in = {name.rpartition("/")[0] for name in self.names}
         images_in = {image.rpartition("/")[0] for image in self.images}
         for image in self.images:
-            stem = PurePosixPath(image).stem
+            stem = _stem(image)
             alone = self._by_stem.get(stem, [])
             if len(alone) != 1 or self._image_stems[stem] != 1 or place_of(image) in self._by_place:
                 continue
-            named = PurePosixPath(said.get(alone[0], "").replace("\\", "/"))
+            named = PurePosixPath(composed(said.get(alone[0], "")).replace("\\", "/"))
             if stem not in (named.name, named.stem) or image in self._assigned:
                 continue
             ours, theirs = alone[0].rpartition("/")[0], image.rpartition("/")[0]
@@ -172,10 +182,10 @@ class Companions:
         Raises:
             BadEntry: it names another image of the set, which has no file of its own.
         """
-        named = PurePosixPath(said.replace("\\", "/"))
-        if not named.name or named.stem == PurePosixPath(image).stem:
+        named = PurePosixPath(composed(said).replace("\\", "/"))
+        if not named.name or named.stem == _stem(image):
             return None
-        others = [other for other in self.images if PurePosixPath(other).name == named.name]
+        others = [other for other in self.images if PurePosixPath(composed(other)).name == named.name]
         if not others or image in others:
             return None
         if not all(place_of(other) in self._by_place for other in others):
@@ -203,9 +213,12 @@ class NameIndex:
     def __init__(self, names: Iterable[str]) -> None:
         """Index names that are relative to a data set."""
         self._by_last: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+        self._written: dict[str, str] = {}
         for name in names:
-            parts = PurePosixPath(name).parts
+            parts = PurePosixPath(composed(name)).parts
             self._by_last[parts[-1]].append(parts)
+            if not name.isascii():
+                self._written["/".join(parts)] = name
 
     def find(self, name: str) -> str | None:
         """Return the image that is meant by a name, which may have fewer folders before it, or more.
@@ -216,6 +229,10 @@ class NameIndex:
         Raises:
             BadEntry: several images may be meant.
         """
+        found = self._find(composed(name))
+        return found if found is None else self._written.get(found, found)
+
+    def _find(self, name: str) -> str | None:
         pieces = name.strip().replace("\\", "/").split("/")
         wanted = tuple(part for part in pieces if part not in ("", ".", ".."))
         if not wanted:
@@ -272,7 +289,7 @@ def masks_in_folders(names: Sequence[str], never_images: Collection[str] = ()) -
     by_stem: dict[str, list[str]] = defaultdict(list)
     for image in images:
         by_place[place_of(image)].append(image)
-        by_stem[PurePosixPath(image).stem].append(image)
+        by_stem[_stem(image)].append(image)
     masks = FolderMasks()
     for parts, files in inside.items():
         owners = {name: _owner(wanted, by_place, by_stem) for name, wanted in files}
@@ -322,7 +339,7 @@ def _owner(
     wanted: str, by_place: Mapping[str, Sequence[str]], by_stem: Mapping[str, Sequence[str]]
 ) -> tuple[str, int] | str:
     """Return the image of a mask with the mask's number, or why it has none."""
-    pure = PurePosixPath(wanted)
+    pure = PurePosixPath(composed(wanted))
     number = MASK_WORD.search(pure.stem)
     for stem in dict.fromkeys((pure.stem, MASK_WORD.sub("", pure.stem))):
         meant = str(pure.with_name(f"{stem}.png"))

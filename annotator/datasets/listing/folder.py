@@ -1,5 +1,6 @@
 """Folders that names in data files are relative to, local or remote, and the files that lie in them."""
 
+import codecs
 import functools
 import json
 import os
@@ -20,6 +21,8 @@ from db.imaging.web import is_web
 OUTSIDE = "it is, or lies behind, a link that points outside the data set's folder"
 NOT_OURS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "#recycle"})
 """Folders in which systems and file servers keep what is theirs: archives of a Mac, thumbnails of a Synology, bins."""
+UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""What text in UTF-16 begins with."""
 ODD_PARTS = re.compile(r"//|/\.{1,2}(/|$)|/$")
 """Parts of a path that say nothing or lead back; without them it is as short as it can be."""
 
@@ -133,10 +136,11 @@ class Folder:
         """Read a file of names, without the mark that Windows programs put before it.
 
         Raises:
-            DataUnreadable: it is not UTF-8, or cannot be read.
+            DataUnreadable: it is neither UTF-8 nor UTF-16 with its mark, or cannot be read.
         """
         try:
-            return self.read(name, limit).decode("utf-8-sig")
+            data = self.read(name, limit)
+            return data.decode("utf-16" if data.startswith(UTF16_MARKS) else "utf-8-sig")
         except UnicodeDecodeError as exc:
             raise DataUnreadable(
                 f"{self}/{name}: it is not UTF-8 ({exc.reason} at byte {exc.start}); save it as UTF-8"

@@ -55,6 +55,27 @@ def split_beside_others(file: PurePosixPath) -> Split | None:
     return own if others else None
 
 
+def note_split(file: PurePosixPath, split: Split | None, listing: Listing, by: str = "its folder's name") -> None:
+    """Say that all images of a data file count as of one split, where they do."""
+    if split is not None:
+        listing.warnings.append(f"{file.parent.name}/{file.name} was taken for the {split} split by {by}")
+
+
+def splits_by_folder(names: Sequence[str]) -> dict[str, Split]:
+    """Return the splits of images by the folders around them; none at all where only one split is among these.
+
+    A folder may be called "test" for other reasons.
+    """
+    folders = {folder: PurePosixPath(folder).parts for folder in {name.rpartition("/")[0] for name in names}}
+    named = {
+        folder: next((split for part in parts if (split := split_named(part))), None)
+        for folder, parts in folders.items()
+    }
+    if len({*named.values()} - {None}) < 2:
+        return {}
+    return {name: split for name in names if (split := named[name.rpartition("/")[0]]) is not None}
+
+
 class SplitLists:
     """Which lists name an image."""
 

@@ -8,11 +8,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from annotator.datasets.listing.folder import read_data_file
+from annotator.datasets.listing.folder import UTF16_MARKS, read_data_file
 from annotator.errors import DataUnreadable
 
 DELIMITERS = (",", ";", "\t", "|")
-UTF16 = (b"\xff\xfe", b"\xfe\xff")
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """What the files of Excel begin with, the newer ones and the older."""
 LONGEST_TITLES = 2**20
@@ -166,7 +165,7 @@ def _text(data: bytes, place: str | Path) -> TextIO:
     """Return a file's text, decoded as it is asked for: the whole would need several times more memory."""
     if data.startswith(WORKBOOKS):
         raise DataUnreadable(f"{place}: it is an Excel workbook; save it as CSV UTF-8")
-    encoding = "utf-16" if data.startswith(UTF16) else "utf-8-sig"
+    encoding = "utf-16" if data.startswith(UTF16_MARKS) else "utf-8-sig"
     return io.TextIOWrapper(io.BytesIO(data), encoding=encoding, newline="")
 
 

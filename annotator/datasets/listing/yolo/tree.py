@@ -1,7 +1,7 @@
 """The files and folders of a data set, found by the paths that its files name, wherever those count from.
 
 Sets are moved, renamed and unpacked on other systems: a path may begin with folders that are no more, have backslashes,
-or differ in case from what is there.
+or differ from what is there in case, or in how letters with accents are written.
 """
 
 import re
@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from annotator.datasets.listing.companions import composed
 from annotator.datasets.listing.splits import SPLITS
 from db.imaging.decode import SUFFIXES
 
@@ -50,7 +51,7 @@ class Tree:
 
     def spellings(self, path: str) -> list[str]:
         """Return the files that a path may mean: the one of this very name, else those that differ in case only."""
-        return [path] if path in self.names else self._files_folded.get(path.lower(), [])
+        return [path] if path in self.names else self._files_folded.get(_fold(path), [])
 
     def file(self, path: str) -> str | None:
         """Return the file of a path; one that differs in case only if it is the only one."""
@@ -59,7 +60,7 @@ class Tree:
 
     def folder(self, path: str) -> str | None:
         """Return the folder of a path; one that differs in case only if it is the only one."""
-        spelled = [path] if path in self._folders else self._folders_folded.get(path.lower(), [])
+        spelled = [path] if path in self._folders else self._folders_folded.get(_fold(path), [])
         return spelled[0] if len(spelled) == 1 else None
 
     def find(self, written: str, *, beside: str = "", path: str = "", is_moved: bool = False) -> Found | None:
@@ -91,10 +92,15 @@ class Tree:
         return None
 
 
+def _fold(name: str) -> str:
+    """Write alike what differs in case, or in how accents are written, only."""
+    return composed(name).lower()
+
+
 def _folded(names: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for name in sorted(names):
-        found[name.lower()].append(name)
+        found[_fold(name)].append(name)
     return found
 
 

@@ -1,6 +1,7 @@
 """Data sets as programs and people write them: each rebuilt small after a report; nothing silently wrong or lost."""
 
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -526,3 +527,50 @@ def test_coco_a_corner_far_beyond_the_image_takes_no_memory(tmp_path, far):
     picture(tmp_path, "a.png")
     text(tmp_path, "annotations.json", coco([annotation(segmentation=[[8, 6, far, 6, 24, 18]])]))
     assert "segmentation" in found(tmp_path, "coco")[1]["a.png"]
+
+
+@pytest.mark.parametrize(("on_disk", "in_files"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_accents_are_the_same_however_a_system_writes_them(tmp_path, on_disk, in_files):
+    """A Mac writes a letter with an accent as two characters, other systems as one."""
+    name, said = (unicodedata.normalize(form, "N\u00f8dule \u00e9t\u00e9") for form in (on_disk, in_files))
+    picture(tmp_path / "voc", f"JPEGImages/{name}.png")
+    text(tmp_path / "voc", f"Annotations/{said}.xml", voc(FIRST, "benign", f"{said}.png"))
+    text(tmp_path / "voc", "ImageSets/Main/val.txt", f"{said}\n")
+    assert found(tmp_path / "voc", "voc")[0] == {f"JPEGImages/{name}.png": ("benign", Split.VAL, [FIRST])}
+    picture(tmp_path / "yolo", f"images/{name}.png")
+    text(tmp_path / "yolo", f"labels/{said}.txt", yolo())
+    text(tmp_path / "yolo", "test.txt", f"images/{said}.png\n")
+    text(tmp_path / "yolo", "data.yaml", "test: test.txt\nnames: [benign]\n")
+    assert found(tmp_path / "yolo", "yolo")[0] == {f"images/{name}.png": ("benign", Split.TEST, [FIRST])}
+    picture(tmp_path / "masks", f"benign/{name}.png")
+    mask = np.zeros((48, 64), dtype=np.uint8)
+    mask[6:18, 8:24] = 255
+    (tmp_path / "masks" / "benign_mask").mkdir()
+    Image.fromarray(mask).save(tmp_path / "masks" / "benign_mask" / f"{said}.png")
+    assert found(tmp_path / "masks", "folders")[0] == {f"benign/{name}.png": ("benign", None, [FIRST])}
+
+
+def test_lists_of_images_in_utf_16_are_read(tmp_path):
+    picture(tmp_path, "JPEGImages/a.png")
+    text(tmp_path, "Annotations/a.xml", voc())
+    text(tmp_path, "ImageSets/Main/test.txt", "a\r\n", "utf-16")
+    assert found(tmp_path, "voc")[0]["JPEGImages/a.png"][1] is Split.TEST
+
+
+def test_the_border_that_voc_leaves_open_is_no_part_of_a_lesion(tmp_path):
+    picture(tmp_path, "JPEGImages/a.png")
+    mask = np.zeros((48, 64), dtype=np.uint8)
+    mask[4:20, 6:26] = 255
+    mask[6:18, 8:24] = 1
+    image = Image.fromarray(mask)
+    colours = np.zeros((256, 3), dtype=np.uint8)
+    colours[1], colours[255] = (128, 0, 0), (224, 224, 192)
+    image.putpalette(colours.tobytes())
+    (tmp_path / "SegmentationClass").mkdir()
+    image.save(tmp_path / "SegmentationClass" / "a.png")
+    assert found(tmp_path, "voc")[0]["JPEGImages/a.png"][2] == [FIRST]
+    mask[mask == 1] = 255
+    painted = Image.fromarray(mask)
+    painted.putpalette(colours.tobytes())
+    painted.save(tmp_path / "SegmentationClass" / "a.png")
+    assert found(tmp_path, "voc")[0]["JPEGImages/a.png"][2] == [(6.0, 4.0, 20.0, 16.0)], "nothing else is painted"

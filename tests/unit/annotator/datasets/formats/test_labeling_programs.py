@@ -242,6 +242,23 @@ def test_labelme_a_file_that_makes_no_sense_refuses_its_image_alone(tmp_path, co
 # --- VIA
 
 
+def test_labelme_folders_of_splits_are_splits_where_there_are_several(tmp_path):
+    for n, place in enumerate(("set/train/a", "set/test/b", "rest/c")):
+        picture(tmp_path, f"{place}.png", n)
+        text(tmp_path, f"{place}.json", labelme(RECTANGLE, path=f"{place[-1]}.png"))
+    opened, _, _ = found(tmp_path, "labelme")
+    assert {name: entry[1] for name, entry in opened.items()} == {
+        "set/train/a.png": Split.TRAIN,
+        "set/test/b.png": Split.TEST,
+        "rest/c.png": None,
+    }
+    opened, _, _ = found(tmp_path / "set" / "test", "labelme")
+    assert opened["b.png"][1] is None, "a folder may be called so for other reasons"
+    (tmp_path / "set" / "train" / "a.json").unlink()
+    (tmp_path / "set" / "train" / "a.png").unlink()
+    assert found(tmp_path, "labelme")[0]["set/test/b.png"][1] is None
+
+
 def via_regions(*regions):
     return [{"shape_attributes": shape, "region_attributes": attributes} for shape, attributes in regions]
 
@@ -291,6 +308,15 @@ def test_via_1_numbers_its_regions_and_ticks_boxes(two):
     regions = {"0": {"shape_attributes": RECT, "region_attributes": {"class": {"benign": True, "malignant": False}}}}
     via(two, {"a.png": (regions, {})})
     assert found(two, "via")[0]["a.png"] == ("benign", None, [FIRST])
+
+
+def test_via_a_file_in_a_folder_of_a_split_is_for_that_split(tmp_path):
+    for n, split in enumerate(("train", "val")):
+        picture(tmp_path, f"{split}/{n}.png", n)
+        via(tmp_path / split, {f"{n}.png": (via_regions((RECT, {"type": "benign"})), {})})
+    opened, _, warnings = found(tmp_path, "via", tmp_path / "val")
+    assert opened == {"1.png": ("benign", Split.VAL, [FIRST])}
+    assert "val/via_region_data.json was taken for the val split by its folder's name" in warnings
 
 
 def test_via_several_attributes_are_no_class_until_one_is_named(two):

@@ -128,7 +128,7 @@ def test_a_text_called_like_a_list_that_names_no_image_is_none(tmp_path):
 
 def test_a_list_that_is_not_utf8_is_named(tmp_path):
     set_of_two(tmp_path)
-    text(tmp_path, "ImageSets/Main/Train.txt", "a\n", "utf-16")
+    text(tmp_path, "ImageSets/Main/Train.txt", "\u00e9t\u00e9\n", "latin-1")
     with pytest.raises(DataUnreadable, match=r"Main/Train.txt: it is not UTF-8 .*save it as UTF-8"):
         read_layout("voc", tmp_path)
 
