@@ -37,6 +37,7 @@ from learner.evaluation.evaluate import Evaluation, evaluate_run
 from learner.inference.propose import ProposeResult, propose_locations
 from learner.reporting.drawing import Panel, draw_page
 from learner.training.train import train_model
+from learner.training.train_once import warmed_where_sound
 
 PHANTOMS = 320
 KEPT_LOCATIONS = 0.25
@@ -130,7 +131,8 @@ def run_demo(
         reviewed = review_tasks(client, project_id, truths, progress=progress)
         pulled = pull_reviews(registry, client, progress=progress)
     say(f"pulled: {', '.join(f'{count} {name}' for name, count in pulled.outcomes.items())}")
-    after = _train(registry, config, say, progress, "training again with what was reviewed")
+    again = warmed_where_sound(registry, config, progress)
+    after = _train(registry, again, say, progress, "training again with what was reviewed")
     return DemoResult(
         before=before,
         after=after,

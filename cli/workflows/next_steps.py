@@ -75,7 +75,7 @@ def gather_facts(registry: Registry, studio_runs: Callable[[], bool] = lambda: F
         counts = tx.status.count()
         unknown = set(tx.images.ids(located=False))
         pool = tx.images.count(splits=PROPOSED_FOR, located=False)
-        runs = [run for run in tx.runs.all() if "bench" not in run.metrics]
+        runs = [run for run in tx.runs.all() if not run.is_of_bench]
         finished = next((run for run in reversed(runs) if run.status is RunStatus.FINISHED), None)
         open_runs = [run for run in runs if run.status is RunStatus.RUNNING and (not finished or run.id > finished.id)]
         pending = tx.proposals.pending()

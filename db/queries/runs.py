@@ -110,11 +110,12 @@ class RunQueries:
             RunMissing: there is none.
         """
         statement = select(Run).where(Run.status == status).order_by(Run.id.desc())
-        run = next((row for row in self._session.scalars(statement) if "bench" not in row.metrics), None)
-        if run is None:
+        runs = (self._record(run) for run in self._session.scalars(statement))
+        found = next((run for run in runs if not run.is_of_bench), None)
+        if found is None:
             wanted = "finished" if status is RunStatus.FINISHED else "interrupted"
             raise RunMissing(f"there is no {wanted} run yet; train one with: partly train")
-        return self._record(run)
+        return found
 
     def all(self) -> list[RunRecord]:
         """Return all runs, oldest first."""

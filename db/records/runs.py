@@ -42,6 +42,11 @@ class RunRecord:
         """The run's public name, also the model version in Label Studio."""
         return run_name(self.id)
 
+    @property
+    def is_of_bench(self) -> bool:
+        """Say whether it was trained for a table of `partly bench`; such runs are used only by name."""
+        return "bench" in self.metrics
+
 
 def run_name(run_id: int) -> str:
     """Return a run's public name, which is also its model version in Label Studio."""

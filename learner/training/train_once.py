@@ -78,7 +78,10 @@ def warmed_where_sound(registry: Registry, config: TrainConfig, progress: Progre
     run = next(fitting, None)
     if run is None:
         return config
-    count = _count_taken_back(registry, run)
+    try:
+        count = _count_taken_back(registry, run)
+    except NotFound:
+        return config
     if count:
         images, have = ("an image", "has") if count == 1 else (f"{count} images", "have")
         (progress or SilentProgress()).say(
@@ -94,7 +97,8 @@ def _runs_before(registry: Registry) -> list[RunRecord]:
     snapshot = current_snapshot(registry, dry_run=True)
     with registry.read() as tx:
         runs = [run for run in tx.runs.all() if run.status is RunStatus.FINISHED and run.snapshot != snapshot]
-    return [run for run in reversed(runs) if run.checkpoint is not None and is_there(run.checkpoint)]
+    usable = (run for run in reversed(runs) if not run.is_of_bench)
+    return [run for run in usable if run.checkpoint is not None and is_there(run.checkpoint)]
 
 
 def _has_same_network(run: RunRecord, config: TrainConfig) -> bool:
@@ -103,14 +107,13 @@ def _has_same_network(run: RunRecord, config: TrainConfig) -> bool:
 
 
 def _count_taken_back(registry: Registry, run: RunRecord) -> int:
-    """Count the images that a run learned something from that does not hold any more."""
+    """Count the images that a run learned something from that does not hold any more.
+
+    Raises:
+        NotFound: the run is from before the registry kept its history.
+    """
     with registry.begin(rehearsal=True) as tx:
-        now = tx.snapshots.take()
-        try:
-            before = tx.snapshots.get(run.snapshot)
-        except NotFound:
-            # From before the registry kept its history.
-            return 0
+        now, before = tx.snapshots.take(), tx.snapshots.get(run.snapshot)
         changed = tx.snapshots.changed_between(before, now)
         learned = tx.snapshots.images_at(before.position, changed)
         later = {image.id: image for image in tx.snapshots.images_at(now.position, changed)}

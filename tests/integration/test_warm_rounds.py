@@ -87,6 +87,12 @@ def test_named_weights_and_other_networks_start_as_they_were_asked_to(trained):
     assert start(trained, replace(AUTO, head_channels=16)) == ("auto", [])
 
 
+def test_runs_of_a_bench_are_no_start(trained):
+    with trained.begin() as tx:
+        tx.runs.add_metrics(1, {"bench": "shares"})
+    assert start(trained) == ("auto", [])
+
+
 def test_labels_that_changed_start_anew(trained):
     located = [image for image in of_training(trained) if image.boxes]
     label(trained, located[0], present(Box(1, 2, 30, 30)))
