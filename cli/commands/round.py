@@ -30,6 +30,14 @@ if TYPE_CHECKING:
     from learner.inference.propose import ProposeRequest, ProposeResult
     from learner.query.query_images import QueryRequest, QueryResult
 
+WarmOrFresh = Annotated[
+    bool | None,
+    typer.Option(
+        "--warm/--fresh",
+        help="Start from the network of the round before, or from --weights (default: from that network, unless labels "
+        "that it learned from have changed or --weights is given).",
+    ),
+]
 PROPOSED = ("tau", "gate", "considered", "proposed", "calibration")
 QUERIED = ("query", "strategy", "run", "tau", "considered", "parts")
 
@@ -68,14 +76,7 @@ def one_round(
         ),
     ] = None,
     query_shares: QueryShares = None,
-    warm: Annotated[
-        bool | None,
-        typer.Option(
-            "--warm/--fresh",
-            help="Start from the network of the round before, or from --weights (default: from that network, unless "
-            "labels that it learned from have changed or --weights is given).",
-        ),
-    ] = None,
+    warm: WarmOrFresh = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of new tasks (default: all).")] = None,
     audit_share: AuditShare = 0.1,
     ask_class: AskClass = False,

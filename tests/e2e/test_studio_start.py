@@ -9,7 +9,7 @@ from annotator.errors import StudioFailed
 from annotator.label_studio.local_server import StudioPaths, start_studio, stop_studio, studio_status
 from cli.settings import studio_folders
 
-pytestmark = pytest.mark.studio
+pytestmark = [pytest.mark.studio, pytest.mark.thorough]
 
 
 @pytest.fixture
