@@ -15,7 +15,7 @@ from db.records import LocationStatus, NewProposal
 from tests.browser.conftest import open_task, press, wait_for
 from tests.browser.hands import PROPOSED, Reviewer
 
-pytestmark = [pytest.mark.studio, pytest.mark.browser]
+pytestmark = [pytest.mark.studio, pytest.mark.browser, pytest.mark.thorough]
 
 
 @pytest.fixture

@@ -218,7 +218,14 @@ def test_every_command_is_here():
     assert set(CASES) == commands_with_dry_run()
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case is not None])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.thorough if name == "bench" else ())
+        for name, case in CASES.items()
+        if case is not None
+    ],
+)
 def test_a_dry_run_says_what_then_happens(partly, tmp_path, phantoms, monkeypatch, request, name):
     before, words, later = CASES[name]
     on_server = {"at_studio", "unconnected", "connected", "reviewed"}

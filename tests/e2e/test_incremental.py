@@ -18,7 +18,7 @@ from annotator.label_studio.reconcile import compare_with_studio
 from db.records import Box, LocationStatus, Split
 from tests.e2e.test_reconcile import annotate, status_of, task_of
 
-pytestmark = pytest.mark.studio
+pytestmark = [pytest.mark.studio, pytest.mark.thorough]
 
 
 @pytest.fixture(autouse=True)

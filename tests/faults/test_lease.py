@@ -70,6 +70,7 @@ def shown(registry):
     return subprocess.run(command(registry, "runs"), cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.thorough
 def test_a_training_that_lives_is_left_alone_and_one_that_was_killed_goes_on(project):
     with training(project) as process:
         run = run_1(project)

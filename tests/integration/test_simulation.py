@@ -53,6 +53,7 @@ def test_a_replay_learns_what_it_asks_and_pays_for_it(uncut):
     assert all(row.iou is not None and row.auc is not None for row in uncut)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("step", "call"), [("train_once", 1), ("_reply", 0), ("query_images", 1)])
 def test_a_replay_that_is_cut_goes_on_with_the_same_numbers(known, uncut, tmp_path, monkeypatch, step, call):
     real, calls = getattr(replay, step), []
@@ -71,6 +72,7 @@ def test_a_replay_that_is_cut_goes_on_with_the_same_numbers(known, uncut, tmp_pa
     assert run_replay(PLAN, tmp_path / "cut", known) == uncut
 
 
+@pytest.mark.thorough
 def test_more_rounds_are_added_and_other_settings_refused(known, uncut, tmp_path):
     folder = tmp_path / "short"
     assert run_replay(replace(PLAN, rounds=1), folder, known) == uncut[:2]
