@@ -277,14 +277,12 @@ def _port_in(status: StudioStatus) -> int:
 
 def _port_of(pid: int) -> int | None:
     """Say which port a process, or one that it started, listens on."""
-    try:
+    with suppress(psutil.NoSuchProcess):
         parent = psutil.Process(pid)
         for process in [parent, *parent.children(recursive=True)]:
             for connection in process.net_connections(kind="tcp"):
                 if connection.status == psutil.CONN_LISTEN:
                     return int(connection.laddr.port)
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        pass
     return None
 
 

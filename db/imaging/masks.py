@@ -120,11 +120,12 @@ def _by_palette(image: Image.Image) -> NDArray[np.bool_]:
             f"no colour of its palette is black, so nothing says which of the indices {_listed(index_HW)} is "
             "background; name it with --mask-background N"
         )
-    inside_HW = np.asarray(~black_HW)
-    if tuple(map(tuple, colours_N4[[1, VOID], :3].tolist())) == VOC_COLOURS and (inside_HW & (index_HW != VOID)).any():
-        # The border that VOC leaves open between an object and what is around it.
-        inside_HW &= index_HW != VOID
-    return inside_HW
+    if tuple(map(tuple, colours_N4[[1, VOID], :3].tolist())) == VOC_COLOURS:
+        # Without the border that VOC leaves open between an object and what is around it.
+        objects_HW = np.asarray(~black_HW & (index_HW != VOID))
+        if objects_HW.any():
+            return objects_HW
+    return np.asarray(~black_HW)
 
 
 def _opaque(alpha_HW: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -37,6 +37,8 @@ class Start:
     """Where the weights come from."""
 
 
+OF_THE_NETWORK = ("method", "encoder", "head", "head_channels", "cam", "sam", "presence")
+"""Settings that must be equal where a network starts from another."""
 WITHOUT_EFFECT = ("checkpoint_minutes",)
 """Settings on which no result depends."""
 
@@ -178,8 +180,7 @@ def _load_run(
     wanted = {name: value for name, value in state.items() if name not in left_out}
     problem = misfit(wanted, checkpoint.tensors)
     if problem:
-        names = ("encoder", "head", "head_channels", "cam", "sam", "presence", "size")
-        differing = [name for name in names if getattr(source, name) != getattr(config, name)]
+        differing = [name for name in (*OF_THE_NETWORK, "size") if getattr(source, name) != getattr(config, name)]
         settings = " ".join(f"--set {name}={str(getattr(source, name)).lower()}" for name in differing)
         raise WeightsUnavailable(
             f"--weights {config.weights}: does not fit, and nothing was loaded: {problem}"

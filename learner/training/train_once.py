@@ -1,5 +1,6 @@
 """Trains unless that was done before: with the same settings, on the same data; and from which network a round does."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from db.errors import NotFound
@@ -11,11 +12,8 @@ from learner.checkpoint import is_there
 from learner.config import TrainConfig
 from learner.training.job import has_epochs
 from learner.training.lease import refuse_living
-from learner.training.start import is_same_training
+from learner.training.start import OF_THE_NETWORK, is_same_training
 from learner.training.train import train_model
-
-OF_THE_NETWORK = ("method", "encoder", "head", "head_channels", "cam", "sam", "presence")
-"""Settings that must be equal where a network starts from another."""
 
 
 def train_once(registry: Registry, config: TrainConfig, progress: Progress) -> tuple[RunRecord, bool]:
@@ -57,8 +55,8 @@ def warmed(registry: Registry, config: TrainConfig) -> TrainConfig:
 
     So a training that is repeated starts from the same one. Nothing is changed where there is none.
     """
-    earlier = _runs_before(registry)
-    return replace(config, weights=earlier[0].name) if earlier else config
+    run = next(_runs_before(registry), None)
+    return replace(config, weights=run.name) if run is not None else config
 
 
 def warmed_where_sound(registry: Registry, config: TrainConfig, progress: Progress | None = None) -> TrainConfig:
@@ -92,13 +90,17 @@ def warmed_where_sound(registry: Registry, config: TrainConfig, progress: Progre
     return replace(config, weights=run.name)
 
 
-def _runs_before(registry: Registry) -> list[RunRecord]:
-    """List the finished runs that were trained on something else than what is known now, newest first."""
-    snapshot = current_snapshot(registry, dry_run=True)
+def _runs_before(registry: Registry) -> Iterator[RunRecord]:
+    """Yield the finished runs that were trained on something else than what is known now, newest first."""
     with registry.read() as tx:
-        runs = [run for run in tx.runs.all() if run.status is RunStatus.FINISHED and run.snapshot != snapshot]
-    usable = (run for run in reversed(runs) if not run.is_of_bench)
-    return [run for run in usable if run.checkpoint is not None and is_there(run.checkpoint)]
+        runs = [run for run in tx.runs.all() if run.status is RunStatus.FINISHED and not run.is_of_bench]
+    if not runs:
+        # A first snapshot takes a while.
+        return
+    snapshot = current_snapshot(registry, dry_run=True)
+    for run in reversed(runs):
+        if run.snapshot != snapshot and run.checkpoint is not None and is_there(run.checkpoint):
+            yield run
 
 
 def _has_same_network(run: RunRecord, config: TrainConfig) -> bool:

@@ -23,25 +23,11 @@ from learner.query.features import image_features, imagenet_source, run_source
 from learner.query.query_images import QueryRequest, empty_classes, query_images
 from learner.training.train import train_model
 from tests.builders import EMPTY, image_record, label_record, present
+from tests.spoken import Spoken
 
 TINY = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, "head_channels": 8, "device": "cpu",
         "stage1_epochs": 1, "stage2_epochs": 1}  # fmt: skip
 DRAW_ALONE = Shares(0, 1, 0)
-
-
-class Told:
-    """What was said."""
-
-    def __init__(self):
-        self.lines = []
-
-    def say(self, line):
-        self.lines.append(line)
-
-    def task(self, *_):
-        from db.progress import SilentProgress
-
-        return SilentProgress().task("", 0)
 
 
 @pytest.fixture
@@ -260,7 +246,7 @@ def test_an_image_that_cannot_be_read_loses_no_other(registry, phantoms, tmp_pat
     with registry.read() as tx:
         images = tx.images.select()[:4]
     (copy / "images" / images[1].path.name).write_bytes(b"no image")
-    told = Told()
+    told = Spoken()
     found = image_features(registry, images, run_source(open_run(registry)), progress=told)
     assert set(found) == {images[n].id for n in (0, 2, 3)}
     assert len([line for line in told.lines if "left out" in line and images[1].path.name in line]) == 1
@@ -288,6 +274,6 @@ def test_a_full_disk_costs_the_features_of_next_time_alone(trained, monkeypatch)
     monkeypatch.setattr(features, "write_tensors", full)
     with trained.read() as tx:
         images = tx.images.select()[:3]
-    told = Told()
+    told = Spoken()
     assert len(image_features(trained, images, run_source(open_run(trained)), progress=told)) == 3
     assert "not kept for next time (No space left on device" in told.lines[-1]

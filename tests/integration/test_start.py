@@ -27,24 +27,11 @@ from learner.training.start import load_start
 from learner.training.state import make_learner
 from learner.training.train import train_model
 from learner.training.train_once import train_once
+from tests.spoken import Spoken
 
 HALF = "0.5,0.5,0.5/0.5,0.5,0.5"
 COMMIT = "0" * 40
 TINY = {"encoder": "test_resnet", "size": 32, "batch_size": 8, "head_channels": 8, "device": "cpu", "epochs": 1}
-
-
-class Said(SilentProgress):
-    """Keeps what is said."""
-
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
-
-    @property
-    def text(self):
-        return "\n".join(self.lines)
 
 
 def tiny(**overrides):
@@ -78,7 +65,7 @@ def stored(registry, name):
 
 
 def test_auto_without_a_hub_starts_from_scratch_says_so_and_is_the_training_without_weights(filled, no_hub):
-    said = Said()
+    said = Spoken()
     result = train_model(filled, tiny(), progress=said)
     assert "127.0.0.1:9) cannot be reached" in said.text
     assert "starts from scratch: it takes more epochs" in said.text
@@ -95,7 +82,7 @@ def test_auto_without_a_hub_starts_from_scratch_says_so_and_is_the_training_with
 
 def test_auto_takes_what_was_fetched_with_its_own_statistics(filled, no_hub):
     fetched(no_hub)
-    said = Said()
+    said = Spoken()
     result = train_model(filled, tiny(), progress=said)
     assert result.weights == "imagenet"
     assert "starts from the ImageNet weights of test_resnet" in said.text
@@ -200,7 +187,7 @@ def first(filled):
 
 
 def start_from(registry, weights, classes=("benign", "malignant", "normal"), **overrides):
-    config, said = tiny(weights=str(weights), **overrides), Said()
+    config, said = tiny(weights=str(weights), **overrides), Spoken()
     torch.manual_seed(9)
     model = build_model(config, len(classes))
     return model, load_start(model, config, classes, registry, said), said
@@ -265,7 +252,7 @@ def test_a_run_of_another_project_is_taken_with_a_word_of_warning(filled, first,
     registry = create_registry(f"sqlite:///{root}/r.sqlite3", root)
     import_images(registry, ImportRequest(phantoms, "csv", keep_locations=0.6))
     split_images(registry, val=0.2, test=0.2)
-    said = Said()
+    said = Spoken()
     result = train_model(registry, tiny(weights=str(first.checkpoint)), progress=said)
     assert "no run of this project" in said.text
     assert load_checkpoint(result.checkpoint).description["seen_before"] == {}
@@ -273,7 +260,7 @@ def test_a_run_of_another_project_is_taken_with_a_word_of_warning(filled, first,
 
 
 def test_a_finished_run_whose_checkpoint_is_gone_is_trained_again(filled):
-    config, said = tiny(weights="none"), Said()
+    config, said = tiny(weights="none"), Spoken()
     first, _ = train_once(filled, config, said)
     shutil.rmtree(first.checkpoint)
     second, trained = train_once(filled, config, said)

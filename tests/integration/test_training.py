@@ -12,7 +12,6 @@ import learner.training.train
 from annotator.datasets.decode import open_data_set
 from annotator.datasets.import_images import import_images
 from annotator.datasets.import_request import ImportRequest
-from db.progress import SilentProgress
 from db.records import (
     Location,
     LocationSource,
@@ -43,6 +42,7 @@ from learner.inference.propose import ProposeRequest, propose_locations
 from learner.reporting.drawing import draw_proposals
 from learner.training.train import train_model
 from tests.builders import present
+from tests.spoken import Spoken
 
 TINY = {"encoder": "resnet10t", "size": 32, "weights": "none", "batch_size": 8, "head_channels": 8, "device": "cpu"}
 
@@ -115,20 +115,10 @@ def test_the_gate_keeps_what_is_above_tau_and_only_that(filled):
 
 def test_tau_that_cannot_be_certified_proposes_nothing_and_says_why(filled):
     train_model(filled, tiny())
-    said = []
-
-    class Listener:
-        def say(self, message):
-            said.append(message)
-
-        def task(self, name, total):
-            from db.progress import SilentProgress
-
-            return SilentProgress().task(name, total)
-
-    result = propose_locations(filled, ProposeRequest(tau="auto"), progress=Listener())
+    said = Spoken()
+    result = propose_locations(filled, ProposeRequest(tau="auto"), progress=said)
     assert (result.tau, result.proposed, result.calibration.certified) == (None, 0, False)
-    assert any("cannot be certified" in message or "can be certified" in message for message in said)
+    assert any("cannot be certified" in message or "can be certified" in message for message in said.lines)
 
 
 def test_the_same_seed_gives_the_same_numbers(phantoms, tmp_path):
@@ -220,21 +210,11 @@ def test_a_run_is_not_judged_on_what_it_learned_from_after_a_new_split(filled):
         tx.images.set_splits({image.id: Split.VAL for image in located})
     report = evaluate_run(filled, split=Split.VAL)
     assert (report.left_out, report.summary.n) == (3, before)
-    said = Said()
+    said = Spoken()
     propose_locations(filled, ProposeRequest(tau="auto"), dry_run=True, progress=said)
     assert any(
         "left out of the certificate: 3 validation images that the run has learned from" in line for line in said.lines
     )
-
-
-class Said(SilentProgress):
-    """Keeps what is said."""
-
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 def test_a_run_cut_before_its_first_epoch_needs_the_registry_as_it_was(filled, monkeypatch):
@@ -303,7 +283,7 @@ def test_a_run_cut_within_an_epoch_goes_on_to_the_same_result(filled, monkeypatc
     """DeepLabV3 has dropout, whose chance is torch's own."""
     wanted = tiny(batch_size=4, checkpoint_minutes=1e-9, method=method, stage1_epochs=1, stage2_epochs=1)
     whole = train_model(filled, replace(wanted, checkpoint_minutes=0.0))
-    real, said, places = learner.training.train.save_last, Said(), []
+    real, said, places = learner.training.train.save_last, Spoken(), []
 
     def stop(job, stage, epoch, within=None):
         real(job, stage, epoch, within)

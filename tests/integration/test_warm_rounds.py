@@ -13,19 +13,10 @@ from db.progress import SilentProgress
 from db.records import Box, Location, LocationSource, LocationStatus, NewLabel, RunStatus, Split
 from learner.config import make_config
 from learner.training.train_once import current_snapshot, train_once, warmed_where_sound
+from tests.spoken import Spoken
 
 SETTINGS = {"encoder": "resnet10t", "size": 32, "batch_size": 8, "head_channels": 8, "device": "cpu", "epochs": 1}
 AUTO = make_config("default", SETTINGS)
-
-
-class Spoken:
-    """Keeps what was said."""
-
-    def __init__(self):
-        self.lines = []
-
-    def say(self, line):
-        self.lines.append(line)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from annotator.datasets.listing.folder import Folder
 from annotator.datasets.listing.image_class import image_class
 from annotator.datasets.listing.options import PLAIN, ReadOptions, own_folder
 from annotator.datasets.listing.sidecar import read_sidecar
-from annotator.datasets.listing.splits import read_image_sets, split_named
+from annotator.datasets.listing.splits import read_image_sets, split_of_folders
 from annotator.datasets.listing.xml_document import XmlUnreadable, parse_xml
 from annotator.datasets.listing.yolo.label_lines import looks_like_labels
 from annotator.errors import DataUnreadable
@@ -241,7 +241,7 @@ def _said_split(name: str, own: Mapping[str, str]) -> Split | None:
     """Return the split of an image that no list names: as partly noted it, or by its folder."""
     if own:
         return Split(own["split"]) if own.get("split") in set(Split) else None
-    return next((split for part in PurePosixPath(name).parts[:-1] if (split := split_named(part)) is not None), None)
+    return split_of_folders(PurePosixPath(name).parts[:-1])
 
 
 def _parse(folder: Folder, name: str) -> Any:

@@ -140,7 +140,7 @@ class Folder:
         """
         try:
             data = self.read(name, limit)
-            return data.decode("utf-16" if data.startswith(UTF16_MARKS) else "utf-8-sig")
+            return data.decode(encoding_of(data))
         except UnicodeDecodeError as exc:
             raise DataUnreadable(
                 f"{self}/{name}: it is not UTF-8 ({exc.reason} at byte {exc.start}); save it as UTF-8"
@@ -173,6 +173,11 @@ class Folder:
 
 def _is_not_ours(part: str) -> bool:
     return part.startswith(".") or part.lower() in NOT_OURS
+
+
+def encoding_of(data: bytes) -> str:
+    """Name the encoding of a text: UTF-16 where its mark says so, else UTF-8 with or without a mark."""
+    return "utf-16" if data.startswith(UTF16_MARKS) else "utf-8-sig"
 
 
 def spellings(name: str) -> list[str]:

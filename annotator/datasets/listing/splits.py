@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -40,6 +40,11 @@ def split_named(name: str) -> Split | None:
     return SPLITS.get(YEAR.sub("", name.strip().lower()))
 
 
+def split_of_folders(folders: Iterable[str]) -> Split | None:
+    """Return the split that the first of these folders is called like which is called like one."""
+    return next((split for folder in folders if (split := split_named(folder)) is not None), None)
+
+
 def split_beside_others(file: PurePosixPath) -> Split | None:
     """Return the split that the folder of a file is called like, where a folder for another split lies beside it.
 
@@ -66,11 +71,8 @@ def splits_by_folder(names: Sequence[str]) -> dict[str, Split]:
 
     A folder may be called "test" for other reasons.
     """
-    folders = {folder: PurePosixPath(folder).parts for folder in {name.rpartition("/")[0] for name in names}}
-    named = {
-        folder: next((split for part in parts if (split := split_named(part))), None)
-        for folder, parts in folders.items()
-    }
+    folders = {name.rpartition("/")[0] for name in names}
+    named = {folder: split_of_folders(PurePosixPath(folder).parts) for folder in folders}
     if len({*named.values()} - {None}) < 2:
         return {}
     return {name: split for name in names if (split := named[name.rpartition("/")[0]]) is not None}

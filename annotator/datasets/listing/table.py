@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from annotator.datasets.listing.folder import UTF16_MARKS, read_data_file
+from annotator.datasets.listing.folder import encoding_of, read_data_file
 from annotator.errors import DataUnreadable
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -165,8 +165,7 @@ def _text(data: bytes, place: str | Path) -> TextIO:
     """Return a file's text, decoded as it is asked for: the whole would need several times more memory."""
     if data.startswith(WORKBOOKS):
         raise DataUnreadable(f"{place}: it is an Excel workbook; save it as CSV UTF-8")
-    encoding = "utf-16" if data.startswith(UTF16_MARKS) else "utf-8-sig"
-    return io.TextIOWrapper(io.BytesIO(data), encoding=encoding, newline="")
+    return io.TextIOWrapper(io.BytesIO(data), encoding=encoding_of(data), newline="")
 
 
 def _titles(lines: Iterable[str], delimiter: str, columns: Collection[str]) -> list[str]:

@@ -18,16 +18,7 @@ from learner.data.examples import Example
 from learner.data.framed_store import FramedStore
 from learner.data.framing import FramedRows, Framer, Framing, ahead
 from learner.errors import DataInvalid
-
-
-class Said:
-    """Progress that remembers what was said."""
-
-    def __init__(self):
-        self.lines = []
-
-    def say(self, line):
-        self.lines.append(line)
+from tests.spoken import Spoken
 
 
 @pytest.fixture
@@ -104,7 +95,7 @@ def test_a_file_that_has_changed_is_not_taken_from_the_cache(tmp_path, examples,
 
 
 def test_a_stream_names_what_it_leaves_out_and_says_when_nothing_is_left(tmp_path, examples):
-    said = Said()
+    said = Spoken()
     (tmp_path / "8.png").write_bytes(b"broken")
     stream = FramedStream(examples, ["a", "b"], Framer(Framing(32)), batch_size=4, progress=said)
     assert [position for piece in stream for position in piece.positions] == [0, 1, 2, 3, 4, 5, 6, 7, 9]
@@ -118,7 +109,7 @@ def test_a_stream_names_what_it_leaves_out_and_says_when_nothing_is_left(tmp_pat
 
 def test_where_there_is_no_room_images_are_decoded_and_that_is_said_once(tmp_path, examples, decoded):
     write_limit(tmp_path, LEAST_LIMIT)
-    said = Said()
+    said = Spoken()
     framer = Framer(Framing(2048), FramedStore(tmp_path), said)
     first = load_framed(examples, ["a", "b"], framer)
     again = load_framed(examples, ["a", "b"], framer)
