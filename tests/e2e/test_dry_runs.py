@@ -221,7 +221,7 @@ def test_every_command_is_here():
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.thorough if name == "bench" else ())
+        pytest.param(name, marks=pytest.mark.thorough if name in ("bench", "studio start") else ())
         for name, case in CASES.items()
         if case is not None
     ],
