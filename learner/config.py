@@ -73,6 +73,9 @@ class TrainConfig:
     size: int = 0
     """Side of the square that images are framed into, in pixels; 0: 256, 384 or 512, on CPUs also 128, 160 or 192, the
     first that shows 19 of 20 known boxes at least 8 px wide and high."""
+    tiles: int = 1
+    """For small lesions in large images: the square's side is this many times `size`. The network is trained on the
+    whole, reduced to `size`, and on parts in full, and scores the whole and every part; 1: the whole alone."""
     framing: Literal["letterbox", "resize"] = "letterbox"
     """letterbox keeps the aspect ratio and pads, resize distorts (paper)."""
     normalize: str = "auto"
@@ -203,6 +206,10 @@ class TrainConfig:
             yield f"seed lies between 0 and 2^63, got {self.seed}"
         if self.size and self.size < 32:
             yield f"size must be at least 32 px, or 0 to have it chosen, got {self.size}"
+        if not self.tiles >= 1 or self.square_px > MOST["size"]:
+            yield f"tiles is at least 1, and tiles times size at most {MOST['size']} px, got {self.tiles} x {self.size}"
+        if self.tiles > 1 and not self.localizes:
+            yield f"tiles={self.tiles} is for methods that localize, and method={self.method} does not"
         if self.folds and (self.folds < 2 or not 0 <= self.fold < self.folds):
             yield f"folds is 0 or at least 2, and fold lies from 0 to folds - 1; got {self.folds} and {self.fold}"
         if self.stage1_epochs < 0:
@@ -221,6 +228,11 @@ class TrainConfig:
             yield f"ignore_low {self.ignore_low} is above ignore_high {self.ignore_high}"
         if self.pseudo == "teacher" and self.ema_decay == 0:
             yield "pseudo=teacher needs ema_decay above 0"
+
+    @property
+    def square_px(self) -> int:
+        """Side of the square that images are framed into, pixels; 0 where it is to be chosen."""
+        return self.tiles * self.size
 
     @property
     def localizes(self) -> bool:

@@ -1,5 +1,6 @@
 """How many known lesions images have, how large these are in a square, and which square shows the small ones. Pure."""
 
+import math
 from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 from typing import Protocol
@@ -63,26 +64,27 @@ def least_size(device: str) -> int:
     return LEAST_PX.get(device, LEAST_ELSEWHERE_PX)
 
 
-def choose_size(images: Sequence[Located], framing: str, least: int) -> int:
+def choose_size(images: Sequence[Located], framing: str, least: int, *, tiles: int = 1) -> int:
     """Choose the smallest square in which 19 of 20 known boxes are at least `LEARNABLE_PX` wide and high.
 
     Args:
         images: of any kind; those without boxes have no say.
         framing: `letterbox` or `resize`.
         least: side of the smallest square that may be chosen, pixels.
+        tiles: how often that fits into a side of the images.
 
     Returns:
-        Side of the square, pixels; the largest choice where none shows that many.
+        Side of the square that the network sees, pixels; the largest choice where none shows that many.
     """
     for size in (choice for choice in CHOICES_PX if choice >= least):
-        if _share_large_enough(shorter_sides(images, size, framing)) >= SEEN:
+        if _share_large_enough(shorter_sides(images, tiles * size, framing)) >= SEEN:
             return size
     return CHOICES_PX[-1]
 
 
-def describe_small(images: Sequence[Located], size: int, framing: str) -> str | None:
+def describe_small(images: Sequence[Located], size: int, framing: str, *, tiles: int = 1) -> str | None:
     """Warn of boxes that are too small to be learned at a size; None where hardly any is."""
-    sides = shorter_sides(images, size, framing)
+    sides = shorter_sides(images, tiles * size, framing)
     if _share_large_enough(sides) >= SEEN:
         return None
     small = sum(side < LEARNABLE_PX for side in sides)
@@ -90,9 +92,12 @@ def describe_small(images: Sequence[Located], size: int, framing: str) -> str | 
     ordered = sorted(sides)
     deciding = ordered[int((1 - SEEN) * len(ordered))]
     wanted = -(-size * LEARNABLE_PX / deciding // 64) * 64
+    enough = math.ceil(tiles * LEARNABLE_PX / deciding)
+    at = f"size={size}" + f" and tiles={tiles}" * (tiles > 1)
     return (
-        f"{small} of {len(sides)} boxes are narrower than {LEARNABLE_PX} px at size={size} (the smallest "
-        f"{ordered[0]:.1f} px) and can hardly be learned; --set size={wanted:.0f} would show nearly all of them"
+        f"{small} of {len(sides)} boxes are narrower than {LEARNABLE_PX} px at {at} (the smallest "
+        f"{ordered[0]:.1f} px) and can hardly be learned; --set size={wanted:.0f} would show nearly all of them, and "
+        f"--set tiles={enough} would with steps no longer than now"
     )
 
 

@@ -79,14 +79,14 @@ def expected(model: TrainedModel, image_HW3: NDArray[np.uint8]) -> Expected:
         image_HW3: uint8, upright.
     """
     config, (height, width) = model.config, image_HW3.shape[:2]
-    frame = frame_of(width, height, config.size, config.framing)
-    square_13SS = torch.from_numpy(framed_image(image_HW3, frame, config.size))[None]
+    frame = frame_of(width, height, config.square_px, config.framing)
+    square_13SS = torch.from_numpy(framed_image(image_HW3, frame, config.square_px))[None]
     example = Example(ImageFile.at("image"), width, height, None)
     data = framed_data([example], model.classes, model.framer(), [0], [], square_13SS)
     (found,) = predict(model.network, data, config, model.device)
     with torch.inference_mode():
         normalize = Normalizer(config, model.device)
-        views = score_views(model.network, unit_images(square_13SS, model.device), normalize, tta=config.tta)
+        views = score_views(model.network, unit_images(square_13SS, model.device), normalize, config)
         mask_HW = unframed(views.mask_VB1SS.mean(dim=0)[0, 0], frame).numpy()
     values = {
         CLASSES: found.class_probability_K.astype(np.float32),
@@ -124,7 +124,7 @@ def compare(
     Raises:
         ExportFailed: they differ by more than the tolerance, or the exported model says something else altogether.
     """
-    largest, images = 0.0, check_images(model.config.size)
+    largest, images = 0.0, check_images(model.config.square_px)
     for name, image_HW3 in images.items():
         wanted, found = expected(model, image_HW3), answer(image_HW3)
         where = f"a {name} image of {image_HW3.shape[1]}x{image_HW3.shape[0]} px"

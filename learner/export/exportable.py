@@ -20,7 +20,7 @@ from learner.config import TrainConfig
 from learner.inference.gate import PRESENT_FROM
 from learner.inference.predict import GAIN_GAMMAS
 from learner.input_range import parse_statistics
-from learner.network.forward import upsample
+from learner.network.forward import look, upsample
 from learner.network.interface import Network
 
 ONE = 2.0**22
@@ -49,14 +49,15 @@ class Exportable(nn.Module):
 
     def __init__(self, network: Network, config: TrainConfig) -> None:
         super().__init__()
-        self.network, self.size, self.views = network, config.size, 4 if config.tta else 1
+        self.network, self.views = network, 4 if config.tta else 1
+        self.size, self.seen_size = config.square_px, config.size
         self.letterbox, self.gate = config.framing == "letterbox", config.gate
         self.names, self.tall_first = output_names(network), resizes_tall_images_down_first()
         mean, std = parse_statistics(config.normalize)
         # Named apart from all that exporters call their own.
         self.register_buffer("partly_mean", torch.tensor(mean)[None, :, None, None], persistent=False)
         self.register_buffer("partly_std", torch.tensor(std)[None, :, None, None], persistent=False)
-        self.register_buffer("partly_places", torch.arange(config.size, dtype=torch.float64), persistent=False)
+        self.register_buffer("partly_places", torch.arange(config.square_px, dtype=torch.float64), persistent=False)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Answer for an image, uint8 HW3.
@@ -71,7 +72,7 @@ class Exportable(nn.Module):
         down, across = (self._place(line_N, longest) for line_N in (row_H, column_W))
         square_3SS = self._square(image, (row_H, down), (column_W, across))
         views_V3SS = self._views((square_3SS.float() / 255.0)[None])
-        output = self.network((views_V3SS - self.partly_mean) / self.partly_std)
+        output = look(self.network, (views_V3SS - self.partly_mean) / self.partly_std, self.seen_size)
         class_K = output.class_logits_BK.softmax(dim=1).mean(dim=0)
         said = {CLASSES: class_K}
         presence_1 = None

@@ -150,7 +150,9 @@ def _about(facts: CardFacts) -> Iterator[str]:
     yield "Trained with partly on partly-labeled images; what was known of them stands below."
     yield ""
     yield f"- Method `{config.method}`, encoder `{config.encoder}`"
-    yield f"- Images are framed into {config.size} x {config.size} px (`{config.framing}`)"
+    yield f"- Images are framed into {config.square_px} x {config.square_px} px (`{config.framing}`)"
+    if config.tiles > 1:
+        yield f"- Looked at as a whole, reduced to {config.size} x {config.size} px, and in tiles of that size"
     yield f"- Weights SHA-256 {code(facts.weights_sha256)}"
     yield f"- Card written by {exported_by()}"
 

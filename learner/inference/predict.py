@@ -26,7 +26,7 @@ from learner.device import precision
 from learner.inference.gate import PRESENT_FROM, Evidence, gate_score, pairwise_dice
 from learner.inference.lesions import lesion_boxes
 from learner.inference.uncertainty import lesion_entropy
-from learner.network.forward import Evaluating, Normalizer, upsample
+from learner.network.forward import Evaluating, Normalizer, look, upsample
 from learner.network.interface import Network
 
 GAIN_GAMMAS = (0.8, 1.25)
@@ -158,7 +158,7 @@ def _score_batch(
 ) -> list[Future[Prediction]]:
     images_B3SS = unit_images(data.images_N3SS[rows_B], normalize.device)
     with precision(config, normalize.device):
-        views = score_views(model, images_B3SS, normalize, tta=config.tta)
+        views = score_views(model, images_B3SS, normalize, config)
     class_BK = views.class_VBK.mean(dim=0).double().cpu().numpy()
     # From here on NumPy: torch's own threads would get in the way of the next batch.
     inside_VBSS = (views.mask_VB1SS[:, :, 0] > LESION_FROM).cpu().numpy()
@@ -255,15 +255,15 @@ def _box_score(box: Box, part: Window, views_VSS: NDArray[np.bool_], frame: Fram
     return certainty * pairwise_dice(views_VSS[:, max(0, y0 - 1) : y1 + 1, max(0, x0 - 1) : x1 + 1])
 
 
-def score_views(model: Network, images_B3SS: Tensor, normalize: Normalizer, *, tta: bool) -> ScoredViews:
+def score_views(model: Network, images_B3SS: Tensor, normalize: Normalizer, config: TrainConfig) -> ScoredViews:
     """Score several views of each image: as it is, and with `tta` mirrored and at two gains."""
     views = [(images_B3SS, False)]
-    if tta:
+    if config.tta:
         views.append((images_B3SS.flip(-1), True))
         views += [(images_B3SS.clamp_min(1e-4).pow(gamma), False) for gamma in GAIN_GAMMAS]
     masks, classes, presences = [], [], []
     for view_B3SS, mirrored in views:
-        output = model(normalize(view_B3SS))
+        output = look(model, normalize(view_B3SS), config.size)
         logits_B1SS = upsample(output.mask_logits_B1HW.float(), images_B3SS.shape[-1])
         masks.append(torch.sigmoid(logits_B1SS.flip(-1) if mirrored else logits_B1SS))
         classes.append(output.class_logits_BK.float().softmax(dim=1))

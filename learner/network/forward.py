@@ -1,7 +1,11 @@
-"""What surrounds a forward pass: normalised input, evaluation mode, logits at the input's size.
+"""What surrounds a forward pass: normalised input, evaluation mode, tiles, logits at the input's size.
 
-Shape legend: B batch, S side of the square, H W a map's height and width.
+Shape legend: B batch, K classes, S side of the square that a network sees, H W a map's height and width,
+L side of a square that is looked at in tiles, T tiles.
 """
+
+import itertools
+import math
 
 import torch
 from torch import Tensor
@@ -9,6 +13,10 @@ from torch.nn import functional as F
 
 from learner.config import TrainConfig
 from learner.input_range import parse_statistics
+from learner.network.interface import Network, Output
+
+STRIDE_SHARE = 0.75
+"""Tiles begin at most this share of their side apart, so that what is narrower than the rest lies in one as a whole."""
 
 
 class Normalizer:
@@ -41,3 +49,60 @@ class Evaluating:
 
     def __exit__(self, *exc: object) -> None:
         self._model.train(self._was_training)
+
+
+def tile_starts(side: int, tile: int) -> list[int]:
+    """Return where the tiles begin along a side, evenly spread, the first at 0 and the last at the end.
+
+    Args:
+        side: of the square, pixels.
+        tile: its side, pixels, no larger.
+    """
+    gaps = math.ceil((side - tile) / (STRIDE_SHARE * tile))
+    return [round(number * (side - tile) / gaps) for number in range(gaps + 1)] if gaps else [0]
+
+
+def look(network: Network, image_B3LL: Tensor, size: int) -> Output:
+    """Score squares that may be larger than what a network was trained on: the whole, reduced, and tiles in full.
+
+    A pixel is of a lesion where the whole or the tiles say so, and there is something to find where one of them finds
+    it. The class is the whole's, or that of the whole and of the tile that is surest to hold a lesion, averaged.
+
+    Args:
+        network: any.
+        image_B3LL: normalised.
+        size: side of what it was trained on, pixels; of a square no larger nothing but the network's own answer is
+            returned.
+    """
+    side = image_B3LL.shape[-1]
+    if side <= size:
+        return network(image_B3LL)  # type: ignore[no-any-return]
+    whole = network(F.adaptive_avg_pool2d(image_B3LL, size))
+    starts = tile_starts(side, size)
+    weight_1SS = _hat(size, image_B3LL.device)
+    # Not smaller than float32, whatever the network computes in: many are added.
+    total_B1LL = torch.zeros_like(image_B3LL[:, :1], dtype=torch.float32)
+    count_1LL = torch.zeros_like(total_B1LL[0])
+    surest_B = torch.full_like(total_B1LL[:, 0, 0, 0], -math.inf)
+    class_BK, presence_B = whole.class_logits_BK.float(), whole.presence_logits_B
+    of_surest_BK = class_BK
+    for top, left in itertools.product(starts, starts):
+        place = (..., slice(top, top + size), slice(left, left + size))
+        tile = network(image_B3LL[place].contiguous(memory_format=torch.channels_last))
+        total_B1LL[place] += upsample(tile.mask_logits_B1HW.float(), size) * weight_1SS
+        count_1LL[place] += weight_1SS
+        held_B = tile.mask_logits_B1HW.float().amax(dim=(1, 2, 3))
+        if presence_B is not None and tile.presence_logits_B is not None:
+            held_B = tile.presence_logits_B.float()
+            presence_B = torch.maximum(presence_B.float(), held_B)
+        of_surest_BK = torch.where((held_B > surest_B)[:, None], tile.class_logits_BK.float(), of_surest_BK)
+        surest_B = torch.maximum(surest_B, held_B)
+    mask_B1LL = torch.maximum(upsample(whole.mask_logits_B1HW.float(), side), total_B1LL / count_1LL)
+    return Output(mask_B1LL, torch.where((surest_B > 0)[:, None], (class_BK + of_surest_BK) / 2, class_BK), presence_B)
+
+
+def _hat(size: int, device: torch.device) -> Tensor:
+    """Weights 1SS of a tile's pixels, highest in the middle: at its edge a network does not see what comes next."""
+    place_S = torch.arange(size, device=device, dtype=torch.float32) + 0.5
+    weight_S = torch.minimum(place_S, size - place_S) / size
+    return (weight_S[:, None] * weight_S[None, :])[None]

@@ -186,7 +186,9 @@ def heat_of(model: TrainedModel, image_13SS: Tensor, layer: str, target: str, cl
         return mean_B
 
     unit_13SS = unit_images(image_13SS, model.device)
-    normal_13SS = Normalizer(model.config, model.device)(unit_13SS)
+    # Of an image that is scored in tiles, too, the whole is explained.
+    seen_13SS = F.adaptive_avg_pool2d(unit_13SS, model.config.size)
+    normal_13SS = Normalizer(model.config, model.device)(seen_13SS)
     with _without_inplace(network):
         heat_11HW = LayerGradCam(score, modules[layer]).attribute(normal_13SS, relu_attributions=True)
     heat_SS = F.interpolate(heat_11HW.detach(), size=unit_13SS.shape[-2:], mode="bilinear", align_corners=False)[0, 0]

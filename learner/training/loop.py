@@ -25,7 +25,7 @@ from learner.data.presence import EMPTY, PRESENT
 from learner.device import precision
 from learner.errors import TrainingDiverged
 from learner.evaluation.metrics import classification_metrics
-from learner.network.forward import Evaluating, upsample
+from learner.network.forward import Evaluating, look, upsample
 from learner.network.interface import Network
 from learner.tensor_files import not_finite
 from learner.training.stages import StageConfig
@@ -204,7 +204,8 @@ def validation_rows(learner: Learner, data: FramedData) -> list[ValidationRow]:
     with Evaluating(model):
         for batch_B in mine.split(learner.config.batch_size):
             with precision(learner.config, learner.device):
-                output = model(learner.normalize(unit_images(data.images_N3SS[batch_B], learner.device)))
+                normal_B3LL = learner.normalize(unit_images(data.images_N3SS[batch_B], learner.device))
+                output = look(model, normal_B3LL, learner.config.size)
             mask_B1SS = upsample(output.mask_logits_B1HW.float(), data.images_N3SS.shape[-1]).cpu() > 0
             if output.presence_logits_B is not None:
                 mask_B1SS &= output.presence_logits_B.float().cpu()[:, None, None, None] >= 0

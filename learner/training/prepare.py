@@ -112,14 +112,14 @@ def _settled_by_data(config: TrainConfig, images: Sequence[Sized], progress: Pro
     if not config.localizes:
         return replace(config, size=config.size or least_size(kind))
     if not config.size:
-        config = replace(config, size=choose_size(images, config.framing, least_size(kind)))
+        config = replace(config, size=choose_size(images, config.framing, least_size(kind), tiles=config.tiles))
         if config.size > least_size(kind):
             progress.say(f"size={config.size} was chosen, as there are small boxes (another: --set size=256)")
         elif kind == "cpu":
             progress.say(
                 f"size={config.size} was chosen for a CPU; larger ones see more and take longer: --set size=256"
             )
-    problem = describe_small(images, config.size, config.framing)
+    problem = describe_small(images, config.size, config.framing, tiles=config.tiles)
     if problem is not None:
         progress.say(problem)
     return config
@@ -286,7 +286,7 @@ def _load(
 ) -> FramedData:
     # Choosing the epoch is a part of training, so it sees no more locations than learning does.
     shown = examples_with_share(examples.opened(registry), config.location_share, config.seed)
-    framer = Framer(Framing(config.size, config.framing, config.box_target), FramedStore(registry.root), progress)
+    framer = Framer(Framing(config.square_px, config.framing, config.box_target), FramedStore(registry.root), progress)
     on_gpu = processes.device(config.device).type == "cuda"
     data = load_framed(shown, classes, framer, processes=processes, progress=progress, name=name, for_a_gpu=on_gpu)
     for problem in data.unreadable:

@@ -20,6 +20,7 @@ from learner.data.dataset import NO_CLASS, FramedData
 from learner.data.letterbox import unit_images
 from learner.data.presence import EMPTY, UNKNOWN
 from learner.data.random_draws import Chance
+from learner.data.tile_views import tile_views
 from learner.device import precision
 from learner.distributed import Processes
 from learner.training.losses import (
@@ -101,9 +102,17 @@ def make_views(learner: Learner, data: FramedData, stage: StageConfig, batch: Ba
     counts = bool(len(learner.processes.share(range(len(batch_B)))))
     chance = Chance(generator, len(batch_B), rows_B if learner.processes.count > 1 else None)
     chosen_B = batch_B[rows_B]
-    image_B3SS = unit_images(data.images_N3SS[chosen_B], device)
-    target_B1SS = data.targets_N1SS[chosen_B].to(device).float().div_(255.0)
-    known_B, class_B = data.known_N[chosen_B].to(device), data.class_N[chosen_B].to(device)
+    images, targets, known_B = data.images_N3SS[chosen_B], data.targets_N1SS[chosen_B], data.known_N[chosen_B]
+    class_B, presence_B = data.class_N[chosen_B], data.presence_N[chosen_B]
+    if config.tiles > 1:
+        seen = tile_views(
+            images.cpu(), targets.cpu(), known_B=known_B, class_B=class_B, presence_B=presence_B, size=config.size,
+            chance=chance,
+        )  # fmt: skip
+        images, targets, class_B, presence_B = seen.images_B3SS, seen.targets_B1SS, seen.class_B, seen.presence_B
+    image_B3SS = unit_images(images, device)
+    target_B1SS = targets.to(device).float().div_(255.0)
+    known_B, class_B, presence_B = known_B.to(device), class_B.to(device), presence_B.to(device)
     weak_B3SS, target_B1SS = augment_weakly(image_B3SS, target_B1SS, chance, kind=config.augmentation)
     seen_B3SS = weak_B3SS
     hard_B = torch.nonzero(~data.known_N[chosen_B]).flatten()
@@ -119,7 +128,7 @@ def make_views(learner: Learner, data: FramedData, stage: StageConfig, batch: Ba
         target_B1SS,
         known_B & counts,
         class_B if counts else torch.full_like(class_B, NO_CLASS),
-        (data.presence_N[chosen_B] if counts else torch.full_like(data.presence_N[chosen_B], UNKNOWN)).to(device),
+        presence_B if counts else torch.full_like(presence_B, UNKNOWN),
         weight_B.to(device),
         ~data.known_N[chosen_B] & counts,
         located=known_in_all,

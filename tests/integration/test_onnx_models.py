@@ -29,6 +29,7 @@ NETWORKS = {
         **{"encoder": "vit_tiny_patch16_224", "size": 64, "normalize": "0.5,0.5,0.5/0.5,0.5,0.5"},
     },
     "a classifier": {"method": "classifier", "encoder": "vit_tiny_patch16_224", "size": 32},
+    "tiles": {"size": 32, "tiles": 2},
     "a U-Net": {"method": "unet", "encoder": "resnet18", "size": 64},
 }
 

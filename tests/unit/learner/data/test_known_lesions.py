@@ -37,4 +37,15 @@ def test_boxes_that_stay_too_small_are_said_with_a_remedy():
     said = describe_small(images(*[16.0] * 20), 256, "letterbox")
     assert "20 of 20 boxes are narrower than 8 px at size=256 (the smallest 1.0 px)" in said
     assert "--set size=2048" in said
+    assert "--set tiles=8" in said
     assert describe_small(images(*[500.0] * 20), 256, "letterbox") is None
+
+
+def test_tiles_show_what_is_too_small_for_the_whole():
+    assert choose_size(images(*[70.0] * 20), "letterbox", 128, tiles=4) == 128
+    assert choose_size(images(*[70.0] * 20), "letterbox", 128, tiles=2) == 256
+    assert describe_small(images(*[16.0] * 20), 256, "letterbox", tiles=8) is None
+    said = describe_small(images(*[16.0] * 20), 256, "letterbox", tiles=4)
+    assert "at size=256 and tiles=4 (the smallest 4.1 px)" in said
+    assert "--set size=512 would" in said
+    assert "--set tiles=8" in said
