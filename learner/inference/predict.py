@@ -26,7 +26,7 @@ from learner.device import precision
 from learner.inference.gate import PRESENT_FROM, Evidence, gate_score, pairwise_dice
 from learner.inference.lesions import lesion_boxes
 from learner.inference.uncertainty import lesion_entropy
-from learner.network.forward import Evaluating, Normalizer, look, upsample
+from learner.network.forward import Evaluating, Normalizer, look, scored_at_once, upsample
 from learner.network.interface import Network
 
 GAIN_GAMMAS = (0.8, 1.25)
@@ -136,7 +136,7 @@ def predict(
         ThreadPoolExecutor(os.cpu_count() or 1) as pool,
     ):
         for piece in [data] if isinstance(data, FramedData) else data:
-            for rows_B in torch.arange(len(piece)).split(config.batch_size):
+            for rows_B in torch.arange(len(piece)).split(scored_at_once(config)):
                 found.append(_score_batch(model, piece, rows_B, normalize, config, pool))
                 if len(found) > waiting:
                     done = [one.result() for one in found.popleft()]
@@ -257,12 +257,8 @@ def _box_score(box: Box, part: Window, views_VSS: NDArray[np.bool_], frame: Fram
 
 def score_views(model: Network, images_B3SS: Tensor, normalize: Normalizer, config: TrainConfig) -> ScoredViews:
     """Score several views of each image: as it is, and with `tta` mirrored and at two gains."""
-    views = [(images_B3SS, False)]
-    if config.tta:
-        views.append((images_B3SS.flip(-1), True))
-        views += [(images_B3SS.clamp_min(1e-4).pow(gamma), False) for gamma in GAIN_GAMMAS]
     masks, classes, presences = [], [], []
-    for view_B3SS, mirrored in views:
+    for view_B3SS, mirrored in _views(images_B3SS, tta=config.tta):
         output = look(model, normalize(view_B3SS), config.size)
         logits_B1SS = upsample(output.mask_logits_B1HW.float(), images_B3SS.shape[-1])
         masks.append(torch.sigmoid(logits_B1SS.flip(-1) if mirrored else logits_B1SS))
@@ -270,6 +266,15 @@ def score_views(model: Network, images_B3SS: Tensor, normalize: Normalizer, conf
         if output.presence_logits_B is not None:
             presences.append(torch.sigmoid(output.presence_logits_B.float()))
     return ScoredViews(torch.stack(masks), torch.stack(classes), torch.stack(presences) if presences else None)
+
+
+def _views(images_B3SS: Tensor, *, tta: bool) -> Iterator[tuple[Tensor, bool]]:
+    """Yield each view, and whether it is mirrored."""
+    yield images_B3SS, False
+    if tta:
+        yield images_B3SS.flip(-1), True
+        for gamma in GAIN_GAMMAS:
+            yield images_B3SS.clamp_min(1e-4).pow(gamma), False
 
 
 def known_index(example: Example, classes: Sequence[str]) -> int | None:

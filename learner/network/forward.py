@@ -6,6 +6,8 @@ L side of a square that is looked at in tiles, T tiles.
 
 import itertools
 import math
+from collections.abc import Iterator, Sequence
+from types import EllipsisType
 
 import torch
 from torch import Tensor
@@ -15,6 +17,9 @@ from learner.config import TrainConfig
 from learner.input_range import parse_statistics
 from learner.network.interface import Network, Output
 
+Place = tuple[EllipsisType, slice, slice]
+TILES_AT_ONCE = 16
+"""Tiles that one forward pass looks at."""
 STRIDE_SHARE = 0.75
 """Tiles begin at most this share of their side apart, so that what is narrower than the rest lies in one as a whole."""
 
@@ -49,6 +54,11 @@ class Evaluating:
 
     def __exit__(self, *exc: object) -> None:
         self._model.train(self._was_training)
+
+
+def scored_at_once(config: TrainConfig) -> int:
+    """Return how many images are scored together: fewer where their squares are in tiles, of which there are many."""
+    return max(1, config.batch_size // config.tiles**2)
 
 
 def tile_starts(side: int, tile: int) -> list[int]:
@@ -86,9 +96,7 @@ def look(network: Network, image_B3LL: Tensor, size: int) -> Output:
     surest_B = torch.full_like(total_B1LL[:, 0, 0, 0], -math.inf)
     class_BK, presence_B = whole.class_logits_BK.float(), whole.presence_logits_B
     of_surest_BK = class_BK
-    for top, left in itertools.product(starts, starts):
-        place = (..., slice(top, top + size), slice(left, left + size))
-        tile = network(image_B3LL[place].contiguous(memory_format=torch.channels_last))
+    for place, tile in _looked_at(network, image_B3LL, list(itertools.product(starts, starts)), size):
         total_B1LL[place] += upsample(tile.mask_logits_B1HW.float(), size) * weight_1SS
         count_1LL[place] += weight_1SS
         held_B = tile.mask_logits_B1HW.float().amax(dim=(1, 2, 3))
@@ -99,6 +107,29 @@ def look(network: Network, image_B3LL: Tensor, size: int) -> Output:
         surest_B = torch.maximum(surest_B, held_B)
     mask_B1LL = torch.maximum(upsample(whole.mask_logits_B1HW.float(), side), total_B1LL / count_1LL)
     return Output(mask_B1LL, torch.where((surest_B > 0)[:, None], (class_BK + of_surest_BK) / 2, class_BK), presence_B)
+
+
+def _looked_at(
+    network: Network, image_B3LL: Tensor, corners: Sequence[tuple[int, int]], size: int
+) -> Iterator[tuple[Place, Output]]:
+    """Yield each tile's place in the squares, and what the network says of it, of all images."""
+    count, at_once = len(image_B3LL), max(1, TILES_AT_ONCE // len(image_B3LL))
+    places = [(..., slice(top, top + size), slice(left, left + size)) for top, left in corners]
+    for start in range(0, len(places), at_once):
+        some = places[start : start + at_once]
+        tiles_T3SS = torch.cat([image_B3LL[place] for place in some])
+        said = network(tiles_T3SS.contiguous(memory_format=torch.channels_last))
+        for number, place in enumerate(some):
+            rows = slice(number * count, (number + 1) * count)
+            presence_T = said.presence_logits_B
+            yield (
+                place,
+                Output(
+                    said.mask_logits_B1HW[rows],
+                    said.class_logits_BK[rows],
+                    None if presence_T is None else presence_T[rows],
+                ),
+            )
 
 
 def _hat(size: int, device: torch.device) -> Tensor:

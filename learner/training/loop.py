@@ -25,7 +25,7 @@ from learner.data.presence import EMPTY, PRESENT
 from learner.device import precision
 from learner.errors import TrainingDiverged
 from learner.evaluation.metrics import classification_metrics
-from learner.network.forward import Evaluating, look, upsample
+from learner.network.forward import Evaluating, look, scored_at_once, upsample
 from learner.network.interface import Network
 from learner.tensor_files import not_finite
 from learner.training.stages import StageConfig
@@ -199,10 +199,10 @@ def validation_rows(learner: Learner, data: FramedData) -> list[ValidationRow]:
     model = learner.kept
     positions = learner.processes.share(range(len(data)))
     mine = torch.tensor(positions, dtype=torch.int64)
-    data.expect(mine.split(learner.config.batch_size))
+    data.expect(mine.split(scored_at_once(learner.config)))
     found: list[ValidationRow] = []
     with Evaluating(model):
-        for batch_B in mine.split(learner.config.batch_size):
+        for batch_B in mine.split(scored_at_once(learner.config)):
             with precision(learner.config, learner.device):
                 normal_B3LL = learner.normalize(unit_images(data.images_N3SS[batch_B], learner.device))
                 output = look(model, normal_B3LL, learner.config.size)

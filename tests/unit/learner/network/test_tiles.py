@@ -56,7 +56,8 @@ def test_a_pixel_that_the_whole_does_not_show_is_found_where_it_is(row, column):
     image[1, :, row, column] = 0.9
     network = Bright()
     said = look(network, image, 16)
-    assert network.seen == [(2, 3, 16, 16)] * (1 + 25)
+    # 25 tiles of two images each, no more than 16 in a pass.
+    assert network.seen == [(2, 3, 16, 16), *[(16, 3, 16, 16)] * 3, (2, 3, 16, 16)]
     assert said.mask_logits_B1HW.shape == (2, 1, 64, 64)
     assert torch.nonzero(said.mask_logits_B1HW[:, 0] > 0).tolist() == [[1, row, column]]
     assert (said.presence_logits_B > 0).tolist() == [False, True]
@@ -83,15 +84,11 @@ def test_the_mean_of_overlapping_tiles_is_weighed_by_hand():
     """Along a row of 28 in tiles of 16 that begin at 0 and 12: 12 to 15 are seen by both."""
 
     class Numbered(Network):
-        def __init__(self):
-            super().__init__()
-            self.calls = -1
-
         def forward(self, image_B3HW):
-            self.calls += 1
             # The whole says nothing; of the four tiles the left ones say 1 and the right ones 3.
-            value = -50.0 if self.calls == 0 else (1.0, 3.0)[(self.calls - 1) % 2]
-            return Output(torch.full((1, 1, 16, 16), value), torch.zeros(1, 2))
+            values = [-50.0] if len(image_B3HW) == 1 else [1.0, 3.0, 1.0, 3.0]
+            mask_B1HW = torch.tensor(values)[:, None, None, None].expand(-1, 1, 16, 16)
+            return Output(mask_B1HW, torch.zeros(len(values), 2))
 
     row = look(Numbered(), torch.zeros(1, 3, 28, 28), 16).mask_logits_B1HW[0, 0, 0]
     assert row[:12].tolist() == pytest.approx([1.0] * 12)
