@@ -18,7 +18,7 @@ GROUPS = MappingProxyType(
         "Network": (
             "encoder", "weights", "head", "head_channels", "cam", "sam", "mam", "presence", "presence_weight",
         ),
-        "Images": ("size", "framing", "normalize", "augmentation"),
+        "Images": ("size", "tiles", "framing", "normalize", "augmentation"),
         "Length": ("stage1_epochs", "stage2_epochs", "min_steps", "checkpoint_minutes"),
         "Batches": ("batch_size", "accumulate", "batches", "located_share", "empty_share"),
         "Optimizer": ("optimizer", "lr", "encoder_lr_factor", "weight_decay", "schedule"),
@@ -39,6 +39,7 @@ RANGES = MappingProxyType(
         **{key: f"1 to {MOST[key]:,}" for key in ("batch_size", "accumulate", "head_channels", "stage2_epochs")},
         **{key: f"0 to {MOST[key]:,}" for key in ("stage1_epochs", "min_steps")},
         "size": f"0, or 32 to {MOST['size']:,} (pixels)",
+        "tiles": f"1 or more; times size, at most {MOST['size']:,}",
         "folds": f"0, or 2 to {MOST['folds']:,}",
         "fold": "0 to folds - 1",
         "seed": "0 to 2^63 - 1",

@@ -4,6 +4,7 @@ Publishes `channels` and `strides` of its levels, finest first; heads need only 
 """
 
 import difflib
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,6 +14,8 @@ from learner.input_range import Statistics
 from learner.timm_import import timm
 
 WANTED_STRIDES = (4, 8, 16, 32)
+FINER_STRIDES = (2, *WANTED_STRIDES)
+"""With a level that not every encoder has."""
 
 
 def create_timm(name: str, *, size: int, pretrained: bool = False, **options: Any) -> Any:
@@ -45,12 +48,13 @@ def timm_statistics(body: Any) -> Statistics:
 class Encoder(nn.Module):
     """The paper's FEX (Eq. 1): features f_1..f_n at strides 4, 8, 16 and 32 where the encoder has them."""
 
-    def __init__(self, name: str, *, size: int = 256) -> None:
+    def __init__(self, name: str, *, size: int = 256, wanted: Sequence[int] = WANTED_STRIDES) -> None:
         """Build the encoder without weights.
 
         Args:
             name: of a timm model.
             size: side of the images, pixels; a multiple of the patches' size where there are patches.
+            wanted: strides of the levels, of those that it has.
 
         Raises:
             ConfigInvalid: timm has no such encoder, or it cannot return features.
@@ -62,7 +66,7 @@ class Encoder(nn.Module):
             # A plain ViT has one scale: its last block is made into the levels of a pyramid.
             self.indices: tuple[int, ...] = (len(strides) - 1,)
         else:
-            self.indices = tuple(strides.index(stride) for stride in WANTED_STRIDES if stride in strides)
+            self.indices = tuple(strides.index(stride) for stride in wanted if stride in strides)
         self.body: Any = create_timm(name, size=size, features_only=True, out_indices=self.indices)
         self.body_channels: list[int] = list(self.body.feature_info.channels())
         self.strides: list[int] = list(self.body.feature_info.reduction())

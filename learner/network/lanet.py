@@ -1,8 +1,8 @@
 """LA-Net: feature maps -> one map of lesion logits, with CBAM on every level (paper, section 3.1.2).
 
-Two heads share the interface. `PaperHead` squeezes each level to one channel and fuses them at the last level's size;
-`TopDownHead` keeps `head_channels`, adds from coarse to fine and answers at the first level's stride.
-Both return logits; the sigmoid that makes f_mask is the caller's.
+Three heads share the interface. `PaperHead` squeezes each level to one channel and fuses them at the last level's size;
+`TopDownHead` keeps `head_channels`, adds from coarse to fine and answers at the first level's stride; `UNetHead` sets
+each level beside what comes from below it. All return logits; the sigmoid that makes f_mask is the caller's.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learner.network.attention import CBAM
+
+NARROWEST = 16
+"""Channels that a block of U-Net's decoder has at least."""
 
 
 def _resize(map_BCHW: Tensor, like_BCHW: Tensor) -> Tensor:
@@ -61,9 +64,44 @@ class TopDownHead(nn.Module):
         return logits_B1HW
 
 
-def _conv_block(width: int) -> nn.Sequential:
+class UNetHead(nn.Module):
+    """U-Net's decoder over the attended levels, answering at the finest level's stride.
+
+    Source: Ronneberger et al. 2015, U-Net, with batch normalization.
+    """
+
+    def __init__(self, channels: Sequence[int], *, cam: bool, sam: bool, width: int) -> None:
+        """Build the decoder.
+
+        Args:
+            channels: of the levels, finest first.
+            cam: see `CBAM`.
+            sam: see `CBAM`.
+            width: channels of the coarsest block; half as many in each finer one, `NARROWEST` at least.
+        """
+        super().__init__()
+        self.attention = nn.ModuleList(CBAM(count, cam=cam, sam=sam) for count in channels)
+        self.blocks, below = nn.ModuleList(), channels[-1]
+        for number, count in enumerate(reversed(channels[:-1])):
+            narrowed = max(min(NARROWEST, width), width >> number)
+            self.blocks.append(nn.Sequential(_conv_block(below + count, narrowed), _conv_block(narrowed)))
+            below = narrowed
+        self.logit = nn.Conv2d(below, 1, 3, padding=1)
+        initialize(self)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Return logits B1HW at the size of the first level."""
+        *finer, found = [attend(feature) for feature, attend in zip(features, self.attention, strict=True)]
+        for block, beside in zip(self.blocks, reversed(finer), strict=True):
+            found = block(torch.cat([F.interpolate(found, size=beside.shape[-2:], mode="nearest"), beside], dim=1))
+        logits_B1HW: Tensor = self.logit(found)
+        return logits_B1HW
+
+
+def _conv_block(channels: int, width: int | None = None) -> nn.Sequential:
+    width = width or channels
     return nn.Sequential(
-        nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
     )
 
 

@@ -4,9 +4,9 @@ from torch import Tensor, nn
 
 from learner.config import TrainConfig
 from learner.network.classifier import AttentionClassifier
-from learner.network.encoder import Encoder
+from learner.network.encoder import FINER_STRIDES, WANTED_STRIDES, Encoder
 from learner.network.interface import Network, Output
-from learner.network.lanet import PaperHead, TopDownHead
+from learner.network.lanet import PaperHead, TopDownHead, UNetHead
 from learner.network.presence import PresenceHead
 
 
@@ -42,12 +42,15 @@ def build_joint_network(config: TrainConfig, num_classes: int) -> JointNetwork:
     Raises:
         ConfigInvalid: the encoder is unknown or cannot return features.
     """
-    encoder = Encoder(config.encoder, size=config.size)
-    lanet = (
-        PaperHead(encoder.channels, cam=config.cam, sam=config.sam)
-        if config.head == "paper"
-        else TopDownHead(encoder.channels, cam=config.cam, sam=config.sam, width=config.head_channels)
-    )
+    finer = config.head == "unet"
+    encoder = Encoder(config.encoder, size=config.size, wanted=FINER_STRIDES if finer else WANTED_STRIDES)
+    attention, lanet = {"cam": config.cam, "sam": config.sam}, nn.Module()
+    if config.head == "paper":
+        lanet = PaperHead(encoder.channels, **attention)
+    elif config.head == "unet":
+        lanet = UNetHead(encoder.channels, **attention, width=2 * config.head_channels)
+    else:
+        lanet = TopDownHead(encoder.channels, **attention, width=config.head_channels)
     last = encoder.channels[-1]
     presence = PresenceHead(last) if config.presence else None
     return JointNetwork(encoder, lanet, AttentionClassifier(last, num_classes, mam=config.mam), presence)

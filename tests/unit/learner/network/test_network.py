@@ -45,7 +45,7 @@ def test_the_parts_can_be_left_out():
     assert not list(CBAM(8, cam=False, sam=False).parameters())
 
 
-@pytest.mark.parametrize(("head", "mask"), [("paper", 2), ("default", 16)])
+@pytest.mark.parametrize(("head", "mask"), [("paper", 2), ("default", 16), ("unet", 32)])
 def test_the_mask_has_the_heads_resolution(head, mask):
     model = build_model(make_config("default", {"head": head, "encoder": "resnet10t"}), 3).eval()
     output = model(torch.randn(2, 3, 64, 64))
@@ -54,7 +54,7 @@ def test_the_mask_has_the_heads_resolution(head, mask):
 
 
 @pytest.mark.parametrize("part", ["cam", "sam", "mam"])
-@pytest.mark.parametrize("head", ["paper", "default"])
+@pytest.mark.parametrize("head", ["paper", "default", "unet"])
 def test_every_switch_changes_the_computation(part, head):
     base = {"encoder": "resnet10t", "head": head}
     image = torch.randn(2, 3, 64, 64)
