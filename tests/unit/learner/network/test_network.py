@@ -78,3 +78,21 @@ def test_levels_are_at_strides_4_to_32():
 def test_an_unknown_encoder_is_refused():
     with pytest.raises(ConfigInvalid, match="resnet9000"):
         Encoder("resnet9000")
+
+
+def test_u_net_narrows_from_block_to_block():
+    model = build_model(make_config("default", {"head": "unet"}), 2)
+    assert model.encoder.strides == [2, 4, 8, 16, 32]
+    assert [block[0][0].out_channels for block in model.lanet.blocks] == [128, 64, 32, 16]
+    # Each sets a level beside what comes from below it.
+    finer = model.encoder.channels[:-1]
+    below = [model.encoder.channels[-1], 128, 64, 32]
+    assert [block[0][0].in_channels for block in model.lanet.blocks] == [
+        count + beside for count, beside in zip(below, reversed(finer), strict=True)
+    ]
+
+
+def test_u_net_answers_at_the_finest_level_that_an_encoder_has():
+    model = build_model(make_config("default", {"head": "unet", "encoder": "convnext_atto"}), 2)
+    assert model.encoder.strides == [4, 8, 16, 32]
+    assert model(torch.randn(2, 3, 64, 64)).mask_logits_B1HW.shape == (2, 1, 16, 16)
