@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from db.imaging.boxes import Box
+from learner.config import MOST
 from learner.data.letterbox import frame_of
 
 LEARNABLE_PX = 8
@@ -91,13 +92,17 @@ def describe_small(images: Sequence[Located], size: int, framing: str, *, tiles:
     # Twice as many pixels across make every side twice as long.
     ordered = sorted(sides)
     deciding = ordered[int((1 - SEEN) * len(ordered))]
-    wanted = -(-size * LEARNABLE_PX / deciding // 64) * 64
+    wanted = min(-(-size * LEARNABLE_PX / deciding // 64) * 64, MOST["size"])
     enough = math.ceil(tiles * LEARNABLE_PX / deciding)
     at = f"size={size}" + f" and tiles={tiles}" * (tiles > 1)
+    remedy = "cut the images into parts"
+    if enough * size <= MOST["size"]:
+        remedy = (
+            f"--set size={wanted:.0f} would show nearly all of them, and so would --set tiles={enough}, in less time"
+        )
     return (
         f"{small} of {len(sides)} boxes are narrower than {LEARNABLE_PX} px at {at} (the smallest "
-        f"{ordered[0]:.1f} px) and can hardly be learned; --set size={wanted:.0f} would show nearly all of them, and "
-        f"--set tiles={enough} would with steps no longer than now"
+        f"{ordered[0]:.1f} px) and can hardly be learned; {remedy}"
     )
 
 

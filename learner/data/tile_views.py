@@ -15,6 +15,8 @@ from learner.data.random_draws import Chance
 
 PART_SHARE = 0.5
 """Share of the views that are parts."""
+INSIDE_FROM = 127
+"""Value of a target above which a pixel is inside."""
 ON_LESION_SHARE = 0.75
 """Share of the parts, of images with a known lesion, that hold some of it; the others lie anywhere."""
 
@@ -46,11 +48,11 @@ def tile_views(
     """Show half of a batch as a whole and of the others a part, of images with a known lesion mostly one that holds it.
 
     Args:
-        images_B3LL: uint8.
-        targets_B1LL: uint8, 255 inside.
-        known_B: bool, the location is known.
-        class_B: int64, of the images.
-        presence_B: int8, of the images.
+        images_B3LL: uint8, on any device.
+        targets_B1LL: uint8, 255 inside, on any device.
+        known_B: bool on the CPU, the location is known.
+        class_B: int64 on the CPU, of the images.
+        presence_B: int8 on the CPU, of the images.
         size: side of what is seen, pixels.
         chance: source of everything random.
     """
@@ -70,7 +72,7 @@ def tile_views(
             images.append(_reduced(image_3LL, size))
             targets.append(_reduced(target_1LL, size))
     targets_B1SS = torch.stack(targets)
-    holds_B = targets_B1SS.flatten(1).amax(dim=1) > 0
+    holds_B = (targets_B1SS.flatten(1).amax(dim=1) > INSIDE_FROM).cpu()
     # A class whose images are always empty says so of their parts, too; any other nothing of a part.
     says_nothing_B = is_part_B & ~known_B & (presence_B != EMPTY)
     of_part_B = torch.where(holds_B, PRESENT, EMPTY).to(presence_B.dtype)
@@ -90,7 +92,7 @@ def _part_at(target_LL: Tensor, size: int, place: list[float]) -> tuple[int, int
     furthest = target_LL.shape[-1] - size
     on_lesion, which, down, across = place
     top, left = down * (furthest + 1), across * (furthest + 1)
-    inside_P2 = torch.nonzero(target_LL) if on_lesion < ON_LESION_SHARE else target_LL.new_zeros((0, 2))
+    inside_P2 = torch.nonzero(target_LL > INSIDE_FROM) if on_lesion < ON_LESION_SHARE else target_LL.new_zeros((0, 2))
     if len(inside_P2):
         y, x = inside_P2[min(int(which * len(inside_P2)), len(inside_P2) - 1)].tolist()
         top, left = y - down * size + 1, x - across * size + 1

@@ -106,7 +106,7 @@ def make_views(learner: Learner, data: FramedData, stage: StageConfig, batch: Ba
     class_B, presence_B = data.class_N[chosen_B], data.presence_N[chosen_B]
     if config.tiles > 1:
         seen = tile_views(
-            images.cpu(), targets.cpu(), known_B=known_B, class_B=class_B, presence_B=presence_B, size=config.size,
+            images, targets, known_B=known_B, class_B=class_B, presence_B=presence_B, size=config.size,
             chance=chance,
         )  # fmt: skip
         images, targets, class_B, presence_B = seen.images_B3SS, seen.targets_B1SS, seen.class_B, seen.presence_B

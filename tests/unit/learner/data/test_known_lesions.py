@@ -49,3 +49,8 @@ def test_tiles_show_what_is_too_small_for_the_whole():
     assert "at size=256 and tiles=4 (the smallest 4.1 px)" in said
     assert "--set size=512 would" in said
     assert "--set tiles=8" in said
+
+
+def test_boxes_that_no_square_shows_are_said():
+    said = describe_small(images(*[1.0] * 20, width=40_000), 512, "letterbox")
+    assert said.endswith("can hardly be learned; cut the images into parts")
