@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from learner.errors import ConfigInvalid, SettingUnknown
 from learner.input_range import parse_statistics
+from learner.setting_values import coerce
 
 Method = Literal["lanet", "classifier", "unet", "deeplabv3", "rmtl", "agn"]
 Gate = Literal["agreement", "class"]
@@ -324,7 +325,7 @@ def make_config(preset: str = "default", overrides: Mapping[str, Any] | None = N
             problems.append(f"unknown setting {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
             continue
         try:
-            values[name] = _coerce(hints[name], value)
+            values[name] = coerce(hints[name], value)
         except ValueError as exc:
             problems.append(f"{key}={value}: {exc}")
     if problems:
@@ -379,30 +380,3 @@ def read_overrides(path: Path) -> dict[str, Any]:
     if nested:
         raise ConfigInvalid(f"{path}: settings must be top-level KEY = VALUE pairs; found tables: {', '.join(nested)}")
     return values
-
-
-def _coerce(hint: Any, value: Any) -> Any:
-    """Turn what was typed, or read from a file, into a value of a field's type.
-
-    Raises:
-        ValueError: it is none; the message says what is expected.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    if isinstance(value, bool) and hint is not bool:
-        # TOML has no on and off, and true is no number.
-        value = "on" if value else "off"
-    try:
-        found = TypeAdapter(hint).validate_python(value)
-    except ValidationError:
-        raise ValueError(_expected(hint)) from None
-    if isinstance(found, float) and not math.isfinite(found):
-        raise ValueError("expected a finite number")
-    return found
-
-
-def _expected(hint: Any) -> str:
-    if get_origin(hint) is Literal:
-        return f"expected one of {', '.join(get_args(hint))}"
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-    return f"expected {names[hint]}"

@@ -39,7 +39,7 @@ RANGES = MappingProxyType(
         **{key: f"1 to {MOST[key]:,}" for key in ("batch_size", "accumulate", "head_channels", "stage2_epochs")},
         **{key: f"0 to {MOST[key]:,}" for key in ("stage1_epochs", "min_steps")},
         "size": f"0, or 32 to {MOST['size']:,} (pixels)",
-        "tiles": f"1 or more; times size, at most {MOST['size']:,}",
+        "tiles": f"1 or more (times size, at most {MOST['size']:,})",
         "folds": f"0, or 2 to {MOST['folds']:,}",
         "fold": "0 to folds - 1",
         "seed": "0 to 2^63 - 1",

@@ -51,7 +51,7 @@ def test_boxes_that_are_too_small_can_be_shown_by_tiles(filled):
     train_model(filled, tiny(epochs=1, size=32), progress=said)
     (warning,) = [line for line in said.lines if "can hardly be learned" in line]
     assert "--set tiles=" in warning
-    tiles = warning.split("--set tiles=")[1].split()[0]
+    tiles = warning.split("--set tiles=")[1].split(",")[0]
     said = Spoken()
     train_model(filled, tiny(epochs=1, size=32, tiles=tiles), progress=said)
     assert not [line for line in said.lines if "can hardly be learned" in line]
