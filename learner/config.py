@@ -83,8 +83,8 @@ class TrainConfig:
     """Input range: auto (mean and deviation that the encoder's weights were made with; ImageNet's without weights),
     imagenet, unit (0 to 1, paper), or MEAN/STD of red, green and blue (0.5,0.5,0.5/0.5,0.5,0.5)."""
     head: Literal["default", "unet", "paper"] = "default"
-    """default: a mask at stride 4, top-down over the attended levels; unet: at stride 2, U-Net's decoder over them, which
-    finds more in 1.2 to 1.3 times the time; paper: S_n x S_n."""
+    """default: a mask at stride 4, top-down over the attended levels; unet: at stride 2, U-Net's decoder over them:
+    finds more, in 1.2 to 1.3 times the time; paper: S_n x S_n."""
     head_channels: int = 64
     """Width of the default head; half of that of the coarsest block of unet."""
     cam: bool = True
