@@ -208,7 +208,7 @@ class TrainConfig:
             yield f"seed lies between 0 and 2^63, got {self.seed}"
         if self.size and self.size < 32:
             yield f"size must be at least 32 px, or 0 to have it chosen, got {self.size}"
-        if not self.tiles >= 1 or self.square_px > MOST["size"]:
+        if self.tiles < 1 or self.square_px > MOST["size"]:
             yield f"tiles is at least 1, and tiles times size at most {MOST['size']} px, got {self.tiles} x {self.size}"
         if self.tiles > 1 and not self.localizes:
             yield f"tiles={self.tiles} is for methods that localize, and method={self.method} does not"

@@ -74,10 +74,9 @@ def tile_views(
     targets_B1SS = torch.stack(targets)
     holds_B = (targets_B1SS.flatten(1).amax(dim=1) > INSIDE_FROM).cpu()
     # A class whose images are always empty says so of their parts, too; any other nothing of a part.
-    says_nothing_B = is_part_B & ~known_B & (presence_B != EMPTY)
-    of_part_B = torch.where(holds_B, PRESENT, EMPTY).to(presence_B.dtype)
-    presence_B = torch.where(is_part_B & known_B, of_part_B, presence_B)
-    presence_B = torch.where(says_nothing_B, torch.full_like(presence_B, UNKNOWN), presence_B)
+    of_known_B = torch.where(holds_B, PRESENT, EMPTY)
+    of_part_B = torch.where(known_B, of_known_B, torch.where(presence_B == EMPTY, EMPTY, UNKNOWN))
+    presence_B = torch.where(is_part_B, of_part_B.to(presence_B.dtype), presence_B)
     shows_class_B = ~is_part_B | holds_B
     class_B = torch.where(shows_class_B, class_B, torch.full_like(class_B, NO_CLASS))
     return TileViews(torch.stack(images), targets_B1SS, class_B, presence_B)

@@ -119,17 +119,10 @@ def _looked_at(
         some = places[start : start + at_once]
         tiles_T3SS = torch.cat([image_B3LL[place] for place in some])
         said = network(tiles_T3SS.contiguous(memory_format=torch.channels_last))
-        for number, place in enumerate(some):
-            rows = slice(number * count, (number + 1) * count)
-            presence_T = said.presence_logits_B
-            yield (
-                place,
-                Output(
-                    said.mask_logits_B1HW[rows],
-                    said.class_logits_BK[rows],
-                    None if presence_T is None else presence_T[rows],
-                ),
-            )
+        presence_T = said.presence_logits_B
+        presences = [None] * len(some) if presence_T is None else presence_T.split(count)
+        outputs = map(Output, said.mask_logits_B1HW.split(count), said.class_logits_BK.split(count), presences)
+        yield from zip(some, outputs, strict=True)
 
 
 def _hat(size: int, device: torch.device) -> Tensor:

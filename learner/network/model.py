@@ -1,5 +1,7 @@
 """The joint network: encoder -> LA-Net -> classifier, and presence, put together from a configuration."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from learner.config import TrainConfig
@@ -44,13 +46,15 @@ def build_joint_network(config: TrainConfig, num_classes: int) -> JointNetwork:
     """
     finer = config.head == "unet"
     encoder = Encoder(config.encoder, size=config.size, wanted=FINER_STRIDES if finer else WANTED_STRIDES)
-    attention, lanet = {"cam": config.cam, "sam": config.sam}, nn.Module()
-    if config.head == "paper":
-        lanet = PaperHead(encoder.channels, **attention)
-    elif config.head == "unet":
-        lanet = UNetHead(encoder.channels, **attention, width=2 * config.head_channels)
-    else:
-        lanet = TopDownHead(encoder.channels, **attention, width=config.head_channels)
+    lanet = _build_head(config, encoder.channels)
     last = encoder.channels[-1]
     presence = PresenceHead(last) if config.presence else None
     return JointNetwork(encoder, lanet, AttentionClassifier(last, num_classes, mam=config.mam), presence)
+
+
+def _build_head(config: TrainConfig, channels: Sequence[int]) -> nn.Module:
+    if config.head == "paper":
+        return PaperHead(channels, cam=config.cam, sam=config.sam)
+    if config.head == "unet":
+        return UNetHead(channels, cam=config.cam, sam=config.sam, width=2 * config.head_channels)
+    return TopDownHead(channels, cam=config.cam, sam=config.sam, width=config.head_channels)

@@ -199,10 +199,11 @@ def validation_rows(learner: Learner, data: FramedData) -> list[ValidationRow]:
     model = learner.kept
     positions = learner.processes.share(range(len(data)))
     mine = torch.tensor(positions, dtype=torch.int64)
-    data.expect(mine.split(scored_at_once(learner.config)))
+    batches = mine.split(scored_at_once(learner.config))
+    data.expect(batches)
     found: list[ValidationRow] = []
     with Evaluating(model):
-        for batch_B in mine.split(scored_at_once(learner.config)):
+        for batch_B in batches:
             with precision(learner.config, learner.device):
                 normal_B3LL = learner.normalize(unit_images(data.images_N3SS[batch_B], learner.device))
                 output = look(model, normal_B3LL, learner.config.size)
