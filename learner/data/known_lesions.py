@@ -10,7 +10,7 @@ from learner.config import MOST
 from learner.data.letterbox import frame_of
 
 LEARNABLE_PX = 8
-"""Shorter sides can hardly be learned: two cells of a mask at stride 4."""
+"""Shorter sides can hardly be learned: one cell of the encoder's level at stride 8."""
 CHOICES_PX = (128, 160, 192, 256, 384, 512)
 """Squares that are chosen from; larger ones cost too much to be chosen for anybody."""
 LEAST_PX = MappingProxyType({"cpu": 128})

@@ -1,8 +1,8 @@
 """LA-Net: feature maps -> one map of lesion logits, with CBAM on every level (paper, section 3.1.2).
 
 Three heads share the interface. `PaperHead` squeezes each level to one channel and fuses them at the last level's size;
-`TopDownHead` keeps `head_channels`, adds from coarse to fine and answers at the first level's stride; `UNetHead` sets
-each level beside what comes from below it. All return logits; the sigmoid that makes f_mask is the caller's.
+`FeaturePyramidHead` keeps `head_channels` and adds from coarse to fine; `UNetHead` sets each level beside what comes
+from below it. Both answer at the first level's stride. They return logits; the sigmoid of f_mask is the caller's.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ class PaperHead(nn.Module):
         return logits_B1HW
 
 
-class TopDownHead(nn.Module):
+class FeaturePyramidHead(nn.Module):
     """A feature pyramid over the attended levels, answering at the finest level's stride."""
 
     def __init__(self, channels: Sequence[int], *, cam: bool, sam: bool, width: int) -> None:

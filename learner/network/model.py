@@ -8,7 +8,7 @@ from learner.config import TrainConfig
 from learner.network.classifier import AttentionClassifier
 from learner.network.encoder import FINER_STRIDES, WANTED_STRIDES, Encoder
 from learner.network.interface import Network, Output
-from learner.network.lanet import PaperHead, TopDownHead, UNetHead
+from learner.network.lanet import FeaturePyramidHead, PaperHead, UNetHead
 from learner.network.presence import PresenceHead
 
 
@@ -55,6 +55,6 @@ def build_joint_network(config: TrainConfig, num_classes: int) -> JointNetwork:
 def _build_head(config: TrainConfig, channels: Sequence[int]) -> nn.Module:
     if config.head == "paper":
         return PaperHead(channels, cam=config.cam, sam=config.sam)
-    if config.head == "unet":
-        return UNetHead(channels, cam=config.cam, sam=config.sam, width=2 * config.head_channels)
-    return TopDownHead(channels, cam=config.cam, sam=config.sam, width=config.head_channels)
+    if config.head == "fpn":
+        return FeaturePyramidHead(channels, cam=config.cam, sam=config.sam, width=config.head_channels)
+    return UNetHead(channels, cam=config.cam, sam=config.sam, width=2 * config.head_channels)

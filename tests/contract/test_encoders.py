@@ -11,7 +11,7 @@ from learner.network.build import build_model
     "name",
     ["resnet10t", "efficientnet_lite0", "convnext_atto", "mobilenetv3_small_050", "swin_tiny_patch4_window7_224"],
 )
-@pytest.mark.parametrize("head", ["paper", "default", "unet"])
+@pytest.mark.parametrize("head", ["paper", "fpn", "unet"])
 def test_any_encoder_that_returns_features_works(name, head):
     size = 224 if "224" in name else 64
     model = build_model(make_config("default", {"encoder": name, "head": head, "size": size}), 2)

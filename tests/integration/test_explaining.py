@@ -27,7 +27,7 @@ def trained(registry, phantoms):
 
 def test_pictures_for_classes_and_lesions_at_chosen_layers(trained, tmp_path):
     of_class = explain_images(trained, tmp_path, ExplainRequest(limit=2))
-    assert (of_class.layer, len(of_class.items)) == ("encoder.levels.3", 2)
+    assert (of_class.layer, len(of_class.items)) == ("encoder.levels.4", 2)
     finer = "encoder.levels.0"
     of_lesion = explain_images(
         trained, tmp_path, ExplainRequest(target="lesion", layer=finer, image_ids=[of_class.items[0].image])
@@ -55,7 +55,7 @@ def test_what_cannot_be_explained_is_said(trained, tmp_path):
 def test_every_encoder_has_a_place_to_look_at(encoder):
     network = build_model(tiny(encoder=encoder, size=64), 2)
     layers = list_layers(network, 64, CPU)
-    assert default_layer(layers, "class") == "encoder.levels.3"
+    assert default_layer(layers, "class") == "encoder.levels.4"
     assert default_layer(layers, "lesion") in layers
     with pytest.raises(InvalidArgument, match="tokens"):
         default_layer({}, "class")

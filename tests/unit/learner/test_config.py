@@ -29,6 +29,15 @@ def test_a_configuration_survives_its_dictionary(preset):
     assert "lambda" in config.to_dict()
 
 
+def test_the_head_of_a_stored_run_keeps_its_network():
+    """Runs of earlier versions call the feature pyramid `default`, which is U-Net's decoder now."""
+    stored = make_config("default", {"head": "fpn"}).to_dict() | {"head": "default"}
+    assert config_from_dict(stored).head == "fpn"
+    assert make_config("default").head == "unet"
+    with pytest.raises(ConfigInvalid, match="head=default"):
+        make_config("default", {"head": "default"})
+
+
 def test_an_unknown_key_names_the_nearest():
     with pytest.raises(ConfigInvalid, match="'batchsize'; did you mean 'batch_size'"):
         make_config("default", {"batchsize": "3"})

@@ -45,7 +45,7 @@ def test_the_parts_can_be_left_out():
     assert not list(CBAM(8, cam=False, sam=False).parameters())
 
 
-@pytest.mark.parametrize(("head", "mask"), [("paper", 2), ("default", 16), ("unet", 32)])
+@pytest.mark.parametrize(("head", "mask"), [("paper", 2), ("fpn", 16), ("unet", 32)])
 def test_the_mask_has_the_heads_resolution(head, mask):
     model = build_model(make_config("default", {"head": head, "encoder": "resnet10t"}), 3).eval()
     output = model(torch.randn(2, 3, 64, 64))
@@ -54,7 +54,7 @@ def test_the_mask_has_the_heads_resolution(head, mask):
 
 
 @pytest.mark.parametrize("part", ["cam", "sam", "mam"])
-@pytest.mark.parametrize("head", ["paper", "default", "unet"])
+@pytest.mark.parametrize("head", ["paper", "fpn", "unet"])
 def test_every_switch_changes_the_computation(part, head):
     base = {"encoder": "resnet10t", "head": head}
     image = torch.randn(2, 3, 64, 64)
@@ -81,7 +81,7 @@ def test_an_unknown_encoder_is_refused():
 
 
 def test_u_net_narrows_from_block_to_block():
-    model = build_model(make_config("default", {"head": "unet"}), 2)
+    model = build_model(make_config("default"), 2)
     assert model.encoder.strides == [2, 4, 8, 16, 32]
     assert [block[0][0].out_channels for block in model.lanet.blocks] == [128, 64, 32, 16]
     # Each sets a level beside what comes from below it.
@@ -93,6 +93,6 @@ def test_u_net_narrows_from_block_to_block():
 
 
 def test_u_net_answers_at_the_finest_level_that_an_encoder_has():
-    model = build_model(make_config("default", {"head": "unet", "encoder": "convnext_atto"}), 2)
+    model = build_model(make_config("default", {"encoder": "convnext_atto"}), 2)
     assert model.encoder.strides == [4, 8, 16, 32]
     assert model(torch.randn(2, 3, 64, 64)).mask_logits_B1HW.shape == (2, 1, 16, 16)
