@@ -5,7 +5,7 @@ command line's contract has only at times is left out where it is None (`OPTIONA
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
@@ -65,7 +65,7 @@ def document_of(value: Any) -> Any:
         return _of_record(value)
     if isinstance(value, Mapping):
         return {str(key): document_of(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, Sequence | Set) and not isinstance(value, bytes | bytearray):
         return [document_of(item) for item in value]
     if isinstance(value, Path):
         return str(value)

@@ -42,12 +42,15 @@ class ProposalQueries:
         Raises:
             Conflict: one of the images is in the test split, for which nothing is ever proposed.
         """
-        known = set(self._session.scalars(select(Proposal.image_id).where(Proposal.run_id == run_id)))
+        known: set[int] = set()
+        for ids in chunks([proposal.image_id for proposal in proposals]):
+            of_run = select(Proposal.image_id).where(Proposal.run_id == run_id, Proposal.image_id.in_(ids))
+            known.update(self._session.scalars(of_run))
         new = [proposal for proposal in proposals if proposal.image_id not in known]
         if not new:
             return 0
         classes = {row[0]: row[1] for row in self._session.execute(select(ImageClass.name, ImageClass.id))}
-        ids = reserve_ids(self._session, Proposal, len(new))
+        numbers = reserve_ids(self._session, Proposal, len(new))
         at = now()
         rows = [
             {
@@ -64,12 +67,12 @@ class ProposalQueries:
                 "certificate_id": certificate_id,
                 "created_at": at,
             }
-            for proposal_id, proposal in zip(ids, new, strict=True)
+            for proposal_id, proposal in zip(numbers, new, strict=True)
         ]
         insert_rows(self._session, Proposal, rows)
         boxes = [
             {"proposal_id": proposal_id, "ordinal": n, "score": score, **box_columns(box)}
-            for proposal_id, proposal in zip(ids, new, strict=True)
+            for proposal_id, proposal in zip(numbers, new, strict=True)
             for n, (box, score) in enumerate(
                 zip(proposal.boxes, proposal.box_scores or [None] * len(proposal.boxes), strict=True)
             )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from db.curation.leakage import group_names, relatives
 from db.imaging.geometry import boxes_iou
-from db.records import ImageRecord, LocationStatus, Split
+from db.records import ImageRecord, LocationStatus, NewProposal, Split
 from db.records.certificates import CertificateKind, CertificateRecord, NewCertificate
 from db.registry import Registry
 from learner.inference.certified_tau import boxes_needed, certify_tau, delta_of_attempt, one_of_each
@@ -101,7 +101,7 @@ class Thresholds:
         )
 
 
-def kind_of(item: Scored) -> CertificateKind:
+def kind_of(item: Scored | NewProposal) -> CertificateKind:
     """Say what an item proposes: boxes, or that there is nothing to find."""
     return CertificateKind.BOXES if item.boxes else CertificateKind.NOTHING
 

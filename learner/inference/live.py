@@ -17,6 +17,7 @@ from learner.inference.propose import (
     choose_thresholds,
     score_images,
     store_proposals,
+    to_proposal,
 )
 from learner.inference.trained_model import TrainedModel, open_run
 
@@ -106,7 +107,8 @@ class LiveProposer:
             passing = [item for item in scored if loaded.thresholds.passes(item)]
             self._asked_nothing |= {item.image.id for item in scored} - {item.image.id for item in passing}
             if passing:
-                store_proposals(self._registry, passing, loaded.model, loaded.thresholds, loaded.gate)
+                proposals = map(to_proposal, passing)
+                store_proposals(self._registry, proposals, loaded.model, loaded.thresholds, loaded.gate)
                 with self._registry.read() as tx:
                     stored = tx.proposals.of_run(run_id, [item.image.id for item in passing])
                 known |= {item.image_id: item for item in stored}

@@ -3,8 +3,10 @@
 A proposal is a suggestion for a person. Nothing here makes a label.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import overload
 
 from db.errors import InvalidArgument
 from db.progress import Progress, SilentProgress
@@ -24,7 +26,7 @@ from learner.inference.certify import (
 )
 from learner.inference.gate import Promise, check_gate, check_tau
 from learner.inference.pool import PAGE, score_pool, score_records
-from learner.inference.scored import Scored, most_confident
+from learner.inference.scored import PackedProposals, Scored
 from learner.inference.trained_model import TrainedModel, open_run
 
 
@@ -67,6 +69,43 @@ class ProposedItem:
     """Of the class that the image is known to have."""
 
 
+class ProposedItems(Sequence[ProposedItem]):
+    """Proposals as they are listed; each is unpacked when it is asked for, and equal to a sequence of equal items."""
+
+    def __init__(self, packed: PackedProposals) -> None:
+        self._packed = packed
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    @overload
+    def __getitem__(self, index: int) -> ProposedItem: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[ProposedItem]: ...
+    def __getitem__(self, index: int | slice) -> ProposedItem | list[ProposedItem]:
+        if isinstance(index, slice):
+            return [self[n] for n in range(len(self))[index]]
+        proposal, n = self._packed[index], range(len(self))[index]
+        return ProposedItem(
+            image=proposal.image_id,
+            path=self._packed.path(n),
+            class_name=proposal.class_name,
+            class_probability=proposal.class_probability,
+            score=proposal.score,
+            boxes=proposal.boxes,
+            presence=proposal.presence,
+            known_class_probability=proposal.known_class_probability,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def __repr__(self) -> str:
+        return f"ProposedItems({list(self)!r})"
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 @dataclass(frozen=True, slots=True)
 class ProposeResult:
     """What a run proposes."""
@@ -77,7 +116,7 @@ class ProposeResult:
     gate: str
     considered: int
     proposed: int
-    items: tuple[ProposedItem, ...]
+    items: Sequence[ProposedItem]
     calibration: Calibration | None = None
     """None where tau was given."""
     nothing: Calibration | None = None
@@ -115,15 +154,18 @@ def propose_locations(
     with registry.read() as tx:
         # Where nothing can pass, nothing is scored.
         ids = tx.images.ids(splits=PROPOSED_FOR, located=False) if thresholds.by_kind else []
-    considered, mine = 0, list[Scored]()
+    considered, mine = 0, PackedProposals()
     for item in score_pool(registry, model, ids, gate, processes, progress) if ids else ():
         considered += 1
         if thresholds.passes(item):
-            mine.append(item)
+            mine.add(to_proposal(item), str(item.image.path))
         if request.budget is not None and len(mine) > 2 * request.budget + PAGE:
-            mine = most_confident(mine)[: request.budget]
+            mine = mine.most_confident(request.budget)
     considered = sum(processes.gather([(processes.number, considered)]))
-    passing = most_confident(processes.gather((item.image.id, item) for item in mine))[: request.budget]
+    first, *others = processes.gather([(processes.number, mine)])
+    for of_another in others:
+        first.extend(of_another)
+    passing = first.most_confident(request.budget)
     if not dry_run and passing:
         processes.first(lambda: store_proposals(registry, passing, model, thresholds, gate))
     return ProposeResult(
@@ -132,25 +174,27 @@ def propose_locations(
         gate=gate,
         considered=considered,
         proposed=len(passing),
-        items=tuple(_item(item) for item in passing),
+        items=ProposedItems(passing),
         calibration=thresholds.calibration(CertificateKind.BOXES),
         nothing=thresholds.calibration(CertificateKind.NOTHING),
     )
 
 
 def store_proposals(
-    registry: Registry, items: Sequence[Scored], model: TrainedModel, thresholds: Thresholds, gate: str
+    registry: Registry, proposals: Iterable[NewProposal], model: TrainedModel, thresholds: Thresholds, gate: str
 ) -> None:
     """Store what a run proposes, each kind with its threshold and the certificate that it is made under."""
+    rest = iter(proposals)
     with registry.begin() as tx:
-        for kind, tau in thresholds.by_kind.items():
-            tx.proposals.add(
-                [to_proposal(item) for item in items if kind_of(item) is kind],
-                run_id=model.run.id,
-                tau=tau,
-                gate=gate,
-                certificate_id=thresholds.certificate_id(kind),
-            )
+        while page := list(islice(rest, PAGE)):
+            for kind, tau in thresholds.by_kind.items():
+                tx.proposals.add(
+                    [proposal for proposal in page if kind_of(proposal) is kind],
+                    run_id=model.run.id,
+                    tau=tau,
+                    gate=gate,
+                    certificate_id=thresholds.certificate_id(kind),
+                )
 
 
 def choose_thresholds(
@@ -208,20 +252,6 @@ def score_images(
     if not images:
         return []
     return processes.gather(score_records(registry, model, images, gate, processes, progress))
-
-
-def _item(item: Scored) -> ProposedItem:
-    proposal = to_proposal(item)
-    return ProposedItem(
-        image=item.image.id,
-        path=str(item.image.path),
-        class_name=proposal.class_name,
-        class_probability=proposal.class_probability,
-        score=proposal.score,
-        boxes=proposal.boxes,
-        presence=proposal.presence,
-        known_class_probability=proposal.known_class_probability,
-    )
 
 
 def to_proposal(item: Scored) -> NewProposal:

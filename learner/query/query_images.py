@@ -22,7 +22,7 @@ from db.registry import Registry, Transaction
 from learner.data.presence import MIN_KNOWN
 from learner.distributed import Processes
 from learner.errors import StrategyUnusable
-from learner.inference.propose import ProposeRequest, choose_thresholds, score_images, store_proposals
+from learner.inference.propose import ProposeRequest, choose_thresholds, score_images, store_proposals, to_proposal
 from learner.inference.scored import Scored, most_confident
 from learner.inference.trained_model import TrainedModel, open_run
 from learner.query.batch import Offer, Shares, draw_questions, make_batch
@@ -203,7 +203,7 @@ def _score(
     sure = [(item, thresholds.passes(item)) for item in scored]
     passing = [item for item, passes in sure if passes]
     if passing and not dry_run:
-        processes.first(lambda: store_proposals(registry, passing, model, thresholds, gate))
+        processes.first(lambda: store_proposals(registry, map(to_proposal, passing), model, thresholds, gate))
     return sure, thresholds.by_kind.get(CertificateKind.BOXES)
 
 
