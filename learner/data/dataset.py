@@ -96,6 +96,17 @@ class FramedData:
             self.images_N3SS = self.images_N3SS.to(device)
 
 
+def fit_memory(count: int, size: int, *, for_a_gpu: bool = False) -> bool:
+    """Say whether so many squares of a side, in pixels, are few enough to be held in memory.
+
+    Args:
+        count: number of images.
+        size: side of the square, pixels.
+        for_a_gpu: they are going to lie in a GPU's memory, if there is room.
+    """
+    return count * 3 * size * size <= (FOR_A_GPU_BYTES if for_a_gpu else IN_MEMORY_BYTES)
+
+
 def load_framed(
     examples: Sequence[Example],
     classes: Sequence[str],
@@ -104,7 +115,7 @@ def load_framed(
     processes: Processes | None = None,
     progress: Progress | None = None,
     name: str = "decoding",
-    for_a_gpu: bool = False,
+    in_memory: bool | None = None,
 ) -> FramedData:
     """Frame images to learn from, on all cores. Of several processes each decodes its share, where there is a cache.
 
@@ -115,13 +126,13 @@ def load_framed(
         processes: those that load the same images.
         progress: where to show how far it is.
         name: of the bar.
-        for_a_gpu: they are going to lie in a GPU's memory, if there is room.
+        in_memory: hold them in memory; None: where they fit.
 
     Raises:
         DataInvalid: none of the images can be read.
     """
     processes, size = processes or Processes(), framer.framing.size
-    in_memory = len(examples) * 3 * size * size <= (FOR_A_GPU_BYTES if for_a_gpu else IN_MEMORY_BYTES)
+    in_memory = fit_memory(len(examples), size) if in_memory is None else in_memory
     squares_N3SS = np.zeros((len(examples) if in_memory else 0, 3, size, size), dtype=np.uint8)
     problems: list[str | None] = [None] * len(examples)
     mine = range(len(examples)) if framer.store is None else processes.share(range(len(examples)))

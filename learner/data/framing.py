@@ -24,6 +24,7 @@ from db.errors import ImageUnreadable
 from db.imaging.decode import mask_from_png, read_image
 from db.imaging.files import ImageFile
 from db.progress import Progress, SilentProgress
+from learner.config import TrainConfig
 from learner.data.examples import Example, taken
 from learner.data.framed_store import FramedStore, framed_key
 from learner.data.letterbox import frame_of, framed_box, framed_boxes, framed_image, framed_mask
@@ -49,6 +50,11 @@ class Framing:
     """`letterbox` or `resize`."""
     box_target: str = "ellipse"
     """`ellipse` or `rectangle`, for boxes without a mask."""
+
+    @classmethod
+    def of_training(cls, config: TrainConfig) -> "Framing":
+        """Say how a training's images become squares."""
+        return cls(config.square_px, config.framing, config.box_target)
 
 
 class Framer:

@@ -43,7 +43,7 @@ class TrainedModel:
 
     def framer(self, progress: Progress | None = None) -> Framer:
         """Return what frames images as this model wants them."""
-        return Framer(Framing(self.config.square_px, self.config.framing), self.store, progress)
+        return Framer(Framing.of_training(self.config), self.store, progress)
 
 
 def open_run(registry: Registry, run: str | None = None, *, processes: Processes | None = None) -> TrainedModel:

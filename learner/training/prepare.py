@@ -13,7 +13,7 @@ from db.records import RunRecord, RunStatus
 from db.registry import Registry, Transaction
 from learner.checkpoint import LAST, load_checkpoint
 from learner.config import TrainConfig, config_from_dict
-from learner.data.dataset import FramedData, load_framed
+from learner.data.dataset import FramedData, fit_memory, load_framed
 from learner.data.examples import Examples, Sized
 from learner.data.framed_store import FramedStore
 from learner.data.framing import Framer, Framing
@@ -205,8 +205,7 @@ def prepare_training(registry: Registry, plan: Plan, processes: Processes, progr
         # One process fetches them; when the gradients are joined, the others get its weights.
         start = processes.first(lambda: load_start(model, plan.config, data.classes, registry, progress))
     config = start.config
-    train = _load(registry, data.train, data.classes, config, processes, progress, "decoding train")
-    val = _load(registry, data.val, data.classes, config, processes, progress, "decoding validation")
+    train, val = _load(registry, data, config, processes, progress)
     _refuse_nothing_located(config, train)
     train.presence_N = presence_with_classes(train.presence_N, train.class_N)
     for framed in (train, val):
@@ -276,19 +275,21 @@ def _choosing(val: FramedData, data: TrainingData) -> tuple[FramedData, Training
 
 
 def _load(
-    registry: Registry,
-    examples: Examples,
-    classes: Sequence[str],
-    config: TrainConfig,
-    processes: Processes,
-    progress: Progress,
-    name: str,
-) -> FramedData:
-    # Choosing the epoch is a part of training, so it sees no more locations than learning does.
-    shown = examples_with_share(examples.opened(registry), config.location_share, config.seed)
-    framer = Framer(Framing(config.square_px, config.framing, config.box_target), FramedStore(registry.root), progress)
+    registry: Registry, data: TrainingData, config: TrainConfig, processes: Processes, progress: Progress
+) -> tuple[FramedData, FramedData]:
+    """Load the images to learn from and those to choose the epoch by; both lie in memory, or none."""
+    framer = Framer(Framing.of_training(config), FramedStore(registry.root), progress)
     on_gpu = processes.device(config.device).type == "cuda"
-    data = load_framed(shown, classes, framer, processes=processes, progress=progress, name=name, for_a_gpu=on_gpu)
-    for problem in data.unreadable:
-        progress.say(f"left out: {problem}")
-    return data
+    in_memory = fit_memory(len(data.train) + len(data.val), config.square_px, for_a_gpu=on_gpu)
+
+    def load(examples: Examples, name: str) -> FramedData:
+        # Choosing the epoch is a part of training, so it sees no more locations than learning does.
+        shown = examples_with_share(examples.opened(registry), config.location_share, config.seed)
+        framed = load_framed(
+            shown, data.classes, framer, processes=processes, progress=progress, name=name, in_memory=in_memory
+        )
+        for problem in framed.unreadable:
+            progress.say(f"left out: {problem}")
+        return framed
+
+    return load(data.train, "decoding train"), load(data.val, "decoding validation")

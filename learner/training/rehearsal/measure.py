@@ -18,7 +18,7 @@ from db.registry import Registry
 from learner.checkpoint import LAST, load_checkpoint, save_checkpoint
 from learner.config import TrainConfig
 from learner.data.batches import Epoch
-from learner.data.dataset import FOR_A_GPU_BYTES, IN_MEMORY_BYTES, FramedData, framed_data, load_framed
+from learner.data.dataset import FramedData, fit_memory, framed_data, load_framed
 from learner.data.examples import Examples
 from learner.data.framed_store import FOLDER, FramedStore
 from learner.data.framing import Framer, Framing
@@ -145,7 +145,7 @@ def rehearse_training(registry: Registry, plan: Plan, progress: Progress | None 
             part_estimate("checkpoints", times, _checkpoint(learner)),
             part_estimate("scoring", len(data.val), _scoring(learner, val, data.classes)),
         ]
-    held = _held_bytes(len(data.train), start.config, device) + _held_bytes(len(data.val), start.config, device)
+    held = _held_bytes(len(data.train) + len(data.val), start.config, device)
     sampled = _held_bytes(len(sample.data), start.config, device) + _held_bytes(len(val), start.config, device)
     return total_estimate(
         parts,
@@ -175,7 +175,7 @@ def _sample(
     registry: Registry, train: Examples, classes: Sequence[str], config: TrainConfig, stages: Sequence[_Left]
 ) -> _Sample:
     shown = examples_with_share(train.opened(registry), config.location_share, config.seed)
-    framer = Framer(Framing(config.square_px, config.framing, config.box_target))
+    framer = Framer(Framing.of_training(config))
     whole = framed_data(shown, classes, framer, list(range(len(shown))), [], None)
     whole.presence_N = presence_with_classes(whole.presence_N, whole.class_N)
     wanted: set[int] = set()
@@ -192,7 +192,7 @@ def _sample(
 def _val_sample(registry: Registry, val: Examples, classes: Sequence[str], config: TrainConfig) -> FramedData:
     # From all over the set: one folder that is missing must not be all that is tried.
     rows = np.unique(np.linspace(0, len(val) - 1, min(len(val), 2 * config.batch_size)).astype(int)).tolist()
-    framer = Framer(Framing(config.square_px, config.framing, config.box_target))
+    framer = Framer(Framing.of_training(config))
     return load_framed(val.opened(registry).select(rows), classes, framer)
 
 
@@ -202,7 +202,7 @@ def _decoding(registry: Registry, plan: Plan, sample: _Sample) -> PartEstimate:
     share = 0.0
     if (registry.root / FOLDER).exists():
         config = plan.config
-        framer = Framer(Framing(config.square_px, config.framing, config.box_target), FramedStore(registry.root))
+        framer = Framer(Framing.of_training(config), FramedStore(registry.root))
         there = framer.has(list(sample.data.examples))
         share = sum(there) / max(1, len(there))
     timed = Timed((sample.decoding_s,))
@@ -286,5 +286,5 @@ def _timed(work: Callable[[], object], *, times: int) -> Timed:
 
 def _held_bytes(images: int, config: TrainConfig, device: torch.device) -> int:
     """Return the bytes of squares that a training holds in memory; a larger set is read when a batch needs it."""
-    size = images * 3 * config.square_px**2
-    return size if size <= (FOR_A_GPU_BYTES if device.type == "cuda" else IN_MEMORY_BYTES) else 0
+    fit = fit_memory(images, config.square_px, for_a_gpu=device.type == "cuda")
+    return images * 3 * config.square_px**2 if fit else 0
