@@ -25,8 +25,8 @@ ClassFrom = Annotated[
     str | None,
     typer.Option(
         metavar="folder|NAME",
-        help="Take an image's class from its folder, or from this column (csv), choice (labelstudio) or attribute "
-        "(via).",
+        help="Take an image's class from its folder, or from this column (csv; A,B,C: the one with a 1), choice "
+        "(labelstudio) or attribute (via).",
     ),
 ]
 GroupBy = Annotated[

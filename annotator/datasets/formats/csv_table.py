@@ -10,7 +10,7 @@ import functools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
@@ -22,12 +22,14 @@ from annotator.datasets.listing.drawing import check_size, read_number
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part, unexpected
 from annotator.datasets.listing.folder import Folder, images_beside, missing_files, parent_of, spellings
 from annotator.datasets.listing.image_class import image_class
+from annotator.datasets.listing.named_images import FoundImages, find_images
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
 from annotator.datasets.listing.splits import SPLITS, note_split, split_beside_others
 from annotator.datasets.listing.table import (
     BOX_TITLES,
     CLASS_TITLES,
     NOT_GIVEN_SPELLED,
+    SEVERAL,
     SIZE_TITLES,
     Table,
     size_from_sides,
@@ -90,8 +92,12 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     place = _listing_file(path)
     file = PurePosixPath(str(place))
     folder = options.images or Folder(parent_of(place))
-    rows, is_own, listing = _read_rows(place, options)
-    files = _find_images(folder, dict.fromkeys(row.image for row in rows if row.image), options)
+    rows, is_own, lacking, listing = _read_rows(place, options)
+    names = dict.fromkeys(row.image for row in rows if row.image)
+    files, remarks = find_images(folder, names, elsewhere=options.images is not None)
+    listing.warnings += remarks
+    if lacking is not None:
+        _check_guess(place, lacking, files)
     first = _first_spellings(files)
     by_image: dict[str, list[Row]] = {}
     for row in rows:
@@ -117,7 +123,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             listing.leave(Part.LABELS, name, "a box repeats an earlier one; each counts once", twins)
     listing.found(_counts([row for rows in by_image.values() for row in rows], images=len(by_image)))
     used = [mask for entry in listing.entries for mask in entry.mask_paths]
-    unlisted = images_beside(folder, [*used, *(image for image in files.values() if image is not None)])
+    unlisted = images_beside(folder, [*used, *(image for image in files.values() if isinstance(image, ImageFile))])
     listing.found(Counts(images=len(unlisted)))
     for name in unlisted:
         listing.leave(Part.IMAGES, name, f"not listed in {file.name}")
@@ -131,30 +137,12 @@ def _counts(rows: Sequence[Row], images: int = 1) -> Counts:
     return Counts(images, len(rows), sum(row.mask != "" for row in rows), sum(row.split != "" for row in rows))
 
 
-def _find_images(folder: Folder, names: Iterable[str], options: ReadOptions) -> dict[str, ImageFile | None]:
-    """Find images, also where a table has their names in another spelling, or with a folder that a person replaces."""
-    files = {name: _file(folder, name) for name in names}
-    missing = missing_files(file for file in files.values() if file is not None)
-    for name, file in files.items():
-        if file is not None and file.location not in missing:
-            continue
-        others = spellings(name)[1:]
-        if options.images is not None:
-            others += [other.replace("\\", "/").rpartition("/")[2] for other in (name, *others)]
-        for other in others:
-            found = _file(folder, other)
-            if found is not None and (found.is_remote or found.exists()):
-                files[name] = found
-                break
-    return files
-
-
-def _first_spellings(files: Mapping[str, ImageFile | None]) -> dict[str, str]:
+def _first_spellings(files: FoundImages) -> dict[str, str]:
     """Return the first of several names of one image, as with ./ before it, for each that is not the first."""
     first: dict[ImageFile, str] = {}
     others = {}
     for name, file in files.items():
-        if file is not None and first.setdefault(file, name) != name:
+        if isinstance(file, ImageFile) and first.setdefault(file, name) != name:
             others[name] = first[file]
     return others
 
@@ -176,8 +164,19 @@ def _listing_file(path: str | Path) -> str | Path:
     raise DataUnreadable(f"{folder}: the csv layout needs {FILE_NAME}; {there}")
 
 
-def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[Row], bool, Listing]:
-    """Read all rows, and say whether partly wrote them."""
+def _check_guess(place: str | Path, lacking: str, files: FoundImages) -> None:
+    """Refuse a table whose column of images was guessed, where it names none of the images.
+
+    Raises:
+        DataUnreadable: it does not.
+    """
+    named = {file for file in files.values() if isinstance(file, ImageFile)}
+    if len(missing_files(named)) == len({file.location for file in named}):
+        raise DataUnreadable(f"{place}: {lacking}")
+
+
+def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[Row], bool, str | None, Listing]:
+    """Read all rows; say whether partly wrote them, and what is wrong if a guessed column is not the images'."""
     listing = Listing()
     name = PurePosixPath(str(place)).name
     table = Table(place, COLUMNS, "image")
@@ -186,8 +185,12 @@ def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[Row], bool
     listing.warnings += [f"{name}: {remark}" for remark in table.renamed]
     named = options.class_from if options.class_from != FROM_FOLDER else None
     if named is not None and named not in titles:
-        raise DataUnreadable(f"{place}: there is no column {named!r}; found {', '.join(titles)}")
-    listing.warnings += _remarks_on(titles, name, options)
+        parts = [part.strip() for part in named.split(",")]
+        missing = [part for part in parts if part not in titles]
+        if missing:
+            raise DataUnreadable(f"{place}: there is no column {missing[0]!r}; found {', '.join(titles)}")
+        table.join_columns(parts, named)
+    listing.warnings += _remarks_on(table.titles, name, options)
     nothing: Counter[str] = Counter()
     try:
         rows = list(_rows(table, named, nothing))
@@ -203,7 +206,7 @@ def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[Row], bool
         listing.warnings.append(f"{name}: cells that say {said} count as not given")
     if not rows:
         listing.warnings.append(f"{name} lists no image: it has titles and no row")
-    return rows, set(titles) >= OWN_COLUMNS, listing
+    return rows, set(titles) >= OWN_COLUMNS, table.lacking, listing
 
 
 def _without_minus(row: Row, nothing: Counter[str]) -> Row:
@@ -218,13 +221,20 @@ def _with_size(row: Row) -> Row:
 
 def _remarks_on(titles: Sequence[str], name: str, options: ReadOptions) -> Iterator[str]:
     """Say which columns are not used, and what may be missed with them."""
-    known = {*COLUMNS, *SIZE_TITLES, options.class_from, ""}
+    chosen = [options.class_from or "", *(part.strip() for part in (options.class_from or "").split(","))]
+    known = {*COLUMNS, *SIZE_TITLES, *chosen, ""}
     unknown = [title for title in titles if title not in known]
     if unknown:
         yield f"{name}: unknown column ignored: {', '.join(unknown)}"
-    for title in [title for title in unknown if title.lower() in CLASS_TITLES][:1]:
-        if "class" not in titles and options.class_from is None:
-            yield f"{name}: it has no column 'class'; to take classes from {title!r}: --class-from {title}"
+    if unknown and "class" not in titles and options.class_from is None:
+        near = [title for title in unknown if title.lower() in CLASS_TITLES]
+        if near:
+            yield f"{name}: it has no column 'class'; to take classes from {near[0]!r}: --class-from {near[0]}"
+        else:
+            yield (
+                f"{name}: it has no column 'class'; to take classes from another one: --class-from COLUMN, from "
+                "several with a 1 in that of the image's class: --class-from A,B,C"
+            )
     boxes = [title for title in unknown if title.lower() in BOX_TITLES]
     if boxes and not set(titles) & set(BOX_COLUMNS):
         yield (
@@ -273,7 +283,7 @@ def _rows(table: Table, named: str | None, nothing: Counter[str]) -> Iterator[Ro
 def _entry(
     folder: Folder,
     name: str,
-    path: ImageFile | None,
+    path: ImageFile | BadEntry | None,
     rows: Sequence[Row],
     counts: Counts,
     options: ReadOptions,
@@ -282,6 +292,8 @@ def _entry(
 ) -> Entry:
     if any(row.surplus for row in rows):
         raise BadEntry("a row has more cells than there are columns; a comma within a cell needs quotes around it")
+    if isinstance(path, BadEntry):
+        raise path
     if path is None:
         raise BadEntry("the path points outside the data set's folder; name the folder of the images: --images DIR")
     mask_path = None
@@ -326,23 +338,15 @@ def _sized(boxes: tuple[Box, ...], size: Sequence[float | None], width: int, hei
 def _class(rows: Sequence[Row], name: str, options: ReadOptions) -> str | None:
     """Return an image's class: with boxes that carry names, only rows without a box speak of the image."""
     if options.class_from not in (None, FROM_FOLDER):
-        return _agreed(rows, "named")
+        class_name = _agreed(rows, "named")
+        if class_name is not None and SEVERAL in class_name:
+            said = ", ".join(class_name.split(SEVERAL))
+            raise BadEntry(f"it has a 1 in several columns of classes ({said}); an image has one class")
+        return class_name
     if options.class_from is None and options.boxes_as is BoxesAs.CLASS:
         return _agreed(rows, "class_name", hint="; to take every box as a location: --boxes-as lesion")
     alone = [row for row in rows if not row.has_box]
     return image_class((), name=name, options=options, said=_agreed(alone, "class_name"))
-
-
-def _file(folder: Folder, name: str) -> ImageFile | None:
-    """Find an image; the name may end with the number of a frame, as in scan.dcm#frame=3."""
-    exact = folder.file(name)
-    if "#frame=" not in name:
-        return exact
-    plain, _, frame = name.rpartition("#frame=")
-    if plain and frame.isdigit() and len(frame) < 7 and (exact is None or exact.is_remote or not exact.exists()):
-        file = folder.file(plain)
-        return file.with_frame(int(frame)) if file is not None else None
-    return exact
 
 
 def _agreed(rows: Sequence[Row], field: str, hint: str = "") -> str | None:

@@ -1,8 +1,10 @@
 """Finds out which layout a data set has, from the files that lie in it."""
 
+import csv
+import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -83,16 +85,25 @@ def recognise(path: str | Path) -> tuple[InputFormat, str]:
 def _tables_of_images(path: str | Path, names: Sequence[str]) -> list[str]:
     """Return the tables of a folder that list images with their classes or boxes."""
     tables = [name for name in names if PurePosixPath(name).suffix.lower() in (".csv", ".tsv")]
-    return [] if is_uri(str(path)) else [name for name in tables[:LOOKED_AT] if _lists_images(Path(path) / name)]
+    if is_uri(str(path)) or not tables:
+        return []
+    pictures = {PurePosixPath(name) for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES}
+    known = {spelled for picture in pictures for spelled in (picture.name, picture.stem)}
+    return [name for name in tables[:LOOKED_AT] if _lists_images(Path(path) / name, known)]
 
 
-def _lists_images(file: Path) -> bool:
+def _lists_images(file: Path, known: Collection[str]) -> bool:
+    """Say whether a table has images and what is in them; a column that may be theirs has to name one."""
     try:
         table = Table(file, COLUMNS, "image")
-    except DataUnreadable:
+        table.take_corners(BOX_COLUMNS)
+        if not {"class", *BOX_COLUMNS} & set(table.titles):
+            return False
+        place = table.titles.index("image")
+        named = (cells[place] for cells in itertools.islice(table, LOOKED_AT) if len(cells) > place)
+        return table.lacking is None or any(PurePosixPath(name.strip()).name in known for name in named)
+    except (DataUnreadable, UnicodeError, csv.Error):
         return False
-    table.take_corners(BOX_COLUMNS)
-    return bool({"class", *BOX_COLUMNS} & set(table.titles))
 
 
 def _check_tables(path: str | Path, names: Sequence[str]) -> None:

@@ -23,6 +23,8 @@ CONTAINERS = frozenset({"image", "images", "img", "imgs", "jpegimages", "photos"
     {"png", "pngs", "jpg", "jpgs", "jpeg", "dcm", "dicom"}
 )
 """Folders that say what is in them."""
+PART_OF_SET = re.compile(r"(?:.*[_\- .])?(?:images?|imgs?|pictures|parts?|batch|chunk)[_\- .]?\d+", re.IGNORECASE)
+"""Folders that a set was too large for one of: images_001, HAM10000_images_part_1."""
 CLASSES = frozenset({"abnormal", "benign", "healthy", "malignant", "negative", "normal", "positive"})
 """Words that are classes wherever they stand."""
 UNSAID = frozenset({"unclassified", "unknown", "unlabeled", "unlabelled"})
@@ -79,9 +81,7 @@ def read_folders(names: Sequence[str], *, innermost: bool = False) -> FolderRead
         # Folders called train and test with images in them and nothing else: what their class is, nobody says.
         splits = dict.fromkeys(splits, ())
     rests = {folder: _without(parts, splits[folder]) for folder, parts in parents.items()}
-    nowhere = not innermost and all(
-        rest and all(part.lower() in CONTAINERS for part in rest) for rest in rests.values()
-    )
+    nowhere = not innermost and all(rest and all(_is_container(part) for part in rest) for rest in rests.values())
     level, doubts = _class_level({rest for rest in rests.values() if rest and rest[0].lower() not in UNSAID})
     doubts = [] if innermost or nowhere else doubts
     facts: dict[str, FolderFacts] = {}
@@ -104,6 +104,10 @@ def read_folders(names: Sequence[str], *, innermost: bool = False) -> FolderRead
     torn = _torn(by_image)
     remarks = _remarks(parents, splits, facts, images, promised=not torn)
     return FolderReading(by_image, [*remarks, *_unsaid(facts, images, nowhere=nowhere), *torn], doubts, nowhere)
+
+
+def _is_container(part: str) -> bool:
+    return part.lower() in CONTAINERS or PART_OF_SET.fullmatch(part) is not None
 
 
 def _split_places(parents: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[int, ...]]:
@@ -132,7 +136,7 @@ def _shared(paths: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 def _without(parts: tuple[str, ...], splits: Sequence[int]) -> tuple[str, ...]:
     """Return the folders that may say what the class is."""
     rest = tuple(part for place, part in enumerate(parts) if place not in splits)
-    return tuple(part for part in rest if part.lower() not in CONTAINERS) or rest
+    return tuple(part for part in rest if not _is_container(part)) or rest
 
 
 def _class_level(rests: Collection[tuple[str, ...]]) -> tuple[int, list[str]]:
@@ -211,7 +215,7 @@ def _remarks(
     groups = {said.group for said in facts.values() if said.group is not None}
     others = {part for parts in parents.values() for part in parts} - classes - named - groups
     others = {part for part in others if part.lower() not in UNSAID}
-    strange = {part for part in others if part.lower() not in CONTAINERS}
+    strange = {part for part in others if not _is_container(part)}
     remarks = []
     if named or groups or strange:
         taken = [f"classes: the folder{'s' * (len(classes) > 1)} {_listed(classes)}"] if classes else []

@@ -1,14 +1,17 @@
-"""Finds the images that one file lists, in a folder that a person may have arranged otherwise."""
+"""Finds the images that a file or a table lists, in a folder that a person may have arranged otherwise."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import PurePosixPath
 
-from annotator.datasets.listing.companions import NameIndex
+from annotator.datasets.listing.companions import NameIndex, masks_in_folders
 from annotator.datasets.listing.entries import BadEntry, Counts, Listing, Part
-from annotator.datasets.listing.folder import Folder, images_beside
+from annotator.datasets.listing.folder import Folder, images_beside, missing_files, spellings
 from db.imaging.decode import SUFFIXES
 from db.imaging.files import ImageFile, is_uri
+
+FoundImages = dict[str, ImageFile | BadEntry | None]
+"""Images by their name in a table; why one cannot be used, or None where its name leads out of the folder."""
 
 
 class NamedImages:
@@ -23,7 +26,7 @@ class NamedImages:
         """
         self.folder = folder
         names = [] if folder.is_remote else folder.names()
-        index = NameIndex(name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES)
+        index = NameIndex(name for name in names if _is_picture(name))
         self._found = [self._find(index, names) for names in wanted]
         owners: dict[ImageFile, list[int]] = defaultdict(list)
         for place, file in enumerate(self._found):
@@ -74,3 +77,80 @@ class NamedImages:
         listing.found(Counts(images=len(unlisted)))
         for name in unlisted:
             listing.leave(Part.IMAGES, name, f"not listed in {by}")
+
+
+def find_images(folder: Folder, names: Collection[str], *, elsewhere: bool = False) -> tuple[FoundImages, list[str]]:
+    """Find images, also where a table has their names in another spelling, or without a folder or an ending.
+
+    Args:
+        folder: what the names are relative to.
+        names: as a table has them; one may end with the number of a frame, as in scan.dcm#frame=3.
+        elsewhere: a person named the folder, so that folders in a name may be those of another machine.
+
+    Returns:
+        The images, also those that are not there, and what somebody should know.
+    """
+    files: FoundImages = {name: _file(folder, name) for name in names}
+    missing = missing_files(file for file in files.values() if isinstance(file, ImageFile))
+    lost = []
+    for name, file in files.items():
+        if isinstance(file, ImageFile) and file.location not in missing:
+            continue
+        others = spellings(name)[1:]
+        if elsewhere:
+            others += [other.replace("\\", "/").rpartition("/")[2] for other in (name, *others)]
+        found = [image for other in others if (image := _file(folder, other)) is not None]
+        there = next((image for image in found if image.is_remote or image.exists()), None)
+        if there is not None:
+            files[name] = there
+        elif file is not None:
+            lost.append(name)
+    called = _images_called(folder, lost) if lost else {}
+    examples = [
+        f"{str(file).removeprefix(f'{folder}/')} for {name!r}"
+        for name, file in called.items()
+        if isinstance(file, ImageFile)
+    ]
+    files |= called
+    if not examples:
+        return files, []
+    return files, [f"{len(examples)} images were found by less than their paths, such as {min(examples)}"]
+
+
+def _file(folder: Folder, name: str) -> ImageFile | None:
+    exact = folder.file(name)
+    if "#frame=" not in name:
+        return exact
+    plain, _, frame = name.rpartition("#frame=")
+    if plain and frame.isdigit() and len(frame) < 7 and (exact is None or exact.is_remote or not exact.exists()):
+        file = folder.file(plain)
+        return file.with_frame(int(frame)) if file is not None else None
+    return exact
+
+
+def _images_called(folder: Folder, names: Iterable[str]) -> FoundImages:
+    """Find images by names that lack their folder, their ending, or both: ISIC_7 is images/ISIC_7.jpg."""
+    pictures = [name for name in ([] if folder.is_remote else folder.names()) if _is_picture(name)]
+    masks = masks_in_folders(pictures).owners
+    by_whole, by_stem = dict[str, list[str]](), dict[str, list[str]]()
+    for picture in pictures:
+        if picture not in masks:
+            by_whole[picture] = [picture]
+            by_stem.setdefault(str(PurePosixPath(picture).with_suffix("")), []).append(picture)
+    indices = [(NameIndex(by_name), by_name) for by_name in (by_whole, by_stem)]
+    found: FoundImages = {}
+    for name in names:
+        try:
+            meant = next((by_name[known] for index, by_name in indices if (known := index.find(name))), [])
+        except BadEntry as exc:
+            found[name] = exc
+            continue
+        if len(meant) > 1:
+            found[name] = BadEntry(f"{name} may be {' or '.join(meant[:5])}; nobody can say which")
+        elif meant:
+            found[name] = folder.file(meant[0])
+    return found
+
+
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES

@@ -42,7 +42,9 @@ IMAGE_TITLES = frozenset(
     }
 )
 """What other programs call the column of the images."""
-IMAGE_HINTS = frozenset({"images", "image_id", "imageid", "img", "name", "id"})
+IMAGE_HINTS = frozenset(
+    {"images", "image_id", "imageid", "image id", "image index", "img", "name", "id", "id_code", "isic_id", "patientid"}
+)
 """What may be that column, or numbers of something."""
 CORNER_TITLES = (
     ("xmin", "ymin", "xmax", "ymax"),
@@ -55,6 +57,8 @@ SIZE_TITLES = ("image width", "image height")
 """What the columns of an image's size are called here."""
 CLASS_TITLES = frozenset({"label", "labels", "class_name", "classname", "category", "diagnosis", "target", "finding"})
 """What they call that of the classes."""
+SEVERAL = "\0"
+"""Stands between classes where several columns of one row hold a 1."""
 BOX_TITLES = frozenset(
     {title for titles in CORNER_TITLES for title in titles}
     | {"bbox", "box", "w", "h", "bx", "by", "bw", "bh", "x_center", "y_center", "region_shape_attributes"}
@@ -71,12 +75,14 @@ class Table:
         Args:
             place: the file, or a URI.
             columns: titles that mean something, in small letters; they are found in capitals too.
-            needed: the column of the images; one title of `IMAGE_TITLES` stands for it where it is not there.
+            needed: the column of the images; one title of `IMAGE_TITLES`, or else of `IMAGE_HINTS`, stands for it where
+                it is not there.
 
         Raises:
             DataUnreadable: no such file, it is no text in UTF-8 or UTF-16, lacks the column, or has one twice.
         """
         self.place = place
+        self._one_hot: list[tuple[int, str]] = []
         self._stream = _text(read_data_file(place), place)
         try:
             self._skip_remarks()
@@ -91,12 +97,18 @@ class Table:
             raise self.unreadable(exc) from exc
         self.renamed: list[str] = []
         """Remarks on titles of other programs that were taken for columns."""
-        near = [title for title in self.titles if title.lower() in IMAGE_TITLES]
-        if needed not in self.titles and len(near) == 1:
-            self.titles[self.titles.index(near[0])] = needed
-            self.renamed.append(f"the column {near[0]!r} was taken for {needed!r}")
+        self.lacking: str | None = None
+        """What is wrong if the column that only may be the images' is not: whoever knows the images has to check it."""
         if needed not in self.titles:
-            raise DataUnreadable(f"{place}: {_lacking(needed, self.titles, columns)}")
+            lacking = _lacking(needed, self.titles, columns)
+            near = [title for title in self.titles if title.lower() in IMAGE_TITLES]
+            hints = [title for title in self.titles if title.lower() in IMAGE_HINTS] if not near else []
+            if len(near or hints) != 1:
+                raise DataUnreadable(f"{place}: {lacking}")
+            (title,) = near or hints
+            self.lacking = lacking if hints else None
+            self.titles[self.titles.index(title)] = needed
+            self.renamed.append(f"the column {title!r} was taken for {needed!r}")
         twice = [title for title, count in Counter(self.titles).items() if count > 1 and title in columns]
         if twice:
             raise DataUnreadable(f"{place}: the column {twice[0]!r} is there twice; keep one")
@@ -122,6 +134,16 @@ class Table:
                 return True
         return False
 
+    def join_columns(self, titles: Sequence[str], joined: str) -> None:
+        """Add a column: in each row the title, of some, whose cell holds a 1, as in the tables of ISIC.
+
+        Args:
+            titles: of the columns, one a class; where several hold a 1, they are there with `SEVERAL` between them.
+            joined: what the new column is called.
+        """
+        self._one_hot = [(self.titles.index(title), title) for title in titles]
+        self.titles.append(joined)
+
     @property
     def line(self) -> int:
         """The number of the line that was read last, from 1."""
@@ -133,7 +155,15 @@ class Table:
         Raises:
             UnicodeError: it is no text; csv.Error: quotes are not closed. See `unreadable`.
         """
-        return iter(self._reader)
+        if not self._one_hot:
+            return iter(self._reader)
+        return (self._with_joined(cells) for cells in self._reader)
+
+    def _with_joined(self, cells: list[str]) -> list[str]:
+        before = len(self.titles) - 1
+        padded = [*cells, *[""] * (before - len(cells))]
+        joined = SEVERAL.join(title for place, title in self._one_hot if _is_one(padded[place]))
+        return [*padded[:before], joined, *padded[before:]]
 
     def unreadable(self, exc: Exception) -> DataUnreadable:
         """Say what is wrong with a table that cannot be read to its end."""
@@ -151,6 +181,13 @@ class Table:
                 self._stream.seek(start)
                 return
             self._before += 1
+
+
+def _is_one(cell: str) -> bool:
+    try:
+        return float(cell) == 1.0
+    except ValueError:
+        return False
 
 
 def size_from_sides(first: str, last: str) -> str:

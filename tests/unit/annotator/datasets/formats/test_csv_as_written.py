@@ -56,7 +56,7 @@ def test_lines_are_counted_from_the_top_of_the_file(root):
     [
         (b"PK\x03\x04 a workbook", "Excel workbook; save it as CSV UTF-8"),
         (f"{TITLES}\n{ROW.replace('benign', 'gutartig ü')}\n".encode("latin-1"), "save it as UTF-8"),
-        (b"image_id;class\na.png;benign\n", "if it is 'image_id', call it 'image'"),
+        (b"image_id;class\n7;benign\n", "if it is 'image_id', call it 'image'"),
         (b"path,file,class\na.png,a.png,benign\n", "if it is 'path', call it 'image'"),
         (b"patient,class\na.png,benign\n", "expected columns image, class"),
         (b"image,Image\na.png,b.png\n", "the column 'image' is there twice"),
@@ -67,6 +67,72 @@ def test_what_is_no_such_table_is_named_with_the_remedy(root, content, said):
     (root / "labels.csv").write_bytes(content)
     with pytest.raises(DataUnreadable, match=said):
         read_layout("csv", root)
+
+
+def classes(root):
+    opened, refused, said = found(root, "csv")
+    return {name: class_name for name, (class_name, _, _) in opened.items()}, refused, said
+
+
+@pytest.mark.parametrize("title", ["image", "image_id", "Image Index", "patientId"])
+def test_ids_without_folder_and_ending_find_their_images(tmp_path, title):
+    """As HAM10000, the chest X-rays of NIH and RSNA, and VinDr-CXR have them."""
+    picture(tmp_path, "part_1/ISIC_7.jpg")
+    picture(tmp_path, "part_2/ISIC_8.png")
+    text(tmp_path, "labels.csv", f"lesion,{title},class\nL1,ISIC_7,nevus\nL2,ISIC_8,melanoma\n")
+    opened, refused, said = classes(tmp_path)
+    assert (opened, refused) == ({"ISIC_7": "nevus", "ISIC_8": "melanoma"}, {})
+    assert said[-1] == "2 images were found by less than their paths, such as part_1/ISIC_7.jpg for 'ISIC_7'"
+    assert (f"labels.csv: the column {title!r} was taken for 'image'" in said) == (title != "image")
+
+
+def test_a_name_that_several_images_have_is_refused_with_their_paths(root):
+    for name in ("one/b.png", "two/b.png", "c.png", "c.jpg", "two/d.png"):
+        picture(root, name)
+    text(root, "labels.csv", "image,class\nb,x\nb.png,x\nc,x\nd,y\na.png,x\n")
+    opened, refused, _ = classes(root)
+    assert opened == {"d": "y", "a.png": "x"}
+    assert "b may be one/b or two/b; nobody can say which" in refused["b"]
+    assert "b.png may be one/b.png or two/b.png; nobody can say which" in refused["b.png"]
+    assert "c may be c.jpg or c.png; nobody can say which" in refused["c"]
+
+
+def test_a_mask_is_not_the_image_that_is_called_so(root):
+    picture(root, "images/b.png")
+    mask_file(root / "masks" / "b.png", (8, 6, 16, 12))
+    text(root, "labels.csv", "image,class\nb.png,x\n")
+    assert classes(root)[0] == {"b.png": "x"}
+
+
+def test_an_image_of_another_folder_is_none_that_is_missing(root):
+    picture(root, "test/b.png")
+    text(root, "labels.csv", "image,class\na.png,x\ntrain/b.png,x\n")
+    opened, refused, _ = classes(root)
+    assert opened == {"a.png": "x"}
+    assert refused["train/b.png"] == "no such file"
+
+
+def test_classes_in_columns_of_their_own(root):
+    """One column a class, with a 1 in that of the image's class: as ISIC's tables have them."""
+    for name in ("b.png", "c.png", "d.png", "e.png"):
+        picture(root, name)
+    table = "image,MEL,NV,age\na.png,1.0,0.0,1\nb.png,0,1,30\nc.png,0,0,30\nd.png,1,1,30\ne.png,-1.0\n"
+    text(root, "labels.csv", table)
+    _, _, said = found(root, "csv")
+    assert said[-1].endswith("from several with a 1 in that of the image's class: --class-from A,B,C")
+    opened, refused, said = found(root, "csv", class_from="MEL, NV")
+    assert {name: row[0] for name, row in opened.items()} == {
+        "a.png": "MEL",
+        "b.png": "NV",
+        "c.png": None,
+        "e.png": None,
+    }
+    assert refused["d.png"].startswith("it has a 1 in several columns of classes (MEL, NV); an image has one class")
+    assert said == ["labels.csv: unknown column ignored: age"]
+    with pytest.raises(DataUnreadable, match="there is no column 'BCC'"):
+        found(root, "csv", class_from="MEL,BCC")
+    text(root, "labels.csv", table + "a.png,1,0,1,surplus\n")
+    assert "more cells than there are columns" in found(root, "csv", class_from="MEL,NV")[1]["a.png"]
 
 
 def test_the_only_table_of_a_folder_is_read_whatever_it_is_called(root):

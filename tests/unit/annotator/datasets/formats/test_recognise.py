@@ -1,6 +1,7 @@
 import pytest
 
 from annotator.datasets.formats.recognise import recognise
+from annotator.datasets.formats.supported import read_layout
 from annotator.errors import DataUnreadable
 from tests.unit.annotator.datasets.formats.test_as_people_write_them import coco, picture, text, voc, yolo
 
@@ -117,3 +118,30 @@ def test_tables_that_list_images_in_folders_are_to_be_imported_by_name(tmp_path)
     with pytest.raises(DataUnreadable, match=r"train/_annotations.csv \(and 1 more\) lists images; import each table"):
         recognise(tmp_path)
     assert recognise(tmp_path / "train")[0] == "csv"
+
+
+@pytest.mark.parametrize(
+    ("titles", "row", "layout"),
+    [
+        ("image_id,class", "ISIC_7,nevus", "csv"),
+        ("id,class", "7,nevus", "folders"),
+        ("name,class", "nevus,1", "folders"),
+    ],
+)
+def test_a_table_of_ids_counts_where_these_are_images(tmp_path, titles, row, layout):
+    picture(tmp_path, "nevi/ISIC_7.png")
+    text(tmp_path, "facts.csv", f"{titles}\n{row}\n")
+    assert recognise(tmp_path)[0] == layout
+
+
+@pytest.mark.parametrize("folder", ["HAM10000_images_part_{}", "images_00{}", "batch{}", "img-{}"])
+def test_parts_of_a_set_are_no_classes(tmp_path, folder):
+    """Where a table beside them may name classes, nothing is registered."""
+    for n in (1, 2):
+        picture(tmp_path, f"{folder.format(n)}/a{n}.png")
+    text(tmp_path, "metadata.csv", "lesion_id,image_id,dx\nL1,a1,nv\nL2,a2,mel\n")
+    listing = read_layout("folders", tmp_path)
+    assert listing.doubts == [
+        "none of its folders is called like a class, and metadata.csv beside them may name classes"
+    ]
+    assert {entry.class_name for entry in listing.entries} == {None}
