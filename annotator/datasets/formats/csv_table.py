@@ -22,7 +22,7 @@ from annotator.datasets.listing.drawing import check_size, read_number
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part, unexpected
 from annotator.datasets.listing.folder import Folder, images_beside, missing_files, parent_of, spellings
 from annotator.datasets.listing.image_class import image_class
-from annotator.datasets.listing.named_images import FoundImages, find_images
+from annotator.datasets.listing.named_images import FoundImages, find_images, unused_masks
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
 from annotator.datasets.listing.splits import SPLITS, note_split, split_beside_others
 from annotator.datasets.listing.table import (
@@ -127,6 +127,10 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     listing.found(Counts(images=len(unlisted)))
     for name in unlisted:
         listing.leave(Part.IMAGES, name, f"not listed in {file.name}")
+    masks = unused_masks(folder, files) if not is_own and not used else []
+    listing.found(Counts(masks=len(masks)))
+    for name in masks:
+        listing.leave(Part.MASKS, name, f"{file.name} has no mask of its image; name it in a column 'mask'")
     return listing
 
 

@@ -9,6 +9,7 @@ from annotator.datasets.listing.entries import BadEntry, Counts, Listing, Part
 from annotator.datasets.listing.folder import Folder, images_beside, missing_files, spellings
 from db.imaging.decode import SUFFIXES
 from db.imaging.files import ImageFile, is_uri
+from db.plain_text import counted
 
 FoundImages = dict[str, ImageFile | BadEntry | None]
 """Images by their name in a table; why one cannot be used, or None where its name leads out of the folder."""
@@ -114,7 +115,17 @@ def find_images(folder: Folder, names: Collection[str], *, elsewhere: bool = Fal
     files |= called
     if not examples:
         return files, []
-    return files, [f"{len(examples)} images were found by less than their paths, such as {min(examples)}"]
+    found_so = counted(len(examples), "image was", "images were")
+    return files, [f"{found_so} found by less than the path, such as {min(examples)}"]
+
+
+def unused_masks(folder: Folder, files: FoundImages) -> list[str]:
+    """List what lies in folders of masks and belongs to some images, of a table that names no masks."""
+    if folder.is_remote:
+        return []
+    images = {str(file).removeprefix(f"{folder}/") for file in files.values() if isinstance(file, ImageFile)}
+    owners = masks_in_folders([name for name in folder.names() if _is_picture(name)]).owners
+    return sorted(mask for mask, (image, _) in owners.items() if image in images and mask not in images)
 
 
 def _file(folder: Folder, name: str) -> ImageFile | None:

@@ -82,7 +82,7 @@ def test_ids_without_folder_and_ending_find_their_images(tmp_path, title):
     text(tmp_path, "labels.csv", f"lesion,{title},class\nL1,ISIC_7,nevus\nL2,ISIC_8,melanoma\n")
     opened, refused, said = classes(tmp_path)
     assert (opened, refused) == ({"ISIC_7": "nevus", "ISIC_8": "melanoma"}, {})
-    assert said[-1] == "2 images were found by less than their paths, such as part_1/ISIC_7.jpg for 'ISIC_7'"
+    assert said[-1] == "2 images were found by less than the path, such as part_1/ISIC_7.jpg for 'ISIC_7'"
     assert (f"labels.csv: the column {title!r} was taken for 'image'" in said) == (title != "image")
 
 
@@ -101,7 +101,12 @@ def test_a_mask_is_not_the_image_that_is_called_so(root):
     picture(root, "images/b.png")
     mask_file(root / "masks" / "b.png", (8, 6, 16, 12))
     text(root, "labels.csv", "image,class\nb.png,x\n")
-    assert classes(root)[0] == {"b.png": "x"}
+    opened, _, said = classes(root)
+    assert opened == {"b.png": "x"}
+    # That it is not used is said.
+    assert "masks/b.png: labels.csv has no mask of its image; name it in a column 'mask'" in said
+    text(root, "labels.csv", "image,class,mask\nb.png,x,masks/b.png\n")
+    assert found(root, "csv")[0]["b.png"] == ("x", None, [(8, 6, 16, 12)])
 
 
 def test_an_image_of_another_folder_is_none_that_is_missing(root):
