@@ -150,6 +150,7 @@ def _images_called(folder: Folder, names: Iterable[str]) -> FoundImages:
             by_stem.setdefault(str(PurePosixPath(picture).with_suffix("")), []).append(picture)
     indices = [(NameIndex(by_name), by_name) for by_name in (by_whole, by_stem)]
     found: FoundImages = {}
+    claims: dict[str, list[str]] = defaultdict(list)
     for name in names:
         try:
             meant = next((by_name[known] for index, by_name in indices if (known := index.find(name))), [])
@@ -160,6 +161,11 @@ def _images_called(folder: Folder, names: Iterable[str]) -> FoundImages:
             found[name] = BadEntry(f"{name} may be {' or '.join(meant[:5])}; nobody can say which")
         elif meant:
             found[name] = folder.file(meant[0])
+            claims[meant[0]].append(name)
+    for picture, claiming in claims.items():
+        if len(claiming) > 1:
+            several = BadEntry(f"{picture} may be {' or '.join(claiming[:5])}; nobody can say which")
+            found |= dict.fromkeys(claiming, several)
     return found
 
 

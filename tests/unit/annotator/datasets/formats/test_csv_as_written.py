@@ -97,6 +97,15 @@ def test_a_name_that_several_images_have_is_refused_with_their_paths(root):
     assert "c may be c.jpg or c.png; nobody can say which" in refused["c"]
 
 
+def test_two_names_that_would_be_one_image_are_refused(root):
+    text(root, "labels.csv", "image,class\none/a.png,x\ntwo/a.png,x\n")
+    opened, refused, _ = classes(root)
+    assert opened == {}
+    assert "a.png may be one/a.png or two/a.png; nobody can say which" in refused["two/a.png"]
+    text(root, "labels.csv", "image,class\none/a.png,x\n")
+    assert classes(root)[0] == {"one/a.png": "x"}
+
+
 def test_a_mask_is_not_the_image_that_is_called_so(root):
     picture(root, "images/b.png")
     mask_file(root / "masks" / "b.png", (8, 6, 16, 12))
