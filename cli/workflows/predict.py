@@ -140,7 +140,7 @@ def predict_to_file(
     place = {str(file): n for n, file in enumerate(files)}
     unreadable: dict[int, UnreadableFile] = {}
     # As they are before they are read: one that is changed meanwhile is scored again by the next command.
-    states = [file.state() or "" for file in files]
+    states = _States(files)
     with _Journal(out.with_name(f".{out.name}.scored.jsonl"), head, files) as journal:
         for at, one, state in journal.read():
             n = place.get(one.file)
@@ -167,6 +167,20 @@ def predict_to_file(
         resumed=len(files) - len(left),
         unreadable=tuple(unreadable[n] for n in sorted(unreadable)),
     )
+
+
+class _States:
+    """The state that each file is in, 16 bytes a file; "" for one that is missing, or remote."""
+
+    def __init__(self, files: Sequence[ImageFile]) -> None:
+        self._numbers_N2 = array("q")
+        for file in files:
+            size, _, changed = (file.state() or "-1/-1").partition("/")
+            self._numbers_N2.extend((int(size), int(changed)))
+
+    def __getitem__(self, n: int) -> str:
+        size, changed = self._numbers_N2[2 * n : 2 * n + 2]
+        return f"{size}/{changed}" if size >= 0 else ""
 
 
 class _Journal(Collection[FilePrediction]):
