@@ -17,8 +17,9 @@ from cli.main import app
 from db.errors import RegistryError
 from db.registry import open_registry
 
+# With this head a single epoch is enough to propose something.
 SETTINGS = {"encoder": "test_resnet", "size": 32, "weights": "none", "batch_size": 8, "head_channels": 8,
-            "device": "cpu", "stage1_epochs": 1, "stage2_epochs": 1}  # fmt: skip
+            "head": "fpn", "device": "cpu", "stage1_epochs": 1, "stage2_epochs": 1}  # fmt: skip
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="permissions as on Unix")
 
