@@ -81,6 +81,7 @@ def test_more_rounds_are_added_and_other_settings_refused(known, uncut, tmp_path
         run_replay(replace(PLAN, budget=6, settings={**SETTINGS, "size": 64}), folder, known)
 
 
+@pytest.mark.thorough
 def test_a_warm_replay_starts_each_training_from_the_one_before(known, tmp_path, monkeypatch):
     plan, folder = replace(PLAN, warm=True), tmp_path / "warm"
     with monkeypatch.context() as patched:
@@ -95,6 +96,7 @@ def test_a_warm_replay_starts_each_training_from_the_one_before(known, tmp_path,
     registry.close()
 
 
+@pytest.mark.thorough
 def test_what_strategies_begin_with_is_trained_once(known, uncut, tmp_path, monkeypatch):
     beginning = tmp_path / "beginning-1"
     assert run_replay(replace(PLAN, strategy=BEGINNING, rounds=0), beginning, known) == uncut[:1]
