@@ -289,7 +289,7 @@ def scoring_rows(folder: Path, examples: list[Example], count: int, device: torc
     def bare() -> None:
         with torch.inference_mode(), precision(config, device):
             for _ in range(count // config.batch_size):
-                score_views(model, batch_B3SS, normalize, tta=config.tta)
+                score_views(model, batch_B3SS, normalize, config)
 
     def real() -> None:
         stream = FramedStream(wanted, CLASSES, framer, batch_size=config.batch_size)

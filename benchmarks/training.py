@@ -246,7 +246,7 @@ def scoring_row(data: FramedData, device: torch.device, rounds: int) -> Row:
     def bare() -> None:
         with torch.inference_mode(), precision(config, device):
             for images_B3SS in ready:
-                score_views(model, images_B3SS, normalize, tta=config.tta)
+                score_views(model, images_B3SS, normalize, config)
 
     def real() -> None:
         for _ in predict(model, data, config, device):
