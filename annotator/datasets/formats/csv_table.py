@@ -188,13 +188,15 @@ def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[Row], bool
     titles = table.titles
     listing.warnings += [f"{name}: {remark}" for remark in table.renamed]
     named = options.class_from if options.class_from != FROM_FOLDER else None
+    used = [options.class_from or ""]
     if named is not None and named not in titles:
         parts = [part.strip() for part in named.split(",")]
         missing = [part for part in parts if part not in titles]
         if missing:
             raise DataUnreadable(f"{place}: there is no column {missing[0]!r}; found {', '.join(titles)}")
         table.join_columns(parts, named)
-    listing.warnings += _remarks_on(table.titles, name, options)
+        used += parts
+    listing.warnings += _remarks_on(table.titles, name, used)
     nothing: Counter[str] = Counter()
     try:
         rows = list(_rows(table, named, nothing))
@@ -223,14 +225,13 @@ def _with_size(row: Row) -> Row:
     return row._replace(width=size_from_sides(row.x, row.width), height=size_from_sides(row.y, row.height))
 
 
-def _remarks_on(titles: Sequence[str], name: str, options: ReadOptions) -> Iterator[str]:
-    """Say which columns are not used, and what may be missed with them."""
-    chosen = [options.class_from or "", *(part.strip() for part in (options.class_from or "").split(","))]
-    known = {*COLUMNS, *SIZE_TITLES, *chosen, ""}
+def _remarks_on(titles: Sequence[str], name: str, used: Sequence[str]) -> Iterator[str]:
+    """Say which columns are not used, and what may be missed with them; `used` are those that a person chose."""
+    known = {*COLUMNS, *SIZE_TITLES, *used, ""}
     unknown = [title for title in titles if title not in known]
     if unknown:
         yield f"{name}: unknown column ignored: {', '.join(unknown)}"
-    if unknown and "class" not in titles and options.class_from is None:
+    if unknown and "class" not in titles and not any(used):
         near = [title for title in unknown if title.lower() in CLASS_TITLES]
         if near:
             yield f"{name}: it has no column 'class'; to take classes from {near[0]!r}: --class-from {near[0]}"

@@ -66,7 +66,7 @@ def recognise(path: str | Path) -> tuple[InputFormat, str]:
     masks = [name for name in pictures if MASK.fullmatch(PurePosixPath(name).stem) and "/" in name]
     if masks:
         return InputFormat.BUSI, f"{masks[0]} is named like the mask of an image"
-    tables = _tables_of_images(path, names)
+    tables = _tables_of_images(path, names, pictures)
     if len(tables) == 1 and "/" not in tables[0]:
         return InputFormat.CSV, f"{tables[0]} is the only table, and has columns of images and what is in them"
     if tables:
@@ -82,13 +82,12 @@ def recognise(path: str | Path) -> tuple[InputFormat, str]:
     )
 
 
-def _tables_of_images(path: str | Path, names: Sequence[str]) -> list[str]:
+def _tables_of_images(path: str | Path, names: Sequence[str], pictures: Sequence[str]) -> list[str]:
     """Return the tables of a folder that list images with their classes or boxes."""
     tables = [name for name in names if PurePosixPath(name).suffix.lower() in (".csv", ".tsv")]
     if is_uri(str(path)) or not tables:
         return []
-    pictures = {PurePosixPath(name) for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES}
-    known = {spelled for picture in pictures for spelled in (picture.name, picture.stem)}
+    known = {spelled for picture in map(PurePosixPath, pictures) for spelled in (picture.name, picture.stem)}
     return [name for name in tables[:LOOKED_AT] if _lists_images(Path(path) / name, known)]
 
 

@@ -154,12 +154,16 @@ class Folder:
         Raises:
             DataUnreadable: the folder is not there.
         """
+        return list(self._names())
+
+    @functools.cache  # noqa: B019
+    def _names(self) -> tuple[str, ...]:
         if self._uri is not None:
             try:
                 names = list_remote(self._uri)
             except ImageUnreadable as exc:
                 raise DataUnreadable(str(exc)) from exc
-            return [name for name in names if not any(map(_is_not_ours, name.split("/")))]
+            return tuple(name for name in names if not any(map(_is_not_ours, name.split("/"))))
         if not self._base.is_dir():
             why = "expected a folder" if self._base.exists() else "there is no such folder"
             raise DataUnreadable(f"{self._base}: {why}")
@@ -168,7 +172,7 @@ class Folder:
             folders[:] = [name for name in folders if not _is_not_ours(name)]
             prefix = Path(root).relative_to(self._base).as_posix()
             found += [name if prefix == "." else f"{prefix}/{name}" for name in files if not name.startswith(".")]
-        return sorted(found)
+        return tuple(sorted(found))
 
 
 def _is_not_ours(part: str) -> bool:

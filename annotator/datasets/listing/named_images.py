@@ -26,8 +26,7 @@ class NamedImages:
             wanted: for each image the names it may have, the best first.
         """
         self.folder = folder
-        names = [] if folder.is_remote else folder.names()
-        index = NameIndex(name for name in names if _is_picture(name))
+        index = NameIndex(_pictures_in(folder))
         self._found = [self._find(index, names) for names in wanted]
         owners: dict[ImageFile, list[int]] = defaultdict(list)
         for place, file in enumerate(self._found):
@@ -121,10 +120,8 @@ def find_images(folder: Folder, names: Collection[str], *, elsewhere: bool = Fal
 
 def unused_masks(folder: Folder, files: FoundImages) -> list[str]:
     """List what lies in folders of masks and belongs to some images, of a table that names no masks."""
-    if folder.is_remote:
-        return []
     images = {str(file).removeprefix(f"{folder}/") for file in files.values() if isinstance(file, ImageFile)}
-    owners = masks_in_folders([name for name in folder.names() if _is_picture(name)]).owners
+    owners = masks_in_folders(_pictures_in(folder)).owners
     return sorted(mask for mask, (image, _) in owners.items() if image in images and mask not in images)
 
 
@@ -141,7 +138,7 @@ def _file(folder: Folder, name: str) -> ImageFile | None:
 
 def _images_called(folder: Folder, names: Iterable[str]) -> FoundImages:
     """Find images by names that lack their folder, their ending, or both: ISIC_7 is images/ISIC_7.jpg."""
-    pictures = [name for name in ([] if folder.is_remote else folder.names()) if _is_picture(name)]
+    pictures = _pictures_in(folder)
     masks = masks_in_folders(pictures).owners
     by_whole, by_stem = dict[str, list[str]](), dict[str, list[str]]()
     for picture in pictures:
@@ -169,5 +166,7 @@ def _images_called(folder: Folder, names: Iterable[str]) -> FoundImages:
     return found
 
 
-def _is_picture(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
+def _pictures_in(folder: Folder) -> list[str]:
+    """List the images below a folder; one that is remote is not searched."""
+    names = [] if folder.is_remote else folder.names()
+    return [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
