@@ -359,7 +359,7 @@ def speed_rows(given: argparse.Namespace) -> list[Row]:
         folder = Path(name)
         (folder / "images").mkdir()
         examples = registered(write_images(folder / "images", given.trained))
-        rows = training_rows(folder, examples, device, given.rounds)
+        rows = training_rows(folder, examples, device, 3 * given.rounds)
         rows += loader_rows(folder, examples, min(given.scored, 2048), device, given.rounds)
         return rows + scoring_rows(folder, examples, given.scored, device, given.rounds)
 
@@ -371,7 +371,7 @@ def main() -> int:
     parser.add_argument("--images", type=int, nargs=2, default=(10_000, 200_000), metavar=("N", "M"))
     parser.add_argument("--trained", type=int, default=256)
     parser.add_argument("--scored", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=2, help="best of so many; of three times as many epochs")
     parser.add_argument("--child", nargs=2, metavar=("TASK", "DIR"))
     given = parser.parse_args()
     if given.child:
