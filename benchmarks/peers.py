@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -47,7 +48,18 @@ def run_detector(
     return Outcome(name, share, task.seed, minutes, weights, steps, task.classes, tuple(shown), tuple(ranked))
 
 
-def run_own(registry: Registry, name: str, share: float, task: Task, overrides: Mapping[str, str]) -> Outcome:
+def run_yolo(size: int, environment: Path, weights: Path | None, share: float, task: Task) -> Outcome:
+    """Train YOLO at one size, in its own environment, and measure what it answers."""
+    return run_detector(
+        f"YOLO, {size} px",
+        share,
+        task,
+        lambda: yolo.train(task, yolo.environment(environment), size, weights),
+        yolo.SHOWN_FROM,
+    )
+
+
+def run_own(registry: Registry, overrides: Mapping[str, str], name: str, share: float, task: Task) -> Outcome:
     """Train one of partly's own methods and score it."""
     config = own.configure(name, share, task.seed, overrides)
     evaluation, weights, steps, minutes = own.train(registry, config, task.minutes, SilentProgress())
@@ -60,20 +72,13 @@ def methods(registry: Registry, given: argparse.Namespace, out: Path) -> dict[st
     found: dict[str, Callable[[float, Task], Outcome]] = {}
     overrides = parse_overrides(given.settings)
     for name in own.METHODS:
-        found[name] = lambda share, task, name=name: run_own(registry, name, share, task, overrides)
+        found[name] = partial(run_own, registry, overrides, name)
     found["Faster R-CNN"] = lambda share, task: run_detector(
         "Faster R-CNN", share, task, lambda: faster_rcnn.train(task), faster_rcnn.SHOWN_FROM
     )
     environment = given.environment or out / "yolo-environment"
     for size in given.yolo_sizes:
-        name = f"YOLO, {size} px"
-        found[name] = lambda share, task, name=name, size=size: run_detector(
-            name,
-            share,
-            task,
-            lambda: yolo.train(task, yolo.environment(environment), size, given.yolo_weights),
-            yolo.SHOWN_FROM,
-        )
+        found[f"YOLO, {size} px"] = partial(run_yolo, size, environment, given.yolo_weights)
     return found
 
 
@@ -106,7 +111,7 @@ def table(share: float, found: Found, task: Task) -> tuple[Table, list[dict[str,
         shown.add_column(f"lead of {REFERENCE}: {column}")
     documents: list[dict[str, object]] = []
     for name, outcomes in found.items():
-        values = {"iou": [], "ap50_all": [], "auc": []}
+        values: dict[str, list[float | None]] = {"iou": [], "ap50_all": [], "auc": []}
         for outcome in outcomes:
             of_shown = summarize_results(outcome.shown, outcome.classes)
             of_ranked = summarize_results(outcome.ranked, outcome.classes)

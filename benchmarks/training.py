@@ -11,7 +11,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +96,11 @@ class Bench:
             make_views(self.learner, self.data, self.stage, Batch(batch_B, draws_N), generator)
             for batch_B in self.batches
         ]
+
+    def steps(self, batches: Iterable[Views]) -> None:
+        """Take a bare step on each batch."""
+        for views in batches:
+            self.step(views)
 
     def step(self, views: Views) -> None:
         """Take a bare step on a batch that is ready."""
@@ -189,9 +194,7 @@ def training_rows(data: FramedData, device: torch.device, rounds: int) -> list[R
     plain_config = make_config("default", {**_given(config), "amp": "off"}) if gpu else config
     plain = PlainLoop(Bench(plain_config, data, device))
     bench.step(ready[0])
-    epoch, bare, simple = alternate(
-        [bench.epoch, lambda: [bench.step(views) for views in ready], plain.epoch], rounds, device
-    )
+    epoch, bare, simple = alternate([bench.epoch, lambda: bench.steps(ready), plain.epoch], rounds, device)
     print(
         f"{bench.images} images an epoch, images per second: real epoch {bench.images / epoch:.1f}, steps on tensors "
         f"in memory {bench.images / bare:.1f}, plain loop {bench.images / simple:.1f}"

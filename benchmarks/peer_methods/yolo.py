@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from peer_methods.answers import Answer
@@ -105,11 +106,11 @@ def train(task: Task, python: Path, size: int, weights: Path | None = None) -> t
     return list(answers_of(document["answers"], list(task.test))), document["started"], f"{size} px"
 
 
-def answers_of(found: Iterable[dict[str, list[object]]], ids: Sequence[int]) -> Iterable[Answer]:
+def answers_of(found: Iterable[dict[str, Any]], ids: Sequence[int]) -> Iterable[Answer]:
     """Turn what the process wrote into answers."""
     for number, item in zip(ids, found, strict=True):
-        boxes = tuple(Box(x0, y0, x1 - x0, y1 - y0) for x0, y0, x1, y1 in item["corners"])  # type: ignore[misc]
-        yield Answer(number, boxes, tuple(item["scores"]), tuple(item["classes"]))  # type: ignore[arg-type]
+        boxes = tuple(Box(x0, y0, x1 - x0, y1 - y0) for x0, y0, x1, y1 in item["corners"])
+        yield Answer(number, boxes, tuple(item["scores"]), tuple(item["classes"]))
 
 
 def _write_image(image: ImageRecord, folder: Path) -> Path:
