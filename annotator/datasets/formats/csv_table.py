@@ -20,9 +20,9 @@ from annotator.datasets.formats.names import BoxesAs
 from annotator.datasets.listing.canvas import check_pixels
 from annotator.datasets.listing.drawing import check_size, read_number
 from annotator.datasets.listing.entries import BadEntry, Counts, Drawing, Entry, Listing, Part, unexpected
-from annotator.datasets.listing.folder import Folder, images_beside, missing_files, parent_of, spellings
+from annotator.datasets.listing.folder import Folder, images_beside, missing_files, parent_of
 from annotator.datasets.listing.image_class import image_class
-from annotator.datasets.listing.named_images import FoundImages, find_images, unused_masks
+from annotator.datasets.listing.named_images import FoundImages, find_images, find_masks, unused_masks
 from annotator.datasets.listing.options import FROM_FOLDER, PLAIN, ReadOptions
 from annotator.datasets.listing.splits import SPLITS, note_split, split_beside_others
 from annotator.datasets.listing.table import (
@@ -95,7 +95,8 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     rows, is_own, lacking, listing = _read_rows(place, options)
     names = dict.fromkeys(row.image for row in rows if row.image)
     files, remarks = find_images(folder, names, elsewhere=options.images is not None)
-    listing.warnings += remarks
+    masks, of_masks = find_masks(folder, dict.fromkeys(row.mask for row in rows if row.mask), files)
+    listing.warnings += remarks + of_masks
     if lacking is not None:
         _check_guess(place, lacking, files)
     first = _first_spellings(files)
@@ -112,7 +113,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     for name, group in by_image.items():
         counts = _counts(group)
         try:
-            entry = _entry(folder, name, files[name], group, counts, options, is_own=is_own)
+            entry = _entry(name, files[name], masks, group, counts, options, is_own=is_own)
             listing.entries.append(replace(entry, split=by_folder) if by_folder is not None else entry)
         except Exception as exc:
             # Whatever one item holds, the others are read.
@@ -127,9 +128,9 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
     listing.found(Counts(images=len(unlisted)))
     for name in unlisted:
         listing.leave(Part.IMAGES, name, f"not listed in {file.name}")
-    masks = unused_masks(folder, files) if not is_own and not used else []
-    listing.found(Counts(masks=len(masks)))
-    for name in masks:
+    unused = unused_masks(folder, files) if not is_own and not used else []
+    listing.found(Counts(masks=len(unused)))
+    for name in unused:
         listing.leave(Part.MASKS, name, f"{file.name} has no mask of its image; name it in a column 'mask'")
     return listing
 
@@ -286,9 +287,9 @@ def _rows(table: Table, named: str | None, nothing: Counter[str]) -> Iterator[Ro
 
 
 def _entry(
-    folder: Folder,
     name: str,
     path: ImageFile | BadEntry | None,
+    masks: FoundImages,
     rows: Sequence[Row],
     counts: Counts,
     options: ReadOptions,
@@ -303,13 +304,15 @@ def _entry(
         raise BadEntry("the path points outside the data set's folder; name the folder of the images: --images DIR")
     mask_path = None
     if counts.masks:
-        masks = {row.mask for row in rows if row.mask}
-        if len(masks) > 1:
+        named = {row.mask for row in rows if row.mask}
+        if len(named) > 1:
             raise BadEntry("rows of one image name different masks")
-        named = [file for spelled in spellings(masks.pop()) if (file := folder.file(spelled)) is not None]
-        mask_path = next((file for file in named if file.is_remote or file.exists()), named[0] if named else None)
-        if mask_path is None:
+        mask = masks[named.pop()]
+        if isinstance(mask, BadEntry):
+            raise mask
+        if mask is None:
             raise BadEntry("the mask's path points outside the data set's folder")
+        mask_path = mask
         if mask_path == path:
             raise BadEntry("it is named as its own mask")
     boxes = tuple(box for row in rows if (box := _box(row)) is not None)

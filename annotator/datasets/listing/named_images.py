@@ -105,24 +105,71 @@ def find_images(folder: Folder, names: Collection[str], *, elsewhere: bool = Fal
             files[name] = there
         elif file is not None:
             lost.append(name)
-    called = _images_called(folder, lost) if lost else {}
+    called = {}
+    if lost:
+        pictures = _pictures_in(folder)
+        masks = masks_in_folders(pictures).owners
+        called = _called(folder, [picture for picture in pictures if picture not in masks], lost)
+    return files | called, _found_by_less(folder, called, "image was", "images were")
+
+
+def find_masks(folder: Folder, names: Collection[str], images: FoundImages) -> tuple[FoundImages, list[str]]:
+    """Find the masks of a table's images, also by names in another spelling, or without a folder or an ending.
+
+    Args:
+        folder: what the names are relative to.
+        names: as the table has them.
+        images: those of the table, none of which is a mask.
+
+    Returns:
+        The masks, also those that are not there, and what somebody should know.
+    """
+    taken = {image for image in images.values() if isinstance(image, ImageFile)}
+    files: FoundImages = {}
+    lost = []
+    for name in names:
+        spelled = [file for other in spellings(name) if (file := folder.file(other)) is not None]
+        there = next((file for file in spelled if file not in taken and (file.is_remote or file.exists())), None)
+        files[name] = there or next(iter(spelled), None)
+        if spelled and there is None:
+            lost.append(name)
+    called = {}
+    if lost:
+        used = _names_below(folder, images)
+        called = _called(folder, [picture for picture in _pictures_in(folder) if picture not in used], lost)
+        # In another folder than the one that is named lies another file, such as an image that is not listed.
+        called = {
+            name: file
+            for name, file in called.items()
+            if isinstance(file, BadEntry) or _folder_of(name) in ("", _folder_of(str(file)))
+        }
+    return files | called, _found_by_less(folder, called, "mask was", "masks were")
+
+
+def _folder_of(name: str) -> str:
+    return PurePosixPath(name.replace("\\", "/")).parent.name
+
+
+def _found_by_less(folder: Folder, called: FoundImages, one: str, several: str) -> list[str]:
     examples = [
         f"{str(file).removeprefix(f'{folder}/')} for {name!r}"
         for name, file in called.items()
         if isinstance(file, ImageFile)
     ]
-    files |= called
     if not examples:
-        return files, []
-    found_so = counted(len(examples), "image was", "images were")
-    return files, [f"{found_so} found by less than the path, such as {min(examples)}"]
+        return []
+    return [f"{counted(len(examples), one, several)} found by less than the path, such as {min(examples)}"]
 
 
 def unused_masks(folder: Folder, files: FoundImages) -> list[str]:
     """List what lies in folders of masks and belongs to some images, of a table that names no masks."""
-    images = {str(file).removeprefix(f"{folder}/") for file in files.values() if isinstance(file, ImageFile)}
+    images = _names_below(folder, files)
     owners = masks_in_folders(_pictures_in(folder)).owners
     return sorted(mask for mask, (image, _) in owners.items() if image in images and mask not in images)
+
+
+def _names_below(folder: Folder, files: FoundImages) -> set[str]:
+    return {str(file).removeprefix(f"{folder}/") for file in files.values() if isinstance(file, ImageFile)}
 
 
 def _file(folder: Folder, name: str) -> ImageFile | None:
@@ -136,15 +183,12 @@ def _file(folder: Folder, name: str) -> ImageFile | None:
     return exact
 
 
-def _images_called(folder: Folder, names: Iterable[str]) -> FoundImages:
-    """Find images by names that lack their folder, their ending, or both: ISIC_7 is images/ISIC_7.jpg."""
-    pictures = _pictures_in(folder)
-    masks = masks_in_folders(pictures).owners
+def _called(folder: Folder, pictures: Iterable[str], names: Iterable[str]) -> FoundImages:
+    """Find pictures by names that lack their folder, their ending, or both: ISIC_7 is images/ISIC_7.jpg."""
     by_whole, by_stem = dict[str, list[str]](), dict[str, list[str]]()
     for picture in pictures:
-        if picture not in masks:
-            by_whole[picture] = [picture]
-            by_stem.setdefault(str(PurePosixPath(picture).with_suffix("")), []).append(picture)
+        by_whole[picture] = [picture]
+        by_stem.setdefault(str(PurePosixPath(picture).with_suffix("")), []).append(picture)
     indices = [(NameIndex(by_name), by_name) for by_name in (by_whole, by_stem)]
     found: FoundImages = {}
     claims: dict[str, list[str]] = defaultdict(list)

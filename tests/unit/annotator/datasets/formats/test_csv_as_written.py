@@ -118,6 +118,33 @@ def test_a_mask_is_not_the_image_that_is_called_so(root):
     assert found(root, "csv")[0]["b.png"] == ("x", None, [(8, 6, 16, 12)])
 
 
+@pytest.mark.parametrize("named", ["b.png", "b", "masks/b", "Masks\\b.png"])
+@pytest.mark.parametrize("images", ["images/", ""])
+def test_a_mask_that_is_named_without_its_folder_or_ending_is_found(tmp_path, named, images):
+    picture(tmp_path, f"{images}b.png")
+    mask_file(tmp_path / "Masks" / "b.png", (8, 6, 16, 12))
+    text(tmp_path, "labels.csv", f"image,class,mask\nb.png,x,{named.replace('masks', 'Masks')}\n")
+    opened, refused, said = found(tmp_path, "csv")
+    assert (opened, refused) == ({"b.png": ("x", None, [(8, 6, 16, 12)])}, {})
+    assert ("1 mask was found by less than the path" in " ".join(said)) == ("\\" not in named)
+
+
+def test_a_mask_that_several_files_may_be_is_refused_with_their_paths(root):
+    for name in ("one/m.png", "two/m.png"):
+        mask_file(root / name, (8, 6, 16, 12))
+    picture(root, "b.png")
+    text(root, "labels.csv", "image,class,mask\na.png,x,m.png\nb.png,y,n.png\n")
+    opened, refused, _ = found(root, "csv")
+    assert opened == {}
+    assert "m.png may be one/m.png or two/m.png; nobody can say which" in refused["a.png"]
+    assert "n.png" in refused["b.png"]
+    picture(root, "c.png")
+    text(root, "labels.csv", "image,class,mask\na.png,x,masks/c.png\n")
+    assert found(root, "csv")[1] == {"a.png": "its mask c.png cannot be used: no such file"}
+    text(root, "labels.csv", "image,class,mask\na.png,x,a.png\n")
+    assert "named as its own mask" in found(root, "csv")[1]["a.png"]
+
+
 def test_an_image_of_another_folder_is_none_that_is_missing(root):
     picture(root, "test/b.png")
     text(root, "labels.csv", "image,class\na.png,x\ntrain/b.png,x\n")
