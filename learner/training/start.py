@@ -187,7 +187,8 @@ def _load_run(
             + (f"; it was trained with {settings}" if differing else "")
         )
     model.load_state_dict({name: checkpoint.tensors.get(name, value) for name, value in wanted.items()}, strict=False)
-    progress.say(f"the network starts from {checkpoint.description['run']}, {config.weights}")
+    run = str(checkpoint.description["run"])
+    progress.say(f"the network starts from {run}" + ("" if config.weights == run else f", read from {config.weights}"))
     if left_out:
         progress.say(
             f"its classes were {', '.join(before)}, and are {', '.join(classes)} here: the classifier's last layer "

@@ -200,7 +200,8 @@ def test_the_next_round_goes_on_from_a_run(filled, first):
         model, start, said = start_from(filled, weights)
         assert all(torch.equal(value, tensors[name]) for name, value in model.state_dict().items())
         assert start.config.normalize == "0.1,0.2,0.3/0.4,0.5,0.6"
-        assert f"starts from {first.run}" in said.text
+        read_from = "" if weights == first.run else f", read from {weights}"
+        assert f"starts from {first.run}{read_from}\n" in f"{said.text}\n"
         assert "anew" not in said.text
     result = train_model(filled, tiny(weights=first.run))
     assert (result.run, result.weights) == ("run-2", first.run)
