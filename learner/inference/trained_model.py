@@ -1,7 +1,9 @@
 """A run's model, loaded from its checkpoint and ready to score images."""
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -32,11 +34,11 @@ class TrainedModel:
     config: TrainConfig
     classes: list[str]
     device: torch.device
-    seen: frozenset[int] = frozenset()
-    """Numbers of the images that it learned from or was chosen by."""
-    learned_from: frozenset[int] = frozenset()
+    seen: Collection[int] = ()
+    """Numbers of the images that it learned from or was chosen by, each once; packed, as there may be millions."""
+    learned_from: Collection[int] = ()
     """Those that it learned from."""
-    chose: frozenset[int] = frozenset()
+    chose: Collection[int] = ()
     """Validation images that chose the epoch which was kept; none where the last one is kept whatever they say."""
     store: FramedStore | None = None
     """The project's cache of framed images; None outside a project."""
@@ -84,11 +86,15 @@ def load_model(record: RunRecord, folder: Path, processes: Processes) -> Trained
     placed = network.to(chosen).to(memory_format=torch.channels_last)
     # What the weights that it started from have seen, it has seen.
     parts = [checkpoint.description.get(key, {}) for key in ("images", "seen_before")]
-    seen = frozenset(number for part in parts for ids in part.values() for number in ids)
-    learned_from = frozenset(number for part in parts for number in part.get("train", ()))
+    seen = _packed(number for part in parts for ids in part.values() for number in ids)
+    learned_from = _packed(number for part in parts for number in part.get("train", ()))
     before = checkpoint.description.get("seen_before", {})
-    chose = chosen_by(checkpoint.description) | frozenset(before.get("chose", ()))
+    chose = _packed(chain(chosen_by(checkpoint.description), before.get("chose", ())))
     return TrainedModel(record, placed.eval(), config, classes, chosen, seen, learned_from, chose)
+
+
+def _packed(numbers: Iterable[int]) -> Collection[int]:
+    return array("q", sorted(set(numbers)))
 
 
 @torch.inference_mode()

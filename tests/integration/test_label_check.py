@@ -25,7 +25,7 @@ def test_every_image_outside_test_is_judged_once_by_a_model_that_has_not_seen_it
     def scored(model, examples, *given):
         rows = real(model, examples, *given)
         judged.extend(row.image for row in rows)
-        assert not model.learned_from & {row.image for row in rows}
+        assert not set(model.learned_from) & {row.image for row in rows}
         return rows
 
     monkeypatch.setattr(label_errors, "score_examples", scored)
