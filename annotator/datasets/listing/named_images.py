@@ -129,9 +129,10 @@ def find_masks(folder: Folder, names: Collection[str], images: FoundImages) -> t
     lost = []
     for name in names:
         spelled = [file for other in spellings(name) if (file := folder.file(other)) is not None]
-        there = next((file for file in spelled if file not in taken and (file.is_remote or file.exists())), None)
-        files[name] = there or next(iter(spelled), None)
-        if spelled and there is None:
+        there = [file for file in spelled if file.is_remote or file.exists()]
+        free = [file for file in there if file not in taken]
+        files[name] = next(iter(free or there or spelled), None)
+        if spelled and not free:
             lost.append(name)
     called = {}
     if lost:
@@ -152,9 +153,7 @@ def _folder_of(name: str) -> str:
 
 def _found_by_less(folder: Folder, called: FoundImages, one: str, several: str) -> list[str]:
     examples = [
-        f"{str(file).removeprefix(f'{folder}/')} for {name!r}"
-        for name, file in called.items()
-        if isinstance(file, ImageFile)
+        f"{_name_below(folder, file)} for {name!r}" for name, file in called.items() if isinstance(file, ImageFile)
     ]
     if not examples:
         return []
@@ -169,7 +168,11 @@ def unused_masks(folder: Folder, files: FoundImages) -> list[str]:
 
 
 def _names_below(folder: Folder, files: FoundImages) -> set[str]:
-    return {str(file).removeprefix(f"{folder}/") for file in files.values() if isinstance(file, ImageFile)}
+    return {_name_below(folder, file) for file in files.values() if isinstance(file, ImageFile)}
+
+
+def _name_below(folder: Folder, file: ImageFile) -> str:
+    return str(file).removeprefix(f"{folder}/")
 
 
 def _file(folder: Folder, name: str) -> ImageFile | None:
