@@ -2,11 +2,11 @@
 
 The process is a fork, so that thousands of trials do not import everything thousands of times. Memory is limited by
 what is allocated beyond what the forked process had (RLIMIT_DATA: torch alone maps more address space than any trial
-needs), time by the processor's
-clock against endless loops and by the wall's against waiting for what never comes.
+needs), time by the processor's clock against endless loops and by the wall's against waiting for what never comes.
 """
 
 import contextlib
+import ctypes
 import faulthandler
 import functools
 import json
@@ -88,6 +88,7 @@ def _run(work: Callable[[], str], writing: int, output: int, memory: int, cpu_s:
         faulthandler.enable(sys.stderr)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, wall_s)
+        _give_back_what_is_free()
         memory += _allocated()
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
         used = int(resource.getrusage(resource.RUSAGE_SELF).ru_utime)
@@ -103,6 +104,13 @@ def _run(work: Callable[[], str], writing: int, output: int, memory: int, cpu_s:
     finally:
         # Neither the parent's exit handlers nor its buffers are this process's.
         os._exit(0)
+
+
+def _give_back_what_is_free() -> None:
+    """What computes on the CPU has glibc keep what is freed: a trial would have that beyond its own."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def _allocated() -> int:

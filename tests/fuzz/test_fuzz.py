@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from learner.device import choose_device
 from tests.fuzz.harness import MEMORY_BYTES, in_process
 from tests.fuzz.targets import TARGETS
 
@@ -59,3 +60,11 @@ def test_a_trial_has_its_memory_whatever_the_tests_before_have_taken():
     assert in_process(work, wall_s=20).how == "fine"
     assert "MemoryError" in in_process(lambda: f"{np.ones(MEMORY_BYTES + 2**26, dtype=np.uint8).size}").detail
     del taken
+
+
+def test_a_trial_has_no_more_than_its_memory_after_tests_that_kept_what_they_freed():
+    choose_device("cpu")
+    freed = np.ones(2**28, dtype=np.uint8)
+    del freed
+
+    assert "MemoryError" in in_process(lambda: f"{np.ones(MEMORY_BYTES + 2**26, dtype=np.uint8).size}").detail
