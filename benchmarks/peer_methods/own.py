@@ -19,7 +19,7 @@ SEGMENTER = {"weights": "imagenet", "encoder": "tf_efficientnet_lite0"}
 METHODS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "default": ("default", {}),
     "default, located images alone": ("default", {"images": "located"}),
-    "default, U-Net's decoder": ("default", {"head": "unet"}),
+    "default, feature pyramid": ("default", {"head": "fpn"}),
     "paper": ("paper", {}),
     "U-Net": ("default", {"method": "unet", **SEGMENTER}),
     "DeepLabV3": ("default", {"method": "deeplabv3", **SEGMENTER}),
