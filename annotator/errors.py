@@ -25,15 +25,15 @@ class DataUnreadable(AnnotatorError):
 
 
 class DataSuspicious(DataUnreadable):
-    """A data set that seems to be read in the wrong layout; nothing of it was registered."""
+    """A data set whose layout seems to be wrong; nothing of it was registered."""
 
 
 class LabelStudioError(AnnotatorError):
-    """Anything on the way to Label Studio. No token or header is ever part of a message."""
+    """Anything that goes wrong in communication with Label Studio. No token or header is ever part of a message."""
 
 
 class ConnectionFailed(LabelStudioError):
-    """The server cannot be reached, or the connection broke off."""
+    """The server cannot be reached, or the connection was lost."""
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ class AuthRejected(LabelStudioError):
 
 
 class ProjectUnusable(LabelStudioError):
-    """The project is gone, or its labeling interface is not one that partly can work with."""
+    """The project is gone, or partly cannot work with its labeling interface."""
 
 
 class IncompleteListing(LabelStudioError):
@@ -75,4 +75,4 @@ class StudioFailed(AnnotatorError):
 
 
 class StudioStopped(StudioFailed):
-    """The local Label Studio is needed and not running; `partly studio start` starts it."""
+    """The local Label Studio is needed but not running; `partly studio start` starts it."""

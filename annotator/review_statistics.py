@@ -57,15 +57,15 @@ class ReviewerSummary:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far two people agree about the images that both have looked at."""
+    """How far two people agree on the images that both have reviewed."""
 
     first: str
     second: str
     images: int
     agreed: int
-    """Both see nothing, or the same place: IoU of at least .5."""
+    """Both found nothing, or the same place: IoU of at least .5."""
     iou: float | None
-    """Mean IoU over the images where both see something."""
+    """Mean IoU over the images where both found something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,12 @@ class Influence:
     """proposed or control."""
     reviews: int
     iou: float
-    """Mean IoU of what they say with the proposal, nothing there as 0; where the proposal is that there is nothing to
-    find, 1 if they say so too, and else 0."""
+    """Mean IoU of the review with the proposal, 0 if the review finds nothing; if the proposal is that the image is
+    empty, 1 if the review agrees, else 0."""
     agreed: int
     """With an IoU of at least .5."""
     seconds: float | None
-    """Mean time an image, where it is known."""
+    """Mean time per image, where it is known."""
 
 
 def influences(
@@ -128,13 +128,13 @@ def _agreement(said: Sequence[Box], proposed: Sequence[Box]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class AttentionSummary:
-    """How often one person took a proposal for right that is known to be wrong."""
+    """How often one person failed to catch a proposal known to be wrong."""
 
     reviewer: str
     shown: int
     missed: int
     truth_iou: float
-    """Mean IoU of what the person said with where it really is."""
+    """Mean IoU of the person's answers with the true locations."""
 
 
 def attention_summaries(reviews: Sequence[AttentionResponse]) -> list[AttentionSummary]:
@@ -248,7 +248,7 @@ def agreements(reviews: Sequence[ReviewRecord], said: Mapping[int, LocationLabel
 
 @dataclass(frozen=True, slots=True)
 class QueueEntry:
-    """A proposal that waits for review."""
+    """A proposal waiting for review."""
 
     image: int
     path: str
@@ -256,7 +256,7 @@ class QueueEntry:
     score: float
     run: str
     nothing: bool = False
-    """It proposes that there is nothing to find."""
+    """Whether it proposes that the image is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,12 +265,12 @@ class SecondReviews:
 
     wanted: int
     waiting: list[int]
-    """Those that fewer annotators have reviewed so far."""
+    """Those that fewer annotators than that have reviewed so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionChecks:
-    """How annotators responded to proposals that are known to be wrong."""
+    """How annotators responded to proposals known to be wrong."""
 
     planted: int
     answers: int
@@ -280,13 +280,13 @@ class AttentionChecks:
 
 @dataclass(frozen=True, slots=True)
 class ReviewSummary:
-    """The review queue, and what became of the proposals that were in it."""
+    """The review queue, and what became of the proposals in it."""
 
     pending: int
     queue: list[QueueEntry]
     """The pending proposals with the highest scores."""
     outcomes: dict[str, int]
-    """Number of proposals by what became of them."""
+    """Number of proposals by outcome."""
     reviews: int
     minutes: float
     by_score: list[ScoreBin]
@@ -296,7 +296,7 @@ class ReviewSummary:
     second: SecondReviews
     catch: AttentionChecks
     nothing_by_score: list[ScoreBin] = field(default_factory=list)
-    """Of proposals that there is nothing to find; `by_score` is of the others."""
+    """For proposals that an image is empty; `by_score` is for the others."""
 
 
 def summarize_reviews(registry: Registry, *, limit: int = 10) -> ReviewSummary:

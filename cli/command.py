@@ -32,7 +32,7 @@ COMMON: dict[str, Any] = {
         bool, typer.Option("--json", help="Print the result, or the error, as one JSON document on stdout.")
     ],
     "quiet": Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print no remarks, warnings or progress on stderr, only errors.")
+        bool, typer.Option("--quiet", "-q", help="Print only errors on stderr, no notes, warnings or progress.")
     ],
 }
 

@@ -40,7 +40,7 @@ class ReviewPage:
 
     address: str
     username: str | None = None
-    """Of the local server's account; None where everybody has an account of their own."""
+    """Of the local server's account; None where everybody has their own account."""
     account_file: str | None = None
     """Where the password is."""
 

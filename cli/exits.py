@@ -77,8 +77,8 @@ KINDS = (
 """The first class that fits counts."""
 
 OTHER_CODES = {
-    "usage": (USAGE, "There is no such command or option, or a value is not one that the option takes"),
-    "disk_unwritable": (REGISTRY, "No space is left, or the folder may not be written"),
+    "usage": (USAGE, "There is no such command or option, or the option does not take this value"),
+    "disk_unwritable": (REGISTRY, "No space is left, or the folder is not writable"),
     "interrupted": (INTERRUPTED, "Ctrl-C was pressed"),
     "bug": (1, "An error of the program itself; the traceback is on stderr"),
 }

@@ -62,7 +62,7 @@ def common(
         bool, typer.Option("--json", help="Print the result, or the error, as one JSON document on stdout.")
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print no remarks, warnings or progress on stderr, only errors.")
+        bool, typer.Option("--quiet", "-q", help="Print only errors on stderr, no notes, warnings or progress.")
     ] = False,
     show_version: Annotated[
         bool,

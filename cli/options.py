@@ -10,12 +10,12 @@ from cli.help.completion import run_names, setting_pairs
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done without doing it.")]
 ChangeTest = Annotated[bool, typer.Option("--change-test", help="Allow changes to the labels of test images.")]
 AskClass = Annotated[
-    bool, typer.Option("--ask-class", help="Ask for the class on every new task, not only where it is not known.")
+    bool, typer.Option("--ask-class", help="Ask for the class in every new task, not only where it is unknown.")
 ]
 
 Images = Annotated[
     list[str],
-    typer.Argument(metavar="IMAGE", help="Images: number, path or URI, or the end of the path."),
+    typer.Argument(metavar="IMAGE", help="Images: number, path, URI, or end of the path."),
 ]
 
 
@@ -44,8 +44,8 @@ Weights = Annotated[
     typer.Option(
         "--weights",
         metavar="auto|imagenet|none|FILE",
-        help="Initial weights. auto: ImageNet's where they can be had, else none; FILE: of the encoder (safetensors), "
-        "or a run to go on from, such as run-3 (default: auto).",
+        help="Initial weights. auto: ImageNet's if available, else none; FILE: the encoder's (safetensors), or a run "
+        "to start from, such as run-3 (default: auto).",
     ),
 ]
 Pairs = Annotated[
@@ -53,14 +53,14 @@ Pairs = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override a setting of the training; list them with: partly settings (repeatable).",
+        help="Override a training setting; list them with: partly settings (repeatable).",
         autocompletion=setting_pairs,
     ),
 ]
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
-        "--config", metavar="FILE", help="TOML file with settings, one KEY = VALUE a line; --set counts before it."
+        "--config", metavar="FILE", help="TOML file of settings, one KEY = VALUE per line; --set takes precedence."
     ),
 ]
 Tau = Annotated[
@@ -68,15 +68,15 @@ Tau = Annotated[
     typer.Option(
         "--tau",
         metavar="0.8|auto",
-        help="Minimum score of a proposal, 0 to 1 (default: as the run was trained); auto: certified on validation "
-        "boxes.",
+        help="Minimum score of a proposal, 0 to 1 (default: the run's tau); auto: certified on validation boxes.",
     ),
 ]
 QueryShares = Annotated[
     str | None,
     typer.Option(
         metavar="C/D/A",
-        help="Shares of a query: sure proposals to confirm, images to draw, random audit (default: 0.6/0.3/0.1).",
+        help="Shares of a query: confident proposals to confirm, images to draw on, random audit (default: "
+        "0.6/0.3/0.1).",
     ),
 ]
 AuditShare = Annotated[
@@ -91,7 +91,7 @@ Precision = Annotated[
     typer.Option(
         "--precision",
         metavar="P",
-        help="With --tau auto: share of the proposals that must be right, between 0 and 1 (default: 0.85).",
+        help="With --tau auto: share of proposals that must be correct, between 0 and 1 (default: 0.85).",
     ),
 ]
 Confidence = Annotated[
@@ -99,6 +99,6 @@ Confidence = Annotated[
     typer.Option(
         "--confidence",
         metavar="C",
-        help="With --tau auto: chance that this holds, between 0 and 1 (default: 0.8).",
+        help="With --tau auto: confidence that --precision holds, between 0 and 1 (default: 0.8).",
     ),
 ]

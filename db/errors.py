@@ -21,15 +21,15 @@ class RegistryError(Exception):
 
 
 class RegistryMissing(RegistryError):
-    """There is no registry at this address; `partly init` makes one."""
+    """There is no registry at this address; `partly init` creates one."""
 
 
 class ProjectMissing(RegistryMissing):
-    """Neither this folder nor one above it is a project; `partly init` makes one."""
+    """Neither this folder nor one above it is a project; `partly init` creates one."""
 
 
 class SchemaOutOfDate(RegistryError):
-    """The database was made by an older or a newer program; the message says which and what to do."""
+    """The database was made by an older or newer version; the message says which and what to do."""
 
 
 class InvalidArgument(RegistryError, ValueError):
@@ -41,23 +41,23 @@ class NotFound(RegistryError):
 
 
 class ImageUnknown(NotFound):
-    """There is no image of this number, path or URI."""
+    """There is no image with this number, path or URI."""
 
 
 class ClassUnknown(NotFound):
-    """No image has this class; the message names the classes there are."""
+    """No image has this class; the message names the existing classes."""
 
 
 class RunUnknown(NotFound):
-    """There is no run of this name."""
+    """There is no run with this name."""
 
 
 class RunMissing(NotFound):
-    """No run has finished yet; `partly train` makes one."""
+    """No run has finished yet; `partly train` creates one."""
 
 
 class NotConnected(NotFound):
-    """The registry is not connected to a Label Studio project; `partly connect` does it."""
+    """The registry is not connected to a Label Studio project; `partly connect` connects it."""
 
 
 class Conflict(RegistryError):

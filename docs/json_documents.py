@@ -74,7 +74,7 @@ def _import() -> Any:
 
 def _runs() -> Any:
     texts = dict.fromkeys(("run", "preset", "status", "begun", "snapshot", "state"), str)
-    run = closed("Run", texts | {"auc": float | None, "iou": float | None}, about="A training.")
+    run = closed("Run", texts | {"auc": float | None, "iou": float | None}, about="A training run.")
     return closed("Runs", {"runs": list[run]})
 
 
@@ -207,8 +207,8 @@ def _settings() -> Any:
     one, _, _ = keys_of(SettingDoc)
     other, _, _ = keys_of(ProjectDoc)
     values = {"value": object, "source": str}
-    setting = closed("Setting", {"setting": one.pop("key")} | one | values, about="A setting of trainings.")
-    around = closed("Surroundings", {"setting": other.pop("key")} | other, about="A setting of anything else.")
+    setting = closed("Setting", {"setting": one.pop("key")} | one | values, about="A training setting.")
+    around = closed("Surroundings", {"setting": other.pop("key")} | other, about="Any other setting.")
     keys = {"preset": str, "project": TEXT, "settings": list[setting], "surroundings": list[around]}
     return closed("Settings", keys)
 

@@ -169,7 +169,7 @@ def _difference() -> Any:
 
 def _change() -> Any:
     keys = {"image": int, "path": str, "what": str, "before": str | None, "after": str | None}
-    return closed("Change", keys, about="One thing about one image that differs between two snapshots.")
+    return closed("Change", keys, about="One difference in one image between two snapshots.")
 
 
 def _snapshot() -> Any:
@@ -194,7 +194,7 @@ def _certificate() -> Any:
     shared = ("kind", "gate", "tau", "precision", "confidence", "accepted", "errors", "lower_bound", "needed")
     keys = _fields(CertificateRecord, *shared)
     others = {"certificate": int, "run": str, "certified": bool, "images": int, "at": datetime}
-    return closed("Certificate", keys | others, about="What was certified about a run, or could not be.")
+    return closed("Certificate", keys | others, about="What was, or could not be, certified for a run.")
 
 
 def _score_bin() -> Any:
@@ -209,7 +209,7 @@ def _retraction() -> Any:
         "retraction": int, "run": str | None, "reviewer": str | None, "since": datetime | None, "by": str,
         "at": datetime, "labels": int, "undone": bool,
     }  # fmt: skip
-    return closed("Retraction", keys, about="Labels that were taken back together.")
+    return closed("Retraction", keys, about="Labels that were retracted together.")
 
 
 RENAMED = {

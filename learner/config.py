@@ -64,29 +64,30 @@ class TrainConfig:
     method: Method = "lanet"
     """lanet: the joint network; the others are the paper's comparison methods."""
     images: Literal["all", "located"] = "all"
-    """Images that the second stage sees: all, or (without s-SSL) those with a known location."""
+    """Images used in the second stage: all, or (without s-SSL) those with a known location."""
     location_share: float = 1.0
-    """Share of the known locations that learning and choosing the epoch may use, by class, 0 to 1."""
+    """Share of the known locations that training and the choice of epoch may use, by class, 0 to 1."""
     encoder: str = "tf_efficientnet_lite0"
-    """Any encoder of timm that can return features (`features_only`), by its name there. The ImageNet weights of the
+    """Any timm encoder that can return features (`features_only`), by its timm name. The ImageNet weights of the
     default come with `partly[weights]`."""
     weights: str = "auto"
-    """Weights to start from: auto (imagenet where they are installed or can be fetched, else none), imagenet, none, a
-    safetensors file of the encoder, or a run to go on from (run-3)."""
+    """Initial weights: auto (imagenet if they are installed or can be downloaded, else none), imagenet, none, a
+    safetensors file for the encoder, or a run to start from (run-3)."""
     size: int = 0
-    """Side of the square that images are framed into, in pixels; 0: 256, 384 or 512, on CPUs also 128, 160 or 192, the
-    first that shows 19 of 20 known boxes at least 8 px wide and high."""
+    """Side of the square that images are framed into, in pixels; 0: the smallest of 256, 384 and 512 (on CPUs also 128,
+    160 and 192) in which 19 of 20 known boxes are at least 8 px wide and high."""
     tiles: int = 1
     """For small lesions in large images: the square's side is this many times `size`. The network is trained on the
-    whole, reduced to `size`, and on parts in full, and scores the whole and every part; 1: the whole alone."""
+    whole square, reduced to `size`, and on parts at full resolution, and scores the whole and every part; 1: only the
+    whole."""
     framing: Literal["letterbox", "resize"] = "letterbox"
-    """letterbox keeps the aspect ratio and pads, resize distorts (paper)."""
+    """letterbox keeps the aspect ratio and pads; resize distorts (paper)."""
     normalize: str = "auto"
-    """Input range: auto (mean and deviation that the encoder's weights were made with; ImageNet's without weights),
-    imagenet, unit (0 to 1, paper), or MEAN/STD of red, green and blue (0.5,0.5,0.5/0.5,0.5,0.5)."""
+    """Input range: auto (mean and standard deviation that the encoder's weights were trained with; ImageNet's without
+    weights), imagenet, unit (0 to 1, paper), or MEAN/STD of red, green and blue (0.5,0.5,0.5/0.5,0.5,0.5)."""
     head: Literal["unet", "fpn", "paper"] = "unet"
-    """unet: U-Net's decoder over the attended levels, with a mask at stride 2; fpn: a feature pyramid over them, at
-    stride 4, in three quarters of the time, finds less; paper: S_n x S_n."""
+    """unet: U-Net's decoder over the attended levels, with a mask at stride 2; fpn: a feature pyramid over them at
+    stride 4, which takes three quarters of the time but finds less; paper: S_n x S_n."""
     head_channels: int = 64
     """Width of fpn's levels; unet's coarsest block is twice as wide."""
     cam: bool = True
@@ -96,26 +97,26 @@ class TrainConfig:
     mam: bool = True
     """Mask attention before the classifier (Eq. 4)."""
     presence: bool = True
-    """Judge by an output of its own whether there is anything to find; without it any box counts as a finding."""
+    """Judge with a separate output whether there is any finding; without it, any box counts as one."""
     presence_weight: float = 0.5
-    """Weight of the loss on that output."""
+    """Weight of the loss on the `presence` output."""
     stage1_epochs: int = 25
     """Epochs of the first stage: encoder and LA-Net, images with a known location only."""
     stage2_epochs: int = 30
     """Epochs of the second stage: everything, all images."""
     min_steps: int = 600
-    """Steps that a stage takes at least, with longer epochs where there are few images; 0 where epochs are given."""
+    """Minimum number of steps per stage, with longer epochs if there are few images; 0 if epochs are given."""
     batch_size: int = 16
     """Images per step."""
     accumulate: int = 1
-    """Gradient accumulation: parts that a batch is processed in, where memory does not hold it at once."""
+    """Gradient accumulation: number of parts that a batch is processed in, if it does not fit into memory at once."""
     batches: Literal["streams", "two_stream", "plain"] = "streams"
-    """streams: a fixed share of each batch has a known location, of which few are empty; two_stream: the same, however
-    many of them are empty; plain: as it comes (paper)."""
+    """streams: a fixed share of each batch has a known location, and few of those are empty; two_stream: the same,
+    however many of them are empty; plain: shuffled only (paper)."""
     located_share: float = 0.5
-    """Share of each batch in streams that has a known location, 0 to 1."""
+    """With streams and two_stream: share of each batch that has a known location, 0 to 1."""
     empty_share: float = 0.25
-    """Largest share of these that is known to be empty, 0 to 1."""
+    """With streams: maximum share of those that are known to be empty, 0 to 1."""
     optimizer: Literal["adamw", "adam"] = "adamw"
     """Adam as in the paper, or AdamW."""
     lr: float = 2e-3
@@ -123,19 +124,19 @@ class TrainConfig:
     encoder_lr_factor: float = 1.0
     """Factor on `lr` for an encoder that starts from weights."""
     weight_decay: float = 0.01
-    """Decoupled weight decay; without effect for Adam."""
+    """Decoupled weight decay; no effect with Adam."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """Learning rate over a stage; cosine has a warm-up of 5%."""
+    """Learning-rate schedule of a stage; cosine has a warm-up of 5%."""
     augmentation: Literal["ultrasound", "paper"] = "ultrasound"
-    """paper: quarter turns, flips, colour jitter; ultrasound: mirrored, small affine, gain and contrast."""
+    """paper: quarter turns, flips, colour jitter; ultrasound: mirroring, small affine changes, gain and contrast."""
     box_target: Literal["ellipse", "rectangle"] = "ellipse"
-    """Shape that stands for a box without a mask as training target."""
+    """Shape of the training target for a box without a mask."""
     loss: Literal["bce_dice", "bce"] = "bce_dice"
-    """Localization loss: two-sided cross-entropy (paper), or with soft Dice."""
+    """Localization loss: two-sided cross-entropy, alone (paper) or with soft Dice."""
     class_weights: Literal["none", "balanced"] = "none"
-    """balanced: every class has the same weight in the class loss, whatever its number of images."""
+    """balanced: every class has the same weight in the class loss, however many images it has."""
     lambda_: float = 0.5
-    """Weight of the class loss against the localization loss (Eq. 7), 0 to 1."""
+    """Weight of the class loss relative to the localization loss (Eq. 7), 0 to 1."""
     alpha: float = 0.5
     """Weight of the loss on pseudo masks (Eq. 7), 0 to 1."""
     alpha_rampup: float = 0.2
@@ -145,29 +146,29 @@ class TrainConfig:
     pseudo_gate: Literal["none", "class"] = "none"
     """Which images get a pseudo mask: all, or those whose class probability is above tau (Eq. 7)."""
     ignore_low: float = 0.3
-    """Teacher's pixels above this and below `ignore_high` teach nothing."""
+    """Teacher pixels above this and below `ignore_high` are ignored."""
     ignore_high: float = 0.7
     """See `ignore_low`; both .5: no ignore band."""
     ema_decay: float = 0.99
-    """Decay of the teacher's weights per step, which are also the weights that are kept; 0: no averaging."""
+    """Decay per step of the teacher's weights, which are also the weights that are kept; 0: no averaging."""
     select: Literal["last", "dice_auc", "accuracy"] = "last"
-    """Epoch that is kept: the last one, or the best one on half of validation by mask Dice and AUC together, or by
+    """Epoch to keep: the last one, or the best one on half of the validation split, by mask Dice and AUC together or by
     accuracy (paper)."""
     tau: float = 0.8
-    """Confidence that a pseudo mask or a proposal needs, 0 to 1."""
+    """Minimum confidence of a pseudo mask or a proposal, 0 to 1."""
     gate: Gate = "agreement"
-    """What proposals are gated by: agreement of views times class probability, or class probability (paper)."""
+    """Score that gates proposals: agreement of views times class probability, or class probability alone (paper)."""
     split_lesions: Literal["auto", "on", "off"] = "auto"
-    """Cut parts of a mask that touch into boxes of their own; auto: on where one in twenty known locations, or more,
-    has several boxes."""
+    """Split touching parts of a mask into separate boxes; auto: on if at least one in twenty known locations has
+    several boxes."""
     tta: bool = True
-    """Average four views (as is, mirrored, two gains) when scoring; their agreement is the proposals' score."""
+    """Average four views (original, mirrored, two gains) when scoring; their agreement is the proposals' score."""
     val: float = 0.15
-    """Share put into validation where the registry has no validation split yet."""
+    """Share put into validation if the registry has no validation split yet."""
     folds: int = 0
-    """Folds of a cross-validation over all images outside test, by group; 0: use the registry's validation split."""
+    """Cross-validation folds over all images outside test, by group; 0: use the registry's validation split."""
     fold: int = 0
-    """Fold that is the validation set, from 0."""
+    """Fold to use as the validation set, counted from 0."""
     seed: int = 0
     """Random seed."""
     device: str = "auto"
@@ -176,7 +177,7 @@ class TrainConfig:
     """Mixed precision (bfloat16); auto: on GPUs."""
 
     checkpoint_minutes: float = 10.0
-    """Minutes after which a long epoch is saved as far as it is, for `--resume`; 0: after whole epochs alone."""
+    """Minutes between saves within a long epoch, for `--resume`; 0: save only after whole epochs."""
     track: Literal["none", "tensorboard", "mlflow"] = "none"
     """Experiment tracker: TensorBoard (files beside the run) or MLflow."""
     compile: bool = False

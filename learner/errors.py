@@ -30,7 +30,7 @@ class ConfigInvalid(LearnerError):
 
 
 class SettingUnknown(ConfigInvalid):
-    """There is no setting of this name; the message names the nearest one."""
+    """There is no setting with this name; the message names the closest one."""
 
 
 class DataInvalid(LearnerError):
@@ -42,19 +42,19 @@ class ImagesMissing(DataInvalid):
 
 
 class WeightsUnavailable(LearnerError):
-    """Pretrained weights that cannot be had, or do not fit the encoder."""
+    """Pretrained weights are unavailable, or do not fit the encoder."""
 
 
 class CheckpointIncompatible(LearnerError):
-    """A checkpoint that is missing, damaged or from another configuration."""
+    """A checkpoint is missing, damaged or from another configuration."""
 
 
 class CheckpointNotSaved(LearnerError):
-    """A checkpoint could not be written; the one before it is as it was."""
+    """A checkpoint could not be written; the previous one is unchanged."""
 
 
 class RunInUse(LearnerError):
-    """A run that another process is training; the message names it, and says what to do."""
+    """Another process is training this run; the message names it, and says what to do."""
 
 
 class TrainingDiverged(LearnerError):
@@ -70,24 +70,24 @@ class CompilationFailed(LearnerError):
 
 
 class StrategyUnknown(LearnerError):
-    """There is no query strategy of this name; the message lists those there are."""
+    """There is no query strategy with this name; the message lists the existing ones."""
 
 
 class StrategyUnusable(LearnerError):
-    """A query strategy lacks what it chooses by: a model, features, or the package it comes with."""
+    """A query strategy lacks what it needs: a model, features, or the package it comes with."""
 
 
 class CheckUnavailable(LearnerError):
-    """A check needs a package which is not installed; the message names it."""
+    """A check needs a package that is not installed; the message names it."""
 
 
 class TorchMismatched(LearnerError):
-    """torch and torchvision come from different builds; the message says how to bring them together."""
+    """torch and torchvision come from different builds; the message says how to fix it."""
 
 
 class ExportUnavailable(LearnerError):
-    """A format needs packages which are not installed; the message names them and the line to type."""
+    """A format needs packages that are not installed; the message names them and the command to type."""
 
 
 class ExportFailed(LearnerError):
-    """An exported model cannot be made, or does not say what its network says; nothing was written."""
+    """A model cannot be exported, or does not agree with its network; nothing was written."""

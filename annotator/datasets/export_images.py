@@ -45,7 +45,7 @@ class ExportReport:
     """What an export wrote."""
 
     snapshot: str | None
-    """Hash by which the same export can be written again."""
+    """Hash with which the same export can be repeated."""
     images: int = 0
     present: int = 0
     empty: int = 0
@@ -55,7 +55,7 @@ class ExportReport:
     """Images whose boxes are proposals that nobody has reviewed."""
     skipped: list[SkippedImage] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    """What the format has no place for."""
+    """What the format cannot represent."""
 
 
 @dataclass(frozen=True, slots=True)

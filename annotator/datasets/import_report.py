@@ -16,19 +16,19 @@ class ImportReport:
     moved: int = 0
     unchanged: int = 0
     not_opened: int = 0
-    """Images of which a dry run of a large data set only looked for the file; they count as if nothing was wrong."""
+    """Images whose file a dry run of a large data set only looked for; they count as valid."""
     operation: int | None = None
-    """Its number, for undoing it; None if nothing changed or on a dry run."""
+    """The import's number, for undoing it; None if nothing changed or on a dry run."""
     recognised: str | None = None
-    """The layout that was found out, and why; None where it was named."""
+    """The layout that was detected, and why; None if it was given."""
     near_duplicates: int = 0
-    """Pairs of images that show the same, at least one of them new."""
+    """Pairs of images that show the same thing, at least one of them new."""
     there: Counts = NOTHING
     """What the data set holds; `used` and `unused` add up to it."""
     used: Counts = NOTHING
     unused: Counts = NOTHING
     not_used: list[Unused] = field(default_factory=list)
-    """What no image was made of or refused for, each with the reason."""
+    """What led to neither an image nor a refusal, each with the reason."""
     refused: list[Refusal] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 

@@ -10,16 +10,16 @@ class Skipped:
 
     reason: str
     image: int | None = None
-    """None for a task that is of no image of this registry."""
+    """None for a task whose image is not in this registry."""
     task: int | None = None
     """None for an image without a task."""
     annotation: int | None = None
-    """None where the whole image or task was left out."""
+    """None if the whole image or task was left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedAction:
-    """One thing that a push would do."""
+    """One action that a push would take."""
 
     action: str
     """create, update, gone or conflict."""
@@ -29,7 +29,7 @@ class PlannedAction:
 
 @dataclass(frozen=True, slots=True)
 class PlannedPull:
-    """One thing that a pull would do."""
+    """One action that a pull would take."""
 
     action: str
     """create, update, conflict or gone."""
@@ -37,7 +37,7 @@ class PlannedPull:
     task: int | None
     annotation: int
     outcome: str | None = None
-    """None where an annotation was deleted; so is the reviewer."""
+    """None if an annotation was deleted; so is the reviewer."""
     reviewer: str | None = None
 
 

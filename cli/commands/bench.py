@@ -37,21 +37,21 @@ def bench(
     size: Annotated[
         int | None, typer.Option(metavar="N", help="Side of the framed images in pixels (default: the preset's).")
     ] = None,
-    seeds: Annotated[int, typer.Option(metavar="N", help="Random seeds (trainings) per method and fold.")] = 3,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Random seeds (training runs) per method and fold.")] = 3,
     folds: Annotated[
-        int, typer.Option(metavar="K", help="Folds of a cross-validation over the images outside test; 0: none.")
+        int, typer.Option(metavar="K", help="Cross-validation folds over the images outside the test split; 0: none.")
     ] = 0,
     weights: Weights = None,
-    preset: Annotated[Preset, typer.Option(help="Preset that the settings start from.")] = "paper",
+    preset: Annotated[Preset, typer.Option(help="Preset that the settings are based on.")] = "paper",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of every method (repeatable)."),
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Repeat a table or figure of the paper on the registered images.
+    """Repeat a table or figure from the paper on the registered images.
 
-    Trains and tests every method of it. Finished trainings are shared between tables, and never repeated.
+    Trains and tests every method in it. Finished training runs are shared between tables and never repeated.
     """
     from learner.bench.checks import check_bench
     from learner.config import make_config, parse_overrides
@@ -96,31 +96,33 @@ def _cell(value: "Estimate") -> str:
 def simulate(
     work: Workspace,
     data: Annotated[Path, typer.Option(metavar="PATH", help="Data set whose locations are all known.")],
-    layout: Annotated[str, typer.Option(metavar="LAYOUT", help="Layout of the data set, see partly import.")] = "auto",
+    layout: Annotated[str, typer.Option(metavar="LAYOUT", help="Layout of the data set; see partly import.")] = "auto",
     strategy: Annotated[
         list[str] | None,
         typer.Option(metavar="S", help="Query strategy to compare with random (repeatable; default: all)."),
     ] = None,
-    rounds: Annotated[int, typer.Option(metavar="N", help="Queries of each replay.")] = 5,
+    rounds: Annotated[int, typer.Option(metavar="N", help="Queries per replay.")] = 5,
     budget: Annotated[int, typer.Option(metavar="N", help="Images per query.")] = 30,
     start: Annotated[
-        float, typer.Option(metavar="F", help="Share of the locations that is known at first; 0: a cold start.")
+        float, typer.Option(metavar="F", help="Share of the locations known at the start; 0: a cold start.")
     ] = 0.1,
-    seeds: Annotated[int, typer.Option(metavar="N", help="Replays of each strategy.")] = 8,
-    confirm_share: Annotated[float, typer.Option(metavar="F", help="Share of a query to be confirmed, 0 to 1.")] = 0.6,
-    draw_share: Annotated[float, typer.Option(metavar="F", help="Share of a query to be drawn, 0 to 1.")] = 0.3,
-    audit_share: Annotated[float, typer.Option(metavar="F", help="Share of a query that is random, 0 to 1.")] = 0.1,
-    tau: Annotated[float | None, typer.Option(metavar="T", help="Tau of proposals (default: the preset's).")] = None,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Replays per strategy.")] = 8,
+    confirm_share: Annotated[float, typer.Option(metavar="F", help="Share of each query to confirm, 0 to 1.")] = 0.6,
+    draw_share: Annotated[float, typer.Option(metavar="F", help="Share of each query to draw on, 0 to 1.")] = 0.3,
+    audit_share: Annotated[
+        float, typer.Option(metavar="F", help="Share of each query chosen at random, 0 to 1.")
+    ] = 0.1,
+    tau: Annotated[float | None, typer.Option(metavar="T", help="Tau for proposals (default: the preset's).")] = None,
     warm: Annotated[
-        bool, typer.Option("--warm", help="Start each training from the network of the one before.")
+        bool, typer.Option("--warm", help="Start each training run from the previous one's network.")
     ] = False,
     accept_s: Annotated[float, typer.Option(metavar="S", help="Seconds to accept a box.")] = 1.8,
     edit_s: Annotated[float, typer.Option(metavar="S", help="Seconds to correct a box.")] = 25.5,
     draw_s: Annotated[float, typer.Option(metavar="S", help="Seconds to draw a box.")] = 25.5,
     nothing_s: Annotated[float, typer.Option(metavar="S", help='Seconds to say "no lesion".')] = 1.8,
     wrong_accepts: Annotated[float, typer.Option(metavar="F", help="Share of wrong proposals accepted.")] = 0.0,
-    misses: Annotated[float, typer.Option(metavar="F", help="Share of lesions that are overlooked.")] = 0.0,
-    preset: Annotated[Preset, typer.Option(help="Preset that the settings of trainings start from.")] = "default",
+    misses: Annotated[float, typer.Option(metavar="F", help="Share of lesions overlooked.")] = 0.0,
+    preset: Annotated[Preset, typer.Option(help="Preset that the training settings are based on.")] = "default",
     settings: Pairs = None,
     jobs: Annotated[int, typer.Option(metavar="N", help="Number of processes that share the replays.")] = 1,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for replays and figure.")] = Path("simulation"),
@@ -128,8 +130,8 @@ def simulate(
 ) -> None:
     """Compare query strategies by replaying the loop on labeled data.
 
-    Every strategy has the same first locations. What is done is kept in --out: a simulation that was interrupted goes
-    on, and another strategy or more seeds can be added.
+    Every strategy starts with the same locations. Finished work is kept in --out: an interrupted simulation can be
+    resumed, and another strategy or more seeds can be added.
     """
     from learner.query.batch import Shares
     from learner.query.strategies import STRATEGIES

@@ -50,14 +50,14 @@ def list_(
     split: Annotated[ListedSplit | None, typer.Option(help="Only this split; none: images without one.")] = None,
     supervision: Annotated[
         Supervision | None,
-        typer.Option(help="fully: class and location known; partly: class alone; unlabeled: not even that."),
+        typer.Option(help="fully: class and location known; partly: class only; unlabeled: neither."),
     ] = None,
     located: Annotated[
-        bool | None, typer.Option("--located/--unlocated", help="Only images whose location is known, or is not.")
+        bool | None, typer.Option("--located/--unlocated", help="Only images whose location is known, or unknown.")
     ] = None,
     proposed: Annotated[
         bool | None,
-        typer.Option("--proposed/--unproposed", help="Only images with a pending proposal, or without."),
+        typer.Option("--proposed/--unproposed", help="Only images with a pending proposal, or without one."),
     ] = None,
     run: Annotated[str | None, typer.Option(metavar="R", help="Only pending proposals of this run.")] = None,
     min_score: Annotated[
@@ -67,20 +67,22 @@ def list_(
         float | None, typer.Option(metavar="S", help="Highest score of a pending proposal, 0 to 1.")
     ] = None,
     reviewer: Annotated[
-        str | None, typer.Option(metavar="WHO", help="Only locations that this person has drawn or confirmed.")
+        str | None, typer.Option(metavar="WHO", help="Only locations drawn or confirmed by this person.")
     ] = None,
     name: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Only images with this in their path; case does not matter.")
+        str | None, typer.Option(metavar="TEXT", help="Only images whose path contains this, ignoring case.")
     ] = None,
     near_duplicates: Annotated[
         bool, typer.Option("--near-duplicates", help="Only images that have near-duplicates.")
     ] = False,
     limit: Annotated[int | None, typer.Option(metavar="N", help="Maximum number of images (default: all).")] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print a csv table.")] = False,
-    paths: Annotated[bool, typer.Option("--paths", help="Print only the paths, one a line.")] = False,
-    null: Annotated[bool, typer.Option("--print0", help="As --paths, each path ended by NUL: for xargs -0.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a CSV table.")] = False,
+    paths: Annotated[bool, typer.Option("--paths", help="Print only the paths, one per line.")] = False,
+    null: Annotated[
+        bool, typer.Option("--print0", help="Like --paths, but end each path with NUL, for xargs -0.")
+    ] = False,
 ) -> None:
-    """List images, filtered by what is known of them."""
+    """List images, filtered by what is known about them."""
     from db.curation.listing import ListedImage, list_images
     from db.errors import InvalidArgument
     from db.records.images import ImageFilter
@@ -129,9 +131,9 @@ def show(
 ) -> None:
     """Draw images with their known boxes and pending proposals.
 
-    Known boxes are green, proposals that wait for review orange. In the terminal, if it can show pictures (kitty,
-    WezTerm, Ghostty, iTerm2, and those that show sixels: foot, mlterm, contour, Windows Terminal); else in a PNG file.
-    PARTLY_PICTURES names another way: kitty, iterm, sixel or none.
+    Known boxes are green, pending proposals orange. Draws in the terminal if it can show pictures (kitty, WezTerm,
+    Ghostty, iTerm2, and those that show sixels: foot, mlterm, contour, Windows Terminal), else to a PNG file.
+    PARTLY_PICTURES names another method: kitty, iterm, sixel or none.
     """
     import os
     import sys
@@ -194,21 +196,21 @@ def doctor(
         bool,
         typer.Option(
             "--labels",
-            help="List classes and boxes that a model contradicts which has not seen them (trains one per fold).",
+            help="List classes and boxes contradicted by a model that has not seen them (trains one per fold).",
         ),
     ] = False,
-    folds: Annotated[int, typer.Option(metavar="K", help="With --labels: number of folds, one training each.")] = 5,
+    folds: Annotated[int, typer.Option(metavar="K", help="With --labels: number of folds, one training run each.")] = 5,
     settings: Pairs = None,
     ask: Annotated[
-        bool, typer.Option("--ask", help="With --labels: make a query of what is found, for partly push --query.")
+        bool, typer.Option("--ask", help="With --labels: turn the findings into a query, for partly push --query.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with code 4 if anything is found.")] = False,
 ) -> None:
     """Find what is wrong or suspicious in the data.
 
-    Looks for duplicates and near-duplicates, class conflicts, leaks between splits, and missing files. With --label-
-    studio: find duplicate or deleted tasks, and annotations that differ from the registry. With --labels: find labels
-    that are probably wrong.
+    Looks for duplicates and near-duplicates, class conflicts, leaks between splits, and missing files. With --labels:
+    for labels that are probably wrong. With --label-studio: for duplicate or deleted tasks, and annotations that differ
+    from the registry.
     """
     findings: Sequence[Any]
     if labels:
@@ -256,9 +258,9 @@ def remove(
     change_test: ChangeTest = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Take images out of the data set.
+    """Remove images from the data set.
 
-    Their files and their history are kept, and it can be undone: partly undo.
+    Their files and their history are kept. Undo it with: partly undo
     """
     from db.curation.changes import remove_images
 
@@ -269,12 +271,15 @@ def remove(
 def set_(
     work: Workspace,
     images: Images,
-    class_name: Annotated[str | None, typer.Option("--class", metavar="NAME", help="The right class.")] = None,
-    group: Annotated[str | None, typer.Option(metavar="NAME", help="The right group: a patient, a video.")] = None,
+    class_name: Annotated[str | None, typer.Option("--class", metavar="NAME", help="The correct class.")] = None,
+    group: Annotated[str | None, typer.Option(metavar="NAME", help="The correct group: a patient, a video.")] = None,
     change_test: ChangeTest = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Correct the class or the group of images. The history says who did it, and it can be undone: partly undo."""
+    """Correct the class or group of images.
+
+    The history records who did it. Undo it with: partly undo
+    """
     from db.curation.changes import set_facts
 
     report = set_facts(
@@ -333,8 +338,8 @@ def export(
         bool,
         typer.Option(
             "--spreadsheet-safe",
-            help="With --format csv: texts that a spreadsheet would run as formulas begin with an apostrophe. Such a "
-            "file is for reading; it cannot be imported again.",
+            help="With --format csv: put an apostrophe before texts that a spreadsheet would run as formulas. Such a "
+            "file is only for reading; it cannot be imported again.",
         ),
     ] = False,
     dry_run: DryRun = False,

@@ -25,9 +25,9 @@ def dashboard(
 ) -> None:
     """Show the project in a browser, read-only.
 
-    State, next steps, rounds, reviews, runs, and all images with their boxes, proposals and history.
+    Shows status, next steps, rounds, reviews, runs, and all images with their boxes, proposals and history.
 
-    The page is for this machine alone (127.0.0.1) and changes nothing. Ctrl-C ends it.
+    The page can be reached from this machine only (127.0.0.1) and changes nothing. Stop it with Ctrl-C.
     """
     import os
     import threading

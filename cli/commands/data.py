@@ -56,8 +56,8 @@ def init(
 def status(work: Workspace) -> None:
     """Count images, locations, classes, splits, proposals and runs.
 
-    Images are fully labeled (class and location known), partly (class alone) or unlabeled. Below the counts stands what
-    is certified about the newest run.
+    Images are fully labeled (class and location known), partly labeled (class only) or unlabeled. What is certified for
+    the newest run is shown below the counts.
     """
     from contextlib import suppress
 

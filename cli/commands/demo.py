@@ -40,7 +40,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     dry_run: DryRun = False,
 ) -> None:
-    """Run the whole loop on images that the program draws itself.
+    """Run the whole loop on images drawn by the program itself.
 
     Trains on a quarter of the boxes, proposes, has the images reviewed in Label Studio, retrains, and compares.
     """

@@ -31,7 +31,7 @@ def evaluate(
     split: Annotated[ScoredSplit, typer.Option(help="Split to score.")] = "test",
     data: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Score a data set that is not registered; it is not added to the registry."),
+        typer.Option(metavar="PATH", help="Score an unregistered data set, without adding it to the registry."),
     ] = None,
     layout: Annotated[InputFormat, typer.Option(help="Layout of --data.")] = InputFormat.CSV,
     devices: Devices = None,
@@ -109,14 +109,14 @@ def report(
     against: Annotated[str | None, typer.Option(metavar="R", help="Compare with this run on the same images.")] = None,
     rounds: Annotated[
         bool,
-        typer.Option("--rounds", help="Report on the rounds instead: curve, certificate, what reviewers did, time."),
+        typer.Option("--rounds", help="Report on the rounds instead: learning curve, certificate, reviews, time."),
     ] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder (default: reports/RUN).")] = None,
 ) -> None:
     """Write an HTML report about a run.
 
-    It has metrics, curves, and the images with the best and worst results. With --rounds: one page about the loop that
-    a clinician can read (default folder: reports/rounds).
+    It shows metrics, curves, and the images with the best and worst results. With --rounds: one page about the loop,
+    written for clinicians (default folder: reports/rounds).
     """
     if rounds:
         from cli.workflows.rounds_report import write_rounds_report
@@ -144,9 +144,9 @@ def explain(
         typer.Option(help="Split to take images from (default: test, or validation if there is no test split)."),
     ] = None,
     image: Annotated[
-        list[int] | None, typer.Option(metavar="N", help="Explain the image of this number instead (repeatable).")
+        list[int] | None, typer.Option(metavar="N", help="Explain the image with this number instead (repeatable).")
     ] = None,
-    target: Annotated[ExplainTarget, typer.Option(help="Output of the network that is explained.")] = "class",
+    target: Annotated[ExplainTarget, typer.Option(help="Network output to explain.")] = "class",
     layer: Annotated[
         str | None, typer.Option(metavar="NAME", help="Layer to look at (default: the encoder's last feature map).")
     ] = None,

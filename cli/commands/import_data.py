@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 BoxNames = Annotated[
     BoxesAs,
     typer.Option(
-        help="What the names beside boxes are: the class of the image, or nothing, so that an image may have boxes of "
-        "several names."
+        help="What a box's name stands for: the class of the image, or nothing, so that an image may have boxes with "
+        "different names.",
     ),
 ]
 ClassFrom = Annotated[
     str | None,
     typer.Option(
         metavar="folder|NAME",
-        help="Take an image's class from its folder, or from this column (csv; A,B,C: the one with a 1), choice "
+        help="Take an image's class from its folder, or from this column (csv; A,B,C: whichever holds a 1), choice "
         "(labelstudio) or attribute (via).",
     ),
 ]
@@ -41,7 +41,7 @@ Origin = Annotated[
         metavar="0|1",
         min=0,
         max=1,
-        help="With voc: number of the first pixel (default: found out from who wrote the files).",
+        help="With voc: number of the first pixel (default: inferred from the tool that wrote the files).",
     ),
 ]
 
@@ -52,7 +52,7 @@ def import_(
         str, typer.Argument(metavar="PATH", help="Data set: a folder, a labels.csv, a COCO file, or a URI (s3://).")
     ],
     layout: Annotated[
-        InputFormat, typer.Option(help="Layout of the data set (default: found out from its files).")
+        InputFormat, typer.Option(help="Layout of the data set (default: detected from its files).")
     ] = InputFormat.AUTO,
     images: Annotated[
         str | None,
@@ -62,7 +62,8 @@ def import_(
         float,
         typer.Option(
             metavar="F",
-            help="Keep this share of the locations, 0 to 1, by class; the other images become partly labeled.",
+            help="Keep this share of the locations, 0 to 1, stratified by class; the other images become partly "
+            "labeled.",
         ),
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="Random seed of --keep-locations.")] = 0,
@@ -72,13 +73,13 @@ def import_(
     class_from: ClassFrom = None,
     mask_background: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Value of masks that means background (default: black or transparent pixels)."),
+        typer.Option(metavar="N", help="Mask value that means background (default: black or transparent pixels)."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Import even if the data set seems to be read in the wrong layout.")
+        bool, typer.Option("--force", help="Import even if the layout seems to be wrong for this data set.")
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with code 4 after any warning too: something was not used.")
+        bool, typer.Option("--strict", help="Also exit with code 4 after any warning: something was not used.")
     ] = False,
     change_test: ChangeTest = False,
     dry_run: DryRun = False,

@@ -44,7 +44,7 @@ def start(
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Start a local Label Studio, installed at the first start.
+    """Start a local Label Studio, installing it the first time.
 
     It listens on 127.0.0.1 only, and needs no project.
     """
@@ -95,23 +95,23 @@ def connect(
     ] = None,
     title: Annotated[
         str | None,
-        typer.Option(help="Project to find or create (default: the one connected before, else as in partly.toml)."),
+        typer.Option(help="Project to find or create (default: the one connected last, else as in partly.toml)."),
     ] = None,
     project_id: Annotated[int | None, typer.Option(help="Use the existing project with this ID.")] = None,
     masks: Annotated[bool, typer.Option("--masks", help="Add brush and polygon tools for masks.")] = False,
     adopt: Annotated[
-        bool, typer.Option("--adopt", help="Take the project over from another registry, whose place this one takes.")
+        bool, typer.Option("--adopt", help="Take over the project from another registry, which this one replaces.")
     ] = False,
     show_score: Annotated[
         bool | None,
         typer.Option(
             "--show-score/--hide-score",
-            help="Show a proposal's score in the header (default: hidden, since it sways people).",
+            help="Show a proposal's score in the header (default: hidden, since it biases people).",
         ),
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Connect with a Label Studio project, created if need be.
+    """Connect to a Label Studio project, creating it if needed.
 
     Checks the server and the token first. The token comes from PARTLY_LABEL_STUDIO_TOKEN, the keyring or a prompt.
     """
@@ -145,7 +145,7 @@ def open_(
         bool, typer.Option("--browser/--no-browser", help="Open the page in a browser, or only print its address.")
     ] = True,
 ) -> None:
-    """Open the Label Studio project, and say how to log in."""
+    """Open the Label Studio project, and show how to log in."""
     import webbrowser
 
     with work.registry.read() as tx:
@@ -195,15 +195,13 @@ def push(
         ),
     ] = 0.0,
     audit_share: AuditShare = 0.0,
-    known: Annotated[
-        bool, typer.Option("--known", help="Send the known location of located images along, to be corrected.")
-    ] = False,
+    known: Annotated[bool, typer.Option("--known", help="Include known locations, to be corrected.")] = False,
     ask_class: AskClass = False,
     outlines: Annotated[
         bool, typer.Option("--outlines", help="Send masks as polygons instead of brush strokes.")
     ] = False,
     recreate: Annotated[
-        bool, typer.Option("--recreate", help="Create tasks again that were deleted in Label Studio.")
+        bool, typer.Option("--recreate", help="Recreate tasks that were deleted in Label Studio.")
     ] = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -289,7 +287,7 @@ def pull(
 ) -> None:
     """Fetch reviews from Label Studio into the registry.
 
-    Proposals come back accepted, edited or rejected, other locations as drawn; safe to repeat.
+    Proposals come back as accepted, edited or rejected, other locations as drawn; safe to repeat.
     """
     from annotator.label_studio.pull.plan import PullRequest
     from annotator.label_studio.pull.pull_reviews import pull_reviews

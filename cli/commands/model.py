@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 
 ModelRun = Annotated[
     str | None,
-    typer.Option(
-        "--run", metavar="R", help="Run to use, or the folder of one, wherever it lies (default: the newest)."
-    ),
+    typer.Option("--run", metavar="R", help="Run to use, or any run's folder (default: the newest run)."),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Write over an earlier export or card.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite an earlier export or card.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +28,7 @@ def register(app: typer.Typer) -> None:
     model = typer.Typer(
         name="model",
         cls=PlainGroup,
-        help="Use a run's model elsewhere: export it, describe it in a model card.",
+        help="Use a run's model elsewhere: export it, or describe it in a model card.",
         no_args_is_help=True,
     )
     command(model, "export")(export)
@@ -40,7 +38,7 @@ def register(app: typer.Typer) -> None:
 
 def export(
     work: Workspace,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write; with --format safetensors a folder.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write; with --format safetensors, a folder.")],
     layout: Annotated[
         ExportFormat,
         typer.Option(
@@ -53,7 +51,7 @@ def export(
     force: Force = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Export a run's model, with a model card beside it. Checked against the network before it is written.
+    """Export a run's model with a model card beside it. It is checked against the network before it is written.
 
     ONNX needs: pip install 'partly[onnx]'
     """
@@ -90,7 +88,7 @@ def card(
 ) -> None:
     """Write a run's model card.
 
-    It says what the model is for, how it was trained, its measures, certificate and limits.
+    It states what the model is for, how it was trained, its metrics, certificate and limitations.
     """
     source = _source(work, run)
     from learner.export.places import card_place

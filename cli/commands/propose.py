@@ -34,9 +34,7 @@ def propose(
     tau: Tau = None,
     precision: Precision = None,
     confidence: Confidence = None,
-    gate: Annotated[
-        Gate | None, typer.Option(help="Score that is compared with tau (default: as the run was trained).")
-    ] = None,
+    gate: Annotated[Gate | None, typer.Option(help="Score to compare with tau (default: the run's gate).")] = None,
     budget: Annotated[
         int | None, typer.Option(metavar="N", help="Maximum number of proposals, highest score first (default: all).")
     ] = None,
@@ -49,7 +47,7 @@ def propose(
 ) -> None:
     """Propose locations for partly-labeled images.
 
-    Proposals above tau are stored for review; none becomes a label unasked.
+    Proposals above tau are stored for review; none becomes a label without one.
 
     --tau auto certifies tau on reviewed validation images; if none can be certified, nothing is proposed.
     """
@@ -91,16 +89,16 @@ def predict(
     sources: Annotated[
         list[str], typer.Argument(metavar="IMAGES", help="Image files, folders, or fsspec URIs of either.")
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write; with --format yolo a folder.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write; with --format yolo, a folder.")],
     layout: Annotated[PredictionFormat, typer.Option("--format", help="Format of the output.")] = PredictionFormat.CSV,
     run: Annotated[
         str | None,
-        typer.Option(metavar="R", help="Run to use, or the folder of one, wherever it lies (default: the newest)."),
+        typer.Option(metavar="R", help="Run to use, or any run's folder (default: the newest run)."),
     ] = None,
 ) -> None:
     """Predict classes and boxes for images that are not registered. Nothing is added to the registry.
 
-    Repeat the command to resume an interrupted one. Files that cannot be read are listed, and the others are scored.
+    Repeat the command to resume after an interruption. Unreadable files are listed, and the others are scored.
     """
     from cli.workflows.predict import check_out, find_images, predict_to_file
 
@@ -131,15 +129,16 @@ def query(
         str | None,
         typer.Option(
             metavar="S",
-            help="Query strategy (default: typical before the first training, disagreement after); see --strategies.",
+            help="Query strategy (default: typical before the first training run, disagreement after); see "
+            "--strategies.",
         ),
     ] = None,
     budget: Annotated[int, typer.Option(metavar="N", help="Number of images to ask about.")] = BUDGET,
     confirm_share: Annotated[
-        float, typer.Option(metavar="F", help="Share of sure proposals to confirm, 0 to 1.")
+        float, typer.Option(metavar="F", help="Share of confident proposals to confirm, 0 to 1.")
     ] = 0.6,
     draw_share: Annotated[
-        float, typer.Option(metavar="F", help="Share of images to draw, chosen by the strategy, 0 to 1.")
+        float, typer.Option(metavar="F", help="Share of images to draw on, chosen by the strategy, 0 to 1.")
     ] = 0.3,
     audit_share: Annotated[
         float, typer.Option(metavar="F", help="Share of random images, shown without a proposal, 0 to 1.")
@@ -156,8 +155,8 @@ def query(
 ) -> None:
     """Choose the images to ask people about next.
 
-    A query has three parts: sure proposals to confirm, images to draw, and a random audit. It never takes two images of
-    one patient, video or picture. Send them with: partly push --query
+    A query has three parts: confident proposals to confirm, images to draw on, and a random audit. It never includes
+    two images of the same patient, video or picture. Send them with: partly push --query
     """
     if strategies:
         _list(work)

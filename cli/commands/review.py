@@ -24,9 +24,9 @@ def review(
     work: Workspace,
     limit: Annotated[int, typer.Option(metavar="N", help="Number of queue entries to show, highest score first.")] = 10,
 ) -> None:
-    """Show what waits for review, and how reviews went.
+    """Show what is waiting for review, and how reviews went.
 
-    The queue, outcomes by score, minutes spent, and agreement between reviewers.
+    Lists the queue, outcomes by score, minutes spent, and agreement between reviewers.
     """
     from annotator.review_statistics import summarize_reviews
 

@@ -34,8 +34,8 @@ WarmOrFresh = Annotated[
     bool | None,
     typer.Option(
         "--warm/--fresh",
-        help="Start from the network of the round before, or from --weights (default: from that network, unless labels "
-        "that it learned from have changed or --weights is given).",
+        help="Start from the previous round's network, or from --weights (default: from that network, unless labels "
+        "it learned from have changed or --weights is given).",
     ),
 ]
 PROPOSED = ("tau", "gate", "considered", "proposed", "calibration")
@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
 
 def one_round(
     work: Workspace,
-    preset: Annotated[Preset, typer.Option(help="Preset that the settings start from.")] = "default",
+    preset: Annotated[Preset, typer.Option(help="Preset that the settings are based on.")] = "default",
     weights: Weights = None,
     settings: Pairs = None,
     config: ConfigFile = None,
@@ -63,7 +63,7 @@ def one_round(
         int | None,
         typer.Option(
             metavar="N",
-            help="Maximum number of proposals, highest score first; with --strategy the images to ask about "
+            help="Maximum number of proposals, highest score first; with --strategy, number of images to ask about "
             "(default: 50).",
         ),
     ] = None,
@@ -71,8 +71,8 @@ def one_round(
         str | None,
         typer.Option(
             metavar="S",
-            help="Make a query with this strategy, and push its images: proposals to confirm, images to draw, and an "
-            "audit; see partly query.",
+            help="Make a query with this strategy, and push its images: proposals to confirm, images to draw on, and "
+            "an audit; see partly query.",
         ),
     ] = None,
     query_shares: QueryShares = None,
@@ -87,7 +87,8 @@ def one_round(
 ) -> None:
     """Pull, train, propose and push. Repeat the command to resume an interrupted round.
 
-    With --strategy the round asks about the images of a query, from the first one on: no location has to be known.
+    With --strategy, rounds ask about the images of a query, starting with the first round: no location needs to be
+    known.
     """
     from annotator.label_studio.pull.plan import PullRequest
     from annotator.label_studio.push.plan import PushRequest
@@ -159,9 +160,9 @@ def _query(
 
 
 def rounds(work: Workspace) -> None:
-    """List the rounds so far, and what each has reached.
+    """List the rounds so far, and what each achieved.
 
-    Shows what each knew, trained and asked, how long its reviews took, and its scores on validation images.
+    Shows what was known, trained and asked in each, how long its reviews took, and its scores on validation images.
     """
     from learner.query.rounds import list_rounds
 
@@ -191,14 +192,15 @@ def rounds(work: Workspace) -> None:
 
 def plan(
     work: Workspace,
-    boxes: Annotated[int, typer.Option(metavar="N", help="Number of further locations that are considered.")] = 50,
+    boxes: Annotated[int, typer.Option(metavar="N", help="Number of further locations to consider.")] = 50,
     target_iou: Annotated[
-        float | None, typer.Option(metavar="IOU", help="Say how many locations it takes to reach this box IoU, 0 to 1.")
+        float | None,
+        typer.Option(metavar="IOU", help="Show how many locations it takes to reach this box IoU, 0 to 1."),
     ] = None,
 ) -> None:
-    """Estimate what further locations would bring.
+    """Estimate the gain from further locations.
 
-    From the learning curve of the rounds so far, on validation images.
+    Based on the learning curve of the rounds so far, on validation images.
     """
     from learner.query.rounds import check_rounds
 

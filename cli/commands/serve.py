@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 def serve(
     work: Workspace,
     run: Annotated[
-        str | None, typer.Option(metavar="R", help="Run that proposes (default: always the newest finished one).")
+        str | None, typer.Option(metavar="R", help="Run to propose with (default: always the newest finished one).")
     ] = None,
     tau: Annotated[
         str | None, typer.Option(metavar="T", help="Minimum score: a number or auto (default: the run's tau).")
@@ -45,14 +45,14 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Name by which Label Studio calls this server, such as host.docker.internal (repeatable; localhost, "
-            "addresses, this machine's own name and that of --url are allowed anyway).",
+            help="Host name by which Label Studio calls this server, such as host.docker.internal (repeatable; "
+            "localhost, addresses, this machine's own name and the one in --url are always allowed).",
         ),
     ] = None,
 ) -> None:
-    """Answer Label Studio with live proposals during annotation.
+    """Serve live proposals to Label Studio during annotation.
 
-    Speaks the protocol of its ML backends. If PARTLY_SERVE_USER and PARTLY_SERVE_PASSWORD are set, callers must
+    Implements its ML backend protocol. If PARTLY_SERVE_USER and PARTLY_SERVE_PASSWORD are set, callers must
     authenticate with them.
     """
     from annotator.errors import LabelStudioError

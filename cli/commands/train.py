@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 def train(
     work: Workspace,
-    preset: Annotated[Preset, typer.Option(help="Preset that the settings start from.")] = "default",
+    preset: Annotated[Preset, typer.Option(help="Preset that the settings are based on.")] = "default",
     weights: Weights = None,
     settings: Pairs = None,
     config: ConfigFile = None,
@@ -43,7 +43,7 @@ def train(
 ) -> None:
     """Train in two stages on all images outside the test split.
 
-    With --dry-run: shows the settings that differ from the preset, the images, and the time and memory that it takes,
+    With --dry-run: show the settings that differ from the preset, the images, and the time and memory needed, estimated
     from a few real steps of each stage; nothing is written.
     """
     from learner.early_checks import check_training
@@ -125,15 +125,15 @@ def settings(
             metavar="KEY", help="Show this setting in full (default: list all).", autocompletion=setting_keys
         ),
     ] = None,
-    preset: Annotated[Preset, typer.Option(help="Preset that the settings start from.")] = "default",
+    preset: Annotated[Preset, typer.Option(help="Preset that the settings are based on.")] = "default",
     weights: Weights = None,
     settings: Pairs = None,
     config: ConfigFile = None,
 ) -> None:
     """Explain all settings, with the value in force and where it comes from.
 
-    Settings of trainings count in this order: --set and --weights, --config, [train] in partly.toml, the preset. Then
-    come the other settings of partly.toml, and environment variables. Outside of a project, defaults are shown.
+    Training settings take precedence in this order: --set and --weights, --config, [train] in partly.toml, the preset.
+    The other settings of partly.toml and environment variables follow. Outside a project, defaults are shown.
     """
     from cli.help.settings_page import explain_settings
 

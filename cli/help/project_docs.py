@@ -24,7 +24,7 @@ class ProjectDoc:
     allowed: str
     default: str | None
     value: str | None
-    """In force; a secret is never shown."""
+    """Value in force; a secret is never shown."""
     source: str
 
 
@@ -35,23 +35,23 @@ KEYS = {
         None, None, "What an annotation without a box means.", ", ".join(EMPTY_RESULTS), EMPTY_RESULTS[0],
     ),
     "label_studio.image_names": (
-        None, None, "What annotators see of an image's name.", ", ".join(IMAGE_NAMES), IMAGE_NAMES[0],
+        None, None, "What annotators see as an image's name.", ", ".join(IMAGE_NAMES), IMAGE_NAMES[0],
     ),
     "label_studio.ca_file": (
-        "PARTLY_LABEL_STUDIO_CA", None, "CA certificates of the authority that signed the server's.", "PEM file", None,
+        "PARTLY_LABEL_STUDIO_CA", None, "CA certificates to verify the server's certificate with.", "PEM file", None,
     ),
 }  # fmt: skip
 """Keys of partly.toml: environment variable and option that count before it, meaning, what is allowed, default."""
 
 VARIABLES = {
-    "PARTLY_LABEL_STUDIO_URL": ("Address of Label Studio, where partly connect is given none.", "http(s) address"),
+    "PARTLY_LABEL_STUDIO_URL": ("Address of Label Studio, if partly connect is given none.", "http(s) address"),
     "PARTLY_LABEL_STUDIO_TOKEN": ("Access token for Label Studio; a secret.", "token"),
     "PARTLY_STUDIO_HOME": ("Where the local Label Studio keeps its data.", "folder"),
     "PARTLY_STUDIO_ENVIRONMENT": ("Where the local Label Studio is installed.", "folder"),
-    "PARTLY_CONFIG_HOME": ("Where it is kept which servers you have named.", "folder"),
-    "PARTLY_PICTURES": ("How partly show draws in the terminal, where it cannot tell.", "kitty, iterm, sixel or none"),
-    "PARTLY_SERVE_USER": ("Name that callers of partly serve have to give.", "text"),
-    "PARTLY_SERVE_PASSWORD": ("Password that callers of partly serve have to give; a secret.", "text"),
+    "PARTLY_CONFIG_HOME": ("Where the list of servers that you have named is kept.", "folder"),
+    "PARTLY_PICTURES": ("How partly show draws in the terminal, if it cannot tell.", "kitty, iterm, sixel or none"),
+    "PARTLY_SERVE_USER": ("User name that callers of partly serve must give.", "text"),
+    "PARTLY_SERVE_PASSWORD": ("Password that callers of partly serve must give; a secret.", "text"),
 }
 """Environment variables that stand for no key of partly.toml: meaning, and what is allowed."""
 SECRETS = ("PARTLY_LABEL_STUDIO_TOKEN", "PARTLY_SERVE_PASSWORD")
@@ -74,7 +74,7 @@ def project_docs(settings: "Settings | None", written: Iterable[str], database: 
             source = f"environment {variable}"
         else:
             source = PROJECT_FILE if key in written else "default"
-        instead = f"; {variable} counts before it" if variable else ""
+        instead = f"; {variable} takes precedence" if variable else ""
         docs.append(ProjectDoc(key, meaning.rstrip(".") + instead + ".", allowed, default, in_force.get(key), source))
     home, environment = studio_folders()
     usual = {"PARTLY_STUDIO_HOME": str(home), "PARTLY_STUDIO_ENVIRONMENT": str(environment)}

@@ -5,13 +5,13 @@ A command or an option that is not named here stands in a section of its own at 
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "Start": ("init", "import", "split", "demo"),
-    "Look": ("status", "next", "list", "show", "doctor", "dashboard"),
-    "Train and judge": ("train", "runs", "evaluate", "report", "explain", "settings"),
-    "Propose, and choose what to ask": ("propose", "query"),
+    "Inspect": ("status", "next", "list", "show", "doctor", "dashboard"),
+    "Train and evaluate": ("train", "runs", "evaluate", "report", "explain", "settings"),
+    "Propose and choose what to ask about": ("propose", "query"),
     "Review in Label Studio": ("studio", "connect", "open", "push", "pull", "serve", "review", "journal"),
     "The whole loop": ("round", "rounds", "plan"),
     "Use the results": ("predict", "export", "model"),
-    "Correct, and look back": ("set", "remove", "undo", "retract", "log", "snapshots", "diff"),
+    "Correct and trace changes": ("set", "remove", "undo", "retract", "log", "snapshots", "diff"),
     "Experiment": ("bench", "simulate"),
     "Maintain": ("db", "cache"),
 }
@@ -37,21 +37,21 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "Which images": (
             "--class", "--split", "--supervision", "--located", "--reviewer", "--near-duplicates", "--limit",
         ),
-        "By their pending proposal": ("--proposed", "--run", "--min-score", "--max-score"),
-        "How they are printed": ("--csv", "--paths", "--print0"),
+        "By pending proposal": ("--proposed", "--run", "--min-score", "--max-score"),
+        "Output format": ("--csv", "--paths", "--print0"),
     },
     "doctor": {
-        "What is looked for": ("--verify", "--label-studio", "--strict"),
-        "Labels that are probably wrong": ("--labels", "--folds", "--set", "--ask"),
+        "What to check": ("--verify", "--label-studio", "--strict"),
+        "Probable label errors": ("--labels", "--folds", "--set", "--ask"),
     },
     "export": {
         "Which labels": ("--snapshot", "--split", "--unlabeled", "--proposals"),
-        "How they are written": ("--format", "--images", "--spreadsheet-safe"),
+        "Output format": ("--format", "--images", "--spreadsheet-safe"),
     },
     "train": {"Settings": SETTINGS, "Several GPUs or machines": MACHINES},
-    "evaluate": {"What is scored": ("--run", "--split", "--data", "--layout"), "Several GPUs or machines": MACHINES},
+    "evaluate": {"What to score": ("--run", "--split", "--data", "--layout"), "Several GPUs or machines": MACHINES},
     "explain": {
-        "What is explained": ("--run", "--split", "--image", "--target", "--layer", "--list-layers"),
+        "What to explain": ("--run", "--split", "--image", "--target", "--layer", "--list-layers"),
         "Output": ("--limit", "--out"),
     },
     "propose": {
@@ -60,7 +60,7 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "Several GPUs or machines": MACHINES,
     },
     "query": {
-        "What is asked": ("--strategy", "--strategies", "--budget", *SHARES, "--seed"),
+        "What to ask about": ("--strategy", "--strategies", "--budget", *SHARES, "--seed"),
         "Proposals to confirm": ("--run", *CERTIFIED),
         "Several GPUs or machines": MACHINES,
     },
@@ -70,9 +70,9 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "push": {
         "Which images": ("--proposals", "--query", "--partly", "--all", "--limit"),
-        "A query made now": ("--strategy", "--budget", "--query-shares"),
+        "Make a query first": ("--strategy", "--budget", "--query-shares"),
         "Checks on reviewers": ("--control-share", "--second-share", "--catch-share", "--audit-share"),
-        "What tasks hold": ("--known", "--ask-class", "--outlines", "--recreate"),
+        "What tasks contain": ("--known", "--ask-class", "--outlines", "--recreate"),
     },
     "pull": {
         "How reviews are read": ("--resolve", "--empty", "--full", "--change-test"),
@@ -101,9 +101,9 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "retract": {
         "Which labels": ("--run", "--reviewer", "--since"),
-        "Undoing": ("--undo", "--list"),
+        "Undo a retraction": ("--undo", "--list"),
     },
-    "settings": {"The values that a training would have": SETTINGS},
+    "settings": {"Values that a training run would have": SETTINGS},
 }  # fmt: skip
 """Options of the commands that have many, by purpose."""
 

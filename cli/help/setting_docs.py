@@ -14,17 +14,17 @@ from learner.config import ALIASES, MOST, PRESETS, SHARES, TrainConfig
 
 GROUPS = MappingProxyType(
     {
-        "What is learned": ("method", "images", "location_share"),
+        "Method and data": ("method", "images", "location_share"),
         "Network": (
             "encoder", "weights", "head", "head_channels", "cam", "sam", "mam", "presence", "presence_weight",
         ),
         "Images": ("size", "tiles", "framing", "normalize", "augmentation"),
-        "Length": ("stage1_epochs", "stage2_epochs", "min_steps", "checkpoint_minutes"),
+        "Training length": ("stage1_epochs", "stage2_epochs", "min_steps", "checkpoint_minutes"),
         "Batches": ("batch_size", "accumulate", "batches", "located_share", "empty_share"),
         "Optimizer": ("optimizer", "lr", "encoder_lr_factor", "weight_decay", "schedule"),
         "Losses": ("box_target", "loss", "class_weights", "lambda", "alpha", "alpha_rampup"),
         "Pseudo masks": ("pseudo", "pseudo_gate", "ignore_low", "ignore_high", "ema_decay"),
-        "Validation, and the epoch that is kept": ("select", "val", "folds", "fold"),
+        "Validation and choice of epoch": ("select", "val", "folds", "fold"),
         "Proposals": ("tau", "gate", "split_lesions", "tta"),
         "Machine": ("seed", "device", "amp", "compile", "track"),
     }
@@ -56,7 +56,7 @@ RANGES = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class SettingDoc:
-    """One setting of trainings."""
+    """One training setting."""
 
     key: str
     """As it is typed after --set."""
@@ -65,9 +65,9 @@ class SettingDoc:
     kind: str
     """`one of`, `on or off`, `whole number`, `number` or `text`."""
     choices: tuple[str, ...]
-    """Where it is one of several words."""
+    """The words allowed, where it is one of several."""
     allowed: str
-    """Choices or range, in words; empty where anything goes."""
+    """Choices or range, in words; empty if anything is allowed."""
     default: object
     paper: object
 

@@ -40,9 +40,9 @@ class PredictReport:
     out: Path
     format: str
     images: int
-    """That were scored."""
+    """Images that were scored."""
     found: int
-    """Of these, with something found."""
+    """Of these, images in which something was found."""
     boxes: int
     resumed: int
     """Images that an earlier, interrupted command had scored."""

@@ -22,7 +22,7 @@ class RoundsReport:
     rounds: int
     reviews: int
     advice: str | None
-    """None where there is nothing to judge by yet."""
+    """None if there is nothing to base it on yet."""
 
 
 def write_rounds_report(registry: Registry, out: Path, *, title: str, progress: Progress) -> RoundsReport:

@@ -18,7 +18,7 @@ MOST_CLASSES = 12
 
 @dataclass(frozen=True, slots=True)
 class ListedImage:
-    """What is known of an image, in a row."""
+    """What is known about an image, as a row."""
 
     image: int
     path: str
@@ -28,16 +28,16 @@ class ListedImage:
     location: str
     """present, empty or unknown."""
     boxes: int
-    """That are known."""
+    """Number of known boxes."""
     source: str | None
     """Where the location comes from: imported, drawn, accepted, edited, withdrawn."""
     reviewer: str | None
     proposed: int | None
-    """Boxes of the proposal that waits for review, 0 where it says that there is nothing; None where none waits."""
+    """Number of boxes of the pending proposal, 0 if it is that the image is empty; None if there is none."""
     score: float | None
-    """Of the proposal."""
+    """Score of the proposal."""
     run: str | None
-    """That it comes from."""
+    """Run that the proposal comes from."""
     look_alikes: tuple[int, ...]
     """Numbers of its near-duplicates."""
 

@@ -24,7 +24,7 @@ class RetractionReport:
     unknown: int = 0
     """Of these, images whose location is now unknown."""
     classes: int = 0
-    """Images whose class changed: one that reviewers stated went with the labels, or came back with them."""
+    """Images whose class changed: one stated by reviewers was retracted or restored with the labels."""
     retrain: list[str] = field(default_factory=list)
     """Runs trained on at least one of these labels."""
     dry_run: bool = False

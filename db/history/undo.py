@@ -18,7 +18,7 @@ CHANGED = "it was changed again since"
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An image that an undoing leaves as it is."""
+    """An image that an undo leaves as it is."""
 
     image: int
     reason: str
@@ -26,24 +26,24 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class UndoReport:
-    """What an undoing did."""
+    """What an undo did."""
 
     operation: int
     """The operation that was undone."""
     kind: OperationKind
     detail: str
     undo: int | None = None
-    """Number of the undoing, for undoing it in turn; None on a dry run."""
+    """Number of the undo, for undoing it in turn; None on a dry run."""
     changed: int = 0
-    """Images whose class, group or split is as it was before."""
+    """Images whose class, group or split was restored."""
     removed: int = 0
-    """Images taken out of the data set, since the operation had registered them."""
+    """Images removed from the data set because the operation had registered them."""
     restored: int = 0
     """Images that are part of the data set again."""
     labels: int = 0
-    """Labels retracted, or made to count again."""
+    """Labels retracted or restored."""
     reviews: int = 0
-    """Reviews that the next pull stores again."""
+    """Reviews that the next pull will store again."""
     kept: list[Kept] = field(default_factory=list)
     retrain: list[str] = field(default_factory=list)
     """Runs trained on at least one of these labels."""

@@ -24,19 +24,19 @@ class NewCertificate:
     kind: CertificateKind
     gate: str
     tau: float | None
-    """None where nothing could be certified."""
+    """None if nothing could be certified."""
     precision: float
-    """Share of the proposals above tau that is promised to be right, 0 to 1."""
+    """Share of the proposals above tau promised to be correct, 0 to 1."""
     confidence: float
     """Chance that the promise holds, 0 to 1."""
     accepted: int
-    """Calibration images above tau; where nothing was certified, all that there were."""
+    """Calibration images above tau; if nothing was certified, all of them."""
     errors: int
     """Those of them that were wrong."""
     lower_bound: float | None
-    """Of the precision, at this confidence; None where nothing was certified."""
+    """Of the precision, at this confidence; None if nothing was certified."""
     needed: int
-    """Further reviewed images that a certificate takes at least; 0 where there is one."""
+    """Minimum number of further reviewed images that a certificate needs; 0 if there is one."""
     image_ids: tuple[int, ...]
     """The calibration images."""
 

@@ -35,7 +35,7 @@ class RetractionRecord:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that was said or done about an image."""
+    """One event in the history of an image."""
 
     at: datetime
     what: str
@@ -62,7 +62,7 @@ class OperationKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OperationRecord:
-    """An import, a pull, a split, a change by hand, or the undoing of one."""
+    """An import, a pull, a split, a manual change, or the undo of one."""
 
     id: int
     kind: OperationKind
@@ -72,7 +72,7 @@ class OperationRecord:
     undone: bool
     undoes_id: int | None = None
     retraction_id: int | None = None
-    """The retraction by which an undoing took labels back, or the undoing of that."""
+    """The retraction by which an undo retracted labels, or the undo of that retraction."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from db.records.labels import Location, LocationLabel, LocationStatus
 
 
 class Supervision(StrEnum):
-    """How much is known of an image."""
+    """How much is known about an image."""
 
     FULLY = "fully"
     PARTLY = "partly"

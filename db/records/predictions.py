@@ -30,7 +30,7 @@ class FilePrediction:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableFile:
-    """A file of which nothing can be said."""
+    """A file that cannot be scored."""
 
     file: str
     reason: str

@@ -48,7 +48,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Trainings:
-    """How many trainings a table takes, and how many of them are done."""
+    """How many training runs a table needs, and how many of them are done."""
 
     total: int
     done: int
@@ -75,14 +75,14 @@ class BenchPlan:
 
 @dataclass(frozen=True, slots=True)
 class BenchRow:
-    """A method with its numbers."""
+    """A method with its results."""
 
     method: str
     runs: tuple[str, ...]
     estimates: Mapping[str, Estimate]
     """By metric; a `ComparedEstimate` where the metric can be tested."""
     strata: Mapping[str, Mapping[str, Mapping[str, float | None]]]
-    """Means by class and by size of the lesion, then by name and by metric."""
+    """Means by class and by lesion size, then by name and by metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class BenchResult:
     reference: str
     """The method that the others are tested against: the last row."""
     figure: Path
-    """SVG file of all rows, beside the paper's numbers."""
+    """SVG file showing all rows beside the paper's numbers."""
     rows: tuple[BenchRow, ...]
 
 

@@ -40,21 +40,21 @@ class Localization:
     iou: float | None
     dice: float | None
     ap50_all: float | None
-    """Over every image with a known location: a box on one that is known to be empty is wrong."""
+    """Over every image with a known location: a box on an image known to be empty is wrong."""
     ap50: float | None
-    """Over the images with a lesion alone."""
+    """Over only the images with a lesion."""
     mask_iou: float | None
     mask_dice: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Empty:
-    """Images that are known to be empty, and the share of them on which a box is drawn."""
+    """Images known to be empty, and the share of them on which a box is drawn."""
 
     n: int
     false_positive_rate: float | None
     presence_auroc: float | None
-    """ROC AUC of telling images with something to find from these."""
+    """ROC AUC of telling images with a lesion from these."""
     false_positive_rate_at_95: float | None
     """Share of them with a box above the threshold that keeps 95% of the found lesions (IoU of at least .5)."""
 
@@ -75,7 +75,7 @@ class Stratum:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The numbers of an evaluation, as the command line's contract names them."""
+    """The results of an evaluation, under the names that the command line uses."""
 
     n: int
     classification: Classification
@@ -84,7 +84,7 @@ class Summary:
     strata: Mapping[str, Mapping[str, Stratum]]
     """By `class` and by `size`, then by name."""
     unknown_class: int = 0
-    """Images of a class that the model does not know; they count as wrong, but for AUC."""
+    """Images of a class that the model does not know; they count as wrong, except in AUC."""
 
     def to_document(self) -> dict[str, Any]:
         """Return the numbers as they are stored with a run."""

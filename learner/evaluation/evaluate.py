@@ -20,12 +20,12 @@ from learner.inference.trained_model import TrainedModel, frame_share, open_run
 
 @dataclass(frozen=True, slots=True)
 class Leaks:
-    """Images from outside the registry that are, or show the same as, what the run was trained on."""
+    """Images from outside the registry that are, or show the same as, the run's training images."""
 
     n: int
     images: tuple[str, ...]
     without: Summary
-    """The numbers without them."""
+    """The results without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Evaluation:
     classes: tuple[str, ...]
     """In the order of the rows' probabilities."""
     leaks: Leaks | None = None
-    """None where there are none; they count in `summary`."""
+    """None if there are none; they are included in `summary`."""
 
     def to_document(self) -> dict[str, Any]:
         """Return the numbers as they are stored with a run."""

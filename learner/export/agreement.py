@@ -34,7 +34,7 @@ class Checked:
 
     images: int
     largest_difference: float
-    """Of any probability, of any pixel."""
+    """Over all probabilities and all pixels."""
     tolerance: float
 
 

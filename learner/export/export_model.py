@@ -49,7 +49,7 @@ class Port:
 
     dtype: str
     shape: tuple[int | str, ...]
-    """A name stands for a size that is free."""
+    """A name stands for a variable size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,14 @@ class ModelExportReport:
     format: str
     out: Path
     files: tuple[str, ...]
-    """Written, by their names in the folder that holds them."""
+    """Files written, by their names within their folder."""
     card: Path
     card_kept: bool
-    """A card of the same weights was there, and is as it was."""
+    """Whether a card for the same weights already existed and was left unchanged."""
     bytes: int
-    """Of the model."""
+    """Size of the model."""
     inputs: Mapping[str, Port]
-    """None of a folder of weights, which `partly predict` reads."""
+    """Empty for a folder of weights, which `partly predict` reads."""
     outputs: Mapping[str, Port]
     checked: Checked
     dry_run: bool

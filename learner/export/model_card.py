@@ -36,7 +36,7 @@ class CardReport:
     run: str
     card: Path
     evaluated: dict[str, int | None]
-    """Images by split that there are numbers of; None where it was not evaluated."""
+    """Evaluated images by split; None where a split was not evaluated."""
     certified: bool
     dry_run: bool
 

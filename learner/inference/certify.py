@@ -49,20 +49,20 @@ class Calibration:
 
     certified: bool
     precision: float
-    """Share of the proposals above tau that is promised to be right."""
+    """Share of the proposals above tau promised to be correct."""
     confidence: float
     """Chance that the promise holds."""
     delta: float
     """Chance that it does not."""
     tau: float | None
     accepted: int
-    """Calibration images above tau; where nothing was certified, all that there were."""
+    """Calibration images above tau; if nothing was certified, all of them."""
     errors: int
     """Those of them that were wrong."""
     lower_bound: float | None
     """Of the precision, at this confidence."""
     needed: int
-    """Further reviewed validation images that a certificate takes at least."""
+    """Minimum number of further reviewed validation images that a certificate needs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class ProposeRequest:
 
 @dataclass(frozen=True, slots=True)
 class ProposedItem:
-    """One proposal, with the image that it is for."""
+    """One proposal, with its image."""
 
     image: int
     path: str
@@ -62,11 +62,11 @@ class ProposedItem:
     class_probability: float
     score: float
     boxes: tuple[Box, ...]
-    """None where it says that there is nothing to find."""
+    """None where it proposes that the image is empty."""
     presence: float | None
-    """Probability that there is something to find; None from a run that does not say."""
+    """Probability that there is anything to find; None if the run does not estimate it."""
     known_class_probability: float | None
-    """Of the class that the image is known to have."""
+    """Probability of the image's known class."""
 
 
 class ProposedItems(Sequence[ProposedItem]):
@@ -112,15 +112,15 @@ class ProposeResult:
 
     run: str
     tau: float | None
-    """None where no threshold could be certified."""
+    """None if no threshold could be certified."""
     gate: str
     considered: int
     proposed: int
     items: Sequence[ProposedItem]
     calibration: Calibration | None = None
-    """None where tau was given."""
+    """None if tau was given."""
     nothing: Calibration | None = None
-    """Of proposals that there is nothing to find; None where tau was given, or nothing of the kind was scored."""
+    """For proposals that an image is empty; None if tau was given or no such proposal was scored."""
 
 
 def propose_locations(

@@ -23,7 +23,7 @@ class Curve:
     """
 
     limit: float
-    """What it comes near to, 0 to 1."""
+    """What it approaches, 0 to 1."""
     scale: float
     power: float
 

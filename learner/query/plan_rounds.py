@@ -32,15 +32,15 @@ LAST = 2
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """One round's run on the validation images that are known now."""
+    """One round's run, scored on the validation images known now."""
 
     round: int
     run: str
     located: int
-    """Locations that it was trained on."""
+    """Number of locations it was trained on."""
     iou: float
     low: float
-    """End of the 95% interval over groups of images."""
+    """Lower end of the 95% interval over groups of images."""
     high: float
 
 
@@ -50,7 +50,7 @@ class Expected:
 
     boxes: int
     located: int
-    """In all, then."""
+    """Total number of locations then."""
     iou: float
     low: float
     high: float
@@ -58,41 +58,41 @@ class Expected:
     gain_low: float
     gain_high: float
     minutes: float | None
-    """At the time that reviews have taken so far; None where that is not known."""
+    """At the pace of the reviews so far; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an IoU is expected to take."""
+    """What reaching an IoU is expected to take."""
 
     iou: float
     located: int | None
-    """None where the curve never comes to it."""
+    """None if the curve never reaches it."""
     boxes: int | None
-    """Beyond what is known."""
+    """In addition to those known."""
     minutes: float | None
     reached: float
-    """Share of the draws in which the curve comes to it at all."""
+    """Share of the draws in which the curve reaches it at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecentGain:
-    """What the last rounds have brought."""
+    """What the last rounds gained."""
 
     rounds: int
     gain: float
     low: float
     high: float
     below_noise: bool
-    """The interval does not exclude that they brought nothing."""
+    """Whether the interval includes a gain of zero."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoopPlan:
-    """What is known of the loop, and what to expect of it."""
+    """What is known about the loop, and what to expect from it."""
 
     images: int
-    """Validation images that all this rests on."""
+    """Validation images that all of this is based on."""
     points: tuple[CurvePoint, ...]
     curve: Curve | None
     """None with fewer than three rounds."""

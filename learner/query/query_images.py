@@ -77,7 +77,7 @@ class QueryResult:
     """The run whose model scored the images; None before there is one."""
     tau: float | None
     considered: int
-    """Images whose location is not known, and that nobody is asked about already."""
+    """Images whose location is unknown and that nobody is being asked about already."""
     parts: Mapping[str, int]
     items: tuple[QueriedItem, ...]
 

@@ -14,33 +14,33 @@ NO_ROUND = "no round has trained anything yet; make one with: partly round --str
 
 @dataclass(frozen=True, slots=True)
 class RoundSummary:
-    """One round, as people look at it."""
+    """Summary of one round."""
 
     round: int
     run: str | None
-    """What it trained; None where no location was known yet."""
+    """The run it trained; None if no location was known yet."""
     snapshot: str | None
-    """Of the registry, that the run was trained on."""
+    """Snapshot of the registry that the run was trained on."""
     seed: int | None
     begun: str
     located: int
     """Images outside test and validation whose location was known."""
     reviews: int
-    """Since the round before."""
+    """Since the previous round."""
     minutes: float | None
-    """That these took, as far as it is known."""
+    """Time that these took, as far as it is known."""
     iou: float | None
-    """Of the run, on validation as it was then."""
+    """Of the run, on the validation images of that time."""
     ap50_all: float | None
     auc: float | None
     tau: float | None
-    """Certified for boxes; None where nothing was."""
+    """Certified for boxes; None if none was."""
     query: int | None
     strategy: str | None
     asked: dict[str, int]
     """Images by part of the query."""
     answered: int
-    """Of these images, how many have a location now."""
+    """How many of these images have a location now."""
 
 
 def note_round(registry: Registry, run: RunRecord | None, query_id: int | None) -> RoundRecord | None:

@@ -66,7 +66,7 @@ class Explanation:
     target: str
     layer: str
     layers: tuple[str, ...]
-    """All that can be asked about, in the order in which they work."""
+    """All layers that can be explained, in the order in which they run."""
     items: tuple[ExplainedImage, ...]
 
 

@@ -32,39 +32,39 @@ MEASURES = ("iou", "ap50_all", "auc")
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A number over seeds."""
+    """A mean over seeds."""
 
     mean: float
     ci95: float | None
-    """Half the width of the 95% interval over seeds; None for one."""
+    """Half the width of the 95% interval over seeds; None for a single seed."""
     n: int
 
 
 @dataclass(frozen=True, slots=True)
 class RoundMeans:
-    """What a strategy has reached after a number of queries, over seeds."""
+    """What a strategy achieved after a number of queries, over seeds."""
 
     round: int
     located: float
     minutes: float
     iou: Mean | None
-    """None where nothing could be trained yet."""
+    """None if nothing could be trained yet."""
     ap50_all: Mean | None
     auc: Mean | None
 
 
 @dataclass(frozen=True, slots=True)
 class StrategyResult:
-    """One strategy."""
+    """The results of one strategy."""
 
     strategy: str
     rounds: tuple[RoundMeans, ...]
     same_boxes: Mean | None
-    """Lead in IoU over the baseline after the last round, in pairs; None for the baseline itself."""
+    """Paired lead in IoU over the baseline after the last round; None for the baseline itself."""
     same_minutes: Mean | None
-    """The same where both have taken the time that the quicker of the two had taken at its end."""
+    """The same at equal time: what the quicker of the two took in total."""
     short_of_all: Mean | None
-    """How far the last round stays below having all boxes."""
+    """How far the last round falls short of having all boxes."""
     minutes_share: float | None
     """Minutes as a share of what drawing all boxes takes."""
 
@@ -75,7 +75,7 @@ class SimulationResult:
 
     seeds: int
     held_back: int
-    """Images that every training is scored on."""
+    """Images that every training run is scored on."""
     all_boxes: RoundMeans | None
     strategies: tuple[StrategyResult, ...]
 

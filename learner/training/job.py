@@ -32,16 +32,16 @@ GENERATOR = "epoch.generator"
 
 @dataclass(frozen=True, slots=True)
 class BestEpoch:
-    """The epoch of stage 2 that is kept, with what was measured on validation; None where it cannot be measured."""
+    """The epoch of stage 2 that is kept, with its validation metrics; None where one cannot be measured."""
 
     epoch: int
     score: float | None
-    """What it is the best in; None where the last epoch is kept."""
+    """The score by which it is the best; None if the last epoch is kept."""
     accuracy: float | None
     auc: float | None
     dice: float | None
     empty: float | None = None
-    """Share of the images known to be empty on which nothing is drawn."""
+    """Share of the images known to be empty on which no box is drawn."""
 
 
 @dataclass(slots=True)

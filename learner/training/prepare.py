@@ -53,10 +53,10 @@ class PlannedTraining:
 
     config: dict[str, Any]
     images: dict[str, int]
-    """Number of images to train on, to choose the epoch by, and left out for their relatives in test."""
+    """Number of images for training, for choosing the epoch, and left out because related images are in test."""
     snapshot: str
     resumes: str | None
-    """The interrupted run that goes on; None for a new one."""
+    """The interrupted run that is resumed; None for a new one."""
 
 
 def describe_plan(plan: Plan) -> PlannedTraining:

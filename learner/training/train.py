@@ -55,7 +55,7 @@ class TrainResult:
     epochs: int
     best: BestEpoch
     val: Summary
-    """The kept epoch on validation; where it was chosen there, these numbers flatter."""
+    """The kept epoch on validation; if it was chosen there, these numbers are optimistic."""
     seconds: float
     images_per_second: float
     checkpoint: Path

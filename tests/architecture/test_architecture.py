@@ -42,7 +42,7 @@ def test_both_ways_to_call_the_program_show_the_same_help():
         for words in ([sys.executable, "-m", "partly"], [str(program)])
     )
     assert one == other
-    assert "Train and judge:" in one
+    assert "Train and evaluate:" in one
 
 
 def test_the_schema_is_built_one_way_only():

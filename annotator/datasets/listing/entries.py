@@ -125,11 +125,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """Something that is in a data set and of which nothing was made, though no image was refused for it."""
+    """Something in a data set that was not used, though no image was refused because of it."""
 
     part: Part
     name: str
-    """The file, or where in a file it is."""
+    """The file, or the place in a file."""
     reason: str
     count: int = 1
 

@@ -53,28 +53,28 @@ class PullReport:
     """What a pull did."""
 
     created: int = 0
-    """Reviews of images that had none from this annotation."""
+    """Reviews of images that had none from this annotation yet."""
     updated: int = 0
     """Annotations that were changed in Label Studio since the last pull."""
     unchanged: int = 0
     withdrawn: int = 0
-    """Annotations that were deleted or turned into a skip after an earlier pull; what they said is retracted."""
+    """Annotations that were deleted or turned into a skip since an earlier pull; their labels are retracted."""
     conflict: int = 0
-    """Images whose label was changed both here and in Label Studio since the last pull; Label Studio's holds."""
+    """Images whose label was changed both here and in Label Studio since the last pull; Label Studio's wins."""
     gone: int = 0
-    """Images whose task was deleted in Label Studio; their reviews stay."""
+    """Images whose task was deleted in Label Studio; their reviews are kept."""
     questioned: list[int] = field(default_factory=list)
-    """Images whose class was called wrong by one of these reviews."""
+    """Images whose class one of these reviews marked as wrong."""
     operation: int | None = None
-    """Its number, for undoing it; None if it stored no review or on a dry run."""
+    """The pull's number, for undoing it; None if it stored no review or on a dry run."""
     catch: int = 0
     """Responses to attention checks; none becomes a label."""
     skipped: list[Skipped] = field(default_factory=list)
     outcomes: dict[str, int] = field(default_factory=dict)
     contested: list[int] = field(default_factory=list)
-    """Images whose reviewers disagree so that no review holds; their location is unknown."""
+    """Images whose reviewers disagree, so that no review applies; their location is unknown."""
     classes: int = 0
-    """Images whose class changed, since reviewers stated it or took it back."""
+    """Images whose class changed because reviewers stated or withdrew it."""
     class_contested: list[int] = field(default_factory=list)
     """Images whose reviewers disagree about the class; it is not stored."""
     plan: list[PlannedPull] = field(default_factory=list)

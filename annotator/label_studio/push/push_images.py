@@ -38,7 +38,7 @@ class PushReport:
     updated: int = 0
     unchanged: int = 0
     gone: int = 0
-    """Images whose task was deleted in Label Studio and not created again."""
+    """Images whose task was deleted in Label Studio and not recreated."""
     conflict: int = 0
     """Images with several tasks in Label Studio, of which the oldest counts."""
     predictions: int = 0
@@ -47,17 +47,17 @@ class PushReport:
     second: int = 0
     """New tasks with two annotators."""
     again: int = 0
-    """New tasks of images that were reviewed before and are proposed again."""
+    """New tasks for images that were reviewed before and are proposed again."""
     catch: int = 0
     """New attention checks."""
     audit: int = 0
-    """New tasks of random images, sent without a proposal, beside those that were asked for anyway."""
+    """New tasks for random images, sent without a proposal, in addition to those requested."""
     nothing: int = 0
-    """New tasks whose proposal is that there is nothing to find."""
+    """New tasks whose proposal is that the image is empty."""
     class_asked: int = 0
     """New tasks that ask for the image's class."""
     resumed: bool = False
-    """It finished an interrupted push."""
+    """Whether it finished an interrupted push."""
     skipped: list[Skipped] = field(default_factory=list)
     plan: list[PlannedAction] = field(default_factory=list)
 

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
     cache = typer.Typer(
         name="cache",
         cls=PlainGroup,
-        help="What the project keeps to save time: framed images, features.",
+        help="Manage the project's caches: framed images, features.",
         no_args_is_help=True,
     )
     command(cache, "status")(cache_status)
@@ -55,7 +55,7 @@ def upgrade(work: Workspace, dry_run: DryRun = False) -> None:
 def check(work: Workspace) -> None:
     """Check the registry's integrity.
 
-    Looks at the database, constraints between tables, masks and snapshots.
+    Covers the database, constraints between tables, masks and snapshots.
     """
     from db.maintenance.integrity import check_registry
     from db.maintenance.untrusted import check_schema
@@ -76,7 +76,7 @@ def backup(
 ) -> None:
     """Write the whole registry to one file.
 
-    From SQLite or PostgreSQL. Images are not included.
+    Works with SQLite and PostgreSQL. Images are not included.
     """
     from db.maintenance.backup import backup_registry
 
@@ -93,7 +93,7 @@ def restore(
 ) -> None:
     """Restore a backup into this project's empty registry.
 
-    Into SQLite or PostgreSQL, wherever the backup comes from.
+    Works with SQLite and PostgreSQL, whichever the backup comes from.
     """
     from db.maintenance.backup import plan_restore, restore_project
 
@@ -107,7 +107,7 @@ def restore(
 
 
 def cache_status(work: Workspace) -> None:
-    """Show what is kept to save time, and how much room it takes."""
+    """Show the caches, and how much space they take."""
     from learner.caches import measure_caches
 
     _print_caches(work, measure_caches(work.settings.root))
@@ -120,9 +120,9 @@ def cache_clear(
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Delete what is kept to save time.
+    """Delete caches.
 
-    All of it is made again when it is needed.
+    Everything in them is rebuilt when needed.
     """
     from db.imaging.limits import in_words
     from learner.caches import clear_caches
@@ -134,12 +134,12 @@ def cache_clear(
 
 def cache_limit(
     work: Workspace,
-    size: Annotated[str, typer.Argument(metavar="SIZE", help="Room on disk, such as 50GB.")],
+    size: Annotated[str, typer.Argument(metavar="SIZE", help="Disk space, such as 50GB.")],
     dry_run: DryRun = False,
 ) -> None:
-    """Set how much room framed images may take.
+    """Set how much space framed images may take.
 
-    Beyond it, those that were used longest ago are taken out.
+    Beyond it, the least recently used ones are removed.
     """
     from db.imaging.limits import in_words
     from learner.caches import set_limit

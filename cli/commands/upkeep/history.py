@@ -26,12 +26,12 @@ def register(app: typer.Typer) -> None:
 def log(
     work: Workspace,
     image: Annotated[
-        str, typer.Argument(metavar="IMAGE", help="Image: its number, its path or URI, or the end of its path.")
+        str, typer.Argument(metavar="IMAGE", help="Image: its number, path, URI, or the end of its path.")
     ],
 ) -> None:
     """Show the history of an image.
 
-    Who or what labeled it, when, from the proposal of which run at which tau.
+    Shows who or what labeled it, when, and from which run's proposal at which tau.
     """
     with work.registry.read() as tx:
         record = tx.images.resolve(image)
@@ -58,7 +58,7 @@ def snapshots(
     take: Annotated[bool, typer.Option("--take", help="Take a snapshot now.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """List snapshots of the registry. Every training and export takes one."""
+    """List snapshots of the registry. Every training run and export takes one."""
     # Taken, in a dry run it is forgotten again.
     with work.registry.begin(rehearsal=dry_run) if take else work.registry.read() as tx:
         if take:
@@ -78,7 +78,9 @@ def snapshots(
 
 def diff(
     work: Workspace,
-    first: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Older snapshot: its hash or the start of it.")],
+    first: Annotated[
+        str, typer.Argument(metavar="SNAPSHOT", help="Older snapshot: its hash or the start of its hash.")
+    ],
     second: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Newer snapshot.")],
 ) -> None:
     """Show what changed between two snapshots, image by image."""
@@ -157,11 +159,11 @@ def retract(
         str | None,
         typer.Option(metavar="TIME", help="Retract labels made since then, such as 2026-11-23 or 2026-11-23T14:30."),
     ] = None,
-    undo: Annotated[int | None, typer.Option(metavar="N", help="Undo the retraction of this number.")] = None,
+    undo: Annotated[int | None, typer.Option(metavar="N", help="Undo the retraction with this number.")] = None,
     show: Annotated[bool, typer.Option("--list", help="List all retractions.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Take back all labels of a run, a reviewer or a time.
+    """Retract all labels of a run, of a reviewer, or since a given time.
 
     Earlier labels apply again. Nothing is deleted, and it can be undone.
     """
@@ -217,7 +219,7 @@ def journal(
 ) -> None:
     """List recent pushes and pulls, and how they ended.
 
-    Shows what each did, and how many of its steps are left where it was interrupted.
+    Shows what each did and, if it was interrupted, how many of its steps are left.
     """
     from db.records.sync import StepState
 

@@ -35,26 +35,26 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class PartEstimate:
-    """One part of a training: so many times the same."""
+    """One part of a training run: the same thing, so many times."""
 
     part: str
     """`setup`, `decoding`, `stage 1`, `stage 2`, `validation`, `checkpoints` or `scoring`."""
     count: int
     """Steps, images, or checkpoints."""
     epochs: int | None
-    """Of a stage; None for what is not one."""
+    """Of a stage; None for other parts."""
     measured: int
-    """How many of them were really done."""
+    """How many of them were actually run."""
     seconds_each: float
     seconds: float
     low: float
-    """Lower end of a likely range of the seconds of all of them."""
+    """Lower end of the likely range of the total seconds."""
     high: float
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingEstimate:
-    """What a training would take on this machine, in this process alone."""
+    """What a training run would take on this machine, in this process alone."""
 
     device: str
     seconds: float
@@ -62,12 +62,12 @@ class TrainingEstimate:
     """Lower end of the likely range, seconds."""
     high: float
     memory_bytes: int
-    """Largest amount of memory in use: of the GPU if there is one, else of this process."""
+    """Peak memory in use: of the GPU if there is one, else of this process."""
     memory_of: str
     """`gpu` or `process`."""
     parts: tuple[PartEstimate, ...]
     weights: str
-    """Where the weights come from that it would start from."""
+    """Where the initial weights would come from."""
 
 
 def part_estimate(part: str, count: int, timed: Timed, *, epochs: int | None = None, each: int = 1) -> PartEstimate:

@@ -11,18 +11,18 @@ from learner.training.prepare import Plan
 
 @dataclass(frozen=True, slots=True)
 class SeenImages:
-    """Images of one class in one split of a training."""
+    """Images of one class in one split of a training run."""
 
     split: str
     """`train` or `val`."""
     class_name: str | None
-    """None where it is not known."""
+    """None if it is not known."""
     located: int
     """With something at a known location."""
     empty: int
     """Known to be empty."""
     unknown: int
-    """With a location that is not known, or is hidden by `location_share`."""
+    """With a location that is unknown, or hidden by `location_share`."""
 
     @property
     def images(self) -> int:
