@@ -107,7 +107,7 @@ def run_guarded(work: Callable[[], None], output: Output | None = None) -> None:
         output.give_up_stdout()
         raise typer.Exit(REGISTRY) from None
     except KeyboardInterrupt:
-        hint = "repeat the command to continue (a training: partly train --resume)"
+        hint = "repeat the command to continue (a training run: partly train --resume)"
         output.error(ErrorAnswer("interrupted", "interrupted", hint))
         raise typer.Exit(INTERRUPTED) from None
     except (typer.Exit, typer.Abort):

@@ -325,8 +325,8 @@ def confirm_server(url: str, *, is_typed: bool) -> None:
             trust(url)
             return
     raise AuthRejected(
-        f"the token in {TOKEN_VARIABLE} was never used with {url}, and that address comes from this project, not from "
-        f"you; nothing was sent. If it is your server: partly connect {url}, or set {URL_VARIABLE}={url}"
+        f"the token in {TOKEN_VARIABLE} has never been used with {url}, and that address comes from this project, not "
+        f"from you; nothing was sent. If it is your server: partly connect {url}, or set {URL_VARIABLE}={url}"
     )
 
 

@@ -80,7 +80,7 @@ OTHER_CODES = {
     "usage": (USAGE, "There is no such command or option, or the option does not take this value"),
     "disk_unwritable": (REGISTRY, "No space is left, or the folder is not writable"),
     "interrupted": (INTERRUPTED, "Ctrl-C was pressed"),
-    "bug": (1, "An error of the program itself; the traceback is on stderr"),
+    "bug": (1, "An error in the program itself; the traceback is on stderr"),
 }
 """Codes of what is no error of a package: the exit code, and when."""
 

@@ -37,7 +37,7 @@ title = "{title}"
 # ca_file = "ca.pem"
 
 [train]
-# Defaults for every training; the names are those of --set, listed by: partly settings. For example:
+# Defaults for every training run; the names are those of --set, listed by: partly settings. For example:
 # size = 128
 # encoder = "resnet50"
 """
@@ -85,8 +85,8 @@ def find_project(start: Path) -> Path | None:
         if (folder / PROJECT_FILE).is_file():
             if stranger := stranger_of(folder / PROJECT_FILE):
                 raise InvalidArgument(
-                    f"{folder / PROJECT_FILE} {stranger}, so it is not used unasked; if you trust it, name its folder: "
-                    f"partly --project {shlex.quote(str(folder))} ..."
+                    f"{folder / PROJECT_FILE} {stranger}, so it is not used automatically; if you trust it, name its "
+                    f"folder: partly --project {shlex.quote(str(folder))} ..."
                 )
             return folder
     return None
@@ -134,11 +134,13 @@ def settings_of(root: Path, *, database: str | None) -> Settings:
     empty_result = studio.get("empty_result", EMPTY_RESULTS[0])
     if empty_result not in EMPTY_RESULTS:
         raise InvalidArgument(
-            f"{root / PROJECT_FILE}: empty_result is one of {', '.join(EMPTY_RESULTS)}, got {empty_result!r}"
+            f"{root / PROJECT_FILE}: empty_result must be one of {', '.join(EMPTY_RESULTS)}, got {empty_result!r}"
         )
     names = studio.get("image_names", IMAGE_NAMES[0])
     if names not in IMAGE_NAMES:
-        raise InvalidArgument(f"{root / PROJECT_FILE}: image_names is one of {', '.join(IMAGE_NAMES)}, got {names!r}")
+        raise InvalidArgument(
+            f"{root / PROJECT_FILE}: image_names must be one of {', '.join(IMAGE_NAMES)}, got {names!r}"
+        )
     ca_file = os.environ.get("PARTLY_LABEL_STUDIO_CA") or studio.get("ca_file")
     typed = database or os.environ.get("PARTLY_DB")
     configured = document["registry"].get("url") or f"sqlite:///{DATABASE_FILE}"

@@ -33,7 +33,7 @@ def make_engine(url: str) -> Engine:
         parsed = make_url(url)
         if parsed.get_backend_name() != "sqlite" and "@" in f"{parsed.host}{parsed.database}":
             # Half a password would be looked up as a host, and shown.
-            raise RegistryError("there is an @ in the user name or password of the database URL: write it as %40")
+            raise RegistryError("the user name or password in the database URL contains an @: write it as %40")
         if parsed.get_backend_name() == "postgresql" and parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
         options: dict[str, Any] = {}

@@ -141,7 +141,8 @@ class Registry:
         if self.read_only:
             raise RegistryError(
                 f"the registry {self._place} is read-only here (the file, its folder or the disk), so "
-                "nothing can be stored; what only reads works. To change it, copy the project to where you may write"
+                "nothing can be stored; commands that only read still work. To change it, copy the project to "
+                "where you can write"
             )
 
     def check(self) -> None:
@@ -178,7 +179,7 @@ REMEDIES = {
     "read-only transaction": "; the database is read-only here, so nothing can be stored",
     "readonly database": "; its file or folder is not writable: check the permissions",
     "unable to open": "; its folder is missing or not writable: check the path and its permissions",
-    "file is not a database": "; it is not a registry, or damaged; restore a backup: partly db restore BACKUP",
+    "file is not a database": "; it is not a registry, or it is damaged; restore a backup: partly db restore BACKUP",
     "malformed": "; the file is damaged; restore a backup into a new project: partly db restore BACKUP",
     "locked": "; another process holds the write lock: wait for it to finish, then repeat the command",
     "lock timeout": "; another process holds the write lock: wait for it to finish, then repeat the command",

@@ -61,7 +61,7 @@ def current(connection: Connection) -> str | None:
         return None
     found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalars().all()
     if len(found) > 1:
-        raise RegistryError(f"the registry says that its schema has {len(found)} revisions at once; it is damaged")
+        raise RegistryError(f"the registry claims that its schema has {len(found)} revisions at once; it is damaged")
     return str(found[0]) if found else None
 
 
@@ -117,7 +117,7 @@ def check(connection: Connection) -> None:
         raise RegistryMissing("this database contains no registry yet; create one with: partly init")
     if is_known(found):
         raise SchemaOutOfDate(
-            f"the registry's schema is {found}, this program needs {wanted}; upgrade it with: partly db upgrade"
+            f"the registry's schema is {found}, but this program needs {wanted}; upgrade it with: partly db upgrade"
         )
     raise SchemaOutOfDate(
         f"the registry's schema {found} is newer than this program, which knows up to {wanted}; "

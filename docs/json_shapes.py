@@ -8,6 +8,7 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -117,8 +118,8 @@ def keys_of(record: type) -> tuple[Keys, list[str], bool]:
 
 
 def described(kind: Any, text: str | None) -> Any:
-    """Add a description to a type."""
-    return Annotated[kind, Field(description=text)] if text else kind
+    """Add a description to a type; what is None in Python is null in JSON."""
+    return Annotated[kind, Field(description=re.sub(r"\bNone\b", "null", text))] if text else kind
 
 
 class _Untitled(GenerateJsonSchema):

@@ -42,7 +42,7 @@ def check_limit(limit_bytes: int) -> int:
         InvalidArgument: it is too low to be of use.
     """
     if limit_bytes < LEAST_LIMIT:
-        raise InvalidArgument(f"the cache needs at least {LEAST_LIMIT // 2**20} MiB, got {limit_bytes} bytes")
+        raise InvalidArgument(f"the cache limit must be at least {LEAST_LIMIT // 2**20} MiB, got {limit_bytes} bytes")
     return limit_bytes
 
 

@@ -107,4 +107,4 @@ def parse_bytes(text: str) -> int:
     try:
         return int(float(number) * UNITS[unit])
     except (ValueError, KeyError, OverflowError):
-        raise InvalidArgument(f"a size is a number and MB, GB or TB, such as 20GB; got {text!r}") from None
+        raise InvalidArgument(f"expected a size with MB, GB or TB, such as 20GB; got {text!r}") from None

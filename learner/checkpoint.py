@@ -55,15 +55,15 @@ def save_checkpoint(folder: Path, name: str, tensors: Mapping[str, Tensor], desc
     wrong = not_finite(tensors)
     if wrong:
         raise TrainingDiverged(
-            f"{len(wrong)} of the {len(tensors)} weights are not finite ({wrong[0]}), and are not saved over those "
-            "before. Try a lower learning rate, such as --set lr=0.0003"
+            f"{len(wrong)} of the {len(tensors)} weights are not finite ({wrong[0]}), and do not replace those "
+            "saved before. Try a lower learning rate, such as --set lr=0.0003"
         )
     try:
         return _save(folder, name, tensors, description)
     except OSError as exc:
         raise CheckpointNotSaved(
-            f"{folder}: the checkpoint cannot be saved ({exc.strerror or exc}), the one before it is kept; free some "
-            "space or check who owns the folder, then go on with: partly train --resume"
+            f"{folder}: the checkpoint cannot be saved ({exc.strerror or exc}); the previous one is kept; free some "
+            "space or check who owns the folder, then resume with: partly train --resume"
         ) from exc
 
 
@@ -103,8 +103,8 @@ def load_checkpoint(folder: Path, name: str = BEST) -> Checkpoint:
         description = read_description(file)
         if description["format"] not in READABLE:
             raise CheckpointIncompatible(
-                f"{file}: format {description['format']}, this program reads formats up to {FORMAT}; a newer one reads "
-                "it: pip install --upgrade partly"
+                f"{file}: format {description['format']}, but this program reads formats only up to "
+                f"{FORMAT}; upgrade it: pip install --upgrade partly"
             )
         weights = folder / Path(description["weights"]).name
         if not weights.is_file():

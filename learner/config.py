@@ -191,42 +191,42 @@ class TrainConfig:
     def _problems(self) -> Iterable[str]:
         for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:
-                yield f"{_typed(name)} is a share from 0 to 1, got {getattr(self, name)}"
+                yield f"{_typed(name)} must be between 0 and 1, got {getattr(self, name)}"
         try:
             parse_statistics(self.normalize)
         except ValueError as exc:
             yield f"normalize={self.normalize}: {exc}"
         if not ENCODER_NAME.fullmatch(self.encoder):
             yield (
-                f"encoder={self.encoder[:80]!r} is not the name of an encoder of timm, such as resnet18; one that lies "
+                f"encoder={self.encoder[:80]!r} is not the name of a timm encoder, such as resnet18; one from "
                 "elsewhere (hf-hub:, local-dir:) is not fetched: give its weights as a file, --weights FILE.safetensors"
             )
         for name, most in MOST.items():
             if getattr(self, name) > most:
-                yield f"{name} is at most {most}, got {getattr(self, name)}"
+                yield f"{name} must be at most {most}, got {getattr(self, name)}"
         for name in ("batch_size", "head_channels", "stage2_epochs", "accumulate"):
             if getattr(self, name) < 1:
                 yield f"{name} must be at least 1, got {getattr(self, name)}"
         if not 0 <= self.seed < 2**63:
-            yield f"seed lies between 0 and 2^63, got {self.seed}"
+            yield f"seed must be between 0 and 2^63, got {self.seed}"
         if self.size and self.size < 32:
-            yield f"size must be at least 32 px, or 0 to have it chosen, got {self.size}"
+            yield f"size must be at least 32 px, or 0 to choose it automatically, got {self.size}"
         if self.tiles < 1 or self.square_px > MOST["size"]:
-            yield f"tiles is at least 1, and tiles times size at most {MOST['size']} px, got {self.tiles} x {self.size}"
+            yield f"tiles must be at least 1, tiles x size at most {MOST['size']} px, got {self.tiles} x {self.size}"
         if self.tiles > 1 and not self.localizes:
-            yield f"tiles={self.tiles} is for methods that localize, and method={self.method} does not"
+            yield f"tiles={self.tiles} is for methods that localize, but method={self.method} does not"
         if self.folds and (self.folds < 2 or not 0 <= self.fold < self.folds):
-            yield f"folds is 0 or at least 2, and fold lies from 0 to folds - 1; got {self.folds} and {self.fold}"
+            yield f"folds must be 0 or at least 2, and fold from 0 to folds - 1; got {self.folds} and {self.fold}"
         if self.stage1_epochs < 0:
             yield f"stage1_epochs must not be negative, got {self.stage1_epochs}"
         if self.min_steps < 0:
             yield f"min_steps must not be negative, got {self.min_steps}"
         if self.presence and not self.presence_weight > 0:
-            yield f"presence_weight must be positive, got {self.presence_weight}; to do without: presence=false"
+            yield f"presence_weight must be positive, got {self.presence_weight}; to turn it off: presence=false"
         if not self.lr > 0 or not self.encoder_lr_factor > 0:
             yield f"lr and encoder_lr_factor must be positive, got {self.lr} and {self.encoder_lr_factor}"
         if not 0 <= self.ema_decay < 1 or not 0 < self.val < 1:
-            yield f"ema_decay and val must lie between 0 and 1, got {self.ema_decay} and {self.val}"
+            yield f"ema_decay and val must be between 0 and 1, got {self.ema_decay} and {self.val}"
         if not 0 <= self.checkpoint_minutes < math.inf:
             yield f"checkpoint_minutes must not be negative, got {self.checkpoint_minutes}"
         if self.ignore_low > self.ignore_high:
@@ -378,7 +378,7 @@ def read_overrides(path: Path) -> dict[str, Any]:
     """
     try:
         if path.stat().st_size > LONGEST_FILE:
-            raise ConfigInvalid(f"{path}: {path.stat().st_size} bytes are no settings")
+            raise ConfigInvalid(f"{path}: too large for a settings file ({path.stat().st_size} bytes)")
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as exc:
         raise ConfigInvalid(f"{path}: cannot be read as TOML ({exc})") from exc

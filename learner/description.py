@@ -23,7 +23,7 @@ class Description(dict[str, Any]):
         self.file = file
 
     def __missing__(self, key: str) -> Any:
-        raise CheckpointIncompatible(f"{self.file}: cannot be used as a checkpoint (it does not say {key!r})")
+        raise CheckpointIncompatible(f"{self.file}: cannot be used as a checkpoint ({key!r} is missing)")
 
 
 def read_description(file: Path) -> Description:
@@ -36,13 +36,13 @@ def read_description(file: Path) -> Description:
     try:
         size = file.stat().st_size
         if size > LONGEST:
-            raise CheckpointIncompatible(f"{file}: {size} bytes are no description of a checkpoint")
+            raise CheckpointIncompatible(f"{file}: too large for a checkpoint's description ({size} bytes)")
         values = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(values, dict):
             raise ValueError(f"expected a JSON object, found {type(values).__name__}")
         for key, is_right in KINDS.items():
             if key in values and not is_right(values[key]):
-                raise ValueError(f"{key} is {str(values[key])[:60]!r}, which no checkpoint says")
+                raise ValueError(f"{key} is {str(values[key])[:60]!r}, which is not valid in a checkpoint")
     except FileNotFoundError:
         raise
     except (OSError, ValueError, RecursionError) as exc:

@@ -95,7 +95,7 @@ def _check_encoder(name: str) -> None:
     near = difflib.get_close_matches(name.partition(".")[0], known, n=1)
     meant = f"did you mean {near[0]}? " if near else ""
     raise ConfigInvalid(
-        f"timm has no encoder={name}; {meant}some of them: resnet18, tf_efficientnet_lite0, convnext_tiny"
+        f"timm has no encoder={name}; {meant}some that it has: resnet18, tf_efficientnet_lite0, convnext_tiny"
     )
 
 

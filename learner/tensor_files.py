@@ -29,11 +29,11 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
     if length > LONGEST_HEADER or length > file.stat().st_size:
-        raise ValueError(f"its list of tensors would have {length} bytes, so it is no safetensors file, or cut short")
+        raise ValueError(f"its list of tensors would be {length} bytes, so it is not a safetensors file, or truncated")
     try:
         tensors: dict[str, Tensor] = load_file(file)
     except (SafetensorError, KeyError, RuntimeError, TypeError, OverflowError) as exc:
-        raise ValueError(f"it is no safetensors file, or damaged ({exc})") from exc
+        raise ValueError(f"it is not a safetensors file, or damaged ({exc})") from exc
     wrong = not_finite(tensors)
     if wrong:
         raise ValueError(f"{len(wrong)} of its {len(tensors)} tensors hold NaN or infinity ({wrong[0]})")

@@ -97,10 +97,10 @@ def _checked(image: NewImage) -> NewImage:
         if text is None:
             continue
         if not _is_text(text):
-            raise BadEntry(f"its {what} holds characters that are no text")
+            raise BadEntry(f"its {what} contains characters that are not text")
         if "\0" in text:
             # All other control characters are stored as they are.
-            raise BadEntry(f"its {what} holds a NUL (U+0000), which is no text")
+            raise BadEntry(f"its {what} contains a NUL (U+0000), which is not text")
     if image.class_name is not None and len(image.class_name) > LONGEST_CLASS:
         raise BadEntry(f"its class is longer than {LONGEST_CLASS} characters")
     if image.group is not None and len(image.group) > LONGEST_GROUP:
@@ -151,7 +151,7 @@ def _new_image(
 def _location(entry: Entry, width: int, height: int, read: MaskReader, tell: Callable[[str], None]) -> Location | None:
     if entry.is_empty:
         if entry.mask_paths and _united(entry.mask_paths, width, height, read).any():
-            raise BadEntry("it is said to be empty, but its mask shows something")
+            raise BadEntry("it is marked as empty, but its mask is not empty")
         return Location(LocationStatus.EMPTY)
     drawing = entry.draw(width, height) if entry.draw is not None else Drawing(entry.boxes)
     check_count(drawing.boxes)
@@ -178,9 +178,9 @@ def _check_agreement(boxes: Sequence[Box], mask_HW: NDArray[np.bool_], tell: Cal
     inside_HW = mask_from_boxes(boxes, (mask_HW.shape[0], mask_HW.shape[1]))
     share = np.count_nonzero(mask_HW & inside_HW) / np.count_nonzero(mask_HW)
     if share < APART:
-        raise BadEntry(f"its boxes hold {share:.0%} of its mask: they lie apart; keep the one that is right")
+        raise BadEntry(f"its boxes cover {share:.0%} of its mask: they do not match; keep the correct one")
     if share < LITTLE:
-        tell("its boxes hold less than half of its mask; both were kept as they are")
+        tell("its boxes cover less than half of its mask; both were kept as they are")
 
 
 def _united(files: Sequence[ImageFile], width: int, height: int, read: MaskReader) -> NDArray[np.bool_]:
@@ -252,7 +252,9 @@ def open_data_set(
         layout = recognise(path)[0]
     listing = read_layout(layout, path, images=images)
     if listing.doubts:
-        raise DataSuspicious(f"{path}: {'; '.join(listing.doubts)}; choose another --layout, or move what is no class")
+        raise DataSuspicious(
+            f"{path}: {'; '.join(listing.doubts)}; choose another --layout, or move what is not a class"
+        )
     good: list[NewImage] = []
     refused = list(listing.refusals)
     with (progress or SilentProgress()).task("opening", len(listing.entries)) as task:

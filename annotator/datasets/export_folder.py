@@ -22,7 +22,7 @@ def refuse_foreign(out: Path) -> None:
         Conflict: it holds something else.
     """
     if os.path.lexists(out) and not (out.is_dir() and ((out / MANIFEST).is_file() or not any(out.iterdir()))):
-        raise Conflict(f"{out} exists and is not an export of partly; choose a folder that does not exist yet")
+        raise Conflict(f"{out} exists and is not a partly export; choose a folder that does not exist yet")
 
 
 @contextmanager

@@ -256,9 +256,8 @@ def _lost(layout: str, entries: Sequence[ExportImage]) -> list[str]:
     masked = sum(entry.mask_png is not None for entry in entries)
     if layout == OutputFormat.YOLO and masked:
         return [
-            f"{counted(masked, 'image has', 'images have')} a mask, of which a yolo label file has the boxes "
-            f"alone; export to "
-            "coco, csv or voc to keep them"
+            f"{counted(masked, 'image has', 'images have')} a mask, of which a yolo label file holds only the boxes; "
+            "export to coco, csv or voc to keep them"
         ]
     return []
 

@@ -90,8 +90,9 @@ def import_listing(
     doubts = [*listing.doubts, *odd]
     if doubts and not (request.force or own):
         raise DataSuspicious(
-            f"{request.path}: {'; '.join(doubts)}, so nothing was registered; choose another --layout, move what is no "
-            f"image of a class elsewhere, or import it as it is with --force{refused_in_words(listing.refusals)}"
+            f"{request.path}: {'; '.join(doubts)}, so nothing was registered; choose another --layout, move files "
+            "that are not images of a class elsewhere, or import it as is with "
+            f"--force{refused_in_words(listing.refusals)}"
         )
     drop_masks(listing, request.layout, set(masks))
     entries = list(_grouped(listing.entries, request.group_by))

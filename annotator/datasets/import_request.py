@@ -41,7 +41,7 @@ class ImportRequest:
 
     def __post_init__(self) -> None:
         if not 0 <= self.keep_locations <= 1:
-            raise InvalidArgument(f"--keep-locations is a share from 0 to 1, got {self.keep_locations}")
+            raise InvalidArgument(f"--keep-locations must be a share from 0 to 1, got {self.keep_locations}")
 
     @property
     def origin(self) -> str:

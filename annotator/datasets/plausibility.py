@@ -59,7 +59,7 @@ def suspicions(
     ]
     if odd:
         named = " and ".join(f"{name!r} ({counted(classes[name], 'image')})" for name in sorted(odd))
-        found.append(f"read as {layout}, its classes would be {named}: that is what folders are called, not classes")
+        found.append(f"read as {layout}, its classes would be {named}: those are names of folders, not of classes")
     if len(masks) >= FEW_MASKS and len(masks) >= MASK_SHARE * len(entries):
         found.append(
             f"{len(masks)} of {len(entries)} images look like the masks of others, such as {masks[0]}; they would be "

@@ -86,7 +86,7 @@ class ImageWriter:
                         gone.remove(known)
                     self._write_known(tx, known, item, moved=same_place is None)
                 elif item.image.path in new:
-                    self._leave(item, item.counts, "listed twice, the first one counts")
+                    self._leave(item, item.counts, "listed twice; the first one counts")
                 else:
                     new[item.image.path] = item.image
                     self._tally.used += item.counts
@@ -146,17 +146,17 @@ class ImageWriter:
             return "the file's content has changed since it was registered; give the new image a new name"
         classes = {known.class_name, image.class_name} - {None}
         if len(classes) > 1 and not known.removed:
-            return f"it is registered as {known.class_name!r}, this data set says {image.class_name!r}"
+            return f"it is registered as {known.class_name!r}, but this data set says {image.class_name!r}"
         if known.split is not Split.TEST:
             return None
         if image.split not in (None, Split.TEST):
-            return f"it is in the test split, which nothing ever leaves; this data set says {image.split!s}"
+            return f"it is in the test split, which no image ever leaves; this data set says {image.split!s}"
         new_class = image.class_name is not None and known.class_name is None
         new_location = image.location is not None and _location_differs(known, image.location)
         if known.removed:
             return None
         if (new_class or new_location) and not self._change_test:
-            return "it is in the test split, whose labels change only on purpose: repeat with --change-test"
+            return "it is in the test split, whose labels change only on request: repeat with --change-test"
         return None
 
     def _put_back(self, tx: Transaction, known: ImageRecord, image: NewImage) -> None:

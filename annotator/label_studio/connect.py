@@ -131,8 +131,8 @@ def connect_project(
         client, project.id, project.config, masks=has_mask_tools(project.config), score=request.show_score
     ):
         raise ProjectUnusable(
-            f"the labeling interface of project {project.id} ({project.title!r}) was changed by hand, so the score was "
-            "not put in or taken out; edit its <Header> in the settings, where $partly_score is the score"
+            f"the labeling interface of project {project.id} ({project.title!r}) was changed by hand, so the score "
+            "was neither added nor removed; edit its <Header> in the settings, where $partly_score is the score"
         )
     adopted = 0 if created or not request.adopt else adopt_project(registry, client, project.id, progress=progress)
     if media_folder is not None:

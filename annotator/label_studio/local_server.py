@@ -148,7 +148,7 @@ def start_studio(paths: StudioPaths, *, port: int | None = None, progress: Progr
             break
         # Another server, started at the same moment, was there first.
         chosen = _free_port(chosen + 1)
-    raise StudioFailed(f"port {chosen} is taken by another server; name another one with --port")
+    raise StudioFailed(f"port {chosen} is in use by another server; choose another one with --port")
 
 
 def _start_at(paths: StudioPaths, account: Account, chosen: int, progress: Progress) -> StudioStatus | None:
@@ -268,7 +268,7 @@ def _free_port(first: int) -> int:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
                 return port
-    raise StudioFailed(f"no free port between {first} and {first + 99}; name one with --port")
+    raise StudioFailed(f"no free port between {first} and {first + 99}; choose one with --port")
 
 
 def _port_in(status: StudioStatus) -> int:

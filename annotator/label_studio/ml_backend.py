@@ -35,7 +35,7 @@ MOST_TASKS = 100_000
 """In one request, of which each is answered with a list."""
 
 PRIVATE = (
-    "A Label Studio refuses addresses of private networks unless it is started with SSRF_PROTECTION_ENABLED=false and "
+    "Label Studio refuses addresses in private networks unless it is started with SSRF_PROTECTION_ENABLED=false and "
     "ML_BLOCK_LOCAL_IP=false"
 )
 
@@ -127,7 +127,7 @@ def _readable(listed: Iterable[Any]) -> list[dict[str, Any]]:
     for task in listed:
         try:
             # It is answered by its place in the list, so its number does not matter.
-            found = read_task({**task, "id": 1}) if isinstance(task, Mapping) else {PROBLEM: "it is no JSON object"}
+            found = read_task({**task, "id": 1}) if isinstance(task, Mapping) else {PROBLEM: "it is not a JSON object"}
         except Unreadable as exc:
             found = {PROBLEM: str(exc)}
         if found.get(PROBLEM):

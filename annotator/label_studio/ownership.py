@@ -170,7 +170,7 @@ def free_title(client: LabelStudioClient, wanted: str) -> str:
 def _of_another(client: LabelStudioClient, project_id: int, title: str, count: int) -> ProjectUnusable:
     return ProjectUnusable(
         f"project {project_id} ({title!r}) on {client.url} belongs to another registry, and its {count} tasks show "
-        "images under that registry's numbers. Nothing was changed. To work in a project of its own: partly connect "
-        f"{client.url} --title {free_title(client, title)!r}. If this registry takes the other's place (its folder "
-        f"was deleted and begun again, say), take the project over: partly connect {client.url} --adopt"
+        "images under that registry's numbers. Nothing was changed. To work in a separate project: partly connect "
+        f"{client.url} --title {free_title(client, title)!r}. If this registry replaces the other (say, because its "
+        f"folder was deleted and started anew), take over the project: partly connect {client.url} --adopt"
     )

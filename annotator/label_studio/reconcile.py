@@ -100,7 +100,7 @@ def compare_with_studio(registry: Registry, client: LabelStudioClient) -> list[D
         differences.append(Difference(PUSH_CUT, cut, why))
     differences += _unserved(client, tasks, images)
     if problem := config_problem(project.config):
-        why = f"the labeling interface of project {project.id} was changed: {problem}; put it back in its settings"
+        why = f"the labeling interface of project {project.id} was changed: {problem}; restore it in its settings"
         differences.append(Difference(INTERFACE, [], why))
     newest = max((proposal.run_id for proposal in proposals.values()), default=None)
     if newest is not None and shown not in [(run_name(newest), True), (LIVE_TITLE, True)]:

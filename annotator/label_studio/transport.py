@@ -41,7 +41,9 @@ def normalize_url(url: str) -> str:
     """
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-        raise InvalidArgument(f"expected the address of a Label Studio, such as http://localhost:8080, got {url!r}")
+        raise InvalidArgument(
+            f"expected the address of a Label Studio server, such as http://localhost:8080, got {url!r}"
+        )
     host = parts.hostname if ":" not in parts.hostname else f"[{parts.hostname}]"
     netloc = f"{host}:{parts.port}" if parts.port else host
     return urlunsplit((parts.scheme.lower(), netloc, parts.path.rstrip("/"), "", ""))
@@ -134,7 +136,7 @@ class Transport:
             RequestRefused: it was about to.
         """
         if "authorization" in request.headers and origin_of(request.url) != self._origin:
-            raise RequestRefused(f"the token for {self.url} is sent to no other server; nothing was sent")
+            raise RequestRefused(f"the token for {self.url} is never sent to another server; nothing was sent")
 
     def send(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send one request and return an answer that is no error."""
@@ -163,7 +165,7 @@ class Transport:
             with self.translated():
                 is_own = origin_of(url) == self._origin
                 if not is_own and url.host not in hosts:
-                    raise AddressRefused(f"no image of the registry lies on {url.host}, so nothing is asked for there")
+                    raise AddressRefused(f"no image of the registry is on {url.host}, so nothing is requested from it")
                 headers, is_inside = self.headers() if is_own else {}, is_private(url.host)
                 for _ in range(MOST_REDIRECTS + 1):
                     with self._http.stream("GET", url, headers=headers, follow_redirects=False) as answer:
@@ -172,8 +174,8 @@ class Transport:
                             return Fetched(answer.status_code, kind, not any(answer.iter_bytes()))
                         url, headers = checked_url(url.join(answer.headers["location"])), {}
                     if not is_inside and is_private(url.host):
-                        raise AddressRefused(f"it is sent on to {url.host}, in a private network")
-                raise AddressRefused(f"it is sent on more than {MOST_REDIRECTS} times")
+                        raise AddressRefused(f"it redirects to {url.host}, in a private network")
+                raise AddressRefused(f"it redirects more than {MOST_REDIRECTS} times")
         except AddressRefused as exc:
             raise RequestRefused(str(exc)) from exc
 
@@ -229,7 +231,7 @@ class Transport:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, httpx.InvalidURL) as exc:
             # HTML instead of JSON, or an answer of another shape.
             raise RequestRefused(
-                f"{self.url} did not answer as Label Studio does ({type(exc).__name__}): is this its address?"
+                f"{self.url} did not respond like Label Studio ({type(exc).__name__}): is this its address?"
             ) from exc
 
     def _error(self, status: int | None, body: object, headers: Mapping[str, str]) -> LabelStudioError:
@@ -243,17 +245,17 @@ class Transport:
             )
         if status == 403:
             return AuthRejected(
-                f"{self.url} does not let the token's user do this ({text}); a token that may only read is enough for "
-                "`partly pull`, `connect` and `push` need one that may write"
+                f"{self.url} does not let the token's user do this ({text}); a read-only token is enough for `partly "
+                "pull`, but `connect` and `push` need one with write access"
             )
         if status is not None and 300 <= status < 400:
             target = urlsplit(urljoin(self.url, known.get("location", "")))
             return RequestRefused(
-                f"{self.url} sends every request on to {target.scheme}://{target.netloc}; connect to the address that "
-                "it really has"
+                f"{self.url} redirects every request to {target.scheme}://{target.netloc}; connect to its actual "
+                "address"
             )
         if status is not None and status < 400:
-            return RequestRefused(f"{self.url} did not answer as Label Studio does: is this its address?")
+            return RequestRefused(f"{self.url} did not respond like Label Studio: is this its address?")
         if status is None or status >= 500 or status in (408, 429):
             return ConnectionFailed(
                 f"{self.url} is not able to answer ({text})", retry_after_s=_seconds(known.get("retry-after"))
@@ -284,7 +286,7 @@ def _unreachable(url: str, exc: httpx.HTTPError) -> str:
 def _certificate_remedy(exc: httpx.HTTPError) -> str:
     if "CERTIFICATE_VERIFY_FAILED" not in str(exc):
         return ""
-    return "if an authority of your own has signed its certificate, name that in partly.toml: [label_studio] ca_file"
+    return "if its certificate was signed by an authority of your own, name that in partly.toml: [label_studio] ca_file"
 
 
 def _seconds(retry_after: str | None) -> float | None:

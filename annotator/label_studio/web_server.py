@@ -105,7 +105,7 @@ def _application(
                 _tell_how_to_allow(stranger_in(request.headers), access.remedy, strangers)
             return refused(*found)
         if access.account is not None and not _is_allowed(request.headers.get("authorization"), access.account):
-            return refused(401, "name and password are needed", **{"WWW-Authenticate": 'Basic realm="partly"'})
+            return refused(401, "name and password are required", **{"WWW-Authenticate": 'Basic realm="partly"'})
         return None
 
     def endpoint(handler: Handler) -> Any:
@@ -121,7 +121,7 @@ def _application(
             except RequestInvalid as exc:
                 return refused(400, str(exc))
             except ClientDisconnect:
-                return refused(400, "the request broke off")
+                return refused(400, "the request was cut off")
             except Exception as exc:
                 # It must go on answering, whatever one request brings, and who calls learns nothing of this machine.
                 reason = " ".join(str(exc).split())[:LONGEST_LINE]
@@ -143,8 +143,8 @@ def _tell_how_to_allow(name: str | None, remedy: str, told: set[str]) -> None:
         return
     told.add(name)
     log.warning(
-        "a caller names this server %s and is refused; if Label Studio knows this machine by that name, start again "
-        "with %s",
+        "a caller addresses this server as %s and is refused; if Label Studio knows this machine by that name, start "
+        "again with %s",
         name,
         remedy.replace("NAME", name),
     )
@@ -168,7 +168,7 @@ async def _read_body(request: Any, limits: Limits) -> bytes:
                     raise too_large
                 parts.append(part)
     except TimeoutError:
-        raise _BodyRefused(408, f"the request was not there within {limits.request_s:g} seconds") from None
+        raise _BodyRefused(408, f"the request did not arrive within {limits.request_s:g} seconds") from None
     return b"".join(parts)
 
 
@@ -176,7 +176,7 @@ def _document(body: bytes) -> dict[str, Any]:
     """Read a request's document; an empty body is an empty one.
 
     Raises:
-        RequestInvalid: it is no JSON object.
+        RequestInvalid: it is not a JSON object.
     """
     try:
         document = json.loads(body) if body else {}

@@ -173,7 +173,7 @@ class Painted:
 
     def __post_init__(self) -> None:
         if not self.inside_HW.any():
-            raise ValueError("a mask has nothing inside")
+            raise ValueError("a mask is empty")
 
     def box(self) -> Box:
         """Return the box around what is inside."""

@@ -34,10 +34,10 @@ def refusal(
     name = _name_in(host)
     is_ours = _is_loopback if only_local else _is_address
     if name is None or not (name in LOCAL_NAMES or name in names or is_ours(name)):
-        return HTTPStatus.FORBIDDEN, "this server is not called by that name"
+        return HTTPStatus.FORBIDDEN, "this server is not known by that name"
     origin = headers.get("origin")
     if origin is not None and _site_of(origin) != host.lower():
-        return HTTPStatus.FORBIDDEN, "pages of other sites are not answered"
+        return HTTPStatus.FORBIDDEN, "requests from pages of other sites are not answered"
     if method == "POST":
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":

@@ -80,7 +80,7 @@ def bench(
 
 
 def _say_progress(work: Workspace, table: "BenchPlan | BenchResult") -> None:
-    work.output.line(f"{table.title}: {table.trainings.done} of {counted(table.trainings.total, 'training')} done")
+    work.output.line(f"{table.title}: {table.trainings.done} of {counted(table.trainings.total, 'training run')} done")
 
 
 def _cell(value: "Estimate") -> str:
@@ -162,7 +162,7 @@ def simulate(
     if dry_run:
         listed = [{"strategy": plan.strategy, "seed": plan.seed, "trainings": plan.rounds + 1} for plan in plans]
         rows = [tuple(item.values()) for item in listed]
-        work.output.document({"replays": listed, "dry_run": True}, (("strategy", "seed", "trainings"), rows))
+        work.output.document({"replays": listed, "dry_run": True}, (("strategy", "seed", "training runs"), rows))
         return
     truth = register_truth(DataSet(data, layout), place.out, work.progress)
     try:
@@ -173,7 +173,7 @@ def simulate(
     work.output.document(
         document_of(result) | {"figure": str(figure), "dry_run": False},
         (("strategy", "rounds", "locations", "minutes", "of all", "IoU", "AP50", "AUC"), _reached(result)),
-        (("lead over random in IoU", "same boxes", "same minutes", "below all boxes"), _leads(result)),
+        (("IoU lead over random", "same boxes", "same minutes", "below all boxes"), _leads(result)),
     )
     work.output.line(f"drawn: {figure}")
 

@@ -102,7 +102,7 @@ def list_(
         limit=limit,
     )
     if (as_csv or paths or null) and (work.output.as_json or (as_csv and (paths or null))):
-        raise InvalidArgument("--json, --csv and --paths each say how images are listed; choose one")
+        raise InvalidArgument("--json, --csv and --paths cannot be combined; choose one")
     found = list_images(work.registry, wanted)
     if paths or null:
         work.output.paths((item.path for item in found), end="\0" if null else "\n")

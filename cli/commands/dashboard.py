@@ -45,7 +45,7 @@ def dashboard(
     with ListeningServer(make_application(registry, title=work.settings.title), listening) as server:
         url = f"http://{HOST}:{server.port}/"
         work.output.document({"url": url, "pid": os.getpid()})
-        work.output.line(f"{url}  shows {work.settings.root}; Ctrl-C ends it")
+        work.output.line(f"{url}  shows {work.settings.root}; press Ctrl-C to stop")
         if open_page and not work.output.as_json:
             webbrowser.open(url)
         stop.wait()

@@ -49,7 +49,7 @@ def init(
         if created:
             create_registry(settings.database_url, root).close()
     work.output.document({"project": str(root), "created": created, "dry_run": dry_run})
-    would = "would create" if created and dry_run else "created" if created else "is there already:"
+    would = "would create" if created and dry_run else "created" if created else "already exists:"
     work.output.line(f"{would} {root}; next: partly import PATH")
 
 

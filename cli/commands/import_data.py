@@ -109,7 +109,7 @@ def import_(
     try:
         report = import_images(work.registry, request, dry_run=dry_run, progress=work.progress)
     except DataSuspicious as exc:
-        answer = work.output.confirm(f"partly: {exc}\nImport it all the same?")
+        answer = work.output.confirm(f"partly: {exc}\nImport it anyway?")
         if answer is None:
             raise
         if not answer:
@@ -139,7 +139,7 @@ def _print_import(work: Workspace, report: "ImportReport", *, dry_run: bool) -> 
     counts["near_duplicates"] = report.near_duplicates
     if report.not_opened:
         work.output.remark(
-            f"{report.not_opened:,} of the images were not opened, only looked for: a dry run opens a sample of a "
+            f"{report.not_opened:,} of the images were only looked up, not opened: a dry run opens just a sample of a "
             "large data set"
         )
     parts = [
@@ -159,7 +159,7 @@ def _print_import(work: Workspace, report: "ImportReport", *, dry_run: bool) -> 
             "dry_run": dry_run,
         },
         (("images", "count"), [*counts.items(), ("refused", len(refused))]),
-        (("in the data set", "there", "used", "not used"), [row for row in parts if row[1]]),
+        (("in the data set", "found", "used", "not used"), [row for row in parts if row[1]]),
         *([(("refused", "reason"), shown_refusals(report.refused))] if refused else []),
     )
     if report.operation is not None:

@@ -217,7 +217,7 @@ def push(
     if proposals + partly + all_images + asks > 1:
         raise InvalidArgument("choose one of --proposals, --query (or --strategy, --budget), --partly and --all")
     if query_shares is not None and strategy is None and budget is None:
-        raise InvalidArgument("--query-shares divides a query that is made now; add --strategy or --budget")
+        raise InvalidArgument("--query-shares applies only to a new query; add --strategy or --budget")
     if strategy is not None or budget is not None:
         make_query(work, strategy, budget, query_shares, dry_run=dry_run)
         if dry_run:
@@ -375,7 +375,7 @@ def _empty_is_none(meaning: str) -> bool:
     from db.errors import InvalidArgument
 
     if meaning not in EMPTY_RESULTS:
-        raise InvalidArgument(f"--empty is one of {', '.join(EMPTY_RESULTS)}, got {meaning!r}")
+        raise InvalidArgument(f"--empty must be one of {', '.join(EMPTY_RESULTS)}, got {meaning!r}")
     return meaning == EMPTY_IS_NONE
 
 

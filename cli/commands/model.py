@@ -72,7 +72,7 @@ def export(
     rows.append(("checked", f"{checked.images} images, largest difference {checked.largest_difference:.1e}"))
     work.output.document(report, (("", ""), rows))
     if report.card_kept:
-        work.output.remark(f"{report.card} describes this run already, and is left as it is (--force writes it anew)")
+        work.output.remark(f"{report.card} already describes this run, and is left as it is (--force rewrites it)")
     work.output.line(_next(report, dry_run=dry_run))
 
 
@@ -103,7 +103,7 @@ def card(
     missing = [split for split, n in report.evaluated.items() if n is None]
     if missing and source.record is not None:
         work.output.line(
-            f"next: partly evaluate --run {report.run} --split {missing[-1]} (the card has no numbers on it)"
+            f"next: partly evaluate --run {report.run} --split {missing[-1]} (the card has no results for it)"
         )
 
 
@@ -118,7 +118,7 @@ def _source(work: Workspace, run: str | None) -> "RunSource":
 
 def _next(report: "ModelExportReport", *, dry_run: bool) -> str:
     if dry_run:
-        return "nothing was written: without --dry-run it is"
+        return "nothing was written; to write it, leave out --dry-run"
     if report.format == ExportFormat.SAFETENSORS:
         return f"next: partly predict IMAGES found.csv --run {shlex.quote(str(report.out))}"
-    return f"next: {report.card} has the lines that run it"
+    return f"next: see {report.card} for the code that runs it"

@@ -220,4 +220,4 @@ def _print(work: Workspace, result: "QueryResult") -> None:
     if len(result.items) > SHOWN:
         work.output.line(f"and {len(result.items) - SHOWN} more; all of them: --json")
     if not result.items:
-        work.output.line("there is nobody to ask about: every image has a location, or waits for a review")
+        work.output.line("there is no image to ask about: every image has a location or is waiting for review")

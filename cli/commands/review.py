@@ -38,7 +38,7 @@ def review(
     if found.second.wanted:
         left = len(found.second.waiting)
         work.output.line(
-            f"two annotators are wanted for {counted(found.second.wanted, 'image')}, and still missing for {left}"
+            f"two annotators are wanted for {counted(found.second.wanted, 'image')}; still missing for {left}"
         )
     work.output.document(found, *_tables(found))
 
@@ -89,11 +89,11 @@ def _tables(found: "ReviewSummary") -> list[Table]:
             ],
         ),
         (
-            ("reviewer", "and", "images of both", "agreed", "IoU"),
+            ("reviewer", "and", "shared images", "agreed", "IoU"),
             [(item.first, item.second, item.images, item.agreed, item.iou) for item in found.agreement],
         ),
         (
-            ("proposal was", "reviews", "IoU with it", "agreed", "seconds an image"),
+            ("proposal was", "reviews", "IoU with it", "agreed", "seconds per image"),
             [(item.group, item.reviews, item.iou, item.agreed, item.seconds) for item in found.control],
         ),
         (

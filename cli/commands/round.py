@@ -153,7 +153,7 @@ def _query(
 
     if strategy is None:
         if shares is not None:
-            raise InvalidArgument("--query-shares divides a query; add --strategy, such as --strategy disagreement")
+            raise InvalidArgument("--query-shares applies to a query; add --strategy, such as --strategy disagreement")
         return None
     find_strategy(strategy)
     return QueryRequest(strategy, BUDGET if budget is None else budget, Shares.parse(shares), propose)
@@ -187,7 +187,7 @@ def rounds(work: Workspace) -> None:
     columns = ("round", "begun", "run", "located", "reviews", "minutes", "IoU", "AP50", "AUC", "tau", "query")
     work.output.document({"rounds": [document_of(item) for item in found]}, ((*columns, "answered"), rows))
     if not found:
-        work.output.line("no round was made yet; the first one: partly round --strategy typical --budget 50")
+        work.output.line("there are no rounds yet; to start the first one: partly round --strategy typical --budget 50")
 
 
 def plan(
@@ -218,7 +218,7 @@ def plan(
         to_come = found.next
         tables.append(
             (
-                ("more boxes", "gain", "from", "to", "IoU then", "minutes"),
+                ("more boxes", "gain", "from", "to", "expected IoU", "minutes"),
                 [
                     (to_come.boxes, to_come.gain, to_come.gain_low, to_come.gain_high, to_come.iou, to_come.minutes),
                 ],
@@ -231,7 +231,7 @@ def plan(
     work.output.document(found, *tables)
     work.output.line(f"on {found.images} validation images: {found.advice}")
     if found.target is not None and found.target.located is None:
-        work.output.line(f"the curve does not come to an IoU of {found.target.iou:g}, however many boxes are added")
+        work.output.line(f"the curve does not reach an IoU of {found.target.iou:g}, however many boxes are added")
 
 
 def _document(pulled: "PullReport", trained: bool, result: "RoundResult | None") -> dict[str, Any]:

@@ -56,7 +56,7 @@ def train(
         if work.is_first_process:
             _rehearse(work, chosen, resume=resume)
             if (devices or 1) * num_nodes > 1:
-                work.output.line("this is what one process would take; several share the steps' work")
+                work.output.line("this is for one process; several would share the work of each step")
         return
     with work.processes(configured.device, devices, num_nodes) as processes:
         from learner.training.train import train_model
@@ -91,7 +91,7 @@ def _rehearse(work: Workspace, chosen: "TrainingSettings", *, resume: bool) -> N
         document | {"dry_run": True},
         ((f"differs from preset {plan.config.preset}", "value", "from"), [tuple(item.values()) for item in changed]),
         (("split", "class", "located", "known to be empty", "location unknown", "images"), rows),
-        (("part", "epochs", "count", "of them tried", "seconds each", "takes"), parts),
+        (("part", "epochs", "count", "measured", "seconds each", "takes"), parts),
     )
     memory = f"{in_words(estimate.memory_bytes)} of {'GPU ' if estimate.memory_of == 'gpu' else ''}memory"
     work.output.line(

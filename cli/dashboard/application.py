@@ -78,7 +78,7 @@ class _Guard:
     def _refused(self, scope: Scope) -> Response | None:
         if scope["method"] not in READS:
             allowed = {"Allow": ", ".join(READS), "Connection": "close"}
-            return PlainTextResponse("the dashboard only shows: GET is the one method", 405, headers=allowed)
+            return PlainTextResponse("the dashboard is read-only: GET is the only method", 405, headers=allowed)
         if (found := refusal(scope["method"], Headers(scope=scope), (), only_local=True)) is not None:
             return PlainTextResponse(found[1], found[0], headers={"Connection": "close"})
         return None
@@ -127,7 +127,7 @@ def _routed(registry: Registry, environment: Environment) -> Starlette:
             except Exception as exc:
                 reason = shown(" ".join(str(exc).split()))[:500]
                 log.warning("the page %s failed (%s: %s)", name, type(exc).__name__, reason)
-                return failed(500, "this page failed; the terminal in which the dashboard runs says why")
+                return failed(500, "this page failed; see the terminal where the dashboard is running")
 
         return answer
 

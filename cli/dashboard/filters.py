@@ -40,7 +40,7 @@ def filter_from(query: Mapping[str, str]) -> ImageFilter:
     given = given_in(query)
     for field, text in given.items():
         if len(text) > LONGEST or "\0" in text:
-            raise InvalidArgument(f"{field} has at most {LONGEST} letters, and no NUL")
+            raise InvalidArgument(f"{field} must have at most {LONGEST} characters, and no NUL")
     return ImageFilter(
         class_name=given.get("class"),
         split=_split(given.get("split")),
@@ -72,7 +72,7 @@ def number_in(query: Mapping[str, str], field: str) -> int | None:
     if not text:
         return None
     if (number := image_number(text)) is None:
-        raise InvalidArgument(f"{field} is the number of an image, got {text[:40]!r}")
+        raise InvalidArgument(f"{field} must be the number of an image, got {text[:40]!r}")
     return number
 
 
@@ -83,7 +83,7 @@ def image_number(text: str) -> int | None:
 
 def _split(text: str | None) -> str | None:
     if text is not None and text not in ("none", *Split):
-        raise InvalidArgument(f"split is {', '.join(Split)} or none, got {text[:40]!r}")
+        raise InvalidArgument(f"split must be {', '.join(Split)} or none, got {text[:40]!r}")
     return text
 
 
@@ -93,13 +93,13 @@ def _supervision(text: str | None) -> Supervision | None:
     try:
         return Supervision(text)
     except ValueError:
-        raise InvalidArgument(f"supervision is {', '.join(Supervision)}, got {text[:40]!r}") from None
+        raise InvalidArgument(f"supervision must be {', '.join(Supervision)}, got {text[:40]!r}") from None
 
 
 def _answer(given: Mapping[str, str], field: str) -> bool | None:
     text = given.get(field)
     if text is not None and text not in ANSWERS:
-        raise InvalidArgument(f"{field} is yes or no, got {text[:40]!r}")
+        raise InvalidArgument(f"{field} must be yes or no, got {text[:40]!r}")
     return ANSWERS[text] if text is not None else None
 
 
@@ -112,5 +112,5 @@ def _number(given: Mapping[str, str], field: str) -> float | None:
     except ValueError:
         value = math.nan
     if not 0 <= value <= 1:
-        raise InvalidArgument(f"{field} is a score between 0 and 1, got {text[:40]!r}")
+        raise InvalidArgument(f"{field} must be a score between 0 and 1, got {text[:40]!r}")
     return value

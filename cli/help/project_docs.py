@@ -49,7 +49,7 @@ VARIABLES = {
     "PARTLY_STUDIO_HOME": ("Where the local Label Studio keeps its data.", "folder"),
     "PARTLY_STUDIO_ENVIRONMENT": ("Where the local Label Studio is installed.", "folder"),
     "PARTLY_CONFIG_HOME": ("Where the list of servers that you have named is kept.", "folder"),
-    "PARTLY_PICTURES": ("How partly show draws in the terminal, if it cannot tell.", "kitty, iterm, sixel or none"),
+    "PARTLY_PICTURES": ("How partly show draws in the terminal (default: detected).", "kitty, iterm, sixel or none"),
     "PARTLY_SERVE_USER": ("User name that callers of partly serve must give.", "text"),
     "PARTLY_SERVE_PASSWORD": ("Password that callers of partly serve must give; a secret.", "text"),
 }

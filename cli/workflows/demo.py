@@ -109,7 +109,7 @@ def run_demo(
         say("drawing phantoms")
         folder = write_phantoms(registry.root / "phantoms", PHANTOMS, seed=seed).parent
     listing = read_layout("csv", folder)
-    say(f"registering {len(listing.entries)} images with a quarter of the locations; {HELD_BACK:.0%} held back")
+    say(f"registering {len(listing.entries)} images with a quarter of the locations; {HELD_BACK:.0%} held out")
     truths = register(registry, listing, seed=seed, progress=progress)
     # First of all, so that what is wrong with the server is known before minutes of training.
     status = start_studio(studio, progress=progress)

@@ -115,7 +115,7 @@ def gather_facts(registry: Registry, studio_runs: Callable[[], bool] = lambda: F
 def advise(facts: Facts) -> Iterator[Step]:
     """Say what to do next, the most pressing thing first; pure."""
     if not facts.images:
-        yield Step("partly import PATH", "no image is registered yet; a class for each, and boxes or masks for some")
+        yield Step("partly import PATH", "no images are registered yet; each needs a class, and some boxes or masks")
         return
     if not facts.classes:
         yield Step("partly set IMAGE... --class NAME", "no image has a class; or import a table with a class column")
@@ -126,10 +126,10 @@ def advise(facts: Facts) -> Iterator[Step]:
         yield Step("partly train --resume", f"{facts.interrupted} was interrupted")
         return
     if facts.run is None and not facts.located:
-        yield from _ask(facts, "no location is known yet, and a network has to see some; people draw the first ones")
+        yield from _ask(facts, "no location is known yet, and a network needs some; people draw the first ones")
     elif facts.run is None:
         if not facts.validation:
-            yield Step("partly split --val 0.15 --test 0.15", "no image is kept back to judge a network by")
+            yield Step("partly split --val 0.15 --test 0.15", "no image is held out to evaluate a network on")
         if facts.running is None:
             yield Step("partly train", f"{counted(facts.located, 'location')} to learn from, and no run yet")
     elif facts.stale and facts.running is None:
@@ -149,7 +149,7 @@ def advise(facts: Facts) -> Iterator[Step]:
 def _propose(facts: Facts) -> Step:
     why = f"{facts.run} may find the location in {counted(facts.pool, 'image')}"
     if facts.uncertified:
-        return Step("partly propose --tau 0.8", f"{why}; no threshold could be certified, this one promises nothing")
+        return Step("partly propose --tau 0.8", f"{why}; no threshold could be certified; this one promises nothing")
     if facts.judged < FEWEST_JUDGED:
         few = counted(
             facts.judged,

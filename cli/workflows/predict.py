@@ -102,12 +102,12 @@ def check_out(out: Path, layout: PredictionFormat, files: Sequence[ImageFile]) -
     place = out.resolve()
     if place.suffix.lower() in SUFFIXES or str(ImageFile.at(place)) in {str(file) for file in files}:
         raise InvalidArgument(
-            f"{shown(str(out))}: the last argument is the file to write, and this is an image; as in: "
+            f"{shown(str(out))}: the last argument is the file to write, but this is an image; for example: "
             "partly predict scans predictions.csv"
         )
     is_folder = layout is PredictionFormat.YOLO
     if place.exists() and place.is_dir() != is_folder:
-        kind = "a folder, and a file is written" if place.is_dir() else "a file, and a folder is written"
+        kind = "a folder, but a file is written" if place.is_dir() else "a file, but a folder is written"
         raise InvalidArgument(f"{shown(str(out))} is {kind} with --format {layout}; name another place")
     return place
 
@@ -206,7 +206,7 @@ class _Journal(Collection[FilePrediction]):
             self._lock.acquire(blocking=False)
         except Timeout:
             raise Conflict(
-                f"another partly predict is writing beside {self._file}; wait for it, or write to another place"
+                f"another partly predict is writing next to {self._file}; wait for it, or write to another place"
             ) from None
         try:
             return self._opened()
@@ -225,7 +225,7 @@ class _Journal(Collection[FilePrediction]):
         elif head != self._head:
             self._stream.close()
             raise InvalidArgument(
-                f"{self._file} holds what an interrupted command has scored with {head.get('run')}, not with "
+                f"{self._file} holds what an interrupted command scored with {head.get('run')}, not with "
                 f"{self._head['run']}; delete it, or write to another place"
             )
         return self

@@ -164,8 +164,8 @@ def _query_once(
         left = sum(question.image in waiting for question in last.questions)
         if left:
             progress.say(
-                f"query {last.id} still waits for {left} of its {len(last.questions)} answers, so no new one is made; "
-                "to ask for more all the same: partly query, then partly push --query"
+                f"query {last.id} is still waiting for {left} of its {len(last.questions)} answers, so no new one is "
+                "made; to ask for more anyway: partly query, then partly push --query"
             )
             return None
     propose = replace(request.propose, run=run.name if run is not None else None)

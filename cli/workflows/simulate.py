@@ -39,7 +39,7 @@ def register_truth(data: DataSet, out: Path, progress: Progress) -> Registry:
     here = f"{data.path.resolve()} seed {data.seed}"
     if said.exists():
         if said.read_text(encoding="utf-8") != here:
-            raise Conflict(f"{out} holds the simulation of other data ({said}); give another folder with --out")
+            raise Conflict(f"{out} holds a simulation on other data ({said}); give another folder with --out")
         return open_truth(out)
     folder = (out / TRUTH).resolve()
     folder.mkdir(parents=True, exist_ok=True)

@@ -97,7 +97,7 @@ def set_facts(
         if class_name is not None:
             warnings = _new_class(class_name, tx.status.count().classes)
         if removed := [image for image in found if image.removed]:
-            raise Conflict(f"{_listed(removed)}: removed from the data set; to put it back, undo that: partly undo")
+            raise Conflict(f"{_listed(removed)}: removed from the data set; undo the removal first: partly undo")
         wanted = [
             image
             for image in found
@@ -126,7 +126,7 @@ def _new_class(name: str, names: Collection[str]) -> tuple[str, ...]:
     if not names or name in names:
         return ()
     near = nearest_class(name, names)
-    return (f"{name!r} is a new class" + (f"; did you mean {near!r}? to take it back: partly undo" if near else ""),)
+    return (f"{name!r} is a new class" + (f"; did you mean {near!r}? To undo this: partly undo" if near else ""),)
 
 
 def _resolve(tx: Transaction, names: Sequence[str]) -> list[ImageRecord]:
@@ -137,7 +137,7 @@ def _resolve(tx: Transaction, names: Sequence[str]) -> list[ImageRecord]:
 def _check_test(images: Sequence[ImageRecord], *, change_test: bool) -> None:
     held = [image for image in images if image.split is Split.TEST]
     if held and not change_test:
-        raise Conflict(f"{_listed(held)}: in the test split, which changes only on purpose: repeat with --change-test")
+        raise Conflict(f"{_listed(held)}: in the test split, which changes only on request: repeat with --change-test")
 
 
 def _listed(images: Sequence[ImageRecord]) -> str:

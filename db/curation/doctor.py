@@ -148,7 +148,7 @@ def _leaks(images: Mapping[int, ImageRecord], pairs: Sequence[Pair]) -> list[Fin
                 f"{sum(images[key].split is split for key in members)} in {split or 'no split'}"
                 for split in sorted(splits, key=str)
             ]
-            detail = f"one patient, video or picture in several splits: {', '.join(parts)}; repair: partly split"
+            detail = f"one patient, video or picture in several splits: {', '.join(parts)}; to repair: partly split"
             findings.append(Finding(LEAK, [images[key] for key in members], detail))
     return findings
 
@@ -158,7 +158,7 @@ def _leftovers(registry: Registry) -> list[Finding]:
     runs, cache = registry.root / "runs", registry.root / CACHE
     folders = [registry.root, runs, *runs.glob("run-*"), *cache.glob("*")]
     return [
-        Finding(LEFTOVER, [], f"{draft}: half of a file, left by a process that was killed; delete it")
+        Finding(LEFTOVER, [], f"{draft}: a partial file left by a killed process; delete it")
         for folder in folders
         for draft in left_behind(folder)
     ]

@@ -46,7 +46,7 @@ def assign_splits(
 ) -> dict[str, int]:
     """Assign every image outside test to train, val or test in a writing transaction; see `split_images`."""
     if not (0 <= val < 1 and 0 <= test < 1 and val + test < 1):
-        raise InvalidArgument(f"val and test must be shares from 0 to 1 whose sum is below 1, got {val} and {test}")
+        raise InvalidArgument(f"val and test must be between 0 and 1 and add up to less than 1, got {val} and {test}")
     images = tx.images.select()
     near = [(first, second) for first, second, _ in tx.duplicates.pairs()]
     splits = plan_splits(images, near, val=val, test=test, seed=seed)

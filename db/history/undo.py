@@ -13,7 +13,7 @@ from db.records import ImageChange, ImageFacts, OperationKind, OperationRecord, 
 from db.registry import Registry, Transaction
 
 TRAINED = "it is in the test split, which an image never leaves once a model has been trained"
-CHANGED = "it was changed again since"
+CHANGED = "it has been changed again since"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def last_operation(tx: Transaction) -> OperationRecord:
     for record in reversed(tx.operations.all()):
         if record.kind is not OperationKind.UNDO and not record.undone:
             return record
-    raise Conflict("there is nothing to undo; list what was done: partly undo --list")
+    raise Conflict("there is nothing to undo; list all operations: partly undo --list")
 
 
 def undo_operation(
@@ -79,7 +79,7 @@ def undo_operation(
     with registry.begin(rehearsal=dry_run) as tx:
         record = tx.operations.get(number) if number is not None else last_operation(tx)
         if record.undone:
-            raise Conflict(f"operation {record.id} ({record.detail}) is undone already")
+            raise Conflict(f"operation {record.id} ({record.detail}) has already been undone")
         wanted, kept = _plan(tx, tx.operations.changes(record.id))
         report = UndoReport(
             operation=record.id,

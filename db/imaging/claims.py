@@ -48,7 +48,7 @@ def check_bytes(data: bytes) -> None:
     start = data[:4]
     if start[:3] == JPEG_MAGIC:
         if (scans := data.count(START_OF_SCAN)) > JPEG_SCANS:
-            raise TooCostly(f"it is a JPEG of {scans:,} scans, the limit is {JPEG_SCANS}; save it anew")
+            raise TooCostly(f"it is a JPEG with {scans:,} scans, and the limit is {JPEG_SCANS}; save it again")
         if data.count(EXIF) > 1:
             check_directory(b"".join(_exif_segments(data)))
     elif start in TIFF_MAGIC:
@@ -77,7 +77,7 @@ def check_directory(tiff: bytes) -> None:
             if tag in INNER_DIRECTORIES:
                 waiting.append(value)
     if named > DIRECTORY_SHARE * len(tiff) + MIB:
-        raise TooCostly(f"its directory names {in_words(named)} of values, more than {DIRECTORY_SHARE} times the file")
+        raise TooCostly(f"its directory claims {in_words(named)} of values, more than {DIRECTORY_SHARE} times the file")
 
 
 def check_size(image: Image.Image, data: bytes) -> int:
@@ -105,7 +105,7 @@ def check_size(image: Image.Image, data: bytes) -> int:
         each += PROGRESSIVE_BYTES if data.count(START_OF_SCAN) > 1 else 0
     if pixels * each > DECODED_BYTES:
         raise TooCostly(
-            f"it is {image.width:,} x {image.height:,} pixels, and to decode them would need "
+            f"it is {image.width:,} x {image.height:,} pixels, and decoding them would need "
             f"{in_words(pixels * each)}; the limit is {in_words(DECODED_BYTES)}; cut it into tiles"
         )
     return pixels * each

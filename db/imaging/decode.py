@@ -95,7 +95,7 @@ class readable:
         if isinstance(exc, Exception) and not isinstance(exc, ImageUnreadable):
             reason = _reason(exc)
             if reason.startswith(NO_IMAGE) and Path(str(self._file)).suffix.lower() in dicom.SUFFIXES:
-                reason = "it is called a DICOM file, but has no DICM at byte 128; rewrite it as one (dcmconv +F)"
+                reason = "it is named as a DICOM file, but has no DICM at byte 128; rewrite it as one (dcmconv +F)"
             raise ImageUnreadable(self._file, reason) from exc
 
 
@@ -110,7 +110,7 @@ def _reason(exc: Exception) -> str:
     said = " ".join(str(exc).split())[:200]
     if isinstance(exc, (OSError, ValueError, SyntaxError, EOFError)):
         return NO_IMAGE + ("" if "BytesIO" in said or not said else f" ({said})")
-    return f"it is damaged, and cannot be read ({type(exc).__name__}{': ' if said else ''}{said})"
+    return f"it is damaged and cannot be read ({type(exc).__name__}{': ' if said else ''}{said})"
 
 
 def decode_upright(file: ImageFile | Path, data: bytes) -> Image.Image:
@@ -164,7 +164,7 @@ def _orientation(image: Image.Image) -> int:
     if isinstance(exif, bytes):
         check_directory(exif)
     if len(image.info.get(RAW_EXIF, "")) > RAW_EXIF_LETTERS:
-        raise TooCostly(f"its EXIF data have more than {RAW_EXIF_LETTERS:,} letters")
+        raise TooCostly(f"its EXIF data have more than {RAW_EXIF_LETTERS:,} characters")
     return int(image.getexif().get(ORIENTATION, 1))
 
 
@@ -218,7 +218,7 @@ def pages_of(file: ImageFile | Path, data: bytes) -> int:
 
 def _remark(frames: int) -> str | None:
     number = str(frames) if frames <= PAGES else f"more than {PAGES:,}"
-    return f"it holds {number} frames, only the first is used" if frames > 1 else None
+    return f"it holds {number} frames; only the first is used" if frames > 1 else None
 
 
 def _thumbnail(image: Image.Image) -> bytes:

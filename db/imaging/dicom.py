@@ -192,7 +192,7 @@ def _colour_options(dataset: Any, syntax: Any, frame: int) -> dict[str, Any]:
 
 def _colours(pixels: NDArray[Any], facts: dict[str, Any]) -> NDArray[np.uint8]:
     if (stored_as := facts["photometric_interpretation"]) != "RGB":
-        raise DicomUnusable(f"its colours are stored as {stored_as}, which pydicom does not turn into RGB")
+        raise DicomUnusable(f"its colours are stored as {stored_as}, which pydicom does not convert to RGB")
     bits = facts["bits_stored"]
     return pixels if bits == 8 and pixels.dtype == np.uint8 else _spread(pixels, 2**bits - 1)
 
@@ -203,7 +203,7 @@ def _palette(pixels: NDArray[Any], dataset: Any) -> NDArray[np.uint8]:
     entries, first, bits = dataset.get("RedPaletteColorLookupTableDescriptor") or (0, 0, 16)
     if bits == 8 and not 0 < entries <= 256:
         # pydicom counts the places in the entries' own size.
-        raise DicomUnusable(f"it has a palette of {entries or 2**16} colours of 8 bits; more than 256 are not read")
+        raise DicomUnusable(f"it has a palette of {entries or 2**16} 8-bit colours; more than 256 are not supported")
     places = np.clip(pixels.astype(np.int64), first, first + (entries or 2**16) - 1)
     colours: NDArray[Any] = apply_color_lut(places, dataset)[:, :, :3]
     return (colours >> 8 if bits > 8 else colours).astype(np.uint8)

@@ -46,15 +46,15 @@ def check_claims(dataset: Any, size: int) -> tuple[int, int, int]:
         dataset.NumberOfFrames = 1  # as a decoder needs it, where it was blank
     width, height = _whole(dataset, "Columns"), _whole(dataset, "Rows")
     if frames > DICOM_FRAMES:
-        raise DicomUnusable(f"it says that it has {frames:,} frames, the limit is {DICOM_FRAMES:,}")
+        raise DicomUnusable(f"it claims to have {frames:,} frames; the limit is {DICOM_FRAMES:,}")
     if width * height > DICOM_FRAME_PIXELS:
         raise DicomUnusable(
-            f"it says that a frame has {width:,} x {height:,} pixels, the limit for a frame is {DICOM_FRAME_PIXELS:,}"
+            f"it claims {width:,} x {height:,} pixels per frame; the limit per frame is {DICOM_FRAME_PIXELS:,}"
         )
     if frames * width * height > DICOM_PIXELS + DICOM_PIXELS_PER_BYTE * size:
         raise DicomUnusable(
-            f"it says that it has {frames:,} frames of {width:,} x {height:,} pixels, more than a file of "
-            f"{in_words(size)} may: {DICOM_PIXELS_PER_BYTE} to a byte, and {DICOM_PIXELS:,}"
+            f"it claims to have {frames:,} frames of {width:,} x {height:,} pixels, more than a file of "
+            f"{in_words(size)} may have: {DICOM_PIXELS_PER_BYTE} per byte, plus {DICOM_PIXELS:,}"
         )
     return frames, width, height
 
@@ -91,7 +91,8 @@ def check_stream(dataset: Any, frame: int) -> None:
     found = _stream_size(get_frame(dataset.PixelData, frame, number_of_frames=number))
     if found is not None and found[0] * found[1] > STREAM_SHARE * int(dataset.Rows) * int(dataset.Columns):
         raise DicomUnusable(
-            f"its compressed image is {found[0]} x {found[1]} pixels, the file says {dataset.Columns} x {dataset.Rows}"
+            f"its compressed image is {found[0]} x {found[1]} pixels, but the file says "
+            f"{dataset.Columns} x {dataset.Rows}"
         )
 
 

@@ -55,7 +55,7 @@ def read_regular(location: str, limit: int, *, first: int | None = None, follow:
             return os.read(descriptor, first)
         if found.st_size > limit:
             raise ImageUnreadable(
-                location, f"it has {in_words(found.st_size)}, the limit for such a file is {in_words(limit)}"
+                location, f"its size is {in_words(found.st_size)}, and the limit for such a file is {in_words(limit)}"
             )
         return _read_all(descriptor, location, found.st_size, limit)
     finally:
@@ -73,7 +73,7 @@ def _read_all(descriptor: int, location: str, size: int, limit: int) -> bytes:
         parts.append(data)
         total += len(data)
         if total > limit:
-            raise ImageUnreadable(location, f"it has more than {in_words(limit)}, the limit for such a file")
+            raise ImageUnreadable(location, f"it is larger than {in_words(limit)}, the limit for such a file")
     return b"".join(parts)
 
 
@@ -113,7 +113,7 @@ class ImageFile:
             return cls(Path(os.path.normpath(url2pathname(parts.path))).as_posix(), cache=cache)
         if parts.password is not None:
             raise InvalidArgument(
-                f"{parts.scheme}://...@{parts.hostname}: a URI with a password in it is not stored; give the "
+                f"{parts.scheme}://...@{parts.hostname}: a URI that contains a password is not stored; give the "
                 "credentials to the file system's own configuration (for S3 the usual AWS variables or profile)"
             )
         return cls(text, cache=cache)
@@ -204,7 +204,7 @@ class ImageFile:
             if self.is_remote:
                 data = self._read_remote(fresh=fresh, limit=limit)
                 if len(data) > limit:
-                    raise ImageUnreadable(self, f"it has more than {in_words(limit)}, the limit for such a file")
+                    raise ImageUnreadable(self, f"it is larger than {in_words(limit)}, the limit for such a file")
             else:
                 data = read_regular(self.location, limit, follow=follow)
         except FileNotFoundError as exc:

@@ -49,7 +49,7 @@ def read_mask(file: ImageFile | Path, *, background: int | None = None) -> NDArr
     data = ImageFile.at(file).read_bytes()
     if (pages := pages_of(file, data)) > 1:
         number = str(pages) if pages <= PAGES else f"more than {PAGES:,}"
-        raise ImageUnreadable(file, f"it has {number} pages; a mask is one")
+        raise ImageUnreadable(file, f"it has {number} pages; a mask has one")
     image = decode_upright(file, data)
     try:
         with readable(file):

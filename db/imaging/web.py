@@ -44,7 +44,7 @@ def web_options(uri: str) -> dict[str, Any]:
     async def check(_session: Any, _context: Any, asked: Any) -> None:
         target = urljoin(str(asked.url), asked.response.headers.get("Location", ""))
         if not is_inside and is_private(urlsplit(target).hostname or ""):
-            raise ImageUnreadable(uri, f"it is sent on to {urlsplit(target).hostname}, in a private network")
+            raise ImageUnreadable(uri, f"it redirects to {urlsplit(target).hostname}, in a private network")
 
     watch = aiohttp.TraceConfig()
     watch.on_request_redirect.append(check)
@@ -65,7 +65,7 @@ def read_web(file_system: Any, path: str, limit: int) -> bytes:
                 parts.append(part)
                 size += len(part)
                 if size > limit:
-                    raise ImageUnreadable(path, f"it has more than {in_words(limit)}, the limit for such a file")
+                    raise ImageUnreadable(path, f"it is larger than {in_words(limit)}, the limit for such a file")
     except FileNotFoundError as exc:
         # The library says so of every request that fails, also of one that was stopped here.
         if isinstance(exc.__cause__, ImageUnreadable):

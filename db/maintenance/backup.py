@@ -38,7 +38,7 @@ def backup_registry(
         Conflict: the file exists already; RegistryError: it cannot be written.
     """
     if os.path.lexists(out):
-        raise Conflict(f"{out} exists already; a backup never overwrites a file")
+        raise Conflict(f"{out} already exists; a backup never overwrites a file")
     if dry_run:
         return _count(registry)
     try:
@@ -57,8 +57,8 @@ def backup_registry(
                 raise
     except FileExistsError as exc:
         raise Conflict(
-            f"{out} was made by another process in the meantime, and is left alone; if it is not the backup that you "
-            "want, choose another name"
+            f"{out} was created by another process in the meantime and is left as it is; if it is not the backup "
+            "that you want, choose another name"
         ) from exc
     except OSError as exc:
         raise RegistryError(f"{out}: the backup cannot be written ({exc.strerror or exc})") from exc
@@ -76,7 +76,7 @@ def _verify(draft: Path, counts: Mapping[str, int]) -> None:
         raise RegistryError(f"the backup cannot be read back ({exc}); nothing was kept, repeat the command") from exc
     if left or said != ["ok"] or found != counts:
         raise RegistryError(
-            "what was written is not what was read, and was not kept: check the disk, then repeat the command"
+            "what was written differs from what was read, and was not kept: check the disk, then repeat the command"
         )
 
 

@@ -18,7 +18,7 @@ PROMISES = {
         "SELECT images.id FROM images LEFT JOIN location_labels l ON l.id = images.label_id "
         "WHERE images.location_status <> coalesce(l.status, 'unknown')"
     ),
-    "an image's last recorded version is not what it says now": (
+    "an image's last recorded version differs from its current state": (
         "SELECT images.id FROM images LEFT JOIN image_versions v ON v.id = "
         "(SELECT max(id) FROM image_versions w WHERE w.image_id = images.id) "
         "WHERE v.id IS NULL OR v.uri <> images.uri OR coalesce(v.label_id, 0) <> coalesce(images.label_id, 0) "
@@ -26,7 +26,7 @@ PROMISES = {
         "coalesce(images.class_id, 0) OR coalesce(v.group_key, '') <> coalesce(images.group_key, '') "
         "OR v.removed <> images.removed"
     ),
-    "a label does not own as many boxes as it says": (
+    "a label does not have as many boxes as it says": (
         "SELECT l.id FROM location_labels l LEFT JOIN location_boxes b ON b.label_id = l.id "
         "GROUP BY l.id, l.num_boxes HAVING count(b.label_id) <> l.num_boxes"
     ),

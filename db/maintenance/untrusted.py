@@ -74,7 +74,7 @@ def copy_untrusted(file: Path, target: Path) -> str:
     except sqlite3.IntegrityError as exc:
         raise RegistryError(f"a row breaks a rule of the registry ({exc})" + REMEDY) from exc
     except (sqlite3.Error, UnicodeDecodeError, ValueError, OverflowError) as exc:
-        raise RegistryError(f"it is damaged or no registry ({exc})" + REMEDY) from exc
+        raise RegistryError(f"it is damaged, or not a registry ({exc})" + REMEDY) from exc
     return revision
 
 
@@ -127,7 +127,7 @@ def schema_difference(found: sqlite3.Connection, own: sqlite3.Connection) -> str
         if key not in theirs:
             return f"it lacks the {kind} {name!r}"
         if theirs[key] != ours[key]:
-            return f"it has another {kind} {name!r}"
+            return f"it has a different {kind} {name!r}"
     return None
 
 
@@ -145,7 +145,7 @@ def check_schema(registry: Registry) -> list[str]:
             closing(_empty_registry(Path(folder) / "own.sqlite3", schema.head())) as own,
         ):
             difference = schema_difference(found, own)
-    return [f"the schema is not the program's: {difference}"] if difference is not None else []
+    return [f"the schema differs from this program's: {difference}"] if difference is not None else []
 
 
 def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], Any]:
@@ -216,7 +216,7 @@ def _check_rows(own: sqlite3.Connection) -> None:
             continue
         for row, name in own.execute(f'SELECT id, "{column}" FROM {table} WHERE "{column}" IS NOT NULL'):
             if not is_file_name(name):
-                raise RegistryError(f"row {row} of {table} names a file as no registry does: {name!r}{REMEDY}")
+                raise RegistryError(f"row {row} of {table} names a file as no registry would: {name!r}{REMEDY}")
     for row, url in own.execute("SELECT id, url FROM connections"):
         if not re.match(r"https?://[^/\s]", url):
             raise RegistryError(f"row {row} of connections has no web address: {url!r}" + REMEDY)

@@ -134,12 +134,12 @@ def _located(label: LocationLabel, proposals: dict[int, ProposalRecord]) -> Even
     what = {
         LocationStatus.PRESENT: f"{count} {'box' if count == 1 else 'boxes'}{' and a mask' if label.has_mask else ''}",
         LocationStatus.EMPTY: "nothing to find",
-        LocationStatus.UNKNOWN: "not known any more",
+        LocationStatus.UNKNOWN: "no longer known",
     }[label.status]
     kind = "retracted" if label.retraction_id is not None and label.restores_id is None else "located"
     detail = f"{what} ({label.source})" if kind == "located" else what
     if label.restores_id is not None:
-        kind, detail = "restored", f"{what} ({label.source}), as said before"
+        kind, detail = "restored", f"{what} ({label.source}), as before"
     by = label.origin if label.retraction_id is not None else label.reviewer or label.origin
     return Event(
         label.created_at,

@@ -140,8 +140,8 @@ class SnapshotQueries:
             found = list(self._session.scalars(select(Snapshot).where(Snapshot.hash.startswith(f"sha256:{digest}"))))
         if not found:
             raise NotFound(
-                f"there is no snapshot {name!r} (give at least {SHORTEST_HASH} letters of its hash); trainings from "
-                "before the registry kept its history have no readable one; see: partly snapshots"
+                f"there is no snapshot {name!r} (give at least {SHORTEST_HASH} characters of its hash); training runs "
+                "from before the registry kept its history have no readable one; see: partly snapshots"
             )
         if len(found) > 1:
             raise Conflict(f"several snapshots begin with {name!r}; give more characters of the hash")

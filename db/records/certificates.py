@@ -49,17 +49,17 @@ class NewCertificate:
     def promise(self) -> str:
         """What is certified and what it rests on, in words."""
         what = "proposed locations" if self.kind is CertificateKind.BOXES else "proposals that there is nothing to find"
-        images = f"{len(self.image_ids)} reviewed validation images, one a group"
+        images = f"{len(self.image_ids)} reviewed validation images, one per group"
         if self.tau is None or self.lower_bound is None:
             return (
                 f"no threshold for {what} has a certified precision of {_percent(self.precision)} at a confidence of "
-                f"{_percent(self.confidence)}: of {images}, {self.accepted - self.errors} are right; it takes at least "
-                f"{self.needed} more"
+                f"{_percent(self.confidence)}: of {images}, {self.accepted - self.errors} are correct; it takes at "
+                f"least {self.needed} more"
             )
         return (
-            f"{what} with a score above {self.tau:.4g} are right in at least {_percent(self.precision)} of images, at "
-            f"a confidence of {_percent(self.confidence)}: of {images}, {self.accepted} are above it and {self.errors} "
-            f"of these wrong (lower bound of the precision {self.lower_bound:.3f})"
+            f"{what} with a score above {self.tau:.4g} are correct in at least {_percent(self.precision)} of images, "
+            f"at a confidence of {_percent(self.confidence)}: of {images}, {self.accepted} are above it, and "
+            f"{self.errors} of these are wrong (lower bound of the precision {self.lower_bound:.3f})"
         )
 
 

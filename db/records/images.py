@@ -128,9 +128,9 @@ class ImageFilter:
 
     def __post_init__(self) -> None:
         if self.split not in (None, "none", *Split):
-            raise InvalidArgument(f"--split is {', '.join(Split)} or none, got {self.split!r}")
+            raise InvalidArgument(f"--split must be {', '.join(Split)} or none, got {self.split!r}")
         if self.name is not None and "\0" in self.name:
-            raise InvalidArgument("no name has a NUL in it")
+            raise InvalidArgument("a name cannot contain NUL")
         if self.limit is not None and self.limit < 1:
             raise InvalidArgument(f"--limit must be at least 1, got {self.limit}")
 

@@ -147,7 +147,7 @@ def run_table(registry: Registry, name: str, budget: Budget, *, progress: Progre
 def _table(registry: Registry, name: str, budget: Budget) -> tuple[Table, dict[str, list[TrainConfig]]]:
     """Return a table, and the trainings of each of its methods."""
     if name not in TABLES:
-        raise InvalidArgument(f"there is no {name!r}; the paper has {', '.join(TABLES)}")
+        raise InvalidArgument(f"there is no table or figure {name!r}; the paper has {', '.join(TABLES)}")
     if budget.seeds < 1:
         raise InvalidArgument(f"--seeds must be at least 1, got {budget.seeds}")
     _require_test_split(registry)

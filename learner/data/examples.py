@@ -208,7 +208,7 @@ class Examples(Sequence[Example]):
                         raise
                     time.sleep(wait_s)
             if len(found) < len(set(label_ids)):
-                raise RegistryError("a mask that was known is missing in the registry; see: partly db check")
+                raise RegistryError("a known mask is missing from the registry; see: partly db check")
             return found
 
         return Examples(self._packed, self._rows_N, hidden=self._hidden, read_masks=read_masks)

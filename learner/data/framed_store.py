@@ -160,7 +160,7 @@ class FramedStore:
         for _ in range(4):
             environment = self._environment()
             if self._live_bytes(environment) + needed > FILLED * self.limit_bytes and not self._make_room(needed):
-                self.trouble = f"its limit of {in_words(self.limit_bytes)} is reached by what is in use"
+                self.trouble = f"its limit of {in_words(self.limit_bytes)} is reached by images in use"
                 values = self._fitting(values, int(FILLED * self.limit_bytes) - self._live_bytes(environment))
             try:
                 with self._transaction(write=True) as transaction:

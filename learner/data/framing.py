@@ -148,7 +148,7 @@ class Framer:
             # Who may read a project and not write to it knows that.
             if not any(os.strerror(code) in str(self.store.trouble) for code in FORBIDDEN):
                 self._progress.say(
-                    f"decoded images are not kept for next time: {self.store.trouble}; see: partly cache status"
+                    f"decoded images are not cached for next time: {self.store.trouble}; see: partly cache status"
                 )
 
     def _key(self, example: Example) -> bytes | None:
@@ -231,7 +231,7 @@ class FramedRows:
         examples = taken(self._examples, rows, masks=False)
         for example, problem in zip(examples, self._framer.load(examples, squares_B3SS), strict=True):
             if problem is not None:
-                raise ImageUnreadable(example.path, f"it could be read before, and cannot any more ({problem})")
+                raise ImageUnreadable(example.path, f"it could be read before, but no longer can ({problem})")
         return torch.from_numpy(squares_B3SS)
 
 

@@ -107,7 +107,7 @@ def select_data_of_run(
         snapshot = tx.snapshots.get(run.snapshot)
     except NotFound as exc:
         raise CheckpointIncompatible(
-            f"{run.name} cannot be resumed: its snapshot can no longer be read; start a new training with: partly train"
+            f"{run.name} cannot be resumed: its snapshot can no longer be read; start a new run with: partly train"
         ) from exc
     packed = PackedImages()
     for image in tx.snapshots.each_image_at(snapshot.position):
@@ -119,7 +119,7 @@ def select_data_of_run(
         _refuse_held_back(images, held_back)
     except DataInvalid as exc:
         raise CheckpointIncompatible(
-            f"{run.name} cannot be resumed: {exc}; start a new training with: partly train"
+            f"{run.name} cannot be resumed: {exc}; start a new run with: partly train"
         ) from exc
     data = _training_data(images, set(image_ids["val"]), snapshot, localizes=config.localizes)
     return replace(data, choosing=tuple(choosing))

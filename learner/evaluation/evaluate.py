@@ -96,7 +96,7 @@ def evaluate_run(
             if exc.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
             (progress or SilentProgress()).say(
-                f"what was found in each image was not kept beside the checkpoint: {exc.strerror}"
+                f"the results of each image were not saved beside the checkpoint: {exc.strerror}"
             )
     leaks = None
     if leaking and images is not None:

@@ -130,7 +130,7 @@ def compare(
         where = f"a {name} image of {image_HW3.shape[1]}x{image_HW3.shape[0]} px"
         if found.keys() != wanted.values.keys():
             raise ExportFailed(
-                f"the exported model answers with {', '.join(found)} instead of {', '.join(wanted.values)}; "
+                f"the exported model returns {', '.join(found)} instead of {', '.join(wanted.values)}; "
                 "nothing was written"
             )
         for output, value in wanted.values.items():
@@ -138,8 +138,8 @@ def compare(
             allowed = TOLERANCE + (wanted.score_slack if output == SCORE else 0.0)
             if not difference <= allowed:
                 raise ExportFailed(
-                    f"the exported model does not say what its network says: {output} of {where} differs by "
-                    f"{difference:.2g}, and {allowed:.2g} is allowed; nothing was written"
+                    f"the exported model does not agree with its network: {output} of {where} differs by "
+                    f"{difference:.2g}, and at most {allowed:.2g} is allowed; nothing was written"
                 )
             if output != SCORE or not wanted.score_slack:
                 largest = max(largest, difference)

@@ -175,7 +175,7 @@ def _put(files: Mapping[Path, bytes], out: Path, request: ModelExportRequest) ->
         write_together(files, force=request.force)
     except FileExistsError as exc:
         raise Conflict(
-            f"{shown(str(exc.filename))} was made by somebody else in the meantime; nothing was written"
+            f"{shown(str(exc.filename))} was created by another process in the meantime; nothing was written"
         ) from exc
     if earlier is not None and earlier not in files:
         # Of the export that was written over; no description names it any more.

@@ -63,7 +63,7 @@ def write_card(source: RunSource, out: Path, *, force: bool = False, dry_run: bo
                 draft.write_text(text, encoding="utf-8")
         except FileExistsError as exc:
             raise Conflict(
-                f"{shown(str(target))} was made by somebody else in the meantime, and is left alone"
+                f"{shown(str(target))} was created by another process in the meantime, and is left as it is"
             ) from exc
     evaluated = {split: None if found is None else found.n for split, found in facts.measured.items()}
     return CardReport(facts.run, target, evaluated, bool(facts.certificates), dry_run)
@@ -147,7 +147,7 @@ def _about(facts: CardFacts) -> Iterator[str]:
     if config.presence and config.method == "lanet":
         answers.append("whether there is anything to find at all")
     yield f"A network that says {'; '.join(answers)}."
-    yield "Trained with partly on partly-labeled images; what was known of them stands below."
+    yield "Trained with partly on partly-labeled images; what was known about them is listed below."
     yield ""
     yield f"- Method `{config.method}`, encoder `{config.encoder}`"
     yield f"- Images are framed into {config.square_px} x {config.square_px} px (`{config.framing}`)"
@@ -164,8 +164,8 @@ def _use(facts: CardFacts) -> Iterator[str]:
         "Research on images like those it was trained on, and suggestions to people who label such images and check",
         "every one of them.",
         "",
-        "**Not for** diagnosis, triage, treatment, or any decision about a patient. This is research software and no",
-        "medical device; nobody has assessed it as one. Not for images of another kind, device or population without",
+        "**Not for** diagnosis, triage, treatment, or any decision about a patient. This is research software and not",
+        "a medical device; nobody has assessed it as one. Not for images of another kind, device or population without",
         "an evaluation on those.",
     )
 
@@ -178,7 +178,7 @@ def _training(facts: CardFacts) -> Iterator[str]:
     }
     yield "## How it was trained"
     yield ""
-    kept = f"; epoch {facts.epoch} of the second is kept" if facts.epoch is not None else ""
+    kept = f"; epoch {facts.epoch} of the second was kept" if facts.epoch is not None else ""
     yield f"- Preset `{config.preset}`, seed {config.seed}"
     yield f"- {config.stage1_epochs} + {config.stage2_epochs} epochs in two stages{kept}"
     if facts.begun is not None:
@@ -216,9 +216,9 @@ def _data(facts: CardFacts) -> Iterator[str]:
     yield ""
     yield f"Snapshot {code(facts.snapshot)} of the registry." if facts.snapshot else "No snapshot is recorded."
     if facts.counts is None:
-        yield "How many images it holds can be told in the project that it was trained in alone."
+        yield "The number of images in it can be told only in the project that it was trained in."
         return
-    yield "*Fully* means that class and location are known (known to be empty included), *partly* that the class is."
+    yield "*Fully*: class and location are known (known to be empty included); *partly*: only the class is known."
     yield "Test images, and images related to them, were not trained on."
     yield ""
     yield from _table(("class", "split", *SUPERVISIONS, "images"), _counted(facts.counts))
@@ -239,7 +239,7 @@ def _counted(counts: dict[tuple[str, str], dict[str, int]] | object) -> list[tup
 
 
 def _measures(facts: CardFacts) -> Iterator[str]:
-    yield "## Measures"
+    yield "## Metrics"
     for split, title in (("val", "Validation"), ("test", "Test")):
         found = facts.measured[split]
         command = code(f"partly evaluate --run {shlex.quote(facts.run)} --split {split}")
@@ -247,7 +247,7 @@ def _measures(facts: CardFacts) -> Iterator[str]:
             command = f"{code(f'partly evaluate --split {split}')} in the project that it was trained in"
         yield from ("", f"### {title}", "")
         if found is None:
-            yield f"Not evaluated. {command} does it, `partly model card` then says what came out."
+            yield f"Not evaluated. {command} does this; `partly model card` then adds the results."
             continue
         yield from _measured(found, command)
         if split == "val" and facts.config.select != "last":
@@ -259,7 +259,7 @@ def _measured(found: Measured, command: str) -> Iterator[str]:
     yield f"{found.n} images." + (
         " Intervals (95%) are over groups of images: of one patient, video or picture."
         if found.with_intervals
-        else f" As measured at the end of the training; {command} adds intervals."
+        else f" As measured at the end of training; {command} adds intervals."
     )
     if found.n < FEW:
         yield f"**{found.n} images are few**: differences of several hundredths mean nothing."
@@ -272,7 +272,7 @@ def _measured(found: Measured, command: str) -> Iterator[str]:
         )
         for measure in found.measures
     ]
-    yield from _table(("measure", "value", "95% interval"), rows)
+    yield from _table(("metric", "value", "95% interval"), rows)
 
 
 def _certificate(facts: CardFacts) -> Iterator[str]:
@@ -280,7 +280,7 @@ def _certificate(facts: CardFacts) -> Iterator[str]:
     yield ""
     if not facts.certificates:
         yield "None: no threshold has a certified precision. `partly propose --tau auto` certifies one on reviewed"
-        yield "validation images, and says how many it takes."
+        yield "validation images, and says how many are needed."
         return
     yield from (f"- {promise}" for promise in facts.certificates)
     yield ""
@@ -291,16 +291,16 @@ def _limits(facts: CardFacts) -> Iterator[str]:
     yield "## Limits"
     yield ""
     if facts.config.classifies:
-        yield "- It knows the classes above alone, and gives every image to one of them, whatever it shows."
+        yield "- It knows only the classes above, and assigns every image to one of them, whatever it shows."
     counts = facts.counts or {}
     located = sum(of["fully"] for (_, split), of in counts.items() if split != "test")
     if counts and facts.config.localizes:
-        yield f"- What it knows of locations it has from {located} images at most" + (
+        yield f"- What it knows about locations comes from at most {located} images" + (
             ", which is few." if located < FEW else "."
         )
     yield "- Images from another device, clinic or population may look alike and be scored wrongly, and confidently."
     yield "- Probabilities are not calibrated unless a certificate above says so of a threshold."
-    yield "- Copies of training images, or further images of the same patients, look better than new ones will."
+    yield "- Results on copies of training images, or on more images of the same patients, are better than on new ones."
 
 
 def _running(facts: CardFacts, layout: ExportFormat | None, name: str) -> Iterator[str]:
@@ -308,7 +308,7 @@ def _running(facts: CardFacts, layout: ExportFormat | None, name: str) -> Iterat
     yield ""
     if layout is None:
         command = code(f"partly model export --run {shlex.quote(facts.run)} --format onnx model.onnx")
-        yield f"{command} writes it as a file of its own, and a card like this beside it."
+        yield f"{command} writes it to a file of its own, with a card like this beside it."
         yield "`partly predict IMAGES found.csv` runs it as it is."
         return
     language, lines = usage(layout, name, classifies=facts.config.classifies, localizes=facts.config.localizes)

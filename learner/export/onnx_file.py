@@ -43,7 +43,7 @@ def onnx_bytes(model: Exportable, metadata: Mapping[str, str]) -> bytes:
                 verbose=False,
             )
         if program is None:
-            raise ExportFailed("torch has written no ONNX program")
+            raise ExportFailed("torch wrote no ONNX program")
         program.model.metadata_props.update(metadata)
         written: bytes = program.model_proto.SerializeToString()
         onnx.checker.check_model(written, full_check=True)
@@ -79,7 +79,7 @@ def onnx_answer(written: bytes) -> Answer:
     try:
         session = onnxruntime.InferenceSession(written, options, providers=["CPUExecutionProvider"])
     except Exception as exc:  # its errors have no common root
-        raise ExportFailed(f"ONNX Runtime does not take the exported model ({exc}), and nothing was written") from exc
+        raise ExportFailed(f"ONNX Runtime does not accept the exported model ({exc}), and nothing was written") from exc
     names = [output.name for output in session.get_outputs()]
 
     def answer(image_HW3: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:

@@ -42,8 +42,8 @@ def check_installed(layout: ExportFormat) -> None:
     missing = [name for name in FOR_ONNX if importlib.util.find_spec(name) is None]
     if missing:
         raise ExportUnavailable(
-            f"--format onnx needs {' and '.join(missing)}, not installed here: pip install 'partly[onnx]'; "
-            "--format torchscript needs nothing more"
+            f"--format onnx needs {' and '.join(missing)}, which are not installed here: pip install 'partly[onnx]'; "
+            "--format torchscript needs no more packages"
         )
 
 
@@ -68,12 +68,12 @@ def check_place(out: Path, layout: ExportFormat, *, force: bool) -> Path:
     is_folder = layout is ExportFormat.SAFETENSORS
     if os.path.lexists(place) and place.is_dir() != is_folder:
         raise InvalidArgument(
-            f"{shown(str(out))} is {'a file' if is_folder else 'a folder'}, and --format {layout} writes "
+            f"{shown(str(out))} is {'a file' if is_folder else 'a folder'}, but --format {layout} writes "
             f"{'a folder' if is_folder else 'a file'}; name another place"
             + ("" if is_folder else f", such as {shown(str(out / f'model.{SUFFIX[layout]}'))}")
         )
     if is_folder and _is_training(place):
-        raise Conflict(f"{shown(str(out))} holds a training's own checkpoint, which is never written over")
+        raise Conflict(f"{shown(str(out))} holds a training run's own checkpoint, which is never overwritten")
     if not is_folder:
         _refuse_other(place, (f".{SUFFIX[layout]}", *ALSO[layout]))
     refuse_existing((place / DESCRIPTION if is_folder else place,), force=force)
@@ -94,7 +94,7 @@ def _refuse_other(file: Path, suffixes: tuple[str, ...]) -> None:
     """
     if file.is_file() and file.suffix.lower() not in suffixes:
         raise Conflict(
-            f"{shown(str(file))} is there already and is not named as what is written ({', '.join(suffixes)}); "
+            f"{shown(str(file))} already exists and is not named like the file to be written ({', '.join(suffixes)}); "
             "name another place"
         )
 
@@ -107,9 +107,9 @@ def refuse_existing(files: Iterable[Path], *, force: bool) -> None:
     """
     for file in files:
         if file.is_dir():
-            raise InvalidArgument(f"{shown(str(file))} is a folder, and a file of this name would be written")
+            raise InvalidArgument(f"{shown(str(file))} is a folder, but a file of this name would be written")
         if os.path.lexists(file) and not force:
-            raise Conflict(f"{shown(str(file))} is there already; --force writes over it, or name another place")
+            raise Conflict(f"{shown(str(file))} already exists; overwrite it with --force, or name another place")
 
 
 def card_is_of(card: Path, weights_sha256: str, *, force: bool) -> bool:

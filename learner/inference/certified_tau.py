@@ -159,7 +159,7 @@ def certify_tau(
     if len(scores) != len(correct):
         raise ValueError(f"{len(scores)} scores for {len(correct)} outcomes")
     if not (0 < precision < 1 and 0 < delta < 1):
-        raise ValueError(f"precision and delta lie between 0 and 1, got {precision} and {delta}")
+        raise ValueError(f"precision and delta must be between 0 and 1, got {precision} and {delta}")
     score_N, correct_N = np.asarray(scores, dtype=float), np.asarray(correct, dtype=bool)
     # Too strict a start accepts too few to pass and would stop the sequence at once.
     start = 2 * boxes_needed(precision, delta)

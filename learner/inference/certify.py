@@ -242,13 +242,11 @@ def explain_certificates(certificates: Sequence[NewCertificate], calibration: Ca
     """Say in words what was certified, what was left out, and where nothing was certified what to type."""
     said = []
     if calibration.learned:
-        said.append(
-            f"left out of the certificate: {calibration.learned} validation images that the run has learned from"
-        )
+        said.append(f"left out of the certificate: {calibration.learned} validation images that the run learned from")
     if calibration.chose:
         said.append(
-            f"left out of the certificate: {calibration.chose} validation images that chose the epoch of {run}, which "
-            "therefore cannot judge it"
+            f"left out of the certificate: {calibration.chose} validation images used to choose the epoch of {run}, "
+            "which therefore cannot judge it"
         )
     said += [certificate.promise for certificate in certificates if certificate.is_certified]
     (boxes,) = (item for item in certificates if item.kind is CertificateKind.BOXES)
@@ -258,7 +256,7 @@ def explain_certificates(certificates: Sequence[NewCertificate], calibration: Ca
 
 
 def _remedy(boxes: NewCertificate, calibration: CalibrationImages) -> str:
-    given = "or set a threshold without a promise: partly propose --tau 0.8"
+    given = "or set a threshold without a guarantee: partly propose --tau 0.8"
     if calibration.chose and not calibration.images and not calibration.waiting:
         return f"Train again, so that a part of validation is kept for the certificate: partly train; {given}"
     if not calibration.waiting:

@@ -69,7 +69,7 @@ def check_gate(gate: str) -> str:
         InvalidArgument: there is no such gate.
     """
     if gate not in GATES:
-        raise InvalidArgument(f"--gate is one of {', '.join(GATES)}, got {gate!r}")
+        raise InvalidArgument(f"--gate must be one of {', '.join(GATES)}, got {gate!r}")
     return gate
 
 
@@ -81,7 +81,7 @@ def check_tau(tau: float | str) -> float:
     """
     threshold = float(tau)
     if not 0 <= threshold <= 1:
-        raise InvalidArgument(f"--tau is a number from 0 to 1, or auto; got {tau}")
+        raise InvalidArgument(f"--tau must be a number from 0 to 1, or auto; got {tau}")
     return threshold
 
 
@@ -96,7 +96,7 @@ def parse_tau(text: str | None) -> float | str | None:
     try:
         return check_tau(float(text))
     except ValueError:
-        raise InvalidArgument(f"--tau is a number from 0 to 1, or auto; got {text!r}") from None
+        raise InvalidArgument(f"--tau must be a number from 0 to 1, or auto; got {text!r}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def parse_promise(tau: float | str | None, precision: float | None, confidence: 
     asked = {"precision": precision, "confidence": confidence}
     given = {name: value for name, value in asked.items() if value is not None}
     if given and tau != "auto":
-        raise InvalidArgument(f"--{next(iter(given))} is what --tau auto has to certify; add --tau auto")
+        raise InvalidArgument(f"--{next(iter(given))} applies only to --tau auto; add --tau auto")
     return Promise(**given)
 
 

@@ -108,7 +108,7 @@ def _check_size(network: Network, config: TrainConfig, folder: Path) -> None:
         network.eval()(torch.zeros(1, 3, config.size, config.size))
     except RuntimeError as exc:
         raise CheckpointIncompatible(
-            f"{folder}: the network cannot look at images of size={config.size}, which stands in its settings"
+            f"{folder}: the network cannot take images of size={config.size}, the size in its settings"
         ) from exc
 
 

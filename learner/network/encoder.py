@@ -35,7 +35,7 @@ def create_timm(name: str, *, size: int, pretrained: bool = False, **options: An
             raise
         likely = difflib.get_close_matches(name, timm.list_models(), n=1)
         near = ", ".join(timm.list_models(f"*{name[:6]}*")[:4])
-        hint = f"; did you mean {likely[0]}?" if likely else f"; timm has for example {near}" if near else ""
+        hint = f"; did you mean {likely[0]}?" if likely else f"; timm has, for example, {near}" if near else ""
         raise ConfigInvalid(f"encoder={name} cannot be used as a feature encoder ({exc}){hint}") from exc
 
 

@@ -39,7 +39,7 @@ def fetch_pretrained(make: Callable[[], T], name: str) -> T:
             raise WeightsUnavailable(f"there are no ImageNet weights of {name}") from exc
         if wanted_offline:
             raise WeightsUnavailable(
-                f"the ImageNet weights of {name} were not fetched before, and HF_HUB_OFFLINE keeps them from being now"
+                f"the ImageNet weights of {name} were not fetched before, and HF_HUB_OFFLINE prevents fetching them now"
             ) from exc
     why = _out_of_reach()
     if why is None:

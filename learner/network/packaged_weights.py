@@ -97,7 +97,7 @@ def load_packaged(encoder: str, model: Mapping[str, Tensor]) -> dict[str, Tensor
     digest = file_sha256(file)
     if digest != package.sha256:
         raise WeightsUnavailable(
-            f"{file} is not the file that {package.distribution} is known by (SHA-256 {digest[:12]}...); install it "
+            f"{file} is not the file that {package.distribution} should contain (SHA-256 {digest[:12]}...); install it "
             f"again: pip install --force-reinstall {package.distribution}"
         )
     found = {

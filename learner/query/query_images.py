@@ -51,7 +51,7 @@ class QueryRequest:
         if self.budget < 1:
             raise InvalidArgument(f"--budget must be at least 1, got {self.budget}")
         if not 0 <= self.seed < 2**63:
-            raise InvalidArgument(f"--seed lies between 0 and 2^63, got {self.seed}")
+            raise InvalidArgument(f"--seed must be between 0 and 2^63, got {self.seed}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from db.records.certificates import CertificateKind
 from db.registry import Registry, Transaction
 from learner.errors import DataInvalid
 
-NO_ROUND = "no round has trained anything yet; make one with: partly round --strategy typical"
+NO_ROUND = "no round has trained anything yet; run one with: partly round --strategy typical"
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,7 @@ def default_layer(layers: Mapping[str, int], target: str) -> str:
     if target == CLASS:
         fitting = [name for name in fitting if name.startswith("encoder.")]
     if not fitting:
-        raise InvalidArgument("Grad-CAM needs feature maps, and the encoder of this run only has tokens")
+        raise InvalidArgument("Grad-CAM needs feature maps, but the encoder of this run has only tokens")
     return fitting[-1]
 
 

@@ -170,7 +170,7 @@ def plot_learning(
             axes.errorbar([point[column] for point in points], values, yerr=halves, marker="o", capsize=2, label=name)
         if reference is not None:
             axes.axhline(reference, color="grey", linewidth=0.8, linestyle=":", label="all boxes")
-        axes.set(xlabel=label, ylabel="box IoU of held-back images")
+        axes.set(xlabel=label, ylabel="box IoU of held-out images")
         axes.grid(linewidth=0.3)
     panels[0].legend(fontsize=8)
     figure.suptitle("mean over seeds, 95% interval", fontsize=10)

@@ -50,9 +50,9 @@ class Reviewer:
             value = getattr(self, field.name)
             if field.name.endswith("_s"):
                 if not 0 <= value < float("inf"):
-                    raise InvalidArgument(f"{field.name} is a time in seconds, at least 0; got {value:g}")
+                    raise InvalidArgument(f"{field.name} must be a time in seconds, at least 0; got {value:g}")
             elif not 0 <= value <= 1:
-                raise InvalidArgument(f"{field.name} lies from 0 to 1, got {value:g}")
+                raise InvalidArgument(f"{field.name} must be between 0 and 1, got {value:g}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ def plan_replays(first: ReplayPlan, strategies: Sequence[str], seeds: int) -> li
         if value < 1:
             raise InvalidArgument(f"{name} must be at least 1, got {value}")
     if not 0 <= first.start < 1:
-        raise InvalidArgument(f"--start is a share from 0 to below 1, got {first.start:g}")
+        raise InvalidArgument(f"--start must be at least 0 and below 1, got {first.start:g}")
     names = list(dict.fromkeys([*strategies, BASELINE]))
     for name in names:
         find_strategy(name)
@@ -134,7 +134,7 @@ def simulate(
     with truth.read() as tx:
         held_back = tx.images.count(splits=[Split.TEST], located=True)
     if not held_back:
-        raise DataInvalid("nothing is held back: a simulation scores its trainings on located images in test")
+        raise DataInvalid("no image is held out: a simulation scores its training runs on located images in test")
     found: dict[tuple[str, int], tuple[RoundRow, ...]] = {}
     with progress.task("replays", len(plans)) as task:
 

@@ -168,7 +168,8 @@ def restore(job: Job) -> None:
     except (RuntimeError, ValueError, KeyError, TypeError, IndexError) as exc:
         reason = str(exc).strip().splitlines()[0][:200] if str(exc).strip() else type(exc).__name__
         raise CheckpointIncompatible(
-            f"{job.folder}: {job.run.name} cannot go on from what is stored there ({reason}); train again: partly train"
+            f"{job.folder}: {job.run.name} cannot resume from what is stored there ({reason}); train again: "
+            "partly train"
         ) from exc
     job.seen_before = state.get("seen_before", {})
     job.seconds, job.images_seen = state["seconds"], state["images_seen"]

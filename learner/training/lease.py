@@ -70,11 +70,11 @@ def _words(run: RunRecord) -> str:
     else:
         place = str(run.host)
         remedy = (
-            "wait for it, or stop it there; if that machine is gone, repeat this command once it has said nothing "
+            "wait for it, or stop it there; if that machine is gone, repeat this command once it has been silent "
             f"for {PATIENCE.seconds} seconds"
         )
     return (
-        f"{run.name} is being trained by process {run.pid} on {place}, which last spoke {seconds} seconds ago; "
+        f"{run.name} is being trained by process {run.pid} on {place}, last heard from {seconds} seconds ago; "
         f"{remedy}; another run can be trained beside it: partly train"
     )
 

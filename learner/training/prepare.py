@@ -114,10 +114,10 @@ def _settled_by_data(config: TrainConfig, images: Sequence[Sized], progress: Pro
     if not config.size:
         config = replace(config, size=choose_size(images, config.framing, least_size(kind), tiles=config.tiles))
         if config.size > least_size(kind):
-            progress.say(f"size={config.size} was chosen, as there are small boxes (another: --set size=256)")
+            progress.say(f"size={config.size} was chosen because there are small boxes (to change it: --set size=256)")
         elif kind == "cpu":
             progress.say(
-                f"size={config.size} was chosen for a CPU; larger ones see more and take longer: --set size=256"
+                f"size={config.size} was chosen for a CPU; larger sizes show more and take longer: --set size=256"
             )
     problem = describe_small(images, config.size, config.framing, tiles=config.tiles)
     if problem is not None:
@@ -184,7 +184,7 @@ def _choose_data(
     if run is not None and run.snapshot != data.snapshot.hash:
         raise CheckpointIncompatible(
             f"{run.name} cannot be resumed: it was interrupted before its first epoch ended, and labels have changed "
-            "since; start a new training with: partly train"
+            "since; start a new training run with: partly train"
         )
     return data
 

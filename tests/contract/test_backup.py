@@ -71,7 +71,7 @@ def test_a_backup_overwrites_nothing_and_leaves_no_scraps(filled, tmp_path):
     out = tmp_path / "folder" / "backup.sqlite3"
     backup_registry(filled, out)
     before = out.read_bytes()
-    with pytest.raises(Conflict, match="exists already"):
+    with pytest.raises(Conflict, match="already exists"):
         backup_registry(filled, out)
     assert out.read_bytes() == before
     assert [file.name for file in out.parent.iterdir()] == ["backup.sqlite3"]
@@ -138,6 +138,6 @@ def test_a_backup_may_have_any_name_and_is_its_owners_alone(filled, tmp_path, na
 
 def test_a_link_that_leads_nowhere_is_not_written_through(filled, tmp_path):
     (tmp_path / "backup.sqlite3").symlink_to(tmp_path / "elsewhere.sqlite3")
-    with pytest.raises(Conflict, match="exists already"):
+    with pytest.raises(Conflict, match="already exists"):
         backup_registry(filled, tmp_path / "backup.sqlite3")
     assert not (tmp_path / "elsewhere.sqlite3").exists()

@@ -63,7 +63,7 @@ def test_an_undone_import_is_gone_from_everything_but_history(registry):
     assert events[0] == "registered"
     assert {"removed", "retracted"} <= set(events)
     assert check_registry(registry) == []
-    with pytest.raises(Conflict, match="undone already"):
+    with pytest.raises(Conflict, match="already been undone"):
         undo_operation(registry, operation)
     with pytest.raises(Conflict, match="nothing to undo"):
         undo_operation(registry)

@@ -96,11 +96,11 @@ def test_a_token_that_may_only_read_pulls_and_does_not_push(registry, data, stud
         connect_project(registry, reader, ConnectRequest(title="whatever", project_id=project_id))
         report = pull_reviews(registry, reader)
         assert report.created == 1
-        with pytest.raises(AuthRejected, match="may write"):
+        with pytest.raises(AuthRejected, match="write access"):
             reader.create_project("not for readers", CONFIG)
         lost = client.list_tasks(project_id, with_annotations=False)[1]
         client.http.delete(f"/api/tasks/{lost['id']}/")
-        with pytest.raises(AuthRejected, match="may write"):
+        with pytest.raises(AuthRejected, match="write access"):
             push_images(registry, reader, PushRequest(what="partly", recreate=True))
         assert len(client.list_tasks(project_id, with_annotations=False)) == 5
     proxy.close()

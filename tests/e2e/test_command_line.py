@@ -93,7 +93,7 @@ def test_outside_a_project(partly, words, code, says):
         (["push", "--audit-share", "2"], 2, "--audit-share"),
         (["evaluate", "--run", "run-7"], 4, "run-7"),
         (["import", "nowhere", "--layout", "csv"], 4, "nowhere"),
-        (["split", "--val", "2"], 2, "shares"),
+        (["split", "--val", "2"], 2, "between 0 and 1"),
         (["push"], 4, "partly connect"),
         (["pull"], 4, "partly connect"),
         (["push", "--all", "--partly"], 2, "choose one of"),

@@ -91,15 +91,15 @@ CASES = [
         "model card",
     )),
     ("filled", "train --resume", "no_run", "there is no interrupted run yet; train one with: partly train"),
-    ("filled", "plan", "data_invalid", "make one with: partly round"),
+    ("filled", "plan", "data_invalid", "run one with: partly round"),
     *(("filled", f"{words} run-9", "unknown_run", UNKNOWN_RUN) for words in (
         "evaluate --run", "propose --run", "query --run", "report --run", "serve --run", "list --run", "retract --run",
         "predict ../images out.csv --run", "train --weights", "model export m.onnx --run",
     )),
     ("filled", "model export m.onnx --run nowhere/run-9", "checkpoint_unusable", "there is no such folder"),
     ("filled", "model export m.onnx --format onx", "usage", "did you mean onnx?"),
-    ("filled", "model export partly.toml", "conflict", "not named as what is written"),
-    ("filled", "model export .", "invalid_argument", "is a folder, and --format onnx writes a file"),
+    ("filled", "model export partly.toml", "conflict", "not named like the file to be written"),
+    ("filled", "model export .", "invalid_argument", "is a folder, but --format onnx writes a file"),
     *(("filled", words, "not_connected", UNCONNECTED) for words in (
         "push", "pull", "open", "round", "doctor --label-studio",
     )),

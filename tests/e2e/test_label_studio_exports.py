@@ -115,7 +115,7 @@ def test_an_export_reads_as_people_said(partly, exported, tmp_path, kind):
         **from_choice,
     }
     if kind == "JSON":
-        assert any("a prediction is no label" in warning for warning in done["warnings"])
+        assert any("a prediction is not a label" in warning for warning in done["warnings"])
 
 
 def test_json_min_knows_choices_when_they_are_named(partly, exported, tmp_path):

@@ -135,7 +135,7 @@ def test_torchscript_says_what_onnx_says(partly, place, onnx, tmp_path):
     project = ["--project", place / "project"]
     shown = partly("model", "export", "out/model.pt", "--format", "torchscript", *project)
     assert "largest difference" in shown.output
-    assert "next: out/MODEL_CARD.md has the lines that run it" in shown.output
+    assert "next: see out/MODEL_CARD.md for the code that runs it" in shown.output
     answer = learner.export.onnx_file.onnx_answer((place / "onnx" / "model.onnx").read_bytes())
     *_, lines = blocks()
     for image in images_of(place)[:3]:
@@ -179,7 +179,7 @@ def test_force_writes_over_an_export_and_nothing_else(partly, place, tmp_path):
     export = ["model", "export", "--format", "safetensors", "--project", place / "project", "--json"]
     run = place / "project" / "runs" / "run-1"
     before = {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()}
-    assert "a training's own checkpoint" in partly(*export, run, "--force", expect=4).stderr
+    assert "a training run's own checkpoint" in partly(*export, run, "--force", expect=4).stderr
     assert {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()} == before
     partly(*export, "folder")
     (tmp_path / "folder" / "notes.txt").write_text("mine")
@@ -191,7 +191,7 @@ def test_force_writes_over_an_export_and_nothing_else(partly, place, tmp_path):
     # As if it had been another run's.
     weights.rename(weights.with_name(f"checkpoint-{'0' * 12}.safetensors"))
     description.write_text(json.dumps(said | {"sha256": "0" * 64}))
-    assert "--force writes over it" in partly(*export, "folder", expect=4).stderr
+    assert "overwrite it with --force" in partly(*export, "folder", expect=4).stderr
     partly(*export, "folder", "--force")
     names = {file.name for file in description.parent.iterdir()}
     assert names == {"MODEL_CARD.md", stranger.name, weights.name, "checkpoint.json", "notes.txt"}
@@ -200,7 +200,7 @@ def test_force_writes_over_an_export_and_nothing_else(partly, place, tmp_path):
 def test_a_card_of_something_else_stands_in_the_way(partly, place, tmp_path):
     (tmp_path / "MODEL_CARD.md").write_text("# Another model\n")
     words = ["model", "export", "m.pt", "--format", "torchscript", "--project", place / "project"]
-    assert "MODEL_CARD.md is there already" in partly(*words, expect=4).stderr
+    assert "MODEL_CARD.md already exists" in partly(*words, expect=4).stderr
     assert sorted(file.name for file in tmp_path.iterdir()) == ["MODEL_CARD.md"]
     partly(*words, "--force")
     assert "Weights SHA-256" in (tmp_path / "MODEL_CARD.md").read_text()
@@ -216,7 +216,7 @@ def test_nothing_is_left_of_an_export_that_fails(partly, place, tmp_path, monkey
     with monkeypatch.context() as patched:
         patched.setattr(learner.export.agreement, "TOLERANCE", -1.0)
         refused = partly(*words, expect=5)
-        assert "does not say what its network says" in refused.stderr
+        assert "does not agree with its network" in refused.stderr
         assert "nothing was written" in refused.stderr
     assert list(tmp_path.iterdir()) == []
     real = Path.write_bytes
@@ -269,7 +269,7 @@ def test_the_card_says_what_was_evaluated(partly, place, tmp_path):
     value, low, high = map(float, found.groups())
     assert value == pytest.approx(evaluated["classification"]["accuracy"], abs=1e-3)
     assert low <= value <= high
-    assert "is there already" in partly("model", "card", "after.md", *project, expect=4).stderr
+    assert "already exists" in partly("model", "card", "after.md", *project, expect=4).stderr
     shown = partly("model", "card", *project)
     assert (place / "project" / "reports" / "run-1" / "MODEL_CARD.md").is_file()
     assert "reports/run-1/MODEL_CARD.md" in shown.output.replace("\n", "")
@@ -295,5 +295,5 @@ def test_the_check_is_against_the_run_that_is_exported(partly, place, onnx, monk
 
     monkeypatch.setattr(export_model, "_written", of_another)
     words = ["model", "export", "m.pt", "--format", "torchscript", "--project", place / "project"]
-    assert "does not say what its network says" in partly(*words, expect=5).stderr
+    assert "does not agree with its network" in partly(*words, expect=5).stderr
     assert np.isfinite(onnx["checked"]["largest_difference"])

@@ -48,7 +48,9 @@ def test_where_label_studio_goes_to_another_port_it_is_found_there(beside, taken
     assert status.running
     assert status.url != f"http://127.0.0.1:{number}"
     stop_studio(beside)
-    with pytest.raises(StudioFailed, match=f"port {number} is taken by another server; name another one with --port"):
+    with pytest.raises(
+        StudioFailed, match=f"port {number} is in use by another server; choose another one with --port"
+    ):
         start_studio(beside, port=number)
     assert not studio_status(beside).running
 

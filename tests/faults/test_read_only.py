@@ -93,7 +93,7 @@ def test_what_reads_works_and_what_writes_says_why_not(closed):
         assert "run-1" in run(closed, "runs").stdout
         run(closed, "snapshots")
         run(closed, "doctor")
-        assert "is there already" in run(closed, "init", closed).stdout
+        assert "already exists" in run(closed, "init", closed).stdout
         run(closed, "db", "check")
         for layout in ("coco", "csv", "voc", "yolo"):
             done = run(closed, "export", "--format", layout, out / layout)

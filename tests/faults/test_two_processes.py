@@ -123,7 +123,7 @@ def test_of_two_backups_to_one_name_one_is_written_and_the_other_says_so(process
     out = tmp_path / "kept" / "backup.sqlite3"
     outcomes = at_once(processes, 3, workers.back_up, url, str(tmp_path), str(out))
     assert outcomes.count("written") == 1, outcomes
-    assert all("another process" in said or "exists already" in said for said in outcomes if said != "written")
+    assert all("another process" in said or "already exists" in said for said in outcomes if said != "written")
     assert [file.name for file in out.parent.iterdir()] == [out.name]
     copy = create_registry(f"sqlite:///{tmp_path}/restored.sqlite3", tmp_path)
     assert restore_registry(out, copy)["images"] == 20

@@ -73,7 +73,7 @@ def test_what_cannot_be_written_is_said_in_a_line():
 
 
 def test_what_onnx_runtime_does_not_take_is_said():
-    with pytest.raises(ExportFailed, match="ONNX Runtime does not take the exported model"):
+    with pytest.raises(ExportFailed, match="ONNX Runtime does not accept the exported model"):
         onnx_answer(b"no model")
 
 

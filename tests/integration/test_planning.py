@@ -97,7 +97,7 @@ def test_rounds_that_bring_nothing_are_called_so(rounds, monkeypatch):
     scoring(monkeypatch, [0.5, 0.5, 0.5], [25, 50, 100])
     found = plan_rounds(rounds)
     assert found.recent.below_noise
-    assert "which chance can explain: think of stopping" in found.advice
+    assert "which may be due to chance: consider stopping" in found.advice
 
 
 def test_a_run_is_asked_once_and_its_answers_are_compared_with_what_is_known_now(rounds, monkeypatch):
@@ -166,7 +166,7 @@ def test_the_commands(rounds, monkeypatch):
 def test_the_page_is_written_before_there_is_a_curve(filled, tmp_path):
     told = write_rounds_report(filled, tmp_path / "out", title="Breast", progress=SilentProgress())
     assert (told.rounds, told.advice) == (0, None)
-    assert "No round was made yet." in told.page.read_text(encoding="utf-8")
+    assert "There are no rounds yet." in told.page.read_text(encoding="utf-8")
 
 
 def test_time_saved_comes_from_the_reviews():

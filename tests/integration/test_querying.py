@@ -276,4 +276,4 @@ def test_a_full_disk_costs_the_features_of_next_time_alone(trained, monkeypatch)
         images = tx.images.select()[:3]
     told = Spoken()
     assert len(image_features(trained, images, run_source(open_run(trained)), progress=told)) == 3
-    assert "not kept for next time (No space left on device" in told.lines[-1]
+    assert "not cached for next time (No space left on device" in told.lines[-1]

@@ -63,7 +63,7 @@ def test_a_classifier_has_no_page_about_places_and_is_compared_by_class(trained,
     train_model(trained, make_config("default", TINY | {"method": "classifier"}))
     report = write_report(trained, tmp_path / "out", run="run-2", against="run-1")
     assert "run-2 against run-1" in report.page.read_text()
-    assert "drawing whole groups of images" in report.page.read_text()
+    assert "resampling whole groups of images" in report.page.read_text()
     assert "<td>auc (" in report.page.read_text()
     assert "disagreements.png" in report.figures
     assert "ious.svg" not in report.figures

@@ -125,7 +125,7 @@ def test_a_cold_start_has_no_model_at_first(known, tmp_path):
 
 
 def test_nothing_held_back_is_refused(registry, tmp_path):
-    with pytest.raises(DataInvalid, match="held back"):
+    with pytest.raises(DataInvalid, match="held out"):
         simulate(registry, plan_replays(PLAN, ["random"], 1), Work(tmp_path))
 
 
@@ -161,7 +161,7 @@ def test_the_command(phantoms, tmp_path, monkeypatch):
     assert [row["round"] for row in rows] == [0, 1]
     (tmp_path / "other").mkdir()
     words[2] = str(tmp_path / "other")
-    assert "holds the simulation of other data" in run("--seeds", "1", expect=4)
+    assert "holds a simulation on other data" in run("--seeds", "1", expect=4)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_the_command(phantoms, tmp_path, monkeypatch):
         (["--jobs", "0"], "--jobs must be at least 1"),
         (["--start", "1"], "--start"),
         (["--strategy", "best"], "there is no query strategy 'best'"),
-        (["--misses", "2"], "misses lies from 0 to 1"),
+        (["--misses", "2"], "misses must be between 0 and 1"),
         (["--set", "sise=3"], "did you mean 'size'"),
     ],
 )

@@ -221,7 +221,7 @@ def test_other_classes_start_the_last_layer_anew_and_nothing_else(filled, first)
 
 
 def test_a_run_that_does_not_fit_is_refused_with_the_reason(filled, first):
-    with pytest.raises(WeightsUnavailable, match="method=lanet, and method=classifier is trained here"):
+    with pytest.raises(WeightsUnavailable, match="method=lanet, but method=classifier is trained here"):
         start_from(filled, first.run, method="classifier")
     with pytest.raises(WeightsUnavailable, match=r"another shape \(lanet.*trained with --set head_channels=8"):
         start_from(filled, first.run, head_channels=16)
@@ -255,7 +255,7 @@ def test_a_run_of_another_project_is_taken_with_a_word_of_warning(filled, first,
     split_images(registry, val=0.2, test=0.2)
     said = Spoken()
     result = train_model(registry, tiny(weights=str(first.checkpoint)), progress=said)
-    assert "no run of this project" in said.text
+    assert "not a run of this project" in said.text
     assert load_checkpoint(result.checkpoint).description["seen_before"] == {}
     registry.close()
 

@@ -60,9 +60,9 @@ def test_boxes_that_are_too_small_can_be_shown_by_tiles(filled):
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"tiles": 0}, "tiles is at least 1"),
+        ({"tiles": 0}, "tiles must be at least 1"),
         ({"size": 4096, "tiles": 3}, "at most 8192 px, got 3 x 4096"),
-        ({"tiles": 2, "method": "classifier"}, "is for methods that localize, and method=classifier does not"),
+        ({"tiles": 2, "method": "classifier"}, "is for methods that localize, but method=classifier does not"),
     ],
 )
 def test_tiles_that_cannot_be_are_said(settings, why):

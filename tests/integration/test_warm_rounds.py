@@ -90,8 +90,8 @@ def test_labels_that_changed_start_anew(trained):
     weights, lines = start(trained)
     assert weights == "auto"
     assert lines == [
-        "an image that run-1 learned from has another label or split now, so this training starts anew; to start from "
-        "run-1 all the same: --warm"
+        "an image that run-1 learned from has another label or split now, so this run starts from scratch; to start "
+        "from run-1 anyway: --warm"
     ]
     label(trained, located[1], Location(LocationStatus.EMPTY))
     assert start(trained)[1][0].startswith("2 images that run-1 learned from have another label")

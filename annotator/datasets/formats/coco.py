@@ -66,7 +66,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         document[part] = [item for item in document[part] if isinstance(item, dict)]
         listing.found(Counts(**{kind.value: len(odd)}))
         for place in odd:
-            listing.leave(kind, f"{part} {place + 1}", "it is no object")
+            listing.leave(kind, f"{part} {place + 1}", "it is not an object")
     images = CocoImages(file, document["images"], options.images)
     claimed = Counter(number for item in document["images"] if (number := id_of(item.get("id"))) is not None)
     annotations: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
@@ -87,9 +87,8 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         silent += entry is not None and not entry.has_location and "partly" not in item
     if silent:
         listing.warnings.append(
-            f"{counted(silent, 'image has', 'images have')} no annotation; COCO does not say whether somebody "
-            f"looked, so their location counts "
-            "as unknown"
+            f"{counted(silent, 'image has', 'images have')} no annotation; COCO does not record whether anyone "
+            "looked, so their location counts as unknown"
         )
     refuse_shared_files(listing)
     for image_id, orphans in annotations.items():
@@ -124,7 +123,9 @@ def _read_image(
     listing.found(Counts(masks=counts.masks))
     try:
         if same_id > 1:
-            raise BadEntry(f"{same_id} images have the id {item.get('id')!r}; nobody can say whose the annotations are")
+            raise BadEntry(
+                f"{same_id} images have the id {item.get('id')!r}; it is unclear which one the annotations belong to"
+            )
         kept = _without_twins(annotations, name, listing)
         entry = _entry(item, kept, categories, images, options, listing)
     except Exception as exc:

@@ -210,9 +210,9 @@ def _read_rows(place: str | Path, options: ReadOptions) -> tuple[list[Row], bool
         rows = [_with_size(row) if row.has_box else row for row in rows]
     if nothing:
         said = ", ".join(f"{cell!r} ({count})" for cell, count in sorted(nothing.items()))
-        listing.warnings.append(f"{name}: cells that say {said} count as not given")
+        listing.warnings.append(f"{name}: cells with {said} count as missing")
     if not rows:
-        listing.warnings.append(f"{name} lists no image: it has titles and no row")
+        listing.warnings.append(f"{name} lists no images: it has column titles but no rows")
     return rows, set(titles) >= OWN_COLUMNS, table.lacking, listing
 
 
@@ -238,14 +238,14 @@ def _remarks_on(titles: Sequence[str], name: str, used: Sequence[str]) -> Iterat
             yield f"{name}: it has no column 'class'; to take classes from {near[0]!r}: --class-from {near[0]}"
         else:
             yield (
-                f"{name}: it has no column 'class'; to take classes from another one: --class-from COLUMN, from "
-                "several with a 1 in that of the image's class: --class-from A,B,C"
+                f"{name}: it has no column 'class'; to take classes from another one: --class-from COLUMN, or from "
+                "several, where the one with a 1 is the image's class: --class-from A,B,C"
             )
     boxes = [title for title in unknown if title.lower() in BOX_TITLES]
     if boxes and not set(titles) & set(BOX_COLUMNS):
         yield (
-            f"{name}: no box is read from {', '.join(boxes)}; boxes are columns x,y,width,height: left, top and size "
-            "in pixels"
+            f"{name}: no boxes were read from {', '.join(boxes)}; boxes need the columns x,y,width,height: left, top "
+            "and size in pixels"
         )
 
 

@@ -99,7 +99,7 @@ def _parse(place: str | Path) -> Any:
     try:
         root = parse_xml(read_data_file(place))
     except XmlUnreadable as exc:
-        raise DataUnreadable(f"{place}: is not XML that can be read ({exc})") from exc
+        raise DataUnreadable(f"{place}: cannot be read as XML ({exc})") from exc
     if root.tag != "annotations" or (root.find("image") is None and root.find("track") is None):
         raise DataUnreadable(f"{place}: expected CVAT's <annotations> with <image> in it, found <{root.tag}>")
     return root
@@ -222,12 +222,11 @@ def _remarks(listing: Listing, root: Any, made: int, silent: int) -> None:
     listing.found(Counts(labels=len(tracks)))
     for track in tracks:
         name = f"track {track.get('id')} ({track.get('label')})"
-        listing.leave(Part.LABELS, name, "it is of a video; export the task as 'CVAT for images 1.1'")
+        listing.leave(Part.LABELS, name, "it belongs to a video; export the task as 'CVAT for images 1.1'")
     if made:
-        listing.warnings.append(f"{made} shapes were made by a model (source=auto) and count as labels all the same")
+        listing.warnings.append(f"{made} shapes were made by a model (source=auto) but still count as labels")
     if silent:
         listing.warnings.append(
-            f"{counted(silent, 'image has', 'images have')} no shape; CVAT does not say whether somebody "
-            f"looked, so their location counts as "
-            "unknown"
+            f"{counted(silent, 'image has', 'images have')} no shape; CVAT does not record whether anyone looked, so "
+            "their location counts as unknown"
         )

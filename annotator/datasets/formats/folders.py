@@ -25,7 +25,7 @@ from db.plain_text import counted
 
 OUTSIDE = "the link points outside the data set's folder"
 MAY_NAME_CLASSES = frozenset({".csv", ".tsv", ".xml", ".yaml", ".yml"})
-NO_FOLDER = "it lies in no folder of a class; it was not used"
+NO_FOLDER = "it is not in a class folder; it was not used"
 
 
 def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
@@ -72,7 +72,7 @@ def list_class_folders(
     labels = [name for name in names if PurePosixPath(name).suffix.lower() in MAY_NAME_CLASSES]
     if said.has_no_class and labels:
         listing.doubts.append(
-            f"none of its folders is called like a class, and {labels[0]} beside them may name classes"
+            f"none of its folders is named like a class, and {labels[0]} beside them may name classes"
         )
     masks = _inside(folder, found, listing)
     owners: dict[str, list[str]] = defaultdict(list)
@@ -87,8 +87,8 @@ def list_class_folders(
         problem = _problem(facts, own, owners[stem] if stem in found.masks else [])
         if facts.class_name is None and not facts.is_unsaid and options.class_from != FROM_FOLDER:
             listing.leave(Part.IMAGES, name, NO_FOLDER)
-            listing.leave(Part.SPLITS, name, "its image is in no folder of a class", counts.splits)
-            listing.leave(Part.MASKS, name, "its image is in no folder of a class", counts.masks)
+            listing.leave(Part.SPLITS, name, "its image is not in a class folder", counts.splits)
+            listing.leave(Part.MASKS, name, "its image is not in a class folder", counts.masks)
         elif file is None or problem is not None:
             listing.refuse(name, problem or OUTSIDE, counts)
         else:
@@ -111,7 +111,7 @@ def _sorted(names: Sequence[str], listing: Listing, mask: re.Pattern[str] | None
     if apart.owners:
         places = ", ".join(apart.folders[:3]) + (" and others" if len(apart.folders) > 3 else "")
         listing.warnings.append(
-            f"the pictures in {places} are taken for masks of the images that are called so ({len(apart.owners):,})"
+            f"the pictures in {places} are used as masks of the images with the same names ({len(apart.owners):,})"
         )
     owners = apart.owners | _beside(
         [name for name in pictures if not matches[name] and name not in apart.owners | apart.lost], listing
@@ -141,13 +141,13 @@ def _beside(names: Sequence[str], listing: Listing) -> dict[str, tuple[str, int]
     if owners:
         listing.warnings.append(
             f"{counted(len(owners), 'picture')}, such as {next(iter(owners))}, {'is' if len(owners) == 1 else 'are'} "
-            "taken for the mask of the one image in the same folder"
+            "used as the mask of the only image in the same folder"
         )
     if doubtful:
         named = ", ".join(doubtful[:3]) + (f" and {counted(len(doubtful) - 3, 'other')}" if len(doubtful) > 3 else "")
         listing.doubts.append(
-            f"called like masks, and not in one folder with one image each: {named}; nobody can say of what; name each "
-            "like its image (a_mask.png of a.png), or move it elsewhere"
+            f"named like masks, but not each in a folder with a single image: {named}; it is unclear which images "
+            "they belong to; name each after its image (a_mask.png for a.png), or move it elsewhere"
         )
     return {mask: (image, 0) for mask, image in owners.items()}
 
@@ -169,9 +169,9 @@ def _problem(facts: FolderFacts, own: Sequence[tuple[int, str, ImageFile]], mask
     if facts.problem is not None:
         return facts.problem
     if len(masked) > 1:
-        return f"its masks may belong to {' or '.join(masked)}; nobody can say which"
+        return f"its masks may belong to {' or '.join(masked)}; it is unclear which"
     if len({number for number, _, _ in own}) < len(own):
-        return f"several masks of one number belong to it: {', '.join(name for _, name, _ in own)}; keep one"
+        return f"several masks with the same number belong to it: {', '.join(name for _, name, _ in own)}; keep one"
     return None
 
 
@@ -183,5 +183,7 @@ def _stem(name: str) -> str:
 def ignored(others: list[str]) -> list[str]:
     """Say that files which are no images by their names were not looked at."""
     if len(others) <= 1:
-        return [f"{name}: not an image by its name, ignored" for name in others]
-    return [f"{counted(len(others), 'file')}, such as {', '.join(others[:3])}: not images by their names, ignored"]
+        return [f"{name}: not an image, judging by its name; ignored" for name in others]
+    return [
+        f"{counted(len(others), 'file')}, such as {', '.join(others[:3])}: not images, judging by their names; ignored"
+    ]

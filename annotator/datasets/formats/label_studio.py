@@ -45,11 +45,11 @@ AGREED_IOU = 0.5
 ASPECT_TOLERANCE = 0.01
 """Images of one picture in two sizes differ in their aspect by no more than rounding."""
 NO_IMAGE = (
-    "its `data` names no image (a path or an address that ends like one, such as .png); correct it in Label Studio, "
-    "and export again"
+    "its `data` names no image (a path or URL that ends in an image extension, such as .png); correct it in Label "
+    "Studio, and export again"
 )
 OTHERS = "it has results that are neither boxes nor areas nor choices; they were not used"
-ONE_TRUTH = "mark the one that holds as ground truth in Label Studio"
+ONE_TRUTH = "mark the valid one as ground truth in Label Studio"
 
 
 def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
@@ -84,11 +84,11 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
             # Whatever one item holds, the others are read.
             listing.refuse(name, exc, everything)
             continue
-        listing.leave(Part.LABELS, name, "a prediction is no label", task.predictions)
+        listing.leave(Part.LABELS, name, "a prediction is not a label", task.predictions)
         listing.leave(Part.LABELS, name, "an annotation was skipped or is a draft", task.skipped)
-        listing.leave(Part.LABELS, name, "another annotation holds", len(task.annotations) - len(standing))
+        listing.leave(Part.LABELS, name, "another annotation is used", len(task.annotations) - len(standing))
         silent += bool(standing) and not entry.has_location
-        listing.leave(Part.MASKS, name, "another annotation holds", outlines - (own.outlines if own else 0))
+        listing.leave(Part.MASKS, name, "another annotation is used", outlines - (own.outlines if own else 0))
         masks = _used(own, kept[-1], name, listing) if own else 0
         listing.entries.append(replace(entry, labels=len(standing), masks=masks))
     _remarks(listing, tasks, silent)
@@ -118,7 +118,7 @@ def _classes(place: str | Path, tasks: Sequence[Task], options: ReadOptions, lis
             raise DataUnreadable(f"{place}: no task has choices or data called {control!r}; choices: {', '.join(used)}")
     elif len(used) > 1:
         listing.warnings.append(
-            f"the choices {', '.join(used)} are in use, and none of them is taken for the class; name one: "
+            f"the choices {', '.join(used)} are in use, but none of them is taken as the class; name one: "
             "--class-from NAME"
         )
     is_open = options.class_from is None and any(task.texts for task in tasks)
@@ -139,7 +139,7 @@ def _standing(annotations: Sequence[Annotation]) -> list[Annotation]:
     """
     truths = [item for item in annotations if item.is_truth]
     if len(truths) > 1:
-        raise BadEntry(f"{len(truths)} of its annotations are marked as ground truth; one can be")
+        raise BadEntry(f"{len(truths)} of its annotations are marked as ground truth; only one can be")
     if truths:
         return truths
     latest: dict[str, Annotation] = {}
@@ -198,7 +198,9 @@ def _entry(
         for regions in kept[:-1]:
             iou = boxes_iou(_drawing(regions, width, height).boxes, own_drawing.boxes)
             if iou < AGREED_IOU:
-                raise BadEntry(f"its {len(standing)} annotators disagree about the place (IoU {iou:.2f}); {ONE_TRUTH}")
+                raise BadEntry(
+                    f"its {len(standing)} annotators disagree about the location (IoU {iou:.2f}); {ONE_TRUTH}"
+                )
         return own_drawing
 
     return Entry(
@@ -270,7 +272,7 @@ def _shape(region: Region, width: int, height: int) -> Shape:
 
 def _check_canvas(region: Region, width: int, height: int) -> None:
     if region.rotation:
-        raise BadEntry(f"it was drawn on while it was rotated by {region.rotation:g} degrees in Label Studio")
+        raise BadEntry(f"it was annotated while it was rotated by {region.rotation:g} degrees in Label Studio")
     try:
         drawn_width, drawn_height = float(region.size[0] or 0), float(region.size[1] or 0)
     except (TypeError, ValueError, OverflowError):
@@ -279,7 +281,7 @@ def _check_canvas(region: Region, width: int, height: int) -> None:
         return
     if abs(drawn_width * height / (drawn_height * width) - 1) > ASPECT_TOLERANCE:
         raise BadEntry(
-            f"it was drawn on at {drawn_width:g}x{drawn_height:g}, the upright image is {width}x{height}; its boxes "
+            f"it was annotated at {drawn_width:g}x{drawn_height:g}, the upright image is {width}x{height}; its boxes "
             "may belong to another file or to the image before it was rotated"
         )
 
@@ -293,7 +295,6 @@ def _remarks(listing: Listing, tasks: Sequence[Task], silent: int) -> None:
         )
     if silent:
         listing.warnings.append(
-            f"{counted(silent, 'image was', 'images were')} annotated without a region; whether somebody "
-            f"looked for one is not said, so their "
-            "location counts as unknown"
+            f"{counted(silent, 'image was', 'images were')} annotated without a region; whether anyone looked for one "
+            "is not recorded, so their location counts as unknown"
         )

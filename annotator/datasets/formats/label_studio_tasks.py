@@ -163,10 +163,10 @@ def _list_in(item: Mapping[str, Any], key: str, what: str) -> list[Mapping[str, 
     if listed is None:
         return []
     if not isinstance(listed, list):
-        raise BadEntry(f"its {key} are no list; {AGAIN}")
+        raise BadEntry(f"its {key} are not a list; {AGAIN}")
     for number, one in enumerate(listed, start=1):
         if not isinstance(one, dict):
-            raise BadEntry(f"{what} {number} is no object; {AGAIN}")
+            raise BadEntry(f"{what} {number} is not an object; {AGAIN}")
     return listed
 
 
@@ -253,7 +253,7 @@ def _chosen(values: Any, number: int) -> tuple[str, ...]:
     if isinstance(values, str):
         return (values,)
     if not isinstance(values, list):
-        raise BadEntry(f"the choices of result {number} are no list; {AGAIN}")
+        raise BadEntry(f"the choices of result {number} are not a list; {AGAIN}")
     return tuple(map(str, values))
 
 
@@ -281,7 +281,7 @@ def _labels_of(value: Mapping[str, Any]) -> tuple[str, ...]:
 def _task_of_rows(rows: Sequence[Any]) -> Task:
     """Gather the rows of JSON-MIN that are about one task, one row an annotation."""
     if not isinstance(rows[0], dict):
-        raise BadEntry(f"it is no object; {AGAIN}")
+        raise BadEntry(f"it is not an object; {AGAIN}")
     data = {key: value for key, value in rows[0].items() if isinstance(value, str)}
     annotations = [
         _annotation(
@@ -327,9 +327,7 @@ def _image_names(data: Mapping[str, Any], uploaded: Any, about: Collection[str] 
     if len({paths[0] for paths in places.values()}) > 1:
         meant = [key for key in about if key in places]
         if len(about) != 1 or not meant:
-            raise BadEntry(
-                f"its data names several images ({', '.join(sorted(places))}); nobody can say which is meant"
-            )
+            raise BadEntry(f"its data names several images ({', '.join(sorted(places))}); it is unclear which is meant")
         places = {meant[0]: places[meant[0]]}
     if not places:
         return []

@@ -119,14 +119,14 @@ def _parsed(folder: Folder, name: str) -> Labels | BadEntry:
         reason = exc.reason if isinstance(exc, ImageUnreadable) else exc
         return BadEntry(f"its label file {file} cannot be read ({reason})")
     if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
-        return BadEntry(f"its label file {file} is not labelme's: it has no list of shapes")
+        return BadEntry(f"its label file {file} is not a labelme file: it has no list of shapes")
     document.pop("imageData", None)
     return document
 
 
 def _is_of_others(found: Labels | BadEntry) -> bool:
     """Say whether a JSON file is somebody else's, such as a COCO file among the images."""
-    return isinstance(found, BadEntry) and "is not labelme's" in str(found)
+    return isinstance(found, BadEntry) and "is not a labelme file" in str(found)
 
 
 def _image_path(found: Labels | BadEntry) -> str:
@@ -172,7 +172,7 @@ def _drawn(found: Labels | BadEntry, file: str) -> list[Drawn]:
     shapes = found["shapes"]
     for number, shape in enumerate(shapes, start=1):
         if not isinstance(shape, dict):
-            raise BadEntry(f"shape {number} of its label file {PurePosixPath(file).name} is none; delete it")
+            raise BadEntry(f"shape {number} of its label file {PurePosixPath(file).name} is not a shape; delete it")
     drawn = [Drawn(shape, number, PurePosixPath(file).name) for number, shape in enumerate(shapes, start=1)]
     return [shape for shape in drawn if shape.kind in DRAWN]
 
@@ -272,10 +272,9 @@ def _remarks(listing: Listing, labels: Companions, parsed: Mapping[str, Labels |
         listing.leave(Part.MASKS, name, "no image belongs to these outlines", _outlines(parsed[name]))
     others = [name for name in parsed if name not in labels.names]
     if others:
-        listing.warnings.append(f"{', '.join(others[:3])}: not labelme's, ignored ({counted(len(others), 'file')})")
+        listing.warnings.append(f"{', '.join(others[:3])}: not labelme files, ignored ({counted(len(others), 'file')})")
     if silent:
         listing.warnings.append(
-            f"{counted(silent, 'image has', 'images have')} a class and no shape; whether somebody looked for "
-            f"one is not said, so their "
-            "location counts as unknown"
+            f"{counted(silent, 'image has', 'images have')} a class and no shape; whether anyone looked for one is "
+            "not recorded, so their location counts as unknown"
         )

@@ -68,16 +68,19 @@ def recognise(path: str | Path) -> tuple[InputFormat, str]:
         return InputFormat.BUSI, f"{masks[0]} is named like the mask of an image"
     tables = _tables_of_images(path, names, pictures)
     if len(tables) == 1 and "/" not in tables[0]:
-        return InputFormat.CSV, f"{tables[0]} is the only table, and has columns of images and what is in them"
+        return InputFormat.CSV, f"{tables[0]} is the only table, and has columns for images and what is in them"
     if tables:
         others = f" (and {len(tables) - 1} more)" if len(tables) > 1 else ""
         raise DataUnreadable(
             f"{path}: {tables[0]}{others} lists images; import each table by its name: {path}/{tables[0]}"
         )
     if pictures and all("/" in name for name in pictures):
-        return InputFormat.FOLDERS, f"images lie in folders, such as {pictures[0]}, and nothing says where lesions are"
+        return (
+            InputFormat.FOLDERS,
+            f"images are in folders, such as {pictures[0]}, and nothing says where the lesions are",
+        )
     raise DataUnreadable(
-        f"{path}: its layout cannot be recognised; expected {CSV_FILE}, a file of COCO, CVAT, Label Studio or VIA, "
+        f"{path}: its layout cannot be recognised; expected {CSV_FILE}, a COCO, CVAT, Label Studio or VIA file, "
         "data.yaml, XML or labelme files, or a folder for each class; choose with --layout"
     )
 
@@ -126,14 +129,14 @@ def _check_table(file: str | Path) -> None:
     columns = {column.strip().strip('"') for column in re.split("[,;\t]", head)}
     if columns >= LABEL_STUDIO_COLUMNS:
         raise DataUnreadable(
-            f"{file}: is Label Studio's CSV export, in which boxes are JSON in a cell, and is not read; export the "
-            "project as JSON there, and import that file with --layout labelstudio"
+            f"{file}: is a CSV export of Label Studio, which holds boxes as JSON in cells and is not supported; "
+            "export the project as JSON there, and import that file with --layout labelstudio"
         )
     if head.lstrip().startswith(("[", "{")):
         with suppress(ValueError, RecursionError):
             if looks_like_label_studio(json.loads(data)):
                 raise DataUnreadable(
-                    f"{file}: is no table but an export of Label Studio's as JSON; name it .json, and import it with "
+                    f"{file}: is not a table but a JSON export of Label Studio; rename it to .json, and import it with "
                     "--layout labelstudio"
                 )
 
@@ -207,7 +210,7 @@ def _by_content(file: str | Path) -> tuple[InputFormat | None, str]:
             return (InputFormat.VIA, "has the columns of VIA") if is_via else (None, "")
         if suffix == ".xml":
             is_cvat = b"<annotations" in data[:4096]
-            return (InputFormat.CVAT, "is an <annotations> of CVAT") if is_cvat else (None, "")
+            return (InputFormat.CVAT, "has CVAT's <annotations>") if is_cvat else (None, "")
         document = json.loads(data)
     except (ValueError, RecursionError, DataUnreadable):
         return None, ""

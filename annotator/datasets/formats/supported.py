@@ -68,14 +68,16 @@ def read_layout(
     if layout not in READERS:
         raise InvalidArgument(f"unknown layout {layout!r}; expected one of: {', '.join(READERS)}")
     if first_pixel is not None and layout != InputFormat.VOC:
-        raise InvalidArgument(f"--origin is for the voc layout; {layout} leaves no doubt where pixels begin")
+        raise InvalidArgument(
+            f"--origin applies only to the voc layout; {layout} leaves no doubt about where pixels begin"
+        )
     if class_from not in (None, FROM_FOLDER) and layout not in HAVE_COLUMNS:
         raise InvalidArgument(
-            f"--class-from is {FROM_FOLDER!r} for the {layout} layout; only {', '.join(HAVE_COLUMNS)} have "
+            f"--class-from can only be {FROM_FOLDER!r} for the {layout} layout; only {', '.join(HAVE_COLUMNS)} have "
             "columns or attributes"
         )
     if boxes_as is BoxesAs.LESION and layout in WITHOUT_NAMES:
-        raise InvalidArgument(f"--boxes-as is for layouts whose boxes have names; {layout} has none")
+        raise InvalidArgument(f"--boxes-as applies only to layouts whose boxes have names; {layout} has none")
     folder = Folder(images) if images is not None else None
     with _without_collector():
         return READERS[layout](path, ReadOptions(folder, first_pixel, boxes_as, class_from))

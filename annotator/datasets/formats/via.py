@@ -120,9 +120,8 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         listing.entries.append(replace(entry, labels=len(kept), masks=masks, split=split))
     if silent:
         listing.warnings.append(
-            f"{counted(silent, 'image has', 'images have')} no region; VIA does not say whether somebody "
-            f"looked, so their location counts as "
-            "unknown"
+            f"{counted(silent, 'image has', 'images have')} no region; VIA does not record whether anyone looked, so "
+            "their location counts as unknown"
         )
     found.leave_unlisted(listing, file_of_all.name)
     return listing
@@ -133,10 +132,10 @@ def _images(place: str | Path) -> list[Listed]:
         return _from_csv(place, read_data_file(place))
     document = read_json(place)
     if isinstance(document, dict) and {"project", "metadata", "file"} <= set(document):
-        raise DataUnreadable(f"{place}: is a project of VIA 3; export its annotations as COCO, and import those")
+        raise DataUnreadable(f"{place}: is a VIA 3 project; export its annotations as COCO, and import those")
     listed = document.get(METADATA, document) if isinstance(document, dict) else None
     if not looks_like_via(document) or not isinstance(listed, dict):
-        raise DataUnreadable(f"{place}: expected a file of VIA, images with `filename` and `regions`")
+        raise DataUnreadable(f"{place}: expected a VIA file, images with `filename` and `regions`")
     return [_listed(key, item) for key, item in listed.items()]
 
 
@@ -192,7 +191,7 @@ def _from_csv(place: str | Path, data: bytes) -> list[Listed]:
         except (ValueError, RecursionError):
             # What cannot be read is nothing known; the image is refused, the others are read.
             shape, region, file = (
-                {"name": f"line {number} cannot be read: it holds what is no JSON", "bad": True},
+                {"name": f"line {number} cannot be read: it contains invalid JSON", "bad": True},
                 {},
                 {},
             )
@@ -210,7 +209,7 @@ def _attribute(found: Iterable[Attributes], options: ReadOptions, listing: Listi
     names = sorted(set(used) - NO_CLASS)
     if len(names) > 1:
         listing.warnings.append(
-            f"the attributes {', '.join(names)} are in use, and none of them is taken for the class; name one: "
+            f"the attributes {', '.join(names)} are in use, but none of them is taken as the class; name one: "
             "--class-from NAME"
         )
     return names[0] if len(names) == 1 else None
@@ -290,5 +289,5 @@ def _shape_of(kind: str, shape: Attributes) -> Shape:
 def _list_of(shape: Attributes, name: str) -> list[Any]:
     values = shape.get(name)
     if not isinstance(values, list):
-        raise ValueError(f"{name} is missing" if values is None else f"{name} is no list of numbers")
+        raise ValueError(f"{name} is missing" if values is None else f"{name} is not a list of numbers")
     return values

@@ -98,7 +98,7 @@ def read(path: str | Path, options: ReadOptions = PLAIN) -> Listing:
         listing.entries.append(replace(entry, labels=labels, masks=own_masks, splits=said))
     if unsaid:
         listing.warnings.append(
-            f"{unsaid} annotation files have no object; CVAT writes them for images that nobody has looked at too, so "
+            f"{unsaid} annotation files have no object; CVAT also writes them for images that nobody has looked at, so "
             "their location counts as unknown"
         )
     listing.leave_foreign(sorted(foreign))
@@ -131,7 +131,7 @@ def _described(
     """Gather what belongs to an image, and return the name of its annotation file.
 
     Raises:
-        BadEntry: its annotation cannot be read, or nobody can say which is its own.
+        BadEntry: its annotation cannot be read, or it is unclear which is its own.
     """
     annotation, mask = annotations.of(name), masks.of(name)
     root = parsed[annotation] if annotation is not None else None
@@ -200,7 +200,7 @@ def _parsed(folder: Folder, name: str) -> Any:
 def _origin(parsed: Mapping[str, Any], listing: Listing, *, is_cvat: bool) -> int:
     """Find out whether a set counts pixels from 0 or from 1, and say so where it is not the format's own way."""
     roots = {name: root for name, root in parsed.items() if not isinstance(root, BadEntry)}
-    reason = f"{CVAT} is there, so CVAT wrote the set, which counts pixels from 0" if is_cvat else None
+    reason = f"{CVAT} is there, so the set was written by CVAT, which counts pixels from 0" if is_cvat else None
     for name, root in roots.items():
         if reason is None and (root.findtext("owner/name") or "").strip() == "Label Studio":
             reason = f"{name} was written by Label Studio, which counts pixels from 0"
@@ -217,11 +217,11 @@ def _origin(parsed: Mapping[str, Any], listing: Listing, *, is_cvat: bool) -> in
             reason = f"{name} has a box at pixel 0, so pixels are counted from 0"
         elif any(edge % 1 for edge in edges if math.isfinite(edge)):
             reason = (
-                f"{name} has a box between pixels, which a number of a pixel cannot say, so they are counted from 0"
+                f"{name} has a box between pixels, which pixel numbers cannot express, so pixels are counted from 0"
             )
     if reason is None:
         return 1
-    listing.warnings.append(f"{reason}; --origin 1 reads it otherwise")
+    listing.warnings.append(f"{reason}; to count from 1: --origin 1")
     return 0
 
 
@@ -254,9 +254,11 @@ def _parse(folder: Folder, name: str) -> Any:
     if root.find("object") is None:
         # A file of another kind would say that there is nothing to find.
         if root.tag != "annotation":
-            raise BadEntry(f"its annotation file {file} is none of VOC: it begins with <{root.tag}>, not <annotation>")
+            raise BadEntry(
+                f"its annotation file {file} is not a VOC file: it begins with <{root.tag}>, not <annotation>"
+            )
         if any(str(element.tag).lower() in ("object", "objects", "bndbox") for element in root.iter()):
-            raise BadEntry(f"its annotation file {file} has its objects in another place than <annotation><object>")
+            raise BadEntry(f"its annotation file {file} has its objects somewhere other than <annotation><object>")
     return root
 
 
@@ -308,11 +310,11 @@ def _entry(name: str, found: Described, own: Mapping[str, str], split: Split | N
 def _box(item: Any, origin: int) -> Box:
     found = item.findall("bndbox")
     if len(found) > 1:
-        raise BadEntry("an object has several bndbox; one object is one box")
+        raise BadEntry("an object has several bndbox; it can have only one")
     try:
         x0, y0, x1, y1 = (float(item.findtext(f"bndbox/{edge}") or "") for edge in ("xmin", "ymin", "xmax", "ymax"))
     except ValueError:
-        raise BadEntry("an object has no bndbox of four numbers") from None
+        raise BadEntry("an object has no bndbox with four numbers") from None
     if not all(map(math.isfinite, (x0, y0, x1, y1))):
         raise BadEntry("an object's bndbox has a value that is not finite")
     # Counted from 1 the last pixel is a part of the box, counted from 0 it is where the box ends.

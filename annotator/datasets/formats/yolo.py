@@ -107,11 +107,11 @@ def _remarks(listing: Listing, described: Described, numbered: int, unsaid: int)
     """Say what holds for many images."""
     if numbered:
         where = f"{described.file} names no class" if described.file else f"no {DATA_FILES[0]} names the classes"
-        listing.warnings.append(f"{where}; they are called by their numbers")
+        listing.warnings.append(f"{where}; their numbers are used as names")
     if unsaid:
         listing.warnings.append(
-            f"{counted(unsaid, 'label file is', 'label files are')} empty; CVAT, which writes sets with obj.data, does "
-            "so for images that nobody has looked at, so their location counts as unknown"
+            f"{counted(unsaid, 'label file is', 'label files are')} empty; CVAT, which writes sets with obj.data, "
+            "also leaves them empty for images that nobody has looked at, so their location counts as unknown"
         )
 
 
@@ -193,7 +193,7 @@ def write(export: ExportSet, folder: Path) -> list[Path]:
         InvalidArgument: images are not copied, so that nothing could find the labels.
     """
     if not export.copied:
-        raise InvalidArgument("the yolo format finds labels by where the images are: export with --images copy")
+        raise InvalidArgument("the yolo format finds labels by the images' paths: export with --images copy")
     classes = list(export.classes)
     if any(image.boxes and image.class_name is None for image in export.images):
         classes.append(NO_CLASS)

@@ -43,8 +43,8 @@ def check_pixels(box: Box, *, by: str) -> None:
     values = (box.x, box.y, box.width, box.height)
     if min(values) >= 0 and max(values) <= 1 and 0 < min(box.width, box.height) < 1:
         raise BadEntry(
-            f"the box {', '.join(f'{value:g}' for value in values)} looks like shares of the image's width and height; "
-            f"{by} has pixels: multiply x and width by the image's width, y and height by its height"
+            f"the box {', '.join(f'{value:g}' for value in values)} looks like fractions of the image's width and "
+            f"height; {by} uses pixels: multiply x and width by the image's width, y and height by its height"
         )
 
 
@@ -68,7 +68,7 @@ class Canvas:
             if not all(map(math.isfinite, values)):
                 raise BadEntry("a shape has a number that is not finite")
             if min(values) < -side or max(values) > 2 * side:
-                raise BadEntry(f"a shape lies far beyond the {self.width}x{self.height} image")
+                raise BadEntry(f"a shape lies far outside the {self.width}x{self.height} image")
 
     def outline(self, corners: Iterable[Any]) -> NDArray[np.float64]:
         """Check an outline.
@@ -100,7 +100,7 @@ class Canvas:
         if length > OUTLINE_PX:
             raise BadEntry(f"an outline is {length:,.0f} pixels long, the limit is {OUTLINE_PX:,}")
         if self._length > OUTLINES_PX:
-            raise BadEntry(f"its outlines are more than {OUTLINES_PX:,} pixels long in all, the limit for an image")
+            raise BadEntry(f"its outlines are more than {OUTLINES_PX:,} pixels long in total, the limit for an image")
         return corners_N2
 
     def take(self, pixels: int) -> None:
@@ -111,7 +111,7 @@ class Canvas:
         """
         self._painted += pixels
         if self._painted > PAINTED_PX:
-            raise BadEntry(f"its shapes paint more than {PAINTED_PX:,} pixels in all, the limit for an image")
+            raise BadEntry(f"its shapes cover more than {PAINTED_PX:,} pixels in total, the limit for an image")
 
     def paint_outline(self, corners: Iterable[Any]) -> None:
         """Fill an outline; a pixel is inside if its centre is.

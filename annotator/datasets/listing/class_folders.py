@@ -155,7 +155,7 @@ def _class_level(rests: Collection[tuple[str, ...]]) -> tuple[int, list[str]]:
     names = columns[level]
     inner = {part for rest in rests for part in rest[level + 1 :] if not PATIENT.fullmatch(part)}
     if not possible and not all(name.isdigit() for name in names):
-        return level, [f"its classes would be {_listed(names)}: that is what folders of patients are called"]
+        return level, [f"its classes would be {_listed(names)}: those look like the names of patient folders"]
     crossed = set()
     for deeper in varied[1:]:
         outer: dict[str, set[str]] = defaultdict(set)
@@ -188,7 +188,7 @@ def _strays(
     if not strays:
         return []
     return [
-        f"the folders {_listed(named)} are called like splits, and beside them {_listed(strays)} would be a class; "
+        f"the folders {_listed(named)} are named like splits, and beside them {_listed(strays)} would be a class; "
         "move it into a split, or elsewhere"
     ]
 
@@ -222,8 +222,8 @@ def _remarks(
         taken += [f"splits: {_listed(named)}"] if named else []
         patients = "patients, each of whom stays in one split" if promised else "patients"
         taken += [f"{patients}: {_listed(groups)}"] if groups else []
-        left = [f"not looked at: {_listed(others)}"] if others else []
-        remarks.append("; ".join([*([f"taken for {'; for '.join(taken)}"] if taken else []), *left]))
+        left = [f"ignored: {_listed(others)}"] if others else []
+        remarks.append("; ".join([*([f"taken as {'; for '.join(taken)}"] if taken else []), *left]))
     if strange:
         remarks[-1] += (
             "; for other classes import the folder that holds them, or add --class-from folder (the inner ones)"
@@ -234,12 +234,12 @@ def _remarks(
     for same in spellings.values():
         if len(same) > 1:
             listed = " and ".join(map(repr, sorted(same)))
-            remarks.append(f"the folders {listed} differ in their spelling alone, and are classes of their own")
+            remarks.append(f"the folders {listed} differ only in spelling, and count as separate classes")
     with_class = sum(images[folder] for folder, said in facts.items() if said.class_name is not None)
     if len(classes) == 1 and with_class > 1:
         remarks.append(
-            f"all {counted(with_class, 'image')} have the class {next(iter(classes))!r}, as the folder around them is "
-            "called; if it is no class, import the folder that holds one folder for each class"
+            f"all {counted(with_class, 'image')} have the class {next(iter(classes))!r}, the name of the folder "
+            "around them; if that is not a class, import the folder that holds one folder for each class"
         )
     return remarks
 
@@ -272,7 +272,7 @@ def _torn(facts: Mapping[str, FolderFacts]) -> list[str]:
     have = "has" if len(torn) == 1 else "have"
     return [
         f"{counted(len(torn), 'patient')} {have} images in several splits of this data set: {_listed(torn, 3)} "
-        f"({_listed(set().union(*torn.values()))}), so a figure for one split is partly about patients of another; "
+        f"({_listed(set().union(*torn.values()))}), so results for one split are partly about patients of another; "
         "partly doctor lists them, partly split gives each patient one split"
     ]
 

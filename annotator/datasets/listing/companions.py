@@ -106,7 +106,7 @@ class Companions:
         owners = self._image_places[place_of(image)] if found else []
         if len(owners) > 1:
             self._claim(image, found)
-            raise BadEntry(f"{', '.join(found)} may belong to {' or '.join(owners)}; nobody can say which")
+            raise BadEntry(f"{', '.join(found)} may belong to {' or '.join(owners)}; it is unclear which")
         if not found and image in self._assigned:
             found = [self._assigned[image]]
         if not found:
@@ -190,7 +190,7 @@ class Companions:
             return None
         if not all(place_of(other) in self._by_place for other in others):
             raise BadEntry(f"its annotation file {file} says that it belongs to {named.name}")
-        return f"{file} says that it belongs to {named.name}; by its own name it was taken for {image}"
+        return f"{file} says that it belongs to {named.name}; by its own name it was assigned to {image}"
 
     def claimed_for(self, image: str) -> list[str]:
         """Return the files that an image was the first to be asked for."""
@@ -245,7 +245,7 @@ class NameIndex:
             return max(shorter, key=len)
         longer = ["/".join(parts) for parts in candidates if parts[-len(wanted) :] == wanted]
         if len(longer) > 1:
-            raise BadEntry(f"{name} may be {' or '.join(longer[:5])}; nobody can say which")
+            raise BadEntry(f"{name} may be {' or '.join(longer[:5])}; it is unclear which")
         return longer[0] if longer else None
 
 
@@ -295,7 +295,7 @@ def masks_in_folders(names: Sequence[str], never_images: Collection[str] = ()) -
         owners = {name: _owner(wanted, by_place, by_stem) for name, wanted in files}
         if not any(isinstance(owner, tuple) for owner in owners.values()):
             masks.doubts.append(
-                f"the folder {'/'.join(parts)} is called like one of masks, and none of its files is called like an "
+                f"the folder {'/'.join(parts)} is named like a mask folder, and none of its files is named like an "
                 "image; move it elsewhere"
             )
             continue
@@ -345,7 +345,7 @@ def _owner(
         meant = str(pure.with_name(f"{stem}.png"))
         owners = by_place.get(place_of(meant)) or [image for image in by_stem.get(stem, ()) if _fit(meant, image)]
         if len(owners) > 1:
-            return f"it may belong to {' or '.join(owners[:5])}, and nobody can say which; it was not used"
+            return f"it may belong to {' or '.join(owners[:5])}, and it is unclear which; it was not used"
         if owners:
             return owners[0], int(number["number"] or 0) if number is not None and stem != pure.stem else 0
     return "no image belongs to this mask; it was not used"

@@ -31,7 +31,7 @@ def drawing_of(
         note: is told, once, if a shape was cut by more than what is rounding.
 
     Returns:
-        A box for each, and the mask of all where every shape is an outline: beside a plain box nobody can say what of
+        A box for each, and the mask of all where every shape is an outline: beside a plain box it is unclear what of
         the rest is inside.
 
     Raises:
@@ -90,8 +90,8 @@ def boxes_on_image(boxes: Iterable[Box], width: int, height: int, *, note: Calla
         inside = clip_box(_on_image(Rectangle(box), box, width, height), width, height)
         if inside is None:
             raise BadEntry(
-                f"the box x={box.x:g} y={box.y:g} width={box.width:g} height={box.height:g} is too thin to hold "
-                "anything of the image"
+                f"the box x={box.x:g} y={box.y:g} width={box.width:g} height={box.height:g} is too thin to contain "
+                "any of the image"
             )
         is_cut = is_cut or not is_within(box, width, height)
         found.append(inside)

@@ -183,7 +183,7 @@ class Listing:
         foreign = [name for name in names if name.rpartition("/")[2] not in OWN_FILES]
         self.found(Counts(labels=len(foreign)))
         for name in foreign:
-            self.leave(Part.LABELS, name, "it is of another format; it was not used")
+            self.leave(Part.LABELS, name, "it is in another format; it was not used")
 
     def found(self, counts: Counts) -> None:
         """Note that more is there."""
@@ -199,7 +199,7 @@ class Listing:
 
 
 def refuse_shared_files(listing: Listing) -> None:
-    """Refuse entries that are about one file: nobody can say which of them holds."""
+    """Refuse entries that are about one file: it is unclear which of them holds."""
     owners: dict[ImageFile, list[Entry]] = {}
     for entry in listing.entries:
         owners.setdefault(entry.path, []).append(entry)

@@ -256,7 +256,7 @@ def read_data_file(place: str | Path) -> bytes:
             file.read_bytes(limit=LISTING_BYTES) if file.is_remote else Folder(parent or "/").read(name, LISTING_BYTES)
         )
     except ImageUnreadable as exc:
-        hint = "; name the file that it leads to" if exc.reason == OUTSIDE else ""
+        hint = "; name the file that it points to" if exc.reason == OUTSIDE else ""
         raise DataUnreadable(f"{place}: {exc.reason}{hint}") from exc
     if not data:
         raise DataUnreadable(f"{place}: the file is empty")
@@ -285,7 +285,7 @@ def only_file(folder: str | Path, *patterns: str, what: str) -> Path:
     inside = Folder(folder)
     for file in found:
         if inside.file(file.relative_to(folder).as_posix()) is None:
-            raise DataUnreadable(f"{file}: {OUTSIDE}; name the file that it leads to")
+            raise DataUnreadable(f"{file}: {OUTSIDE}; name the file that it points to")
     if len(found) != 1:
         names = ", ".join(file.name for file in found[:5]) or "none"
         raise DataUnreadable(f"{folder}: expected one {what}, found {names}; name the file itself")

@@ -93,7 +93,7 @@ def class_beside(
         BadEntry: it is called several things, or is called otherwise than one of its boxes.
     """
     if len(said) > 1:
-        raise BadEntry(f"the image itself has several classes ({', '.join(sorted(said))}); it can have one")
+        raise BadEntry(f"the image itself has several classes ({', '.join(sorted(said))}); it can have only one")
     if options.class_from != FROM_FOLDER:
         options = replace(options, class_from=None)
     known = set(vocabulary)
@@ -105,13 +105,13 @@ def class_beside(
             whole = ", ".join(sorted(known)[:3]) + (", ..." if len(known) > 3 else "")
             note(
                 name,
-                f"its boxes have names, but classes come from what images as a whole are called ({whole}), so it has "
-                "none; if that is no class, remove it from the data set, or correct the images with: partly set",
+                f"its boxes have names, but classes are taken from the labels of whole images ({whole}), so it has "
+                "none; if that is not a class, remove it from the data set, or correct the images with: partly set",
             )
         return decided
     (whole,) = said
     if options.boxes_as is BoxesAs.CLASS:
         other = (set(named) & known) - {whole}
         if other:
-            raise BadEntry(f"the image is called {whole!r}, and one of its boxes {other.pop()!r}")
+            raise BadEntry(f"the image is called {whole!r}, but one of its boxes {other.pop()!r}")
     return image_class((), name=name, options=options, said=whole)

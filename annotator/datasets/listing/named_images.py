@@ -64,7 +64,7 @@ class NamedImages:
         """Return the image that is listed at this place, from 0.
 
         Raises:
-            BadEntry: it is not there, is listed twice, or nobody can say which it is.
+            BadEntry: it is not there, is listed twice, or it is unclear which it is.
         """
         found = self._found[place]
         if isinstance(found, BadEntry):
@@ -157,7 +157,7 @@ def _found_by_less(folder: Folder, called: FoundImages, one: str, several: str) 
     ]
     if not examples:
         return []
-    return [f"{counted(len(examples), one, several)} found by less than the path, such as {min(examples)}"]
+    return [f"{counted(len(examples), one, several)} found by only part of the path, such as {min(examples)}"]
 
 
 def unused_masks(folder: Folder, files: FoundImages) -> list[str]:
@@ -202,13 +202,13 @@ def _called(folder: Folder, pictures: Iterable[str], names: Iterable[str]) -> Fo
             found[name] = exc
             continue
         if len(meant) > 1:
-            found[name] = BadEntry(f"{name} may be {' or '.join(meant[:5])}; nobody can say which")
+            found[name] = BadEntry(f"{name} may be {' or '.join(meant[:5])}; it is unclear which")
         elif meant:
             found[name] = folder.file(meant[0])
             claims[meant[0]].append(name)
     for picture, claiming in claims.items():
         if len(claiming) > 1:
-            several = BadEntry(f"{picture} may be {' or '.join(claiming[:5])}; nobody can say which")
+            several = BadEntry(f"{picture} may be {' or '.join(claiming[:5])}; it is unclear which")
             found |= dict.fromkeys(claiming, several)
     return found
 

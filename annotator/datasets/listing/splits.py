@@ -63,7 +63,7 @@ def split_beside_others(file: PurePosixPath) -> Split | None:
 def note_split(file: PurePosixPath, split: Split | None, listing: Listing, by: str = "its folder's name") -> None:
     """Say that all images of a data file count as of one split, where they do."""
     if split is not None:
-        listing.warnings.append(f"{file.parent.name}/{file.name} was taken for the {split} split by {by}")
+        listing.warnings.append(f"{file.parent.name}/{file.name} was taken as the {split} split because of {by}")
 
 
 def splits_by_folder(names: Sequence[str]) -> dict[str, Split]:
@@ -103,7 +103,7 @@ class SplitLists:
         for line in lines:
             try:
                 known = index.find(line)
-                reason = f"{place} lists it, and no image has this name"
+                reason = f"{place} lists it, but no image has this name"
             except BadEntry as exc:
                 known, reason = None, f"{place} lists it: {exc}"
             if known is None:
@@ -123,7 +123,7 @@ class SplitLists:
         """
         found = [split for split in Split if split in self._said.get(image, ())]
         if len(found) > 1:
-            raise BadEntry(f"it is listed for {' and for '.join(found)}; an image is in one split")
+            raise BadEntry(f"it is listed for {' and for '.join(found)}; an image can be in only one split")
         return found[0] if found else None
 
 
@@ -148,7 +148,7 @@ def read_image_sets(folder: Folder, names: Sequence[str], images: Sequence[str],
         for kind in sorted(kinds, key=lambda kind: (_rank(kind), kind)):
             place = f"{base}{kind}".rstrip("/") or "the folder itself"
             if in_use is not None:
-                listing.warnings.append(f"{place}: its lists of images are not read; those of {in_use} count")
+                listing.warnings.append(f"{place}: its lists of images are not read; those of {in_use} are used")
                 continue
             read = [_read_set(folder, item, index, lists, listing) for item in _in_use(kinds[kind])]
             in_use = place if any(read) else None
@@ -265,5 +265,5 @@ class _ImageLines:
         place = self._places.find(place_of(f"{stem if is_file else name}.txt"))
         images = self._at[place] if place is not None else []
         if len(images) > 1:
-            raise BadEntry(f"{name} may be {' or '.join(images[:5])}; nobody can say which")
+            raise BadEntry(f"{name} may be {' or '.join(images[:5])}; it is unclear which")
         return images[0] if images else None

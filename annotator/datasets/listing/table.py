@@ -108,10 +108,10 @@ class Table:
             (title,) = near or hints
             self.lacking = lacking if hints else None
             self.titles[self.titles.index(title)] = needed
-            self.renamed.append(f"the column {title!r} was taken for {needed!r}")
+            self.renamed.append(f"the column {title!r} was used as {needed!r}")
         twice = [title for title, count in Counter(self.titles).items() if count > 1 and title in columns]
         if twice:
-            raise DataUnreadable(f"{place}: the column {twice[0]!r} is there twice; keep one")
+            raise DataUnreadable(f"{place}: the column {twice[0]!r} appears twice; keep one")
 
     def take_corners(self, box: Sequence[str]) -> bool:
         """Call the sides of a box x, y, width and height, where the table has them and no such columns.
@@ -220,6 +220,6 @@ def _plain(titles: Iterable[str], columns: Collection[str]) -> list[str]:
 def _lacking(needed: str, titles: Sequence[str], columns: Collection[str]) -> str:
     near = [title for title in titles if title.lower() in IMAGE_TITLES | IMAGE_HINTS]
     if near:
-        return f"there is no column {needed!r}; if it is {near[0]!r}, call it {needed!r}"
+        return f"there is no column {needed!r}; if {near[0]!r} is that column, rename it to {needed!r}"
     found = ", ".join(titles[:20]) or "nothing"
     return f"expected columns {', '.join(columns)}; found {found}"

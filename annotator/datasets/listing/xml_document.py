@@ -22,7 +22,7 @@ def parse_xml(data: bytes) -> Any:
     try:
         root = fromstring(data)
     except DefusedXmlException as exc:
-        raise XmlUnreadable(f"it declares entities or refers to other files, which is not read: {exc}") from exc
+        raise XmlUnreadable(f"it declares entities or refers to other files, which is not supported: {exc}") from exc
     except (ParseError, ValueError, LookupError, RecursionError) as exc:
         raise XmlUnreadable(str(exc)) from exc
     for element in root.iter():

@@ -89,7 +89,7 @@ def _data_file(
         return read_darknet(folder, deeper[0], tree)
     deeper = _deeper(tree, DATA_FILES)
     if len(deeper) == 1 and all(name.startswith(f"{deeper[0].rpartition('/')[0]}/") for name in wanted):
-        listing.warnings.append(f"{deeper[0]} is taken for the description of the data set")
+        listing.warnings.append(f"{deeper[0]} is used as the description of the data set")
         return read_yaml(folder, deeper[0], tree)
     return None
 
@@ -128,7 +128,7 @@ def _other_yaml(folder: Folder, tree: Tree, listing: Listing) -> str | None:
             f"{folder}: {', '.join(naming)} may describe the data set; name one of them, such as {folder}/{naming[0]}"
         )
     if naming:
-        listing.warnings.append(f"{naming[0]} is taken for the description of the data set")
+        listing.warnings.append(f"{naming[0]} is used as the description of the data set")
     return naming[0] if naming else None
 
 

@@ -35,7 +35,7 @@ class BoundedStream(httpx.SyncByteStream):
             AnswerTooLarge: it is packed in a way that was not asked for.
         """
         if encoding not in ("", "identity", "gzip", "deflate"):
-            raise AnswerTooLarge(f"the answer is packed as {encoding!r}, which was not asked for")
+            raise AnswerTooLarge(f"the response is compressed with {encoding!r}, which was not requested")
         self._stream = stream
         # Headers of gzip and zlib are recognised by themselves.
         self._unpack = zlib.decompressobj(47) if encoding in ("gzip", "deflate") else None
@@ -52,10 +52,10 @@ class BoundedStream(httpx.SyncByteStream):
             for piece in self._unpacked(part):
                 count += len(piece)
                 if count > self._biggest:
-                    raise AnswerTooLarge(f"the answer is larger than {self._biggest // 2**20} MiB")
+                    raise AnswerTooLarge(f"the response is larger than {self._biggest // 2**20} MiB")
                 yield piece
             if time.monotonic() > self._until:
-                raise AnswerTooLarge("the answer takes too long")
+                raise AnswerTooLarge("the response takes too long")
 
     def _unpacked(self, part: bytes) -> Iterator[bytes]:
         if self._unpack is None:
@@ -65,7 +65,7 @@ class BoundedStream(httpx.SyncByteStream):
             try:
                 yield self._unpack.decompress(part, PIECE)
             except zlib.error as exc:
-                raise httpx.DecodingError(f"the answer cannot be unpacked ({exc})") from exc
+                raise httpx.DecodingError(f"the response cannot be decompressed ({exc})") from exc
             part = self._unpack.unconsumed_tail
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ def bound_answer(answer: httpx.Response) -> None:
     """
     announced = answer.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced) > BIGGEST_ANSWER:
-        raise AnswerTooLarge(f"the answer is larger than {BIGGEST_ANSWER // 2**20} MiB")
+        raise AnswerTooLarge(f"the response is larger than {BIGGEST_ANSWER // 2**20} MiB")
     encoding = answer.headers.pop("content-encoding", "").strip().lower()
     if isinstance(answer.stream, httpx.SyncByteStream):
         answer.stream = BoundedStream(answer.stream, encoding, biggest=BIGGEST_ANSWER, longest_s=LONGEST_ANSWER_S)

@@ -54,7 +54,7 @@ def checked_url(url: httpx.URL) -> httpx.URL:
     if url.port is not None and not 0 < url.port < 65536:
         raise AddressRefused(f"there is no port {url.port}")
     if url.userinfo:
-        raise AddressRefused("the address carries a user name")
+        raise AddressRefused("the address contains a user name")
     return url
 
 

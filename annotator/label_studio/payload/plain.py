@@ -32,7 +32,7 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int) and abs(value) >= LARGEST_WHOLE:
-        return "a number of many digits"
+        return "a number with many digits"
     text = ascii(value[:60] if isinstance(value, str) else value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -44,7 +44,7 @@ def whole_number(value: Any, name: str, least: int, most: int) -> int:
         Unreadable: it is something else.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise Unreadable(f"{name} is {shown(value)}, not a whole number from {least:,} on")
+        raise Unreadable(f"{name} is {shown(value)}, not a whole number of at least {least:,}")
     return value
 
 
@@ -110,7 +110,7 @@ def check_plain(document: Any, name: str) -> None:
         if not deeper:
             return
         level = deeper
-    raise Unreadable(f"{name}: more than {DEEPEST} levels of lists and objects within each other")
+    raise Unreadable(f"{name}: more than {DEEPEST} levels of nested lists and objects")
 
 
 def _check_single(value: Any, name: str) -> None:
@@ -120,11 +120,11 @@ def _check_single(value: Any, name: str) -> None:
         if value.isprintable():
             return
         if "\x00" in value:
-            raise Unreadable(f"{name}: a text with the character NUL")
+            raise Unreadable(f"{name}: a text with a NUL character")
         if not value.isascii() and any(category(character) == "Cs" for character in value):
-            raise Unreadable(f"{name}: a text with half a character")
+            raise Unreadable(f"{name}: a text with an incomplete character")
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise Unreadable(f"{name}: {value} is not a finite number")
     elif isinstance(value, int) and abs(value) >= LARGEST_WHOLE:
-        raise Unreadable(f"{name}: a number of many digits")
+        raise Unreadable(f"{name}: a number with many digits")

@@ -97,11 +97,11 @@ def _emptied_task(document: Mapping[str, Any], problem: str) -> dict[str, Any]:
 
 def _data(data: Any) -> dict[str, Any]:
     if not isinstance(data, Mapping):
-        raise Unreadable(f"its data are {shown(data)}, not fields with names")
+        raise Unreadable(f"its data is {shown(data)}, not an object with named fields")
     check_plain(data, "its data")
     key = data.get(KEY)
     if key is not None and key != "" and not (isinstance(key, str) and OWN_KEY.fullmatch(key)):
-        raise Unreadable(f"its {KEY} is {shown(key)}, which partly has not written")
+        raise Unreadable(f"its {KEY} is {shown(key)}, which partly did not write")
     if data.get(ROUND) is not None:
         whole_number(data[ROUND], ROUND, 0, MOST_ROUNDS)
     return dict(data)

@@ -29,7 +29,7 @@ def check_result(result: Any) -> list[dict[str, Any]]:
     if not isinstance(result, list):
         raise Unreadable(f"its result is {shown(result)}, not a list")
     if len(result) > MAX_SHAPES:
-        raise Unreadable(f"it has {len(result):,} shapes; at most {MAX_SHAPES:,} of one annotation are read")
+        raise Unreadable(f"it has {len(result):,} shapes; at most {MAX_SHAPES:,} per annotation are read")
     regions: list[dict[str, Any]] = []
     corners = paint = 0
     for number, region in enumerate(result, start=1):

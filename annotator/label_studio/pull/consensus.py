@@ -45,7 +45,7 @@ def check_policy(policy: str, reviewers: Iterable[str]) -> None:
     known = sorted(set(reviewers))
     if policy not in (LATEST, UNANIMOUS, MAJORITY) and policy not in known:
         raise InvalidArgument(
-            f"--resolve is latest, unanimous, majority or a reviewer's name, got {policy!r}; "
+            f"--resolve must be latest, unanimous, majority or a reviewer's name, got {policy!r}; "
             f"reviewers known here: {', '.join(known) or 'none'}"
         )
 

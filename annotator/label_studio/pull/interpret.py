@@ -142,16 +142,16 @@ def _location_said(
     """
     of_nothing = proposal is not None and proposal.is_nothing
     if verdict == ACCEPT and of_nothing and boxes:
-        raise Unsettled(f"it says {ACCEPT!r} of a proposal that there is nothing to find, and has a box; remove one")
+        raise Unsettled(f"it has {ACCEPT!r} for a proposal that there is nothing to find, but also a box; remove one")
     if verdict == ACCEPT and not boxes and not of_nothing:
-        raise Unsettled(f"it says {ACCEPT!r} and has no box; draw one, or choose what holds")
+        raise Unsettled(f"it has {ACCEPT!r} but no box; draw one, or choose the answer that applies")
     speaks = verdict is not None and verdict != ACCEPT
     if speaks and (not boxes or _left_as_shown(result, boxes, image, proposal)):
         # A verdict is a decision; a box that was on the page already is not.
         return _of_verdict(str(verdict), of_nothing=of_nothing)
     if speaks and verdict != WRONG_CLASS:
         said = NOTHING_THERE if verdict == NO_LESION else verdict
-        raise Unsettled(f"it says {said!r} and has a box that was drawn or moved; remove one of the two")
+        raise Unsettled(f"it has {said!r} but also a box that was drawn or moved; remove one of the two")
     if boxes:
         outcome = _of_boxes(boxes, proposal)
         # Accepted, the proposal's own numbers count, not what is left of them after two conversions.
@@ -171,7 +171,7 @@ def _without_word(*, states_class: bool, of_nothing: bool) -> str:
     if of_nothing:
         return f"it does not say whether there is nothing to find; choose {ACCEPT!r} if so, or draw what was missed"
     if states_class:
-        return f"it states a class and no location; draw a box, or choose {NOTHING_THERE!r} or {CANNOT_TELL!r}"
+        return f"it gives a class but no location; draw a box, or choose {NOTHING_THERE!r} or {CANNOT_TELL!r}"
     return f"it is empty; if there is no lesion, choose {NOTHING_THERE!r}"
 
 
@@ -302,7 +302,7 @@ def _paint(rles: Sequence[Any], image: ImageRecord) -> NDArray[np.bool_]:
     """
     paint_HW = np.zeros((image.height, image.width), dtype=bool)
     if len(rles) * paint_HW.size * CHANNELS > MAX_PAINT_VALUES:
-        raise ValueError(f"it has {len(rles):,} brush masks, too many for an image of this size; join them")
+        raise ValueError(f"it has {len(rles):,} brush masks, too many for an image of this size; merge them")
     left = MAX_PAINT_RECORDS
     for rle in rles:
         inside_HW, records = decode_brush_counted(rle, image.height, image.width, most_records=left)

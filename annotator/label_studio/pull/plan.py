@@ -150,7 +150,7 @@ def plan_pull(
             if annotations:
                 why = "the task was not made by partly" if not key else f"its image {key} is not registered here"
                 if is_of_another(task):
-                    why = f"the task is another registry's (its image there: {key})"
+                    why = f"the task belongs to another registry (its image there: {key})"
                 else:
                     plan.waiting |= key is not None
                 plan.skipped.append(Skipped(why, task=int(task["id"])))

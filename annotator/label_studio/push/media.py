@@ -145,8 +145,8 @@ def registered_bytes(image: ImageRecord) -> bytes:
         with suppress(OSError):
             mode = Path(image.path.location).lstat().st_mode
             if not stat.S_ISREG(mode):
-                what = "a symbolic link" if stat.S_ISLNK(mode) else "no regular file"
-                raise ImageUnreadable(image.path, f"it is {what}, which is not sent; {REMEDY}")
+                what = "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
+                raise ImageUnreadable(image.path, f"it is {what}, so it is not sent; {REMEDY}")
     content = image.path.read_bytes()
     if not _is_registered(image, content):
         why = "its content has changed since it was registered, so it is not sent; restore it, or register the new "

@@ -280,11 +280,11 @@ def _next_round(wanted: PlannedTask, task: Mapping[str, Any], link: TaskLink | N
     if proposal is None or not task.get("is_labeled") or shows_prediction(task, proposal.run_name):
         return None
     if (task.get("data") or {}).get(NOTE):
-        why = f"its task {task_id} waits to be settled by its annotator (see the tab unclear)"
+        why = f"its task {task_id} is waiting for its annotator to settle it (see the tab unclear)"
         return Skipped(why, wanted.image.id, task_id)
     said = int(task.get("total_annotations") or 0) + int(task.get("cancelled_annotations") or 0)
     if link is None or link.task_id != task_id or said > (link.annotations or 0):
-        why = f"its task {task_id} was reviewed since the last pull; first: partly pull"
+        why = f"its task {task_id} was reviewed since the last pull; run first: partly pull"
         return Skipped(why, wanted.image.id, task_id)
     # What was held back once is shown now, and one more look is enough.
     return PlannedTask(wanted.image, proposal, round=round_of(task) + 1, shown_as=wanted.shown_as)

@@ -159,7 +159,7 @@ def _sayable(state: _State, page: str) -> _State:
     if not hidden or can_say_nothing(page):
         return state
     why = (
-        "the model proposes that there is nothing to find, which the project's labeling interface cannot say; add to "
+        "the model proposes that there is nothing to find, which the project's labeling interface cannot show; add to "
         'it, in its settings: <Header value="$partly_proposal"/>'
     )
     return replace(

@@ -56,7 +56,7 @@ def queried_images(tx: Transaction) -> tuple[list[ImageRecord], dict[int, Propos
     """
     query = tx.asked.latest()
     if query is None:
-        raise NotFound("no query was made yet; choose images to ask about with: partly query --budget 50")
+        raise NotFound("no query has been made yet; choose images to ask about with: partly query --budget 50")
     parts = {question.image: question.part for question in query.questions}
     located = None if query.about_labels else False
     images = tx.images.select(splits=OUTSIDE_TEST, ids=parts, located=located)

@@ -124,12 +124,12 @@ def undo(
     work.output.document(
         report,
         (("", "count"), [*counts, ("kept", len(kept))]),
-        *([(("image", "left as it is, because"), kept[:20])] if kept else []),
+        *([(("image", "left unchanged because"), kept[:20])] if kept else []),
     )
     if report.undo is not None:
         work.output.line(f"to take this back: partly undo {report.undo}")
     if report.retrain:
-        work.output.line(f"trained on these labels: {', '.join(report.retrain)}; start a new training: partly train")
+        work.output.line(f"trained on these labels: {', '.join(report.retrain)}; start a new run: partly train")
 
 
 def _list_operations(work: Workspace) -> None:
@@ -191,7 +191,7 @@ def retract(
     if report.retraction is not None and undo is None:
         work.output.line(f"to undo this: partly retract --undo {report.retraction}")
     if report.retrain:
-        work.output.line(f"trained on these labels: {', '.join(report.retrain)}; start a new training: partly train")
+        work.output.line(f"trained on these labels: {', '.join(report.retrain)}; start a new run: partly train")
 
 
 def _list_retractions(work: Workspace) -> None:

@@ -13,7 +13,7 @@ for (const place of all("[data-fragment]")) {
       const part = new DOMParser().parseFromString(text, "text/html").querySelector("[data-part]");
       if (part) place.replaceChildren(document.adoptNode(part));
     })
-    .catch(() => { place.textContent = "The dashboard does not answer; is it still running?"; });
+    .catch(() => { place.textContent = "The dashboard is not responding; is it still running?"; });
 }
 
 // --- filters: at once, and addresses without what was left empty

@@ -127,17 +127,17 @@ def test_what_a_description_says_is_of_the_right_kind(tmp_path, said):
 
 
 def test_what_a_description_does_not_say_is_named(tmp_path):
-    with pytest.raises(CheckpointIncompatible, match="does not say 'classes'"):
+    with pytest.raises(CheckpointIncompatible, match="'classes' is missing"):
         _ = load_checkpoint(store(tmp_path)).description["classes"]
 
 
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        (b"", "cut short|no safetensors"),
-        (b"\xff" * 100, "list of tensors would have"),
-        ((2**30).to_bytes(8, "little") + b"{}", "list of tensors would have"),
-        ((2).to_bytes(8, "little") + b"[]", "no safetensors"),
+        (b"", "cut short|not a safetensors"),
+        (b"\xff" * 100, "list of tensors would be"),
+        ((2**30).to_bytes(8, "little") + b"{}", "list of tensors would be"),
+        ((2).to_bytes(8, "little") + b"[]", "not a safetensors"),
         (save({"a": torch.tensor([1.0, float("nan")])}), "NaN or infinity"),
         (save({"a": torch.tensor([1.0, float("inf")], dtype=torch.bfloat16)}), "NaN or infinity"),
     ],
@@ -170,7 +170,7 @@ def test_a_checkpoint_is_its_owners_alone(tmp_path):
 
 def test_a_folder_in_the_way_is_said_in_a_line(tmp_path):
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(CheckpointNotSaved, match="go on with: partly train --resume"):
+    with pytest.raises(CheckpointNotSaved, match="resume with: partly train --resume"):
         save_checkpoint(tmp_path / "runs" / "run-1", "checkpoint", WEIGHTS, {})
 
 
@@ -187,10 +187,10 @@ def opened(folder):
     [
         ({"encoder": "hf-hub:somebody/model"}, "not fetched"),
         ({"encoder": "local-dir:/etc"}, "not fetched"),
-        ({"encoder": "timm/../../x"}, "not the name of an encoder"),
+        ({"encoder": "timm/../../x"}, "not the name of a timm encoder"),
         ({"encoder": "no_such_net"}, "cannot be used"),
-        ({"size": 10**9}, "size is at most"),
-        ({"head_channels": 10**9}, "head_channels is at most"),
+        ({"size": 10**9}, "size must be at most"),
+        ({"head_channels": 10**9}, "head_channels must be at most"),
         ({"head_channels": 16}, "do not match"),
         ({"unheard_of": 1}, "unknown setting"),
         ({"lr": {"a": 1}}, "lr="),

@@ -56,7 +56,7 @@ def _check_agreement(box: Box, encoded: Encoded, note: Callable[[str], None] | N
     """Refuse an annotation whose box and outline are of different places; one may be wider all around than the other.
 
     Raises:
-        BadEntry: they are, so that nobody can say which of them holds.
+        BadEntry: they are, so that it is unclear which of them holds.
     """
     from pycocotools import mask as codec
 
@@ -69,15 +69,15 @@ def _check_agreement(box: Box, encoded: Encoded, note: Callable[[str], None] | N
     if as_it_stands < AGREES and min(corners.width, corners.height) > 0 and as_corners > CORNERS_FIT:
         raise BadEntry(
             f"the bbox {said} fits its segmentation if it is read as left, top, right, bottom; COCO's is x, y, width, "
-            "height: write it so"
+            "height: write it that way"
         )
     shared = intersection(box, outline)
     share = shared.area if shared is not None else 0.0
     if share < min(box.area, outline.area) / 2:
         found = ", ".join(f"{value:g}" for value in (outline.x, outline.y, outline.width, outline.height))
-        raise BadEntry(f"its bbox {said} and its segmentation, around {found}, lie apart; keep the one that is right")
+        raise BadEntry(f"its bbox {said} and its segmentation, around {found}, do not match; keep the correct one")
     if share < outline.area / 2 and note is not None:
-        note("a bbox is less than half as large as its segmentation reaches; both were kept as they are")
+        note("a bbox is less than half the size of the area that its segmentation spans; both were kept as they are")
 
 
 def _extent_of(encoded: Encoded | None, canvas: Canvas) -> Box:
@@ -146,7 +146,7 @@ def _unpacked(text: str, canvas: Canvas) -> list[int]:
     for letter in text.encode():
         code = letter - 48
         if not 0 <= code < 64 or letters >= LETTERS:
-            raise BadEntry(NO_RUNS.format("its run lengths have a letter that is none of theirs"))
+            raise BadEntry(NO_RUNS.format("its run lengths contain an invalid letter"))
         number |= (code & 0x1F) << RUN_BITS * letters
         letters += 1
         if code & MORE_RUN:
@@ -159,7 +159,7 @@ def _unpacked(text: str, canvas: Canvas) -> list[int]:
             break
         number = letters = 0
     if letters:
-        raise BadEntry(NO_RUNS.format("its run lengths are cut short"))
+        raise BadEntry(NO_RUNS.format("its run lengths are truncated"))
     return counts
 
 

@@ -60,8 +60,8 @@ class ClassNames:
                 return self._near[place]
         one, two = (file.file for file in self._differing)
         raise BadEntry(
-            f"{one} and {two} call classes differently, and neither lies in a folder around its label file {label}; "
-            "put the right one beside it"
+            f"{one} and {two} name classes differently, and neither is in a folder above its label file {label}; "
+            "put the correct one beside it"
         )
 
     @property
@@ -115,7 +115,7 @@ def class_names(folder: Folder, tree: Tree, ruling: NameFile | None, listing: Li
     if found.differing is not None:
         one, two = found.differing
         listing.warnings.append(
-            f"{_difference(one, two)}; each of the two counts for the label files nearest to it. If one is wrong, "
+            f"{_difference(one, two)}; each of the two is used for the label files nearest to it. If one is wrong, "
             "remove it and import again"
         )
     return found

@@ -102,9 +102,9 @@ def top_level(folder: Folder, file: str) -> dict[str, Any]:
         document = _load(folder.text(file, YAML_BYTES))
     except yaml.MarkedYAMLError as exc:
         where = f"line {exc.problem_mark.line + 1}: " if exc.problem_mark is not None else ""
-        raise DataUnreadable(f"{place}: it is not YAML that can be read ({where}{exc.problem})") from exc
+        raise DataUnreadable(f"{place}: it cannot be read as YAML ({where}{exc.problem})") from exc
     except (yaml.YAMLError, ValueError, RecursionError) as exc:
-        raise DataUnreadable(f"{place}: it is not YAML that can be read ({exc})") from exc
+        raise DataUnreadable(f"{place}: it cannot be read as YAML ({exc})") from exc
     if not isinstance(document, _Pairs):
         raise DataUnreadable(f"{place}: expected `names`, a list of classes, such as names: [benign, malignant]")
     found: dict[str, Any] = {}
@@ -114,7 +114,7 @@ def top_level(folder: Folder, file: str) -> dict[str, Any]:
             continue
         if key in found and key in READ_KEYS and found[key] != value:
             raise DataUnreadable(
-                f"{place}: `{key}` is there twice, in lines {lines[key]} and {line}, and says two things; keep one"
+                f"{place}: `{key}` appears twice, in lines {lines[key]} and {line}, with two different values; keep one"
             )
         found[key], lines[key] = value, line
     return found
@@ -131,7 +131,7 @@ def _load(text: str) -> Any:
     for number, event in enumerate(yaml.parse(text, loader)):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent):
-            raise yaml.YAMLError("it has an alias (*name), which is not read; write the value out")
+            raise yaml.YAMLError("it has an alias (*name), which is not supported; write the value out")
         if depth > YAML_DEPTH or number > YAML_EVENTS:
             raise yaml.YAMLError(f"it has more than {YAML_EVENTS:,} values, or is nested deeper than {YAML_DEPTH}")
     return _value(yaml.compose(text, loader))
@@ -195,7 +195,7 @@ def _numbers(place: str, said: Any) -> list[tuple[int, Any, int]]:
             found.append((int(key), value, line))
         except (TypeError, ValueError):
             raise DataUnreadable(
-                f"{place}: line {line}, under `names`, has {key!r} where the number of a class belongs; "
+                f"{place}: line {line}, under `names`, has {key!r} where a class number belongs; "
                 "write the number first, as in 0: benign"
             ) from None
     return found
@@ -251,6 +251,6 @@ def darknet_options(folder: Folder, file: str) -> dict[str, str]:
         if not sign or key.startswith(("#", ";")):
             continue
         if key in READ_KEYS and found.get(key, value) != value:
-            raise DataUnreadable(f"{folder}/{file}: `{key}` is there twice, again in line {number}; keep one")
+            raise DataUnreadable(f"{folder}/{file}: `{key}` appears twice, again in line {number}; keep one")
         found[key] = value
     return found

@@ -79,7 +79,7 @@ class LabelFiles:
             return None
         owners = self._owners[label]
         if len(owners) > 1:
-            raise BadEntry(f"{label} may belong to {' or '.join(owners)}; nobody can say which")
+            raise BadEntry(f"{label} may belong to {' or '.join(owners)}; it is unclear which")
         return label
 
     def count(self, image: str) -> int:

@@ -39,18 +39,18 @@ def read_lines(folder: Folder, name: str, classes: NameFile, keypoint_values: in
                 )
             del row[5:]
         if len(row) != 5 and (len(row) < 7 or len(row) % 2 == 0):
-            hint = "; a sixth one, such as a confidence, has no place in a label" if len(row) == 6 else ""
+            hint = "; a sixth one, such as a confidence, does not belong in a label" if len(row) == 6 else ""
             raise BadEntry(
                 f"{where} a line of {len(row)} numbers (line {number}), expected 5 (class, centre x, centre y, width, "
                 f"height) or a polygon{hint}"
             )
-        _check_class(row[0], classes, f"{where} {words[0]} for a class in line {number}", where, number)
+        _check_class(row[0], classes, f"{where} {words[0]} as a class in line {number}", where, number)
         if max(map(abs, row[1:])) > FAR:
             far = next(word for word, value in zip(words[1:], row[1:], strict=False) if abs(value) > FAR)
             raise BadEntry(
-                f"{where} {far} in line {number}, far beyond the edge of the image: YOLO's numbers are shares of the "
-                "width and height, from 0 to 1, and these look like pixels; divide them by the width and height of "
-                "the image"
+                f"{where} {far} in line {number}, far beyond the edge of the image: YOLO's numbers are fractions of "
+                "the width and height, from 0 to 1, and these look like pixels; divide them by the width and height "
+                "of the image"
             )
         rows.append(row)
     check_count(rows)
@@ -74,7 +74,7 @@ def _number(word: str, place: int, name: str, line: int) -> float:
         value = float(word)
     except ValueError:
         what = "the number of a class" if place == 0 else "a number"
-        hint = "; numbers are separated by blanks and have a decimal point" if "," in word else ""
+        hint = "; numbers are separated by spaces and have a decimal point" if "," in word else ""
         raise BadEntry(
             f"its label file {name} cannot be read: line {line} has {word[:40]!r}, expected {what}{hint}"
         ) from None

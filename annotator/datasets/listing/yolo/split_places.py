@@ -49,7 +49,7 @@ class _AnyCase(NameIndex):
         found = super().find(name)
         spelled = self._spelled.get(self._lower.find(name.lower()) or "", []) if found is None else [found]
         if len(spelled) > 1:
-            raise BadEntry(f"{name} may be {' or '.join(spelled)}; nobody can say which")
+            raise BadEntry(f"{name} may be {' or '.join(spelled)}; it is unclear which")
         return spelled[0] if spelled else None
 
 
@@ -100,15 +100,15 @@ class SplitPlaces:
             if place.found is None:
                 what = "list" if self._is_list(place.written) else "list, and no such folder with images,"
                 listing.warnings.append(
-                    f"{file}: `{place.split}` is {place.written!r}, and there is no such {what} in the data set, so it "
-                    f"puts no image into {place.split}. Correct it or add what is missing, and import again"
+                    f"{file}: `{place.split}` is {place.written!r}, and there is no such {what} in the data set, so "
+                    f"it assigns no image to {place.split}. Correct it or add what is missing, and import again"
                 )
             elif not place.found.is_certain:
                 listing.warnings.append(
                     f"{file}: `{place.split}` is {place.written!r}, and {place.found.name}, which is there, was used"
                 )
         for name in self._unread:
-            listing.warnings.append(f"{name} was not read, since {file} says which images are for its split")
+            listing.warnings.append(f"{name} was not read, since {file} says which images are in its split")
         for name, splits in self._files.items():
             text = self._folder.text(name)
             if len(splits) == 1:

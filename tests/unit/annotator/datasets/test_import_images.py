@@ -167,7 +167,9 @@ def test_what_no_database_could_store_is_refused_and_the_good_ones_registered(re
 
 @pytest.mark.parametrize("text", ["", "name,class\nz,b\n", "patient,class\na,b\n"])
 def test_a_table_without_an_image_column_cannot_be_read(registry, data, text):
-    with pytest.raises(DataUnreadable, match=r"expected columns|the file is empty|if it is 'name', call it 'image'"):
+    with pytest.raises(
+        DataUnreadable, match=r"expected columns|the file is empty|if 'name' is that column, rename it to 'image'"
+    ):
         import_images(registry, ImportRequest(write(data, text), "csv"))
 
 

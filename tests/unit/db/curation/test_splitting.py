@@ -89,7 +89,7 @@ def test_what_is_in_test_already_counts_towards_both_shares(registry, val, test,
 
 def test_shares_that_leave_nothing_to_train_on_are_refused(registry):
     fill(registry, 10)
-    with pytest.raises(InvalidArgument, match="whose sum is below 1"):
+    with pytest.raises(InvalidArgument, match="add up to less than 1"):
         split_images(registry, val=0.5, test=0.5)
 
 

@@ -405,7 +405,7 @@ def test_palettes(tmp_path):
     assert colours(tmp_path, places, **options, **palette([9, 200, 5, 70], 8, np.uint8)) == expected, "alpha is dropped"
     assert colours(tmp_path, places, **options, **palette([9, 200, 5, 70], 8, "<u2")) == expected
     assert colours(tmp_path, places, **options, **palette([9 << 8, 200 << 8, 70 << 8], 16, "<u2")) == expected
-    with pytest.raises(dicom.DicomUnusable, match="palette of 512 colours"):
+    with pytest.raises(dicom.DicomUnusable, match="palette of 512 8-bit colours"):
         colours(tmp_path, places, **options, **palette([1] * 512, 8, np.uint8))
 
 
@@ -512,8 +512,8 @@ def test_what_pydicom_thinks_of_damaged_values_is_not_printed(tmp_path):
     ("tags", "words"),
     [
         ({"NumberOfFrames": -3}, "NumberOfFrames is '-3'"),
-        ({"NumberOfFrames": 2_000_000_000}, "2,000,000,000 frames, the limit is 10,000"),
-        ({"Rows": 65535, "Columns": 65535}, "65,535 x 65,535 pixels, the limit for a frame is 33,554,432"),
+        ({"NumberOfFrames": 2_000_000_000}, "2,000,000,000 frames; the limit is 10,000"),
+        ({"Rows": 65535, "Columns": 65535}, "65,535 x 65,535 pixels per frame; the limit per frame is 33,554,432"),
         ({"Rows": 5000, "Columns": 5000, "NumberOfFrames": 9000}, "more than a file of"),
         ({"Rows": None}, "no Rows"),
         ({"Rows": 0}, "Rows is '0'"),
@@ -572,7 +572,7 @@ def test_a_compressed_frame_that_is_larger_than_the_file_says_is_not_decoded(tmp
     buffer = io.BytesIO()
     Image.new("L", (900, 700)).save(buffer, format)
     path = write_dicom(tmp_path / "a.dcm", np.zeros((8, 8), np.uint8), syntax=syntax, data=buffer.getvalue())
-    with pytest.raises(ImageUnreadable, match="its compressed image is 900 x 700 pixels, the file says 8 x 8"):
+    with pytest.raises(ImageUnreadable, match="its compressed image is 900 x 700 pixels, but the file says 8 x 8"):
         read_image(path)
 
 

@@ -178,7 +178,7 @@ def test_pages_beyond_counting_are_not_counted(tmp_path):
     (tmp_path / "a.tif").write_bytes(tiff[:end] + struct.pack("<I", places[0]) + tiff[end + 4 :] + chain)
     for name in ("a.gif", "a.tif"):
         started = time.monotonic()
-        assert read_facts(tmp_path / name)[0].remark == "it holds more than 1,000 frames, only the first is used"
+        assert read_facts(tmp_path / name)[0].remark == "it holds more than 1,000 frames; only the first is used"
         with pytest.raises(ImageUnreadable, match="more than 1,000 pages"):
             read_mask(tmp_path / name)
         assert time.monotonic() - started < 5
@@ -214,7 +214,7 @@ def test_a_directory_that_names_the_same_bytes_over_and_over_is_refused(tmp_path
         segments = (b"\xff\xe1" + struct.pack(">H", len(part) + 8) + claims.EXIF + part for part in parts)
         data = jpeg[:2] + b"".join(segments) + jpeg[2:]
     (tmp_path / "a").write_bytes(data)
-    with pytest.raises(ImageUnreadable, match="its directory names"):
+    with pytest.raises(ImageUnreadable, match="its directory claims"):
         read_facts(tmp_path / "a")
 
 

@@ -114,7 +114,7 @@ def test_where_there_is_no_room_images_are_decoded_and_that_is_said_once(tmp_pat
     first = load_framed(examples, ["a", "b"], framer)
     again = load_framed(examples, ["a", "b"], framer)
     assert len(said.lines) == 1
-    assert "not kept for next time: its limit" in said.lines[0]
+    assert "not cached for next time: its limit" in said.lines[0]
     assert "partly cache status" in said.lines[0]
     assert 10 < len(decoded) < 20, "what found room is there"
     assert torch.equal(first.images_N3SS, again.images_N3SS)

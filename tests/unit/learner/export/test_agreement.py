@@ -83,7 +83,7 @@ def test_every_method_agrees_with_itself_as_torchscript(overrides):
         (lambda said: {**said, "mask": said["mask"][:-1]}, "mask of a landscape .* by inf"),
         (lambda said: {**said, "mask": np.full_like(said["mask"], np.nan)}, "mask of"),
         (lambda said: {**said, "score": said["score"] + 0.5}, "score of"),
-        (lambda said: {name: said[name] for name in ("mask", "score")}, "answers with mask, score instead of"),
+        (lambda said: {name: said[name] for name in ("mask", "score")}, "returns mask, score instead of"),
     ],
 )
 def test_a_model_that_says_something_else_is_refused(change, message):

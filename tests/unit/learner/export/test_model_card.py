@@ -56,20 +56,20 @@ def test_it_says_how_the_model_was_trained_and_on_what():
     assert "| benign | train | 30 | 70 | 0 | 100 |" in card
     assert "| **all** |  | 120 | 70 | 0 | 190 |" in card
     # Those of the test split taught it nothing.
-    assert "from 30 images at most, which is few" in card
-    assert "no\nmedical device" in card
+    assert "from at most 30 images, which is few" in card
+    assert "not\na medical device" in card
     assert "model export --run run-3 --format onnx" in card
 
 
 def test_it_says_that_it_was_not_evaluated_and_how_to_do_it():
     card = render_card(FACTS, None, "")
-    assert "Not evaluated. `partly evaluate --run run-3 --split test` does it" in card
-    assert "Not evaluated. `partly evaluate --run run-3 --split val` does it" in card
+    assert "Not evaluated. `partly evaluate --run run-3 --split test` does this" in card
+    assert "Not evaluated. `partly evaluate --run run-3 --split val` does this" in card
     assert "None: no threshold has a certified precision." in card
     promised = render_card(
-        replace(FACTS, certificates=("locations above 0.9 are right in at least 85% of images",)), None, ""
+        replace(FACTS, certificates=("locations above 0.9 are correct in at least 85% of images",)), None, ""
     )
-    assert "- locations above 0.9 are right in at least 85% of images" in promised
+    assert "- locations above 0.9 are correct in at least 85% of images" in promised
     assert "None: no threshold" not in promised
 
 

@@ -19,7 +19,7 @@ def test_a_file_that_is_there_is_written_over_only_if_that_is_said(tmp_path):
     out = tmp_path / "model.onnx"
     assert check_place(out, ExportFormat.ONNX, force=False) == out
     out.write_bytes(b"mine")
-    with pytest.raises(Conflict, match=r"model\.onnx is there already; --force"):
+    with pytest.raises(Conflict, match=r"model\.onnx already exists; overwrite it with --force"):
         check_place(out, ExportFormat.ONNX, force=False)
     assert check_place(out, ExportFormat.ONNX, force=True) == out
     out.unlink()
@@ -29,10 +29,10 @@ def test_a_file_that_is_there_is_written_over_only_if_that_is_said(tmp_path):
 
 
 def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path):
-    with pytest.raises(InvalidArgument, match=r"is a folder, and --format onnx writes a file; .*model\.onnx"):
+    with pytest.raises(InvalidArgument, match=r"is a folder, but --format onnx writes a file; .*model\.onnx"):
         check_place(tmp_path, ExportFormat.ONNX, force=True)
     (tmp_path / "a").write_text("x")
-    with pytest.raises(InvalidArgument, match="is a file, and --format safetensors writes a folder"):
+    with pytest.raises(InvalidArgument, match="is a file, but --format safetensors writes a folder"):
         check_place(tmp_path / "a", ExportFormat.SAFETENSORS, force=True)
 
 
@@ -40,7 +40,7 @@ def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path):
 @pytest.mark.parametrize("content", ['{"format": 2}', "[]", "no json", '{"format": 2, "exported": 1}'])
 def test_a_trainings_own_checkpoint_is_never_written_over(tmp_path, force, content):
     (tmp_path / "checkpoint.json").write_text(content)
-    with pytest.raises(Conflict, match="a training's own checkpoint"):
+    with pytest.raises(Conflict, match="a training run's own checkpoint"):
         check_place(tmp_path, ExportFormat.SAFETENSORS, force=force)
 
 
@@ -57,7 +57,7 @@ def test_a_card_of_the_same_weights_stays(tmp_path):
     card.write_text("edited by hand\n- Weights SHA-256 `abc1`\n")
     assert card_is_of(card, "abc1", force=False)
     assert not card_is_of(card, "abc1", force=True)
-    with pytest.raises(Conflict, match=r"MODEL_CARD\.md is there already"):
+    with pytest.raises(Conflict, match=r"MODEL_CARD\.md already exists"):
         card_is_of(card, "dddd", force=False)
     card.unlink()
     card.mkdir()
@@ -68,9 +68,9 @@ def test_a_card_of_the_same_weights_stays(tmp_path):
 @pytest.mark.parametrize("name", ["partly.toml", "registry.sqlite3", "scan.png"])
 def test_force_is_for_what_is_named_as_an_export(tmp_path, name):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(Conflict, match="not named as what is written"):
+    with pytest.raises(Conflict, match="not named like the file to be written"):
         check_place(tmp_path / name, ExportFormat.ONNX, force=True)
-    with pytest.raises(Conflict, match="not named as what is written"):
+    with pytest.raises(Conflict, match="not named like the file to be written"):
         card_place(tmp_path / name, force=True)
 
 

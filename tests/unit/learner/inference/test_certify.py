@@ -127,7 +127,7 @@ def test_a_run_that_all_of_validation_has_chosen_says_to_train_again(registry):
     assert not found[0].is_certified
     assert found[0].needed == 14
     said = " ".join(explain_certificates(found, calibration, "run-1"))
-    assert "40 validation images that chose the epoch of run-1" in said
+    assert "40 validation images used to choose the epoch of run-1" in said
     assert "Train again" in said
     assert "partly train" in said
 

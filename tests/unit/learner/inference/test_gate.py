@@ -51,5 +51,5 @@ def test_what_is_not_asked_for_is_the_usual():
 
 @pytest.mark.parametrize("tau", [None, 0.8])
 def test_a_promise_needs_a_certified_threshold(tau):
-    with pytest.raises(InvalidArgument, match="--confidence is what --tau auto"):
+    with pytest.raises(InvalidArgument, match="--confidence applies only to --tau auto"):
         parse_promise(tau, None, 0.9)

@@ -75,7 +75,7 @@ def test_a_batch_is_as_large_as_can_be_and_of_different_groups(groups, budget, s
 
 @pytest.mark.parametrize("shares", [(1.5, 0, 0), (0, -0.1, 0), (0, 0, float("nan"))])
 def test_shares_out_of_range_are_refused(shares):
-    with pytest.raises(InvalidArgument, match="-share is a share from 0 to 1"):
+    with pytest.raises(InvalidArgument, match="-share must be between 0 and 1"):
         Shares(*shares)
 
 
@@ -91,5 +91,5 @@ def test_shares_are_read_as_they_are_typed():
     for text in ("", "1", "1/0", "a/b/c", "1/0/0/0"):
         with pytest.raises(InvalidArgument, match=r"such as 0\.6/0\.3/0\.1; got"):
             Shares.parse(text)
-    with pytest.raises(InvalidArgument, match="from 0 to 1"):
+    with pytest.raises(InvalidArgument, match="between 0 and 1"):
         Shares.parse("2/0/0")

@@ -39,7 +39,7 @@ REVIEWS = ReviewNumbers(
     proposed=63,
 )  # fmt: skip
 NO_REVIEWS = ReviewNumbers(0, 0.0, 0, (), (), None, None, 0)
-PROMISE = "run-3: proposed locations with a score above 0.83 are right in at least 85% of images"
+PROMISE = "run-3: proposed locations with a score above 0.83 are correct in at least 85% of images"
 
 
 def written(folder, *given):
@@ -72,7 +72,7 @@ def test_names_are_shown_as_they_are(tmp_path):
 
 
 def test_before_there_is_anything(tmp_path):
-    assert "No round was made yet." in written(tmp_path, "Breast", (), NO_REVIEWS, None, [])
+    assert "There are no rounds yet." in written(tmp_path, "Breast", (), NO_REVIEWS, None, [])
     page = written(tmp_path, "Breast", (ROUND,), NO_REVIEWS, None, [])
     assert "1 round so far; there is nothing to judge the model by yet" in page
     assert "<svg" not in page

@@ -452,7 +452,7 @@ def test_voc_a_mask_that_shows_something_contradicts_an_annotation_without_objec
     inside[6:18, 8:24] = 255
     (tmp_path / "SegmentationClass").mkdir()
     Image.fromarray(inside).save(tmp_path / "SegmentationClass/a.png")
-    assert "its mask shows something" in found(tmp_path, "voc")[1]["JPEGImages/a.png"]
+    assert "its mask is not empty" in found(tmp_path, "voc")[1]["JPEGImages/a.png"]
     Image.fromarray(inside * 0).save(tmp_path / "SegmentationClass/a.png")
     assert found(tmp_path, "voc")[0]["JPEGImages/a.png"] == (None, None, [])
 
@@ -486,7 +486,7 @@ def test_a_label_file_of_two_images_is_nobodys(tmp_path, layout, label):
     text(tmp_path, label, content)
     opened, refused, _ = found(tmp_path, layout)
     assert list(opened) == [f"{folder}/b.png"]
-    assert all("nobody can say which" in reason for reason in refused.values())
+    assert all("it is unclear which" in reason for reason in refused.values())
     assert set(refused) == {f"{folder}/a.png", f"{folder}/a.jpg"}
 
 
@@ -519,7 +519,7 @@ def test_images_in_no_folder_of_a_class_are_named(tmp_path, layout):
         picture(tmp_path, name, n)
     opened, _, warnings = found(tmp_path, layout)
     assert list(opened) == ["benign/a.png"]
-    assert warnings == ["stray.png: it lies in no folder of a class; it was not used"]
+    assert warnings == ["stray.png: it is not in a class folder; it was not used"]
 
 
 @pytest.mark.parametrize("far", [1e12, -1e12, 10**400, float("nan")])

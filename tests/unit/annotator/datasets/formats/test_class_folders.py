@@ -41,11 +41,11 @@ def facts(root, layout, **options):
         ({"train/x/1.png": ("x", Split.TRAIN), "dev/y/2.png": ("y", Split.VAL)}, "dev"),
         ({"DS/train/x/1.png": ("x", Split.TRAIN), "DS/test/y/2.png": ("y", Split.TEST)}, "DS"),
         ({"x/train/1.png": ("x", Split.TRAIN), "x/test/2.png": ("x", Split.TEST), "y/3.png": ("y", None)}, "splits"),
-        ({"test/train/x/1.png": ("x", Split.TRAIN), "test/val/y/2.png": ("y", Split.VAL)}, "not looked at: test"),
+        ({"test/train/x/1.png": ("x", Split.TRAIN), "test/val/y/2.png": ("y", Split.VAL)}, "ignored: test"),
         ({"test/x/1.png": ("x", Split.TEST), "test/y/2.png": ("y", Split.TEST)}, "test"),
         ({"benign/images/1.png": ("benign", None), "cyst/images/2.png": ("cyst", None)}, None),
         ({"images/benign/1.png": ("benign", None), "images/cyst/2.png": ("cyst", None)}, None),
-        ({"benign/raw/1.png": ("benign", None), "cyst/raw/2.png": ("cyst", None)}, "not looked at: raw"),
+        ({"benign/raw/1.png": ("benign", None), "cyst/raw/2.png": ("cyst", None)}, "ignored: raw"),
         ({"cyst/1.png": ("cyst", None), "cyst/sub/2.png": ("cyst", None), "x/3.png": ("x", None)}, "sub"),
         ({"0/1.png": ("0", None), "1/2.png": ("1", None)}, None),
         ({"00001/1.png": ("00001", None), "00002/2.png": ("00002", None)}, None),
@@ -107,7 +107,7 @@ def test_where_several_folders_could_be_the_class_nothing_is_guessed(registry, t
     ("files", "doubt"),
     [
         (("train/x/1.png", "test/y/2.png", "extra/3.png"), "beside them extra would be a class"),
-        (("p1/1.png", "p2/2.png"), "folders of patients"),
+        (("p1/1.png", "p2/2.png"), "names of patient folders"),
         (("train/1.png", "test/2.png"), "its classes would be 'test'"),
         (("train_set/1.png", "test_set/2.png"), "its classes would be 'test_set'"),
     ],
@@ -123,7 +123,7 @@ def test_one_class_for_all_and_two_that_look_the_same_are_said_aloud(tmp_path, l
     pictures(tmp_path / "one", "Scans/1.png", "Scans/2.png")
     assert "all 2 images have the class 'Scans'" in facts(tmp_path / "one", layout)[2][0]
     pictures(tmp_path / "two", "benign/1.png", "Benign/2.png")
-    assert "differ in their spelling alone" in facts(tmp_path / "two", layout)[2][0]
+    assert "differ only in spelling" in facts(tmp_path / "two", layout)[2][0]
 
 
 @BOTH
@@ -132,7 +132,7 @@ def test_images_of_a_split_without_classes_and_of_two_splits(tmp_path, layout):
     opened, refused, warnings = found(tmp_path, layout)
     assert set(opened) == {"train/x/1.png", "train/y/2.png"}
     assert "several splits (test, train)" in refused["train/x/test/4.png"]
-    assert any(warning.startswith("test/3.png: it lies in no folder of a class") for warning in warnings)
+    assert any(warning.startswith("test/3.png: it is not in a class folder") for warning in warnings)
 
 
 @pytest.mark.parametrize("folder", ["folders-parent", "auto"])
@@ -174,7 +174,7 @@ def test_masks_in_folders_of_their_own_are_masks_and_no_class(tmp_path, layout, 
         image: ("benign", [FIRST]),
         other: ("cyst", None),
     }
-    assert any("are taken for masks" in warning for warning in warnings)
+    assert any("are used as masks" in warning for warning in warnings)
 
 
 @BOTH
@@ -196,7 +196,7 @@ def test_masks_that_may_be_of_several_images_or_of_none_are_named(tmp_path, layo
 @BOTH
 def test_a_folder_called_like_masks_that_holds_none_is_doubted(registry, tmp_path, layout):
     pictures(tmp_path / "set", "benign/a.png", "benign_mask/x.png", "cyst/b.png")
-    with pytest.raises(DataSuspicious, match="benign_mask is called like one of masks"):
+    with pytest.raises(DataSuspicious, match="benign_mask is named like a mask folder"):
         import_images(registry, ImportRequest(tmp_path / "set", layout))
     # People with masks on: a class, once somebody says so.
     pictures(tmp_path / "faces", "mask/1.png", "no_mask/1.png")
@@ -237,7 +237,7 @@ def test_a_picture_called_mask_beside_one_image_is_its_mask(registry, tmp_path, 
         f"{first}/image.png": ("benign", [FIRST]),
         f"{second}/scan 1.png": ("cyst", []),
     }
-    assert any("2 pictures" in warning and "taken for the mask" in warning for warning in warnings)
+    assert any("2 pictures" in warning and "used as the mask" in warning for warning in warnings)
     assert import_images(registry, ImportRequest(tmp_path, layout)).registered == 2
 
 
@@ -253,7 +253,7 @@ def test_a_picture_called_mask_beside_one_image_is_its_mask(registry, tmp_path, 
 )
 def test_a_picture_called_mask_that_may_be_of_several_images_is_doubted(registry, tmp_path, layout, files):
     pictures(tmp_path, *files)
-    with pytest.raises(DataSuspicious, match=r"called like masks.*/seg.png"):
+    with pytest.raises(DataSuspicious, match=r"named like masks.*/seg.png"):
         import_images(registry, ImportRequest(tmp_path, layout))
     assert import_images(registry, ImportRequest(tmp_path, layout, force=True)).registered == len(files)
 

@@ -88,6 +88,6 @@ def test_coco_polygons_and_run_lengths_become_masks(registry, tmp_path):
 
 def test_coco_that_does_not_say_whether_somebody_looked_leaves_it_unknown(registry, tmp_path):
     report = import_images(registry, ImportRequest(coco_file(tmp_path / "coco", annotations=[]), "coco"))
-    assert any("does not say whether somebody looked" in warning for warning in report.warnings)
+    assert any("does not record whether anyone looked" in warning for warning in report.warnings)
     with registry.read() as tx:
         assert tx.images.select()[0].location_status is LocationStatus.UNKNOWN

@@ -123,7 +123,7 @@ def test_corners_for_a_box_are_named_where_the_outline_shows_it(root):
 
 def test_a_box_apart_from_its_outline_is_refused_and_a_wider_one_is_not(root):
     write(root, annotation(bbox=[40, 30, 10, 10], segmentation=OUTLINE))
-    assert "lie apart" in found(root, "coco")[1]["a.png"]
+    assert "do not match" in found(root, "coco")[1]["a.png"]
     write(root, annotation(bbox=[4, 2, 26, 22], segmentation=OUTLINE))
     assert found(root, "coco")[0]["a.png"][2] == [(4, 2, 26, 22)]
 
@@ -135,7 +135,7 @@ def test_a_box_within_its_outline_is_kept_and_said(root):
     listing = read_layout("coco", root)
     assert listing.entries[0].draw(64, 48).mask_HW.sum() > 150
     assert listing.remarks() == [
-        "a.png: a bbox is less than half as large as its segmentation reaches; both were kept as they are"
+        "a.png: a bbox is less than half the size of the area that its segmentation spans; both were kept as they are"
     ]
 
 
@@ -185,7 +185,7 @@ def test_a_box_beyond_the_edge_is_cut_and_said(root):
 
 def test_shares_of_the_sides_are_no_pixels(root):
     write(root, annotation(bbox=[0.125, 0.125, 0.25, 0.25]))
-    assert "looks like shares" in found(root, "coco")[1]["a.png"]
+    assert "looks like fractions" in found(root, "coco")[1]["a.png"]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_file_of_one_split_says_so_by_where_it_lies(tmp_path, listing, file, s
     write(tmp_path, annotation(), images=[{"id": 1, "file_name": "1.png"}], name=listing)
     opened, refused, said = found(tmp_path, "coco", path=tmp_path / listing)
     assert (opened, refused) == ({"1.png": ("benign", split, [FIRST])}, {})
-    assert any(f"was taken for the {split} split" in line for line in said) == (split is not None)
+    assert any(f"was taken as the {split} split" in line for line in said) == (split is not None)
 
 
 def test_images_in_two_folders_are_all_found(tmp_path):

@@ -56,10 +56,10 @@ def test_lines_are_counted_from_the_top_of_the_file(root):
     [
         (b"PK\x03\x04 a workbook", "Excel workbook; save it as CSV UTF-8"),
         (f"{TITLES}\n{ROW.replace('benign', 'gutartig ü')}\n".encode("latin-1"), "save it as UTF-8"),
-        (b"image_id;class\n7;benign\n", "if it is 'image_id', call it 'image'"),
-        (b"path,file,class\na.png,a.png,benign\n", "if it is 'path', call it 'image'"),
+        (b"image_id;class\n7;benign\n", "if 'image_id' is that column, rename it to 'image'"),
+        (b"path,file,class\na.png,a.png,benign\n", "if 'path' is that column, rename it to 'image'"),
         (b"patient,class\na.png,benign\n", "expected columns image, class"),
-        (b"image,Image\na.png,b.png\n", "the column 'image' is there twice"),
+        (b"image,Image\na.png,b.png\n", "the column 'image' appears twice"),
         (b'image,class\n"a.png,benign\n', "cannot be read as a CSV file"),
     ],
 )
@@ -82,8 +82,8 @@ def test_ids_without_folder_and_ending_find_their_images(tmp_path, title):
     text(tmp_path, "labels.csv", f"lesion,{title},class\nL1,ISIC_7,nevus\nL2,ISIC_8,melanoma\n")
     opened, refused, said = classes(tmp_path)
     assert (opened, refused) == ({"ISIC_7": "nevus", "ISIC_8": "melanoma"}, {})
-    assert said[-1] == "2 images were found by less than the path, such as part_1/ISIC_7.jpg for 'ISIC_7'"
-    assert (f"labels.csv: the column {title!r} was taken for 'image'" in said) == (title != "image")
+    assert said[-1] == "2 images were found by only part of the path, such as part_1/ISIC_7.jpg for 'ISIC_7'"
+    assert (f"labels.csv: the column {title!r} was used as 'image'" in said) == (title != "image")
 
 
 def test_a_name_that_several_images_have_is_refused_with_their_paths(root):
@@ -92,16 +92,16 @@ def test_a_name_that_several_images_have_is_refused_with_their_paths(root):
     text(root, "labels.csv", "image,class\nb,x\nb.png,x\nc,x\nd,y\na.png,x\n")
     opened, refused, _ = classes(root)
     assert opened == {"d": "y", "a.png": "x"}
-    assert "b may be one/b or two/b; nobody can say which" in refused["b"]
-    assert "b.png may be one/b.png or two/b.png; nobody can say which" in refused["b.png"]
-    assert "c may be c.jpg or c.png; nobody can say which" in refused["c"]
+    assert "b may be one/b or two/b; it is unclear which" in refused["b"]
+    assert "b.png may be one/b.png or two/b.png; it is unclear which" in refused["b.png"]
+    assert "c may be c.jpg or c.png; it is unclear which" in refused["c"]
 
 
 def test_two_names_that_would_be_one_image_are_refused(root):
     text(root, "labels.csv", "image,class\none/a.png,x\ntwo/a.png,x\n")
     opened, refused, _ = classes(root)
     assert opened == {}
-    assert "a.png may be one/a.png or two/a.png; nobody can say which" in refused["two/a.png"]
+    assert "a.png may be one/a.png or two/a.png; it is unclear which" in refused["two/a.png"]
     text(root, "labels.csv", "image,class\none/a.png,x\n")
     assert classes(root)[0] == {"one/a.png": "x"}
 
@@ -126,7 +126,7 @@ def test_a_mask_that_is_named_without_its_folder_or_ending_is_found(tmp_path, na
     text(tmp_path, "labels.csv", f"image,class,mask\nb.png,x,{named.replace('masks', 'Masks')}\n")
     opened, refused, said = found(tmp_path, "csv")
     assert (opened, refused) == ({"b.png": ("x", None, [(8, 6, 16, 12)])}, {})
-    assert ("1 mask was found by less than the path" in " ".join(said)) == ("\\" not in named)
+    assert ("1 mask was found by only part of the path" in " ".join(said)) == ("\\" not in named)
 
 
 def test_a_mask_that_several_files_may_be_is_refused_with_their_paths(root):
@@ -136,7 +136,7 @@ def test_a_mask_that_several_files_may_be_is_refused_with_their_paths(root):
     text(root, "labels.csv", "image,class,mask\na.png,x,m.png\nb.png,y,n.png\n")
     opened, refused, _ = found(root, "csv")
     assert opened == {}
-    assert "m.png may be one/m.png or two/m.png; nobody can say which" in refused["a.png"]
+    assert "m.png may be one/m.png or two/m.png; it is unclear which" in refused["a.png"]
     assert "n.png" in refused["b.png"]
     picture(root, "c.png")
     text(root, "labels.csv", "image,class,mask\na.png,x,masks/c.png\n")
@@ -160,7 +160,7 @@ def test_classes_in_columns_of_their_own(root):
     table = "image,MEL,NV,age\na.png,1.0,0.0,1\nb.png,0,1,30\nc.png,0,0,30\nd.png,1,1,30\ne.png,-1.0\n"
     text(root, "labels.csv", table)
     _, _, said = found(root, "csv")
-    assert said[-1].endswith("from several with a 1 in that of the image's class: --class-from A,B,C")
+    assert said[-1].endswith("or from several, where the one with a 1 is the image's class: --class-from A,B,C")
     opened, refused, said = found(root, "csv", class_from="MEL, NV")
     assert {name: row[0] for name, row in opened.items()} == {
         "a.png": "MEL",
@@ -189,7 +189,7 @@ def test_a_table_of_titles_alone_says_so(root):
     text(root, "labels.csv", f"{TITLES}\n")
     opened, _, said = found(root, "csv")
     assert opened == {}
-    assert "labels.csv lists no image: it has titles and no row" in said
+    assert "labels.csv lists no images: it has column titles but no rows" in said
 
 
 @pytest.mark.parametrize("cell", ["#N/A", "n.a.", "-", "?", "#NV", "#VALUE!", "nan", "NULL"])
@@ -197,7 +197,7 @@ def test_a_cell_that_says_nothing_is_no_class(root, cell):
     text(root, "labels.csv", f"{TITLES}\na.png,{cell},8,6,16,12\n")
     opened, _, said = found(root, "csv")
     assert opened == {"a.png": (None, None, [FIRST])}
-    assert said == [f"labels.csv: cells that say {cell!r} (1) count as not given"]
+    assert said == [f"labels.csv: cells with {cell!r} (1) count as missing"]
 
 
 def test_minus_is_a_class_beside_plus(root):
@@ -205,7 +205,7 @@ def test_minus_is_a_class_beside_plus(root):
     text(root, "labels.csv", "image,class,group\na.png,+,-\nb.png,-,p1\n")
     listing = read_layout("csv", root)
     assert [(entry.class_name, entry.group) for entry in listing.entries] == [("+", None), ("-", "p1")]
-    assert listing.warnings == ["labels.csv: cells that say '-' (1) count as not given"]
+    assert listing.warnings == ["labels.csv: cells with '-' (1) count as missing"]
 
 
 def test_blanks_after_commas_are_no_part_of_a_name_unless_a_file_is_called_so(root):
@@ -244,12 +244,12 @@ def test_absolute_names_are_followed_inside_the_folder_and_by_their_ends_where_a
 def test_a_mask_apart_from_its_box_or_that_is_the_image_is_refused(registry, root):
     mask_file(root / "m.png", (40, 30, 10, 10), size=(64, 48))
     text(root, "labels.csv", f"{TITLES},mask\n{ROW},m.png\n")
-    assert "hold 0% of its mask" in found(root, "csv")[1]["a.png"]
+    assert "cover 0% of its mask" in found(root, "csv")[1]["a.png"]
     mask_file(root / "m.png", (40, 30, 10, 10), size=(64, 48))
     text(root, "labels.csv", f"{TITLES},mask\na.png,benign,40,30,10,4,m.png\n")
     assert found(root, "csv")[0]["a.png"][2] == [(40, 30, 10, 4)]
     report = import_images(registry, ImportRequest(root, "csv"))
-    assert report.warnings == ["a.png: its boxes hold less than half of its mask; both were kept as they are"]
+    assert report.warnings == ["a.png: its boxes cover less than half of its mask; both were kept as they are"]
     text(root, "labels.csv", "image,class,mask\na.png,benign,./a.png\n")
     assert found(root, "csv")[1]["a.png"].startswith("it is named as its own mask")
     text(root, "labels.csv", f"{TITLES},mask\na.png,benign,35,25,20,20,m.png\n")
@@ -258,7 +258,11 @@ def test_a_mask_apart_from_its_box_or_that_is_the_image_is_refused(registry, roo
 
 @pytest.mark.parametrize(
     ("cells", "said"),
-    [("0.25,0.25,0.25,0.25", "looks like shares"), ("1_0,6,16,12", "four numbers"), ("0,0,1,0.5", "looks like shares")],
+    [
+        ("0.25,0.25,0.25,0.25", "looks like fractions"),
+        ("1_0,6,16,12", "four numbers"),
+        ("0,0,1,0.5", "looks like fractions"),
+    ],
 )
 def test_numbers_that_are_no_pixels_are_refused(root, cells, said):
     text(root, "labels.csv", f"{TITLES}\na.png,benign,{cells}\n")
@@ -273,7 +277,7 @@ def test_sides_of_a_box_and_other_words_for_the_image_are_read_and_said(root, ti
     opened, refused, said = found(root, "csv")
     assert (opened, refused) == ({"a.png": ("benign", None, [FIRST, SECOND])}, {})
     assert said == [
-        "labels.csv: the column 'filename' was taken for 'image'",
+        "labels.csv: the column 'filename' was used as 'image'",
         f"labels.csv: boxes were read from {titles.lower().replace(',', ', ')}",
     ]
 
@@ -310,8 +314,8 @@ def test_columns_that_are_not_read_are_named_with_what_to_do(root):
     assert said == [
         "labels.csv: unknown column ignored: label, bx, by, bw, bh",
         "labels.csv: it has no column 'class'; to take classes from 'label': --class-from label",
-        "labels.csv: no box is read from bx, by, bw, bh; boxes are columns x,y,width,height: left, top and size in "
-        "pixels",
+        "labels.csv: no boxes were read from bx, by, bw, bh; boxes need the columns x,y,width,height: left, top and "
+        "size in pixels",
     ]
     listing = read_layout("csv", root, class_from="label")
     assert [entry.class_name for entry in listing.entries] == ["benign"]
@@ -334,7 +338,7 @@ def test_a_table_in_a_folder_of_one_split_beside_others_is_for_that_split(tmp_pa
         text(tmp_path, f"{part}/_annotations.csv", f"{TITLES}\n{n}.png,benign,8,6,16,12\n")
     opened, refused, said = found(tmp_path / "valid", "csv")
     assert (opened, refused) == ({"1.png": ("benign", Split.VAL, [FIRST])}, {})
-    assert said == ["valid/_annotations.csv was taken for the val split by its folder's name"]
+    assert said == ["valid/_annotations.csv was taken as the val split because of its folder's name"]
     text(tmp_path, "valid/_annotations.csv", f"{TITLES},split\n1.png,benign,8,6,16,12,test\n")
     assert found(tmp_path / "valid", "csv")[0] == {"1.png": ("benign", Split.TEST, [FIRST])}
 

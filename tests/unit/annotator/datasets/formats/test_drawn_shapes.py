@@ -318,7 +318,7 @@ def test_cvat_says_which_shape_and_why(tmp_path, shape, said):
         ({"name": "polygon", "all_points_x": [1, 2, 3], "all_points_y": [1, 2]},
          "region 2 (polygon) cannot be read: it has 3 numbers in all_points_x and 2 in all_points_y"),
         ({"name": "polygon", "all_points_x": [1, 2, 3]}, "all_points_y is missing"),
-        ({"name": "polygon", "all_points_x": 3, "all_points_y": 4}, "all_points_x is no list of numbers"),
+        ({"name": "polygon", "all_points_x": 3, "all_points_y": 4}, "all_points_x is not a list of numbers"),
         ({"name": "polygon", "all_points_x": [1, None, 3], "all_points_y": [1, 2, 3]}, "x of point 2 is null"),
         ({"name": "rect", "x": 1, "y": 2, "width": 3}, "(rect) cannot be read: height is missing"),
         ({"name": "rect", "x": [], "y": 2, "width": 3, "height": 4}, "x is [], which is not a number"),
@@ -366,12 +366,12 @@ def test_label_studio_says_which_result_and_why(tmp_path, value, said):
         ({"id": 2}, "task 2", "it has no `data` that names an image"),
         ({"id": 2, "data": "b.png"}, "task 2", "it has no `data` that names an image"),
         ({"id": 2, "data": {"image": 3}}, "task 2", "its `data` names no image"),
-        ({"id": 2, "data": {"image": "b.png"}, "annotations": 3}, "b.png", "its annotations are no list"),
-        ({"id": 2, "data": {"image": "b.png"}, "annotations": [3]}, "b.png", "annotation 1 is no object"),
+        ({"id": 2, "data": {"image": "b.png"}, "annotations": 3}, "b.png", "its annotations are not a list"),
+        ({"id": 2, "data": {"image": "b.png"}, "annotations": [3]}, "b.png", "annotation 1 is not an object"),
         ({"id": 2, "data": {"image": "b.png"}, "annotations": [{"id": 7, "result": 3}]}, "b.png",
          "the `result` of annotation 7 is int, not a list"),
         ({"id": 2, "data": {"image": "b.png"}, "annotations": [{"id": 7, "result": [{"from_name": "class", "value":
-          {"choices": 3}}]}]}, "b.png", "the choices of result 1 are no list"),
+          {"choices": 3}}]}]}, "b.png", "the choices of result 1 are not a list"),
     ],
 )  # fmt: skip
 def test_label_studio_says_which_task_and_why(tmp_path, broken, name, said):
@@ -388,4 +388,4 @@ def test_label_studio_json_min_with_a_row_that_is_none(tmp_path):
     picture(tmp_path, "a.png")
     row = {"image": "a.png", "id": 1, "annotator": 1, "annotation_id": 5}
     text(tmp_path, "min.json", json.dumps([row, "text"]))
-    assert refusal(tmp_path, "labelstudio")[1].startswith("task 2 cannot be used: it is no object")
+    assert refusal(tmp_path, "labelstudio")[1].startswith("task 2 cannot be used: it is not an object")

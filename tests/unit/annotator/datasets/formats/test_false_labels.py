@@ -134,7 +134,7 @@ def test_csv_surplus_cells_are_refused(tmp_path, table, reason):
 
 def test_csv_a_column_that_is_there_twice_is_refused(tmp_path):
     text(tmp_path, "labels.csv", "image,class,class\na.png,x,y\n")
-    with pytest.raises(DataUnreadable, match="'class' is there twice"):
+    with pytest.raises(DataUnreadable, match="'class' appears twice"):
         read_layout("csv", tmp_path)
 
 
@@ -285,7 +285,7 @@ def test_labels_of_another_format_are_named(tmp_path, layout):
     with pytest.raises(DataUnreadable, match="choose with --layout"):
         recognise(tmp_path)
     other = {"voc": "labels/a.txt", "yolo": "annotations/b.xml"}[layout]
-    assert f"{other}: it is of another format; it was not used" in found(tmp_path, layout)[2]
+    assert f"{other}: it is in another format; it was not used" in found(tmp_path, layout)[2]
 
 
 def test_one_bad_item_does_not_hide_what_a_file_is(tmp_path):
@@ -305,7 +305,7 @@ def test_one_bad_item_does_not_hide_what_a_file_is(tmp_path):
 def test_a_folder_around_the_set_names_the_file_that_was_found(tmp_path):
     picture(tmp_path, "one/a.png")
     cvat(tmp_path / "one", image("a.png", cvat_box()))
-    with pytest.raises(DataUnreadable, match=r"one/annotations.xml is an <annotations> of CVAT.*name that file"):
+    with pytest.raises(DataUnreadable, match=r"one/annotations.xml has CVAT's <annotations>.*name that file"):
         recognise(tmp_path)
 
 

@@ -78,7 +78,7 @@ def test_cvat_one_tag_takes_no_class_of_another_image_in_silence(two):
     )
     (said,) = [line for line in warnings if "so it has none" in line]
     assert said.startswith(
-        "a.png: its boxes have names, but classes come from what images as a whole are called (reviewed)"
+        "a.png: its boxes have names, but classes are taken from the labels of whole images (reviewed)"
     )
     assert not any("so it has none" in line for line in found(two, "cvat", boxes_as=BoxesAs.LESION)[2])
 
@@ -115,7 +115,11 @@ def test_cvat_what_cannot_be_used_is_named(two):
     assert opened == {"a.png": ("benign", None, [FIRST])}
     assert "48x64" in refused["b.png"]
     assert "no such image" in refused["gone.png"]
-    for said in ("a.png: a points is neither", "track 3 (lesion): it is of a video", "images/unlisted.png: not listed"):
+    for said in (
+        "a.png: a points is neither",
+        "track 3 (lesion): it belongs to a video",
+        "images/unlisted.png: not listed",
+    ):
         assert any(said in warning for warning in warnings), said
 
 
@@ -316,7 +320,7 @@ def test_via_a_file_in_a_folder_of_a_split_is_for_that_split(tmp_path):
         via(tmp_path / split, {f"{n}.png": (via_regions((RECT, {"type": "benign"})), {})})
     opened, _, warnings = found(tmp_path, "via", tmp_path / "val")
     assert opened == {"1.png": ("benign", Split.VAL, [FIRST])}
-    assert "val/via_region_data.json was taken for the val split by its folder's name" in warnings
+    assert "val/via_region_data.json was taken as the val split because of its folder's name" in warnings
 
 
 def test_via_several_attributes_are_no_class_until_one_is_named(two):
@@ -346,7 +350,7 @@ def test_via_csv_as_both_versions_write_it(two):
 
 def test_via_3_says_what_to_do(two):
     text(two, "via_project.json", json.dumps({"project": {}, "metadata": {}, "file": {}}))
-    with pytest.raises(DataUnreadable, match=r"VIA 3; export .* COCO"):
+    with pytest.raises(DataUnreadable, match=r"VIA 3 project; export .* COCO"):
         read_layout("via", two)
 
 
@@ -426,13 +430,13 @@ def test_label_studio_what_people_said(two, annotations, expected):
     export(two, task("a.png", *annotations, predictions=[{"result": [rectangle(SECOND)]}]))
     opened, refused, warnings = found(two, "labelstudio")
     assert (opened, refused) == ({"a.png": expected}, {})
-    assert any("a.png: a prediction is no label" in warning for warning in warnings)
+    assert any("a.png: a prediction is not a label" in warning for warning in warnings)
 
 
 @pytest.mark.parametrize(
     ("annotations", "reason"),
     [
-        ([annotation(rectangle()), annotation(rectangle(SECOND), who=2)], "disagree about the place (IoU 0.00)"),
+        ([annotation(rectangle()), annotation(rectangle(SECOND), who=2)], "disagree about the location (IoU 0.00)"),
         ([annotation(rectangle()), annotation(rectangle(label="malignant"), who=2)], "disagree about its class"),
         ([annotation(rectangle()), annotation(who=2)], "disagree"),
         ([annotation(rectangle(), rectangle(SECOND, "malignant"))], "--boxes-as lesion"),

@@ -64,12 +64,12 @@ MIN = '[{"id": 1, "image": "a.png", "annotation_id": 1, "annotator": 1, "lead_ti
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("export.csv", TABLE, "Label Studio's CSV export.*as JSON.*--layout labelstudio"),
-        ("labels.csv", TABLE, "Label Studio's CSV export"),
-        ("export.tsv", TABLE.replace(",", "\t"), "Label Studio's CSV export"),
-        ("export.csv", "\ufeff" + TABLE.replace(",", ";"), "Label Studio's CSV export"),
-        ("exports/export.csv", TABLE, "Label Studio's CSV export"),
-        ("labels.csv", MIN, "is no table but an export of Label Studio's as JSON; name it .json"),
+        ("export.csv", TABLE, "CSV export of Label Studio.*as JSON.*--layout labelstudio"),
+        ("labels.csv", TABLE, "CSV export of Label Studio"),
+        ("export.tsv", TABLE.replace(",", "\t"), "CSV export of Label Studio"),
+        ("export.csv", "\ufeff" + TABLE.replace(",", ";"), "CSV export of Label Studio"),
+        ("exports/export.csv", TABLE, "CSV export of Label Studio"),
+        ("labels.csv", MIN, "is not a table but a JSON export of Label Studio; rename it to .json"),
     ],
 )
 @pytest.mark.parametrize("is_named", [False, True])
@@ -142,6 +142,6 @@ def test_parts_of_a_set_are_no_classes(tmp_path, folder):
     text(tmp_path, "metadata.csv", "lesion_id,image_id,dx\nL1,a1,nv\nL2,a2,mel\n")
     listing = read_layout("folders", tmp_path)
     assert listing.doubts == [
-        "none of its folders is called like a class, and metadata.csv beside them may name classes"
+        "none of its folders is named like a class, and metadata.csv beside them may name classes"
     ]
     assert {entry.class_name for entry in listing.entries} == {None}

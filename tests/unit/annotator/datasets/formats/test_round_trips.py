@@ -130,7 +130,7 @@ def test_an_export_replaces_only_an_export(filled, tmp_path):
     assert tree(out) == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "precious.txt").write_text("x")
-    with pytest.raises(Conflict, match="not an export"):
+    with pytest.raises(Conflict, match="not a partly export"):
         export_images(filled, ExportRequest(tmp_path / "mine", "csv"))
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["precious.txt"]
     assert export_images(filled, ExportRequest(tmp_path / "none", "csv"), dry_run=True).images == 5

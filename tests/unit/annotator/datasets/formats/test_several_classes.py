@@ -78,7 +78,7 @@ def test_folders_that_are_no_classes_are_passed_over(tmp_path):
 
 def test_options_where_they_mean_nothing_are_refused(tmp_path):
     picture(tmp_path, "benign/a.png")
-    with pytest.raises(InvalidArgument, match="--boxes-as is for layouts whose boxes have names"):
+    with pytest.raises(InvalidArgument, match="--boxes-as applies only to layouts whose boxes have names"):
         read_layout("folders", tmp_path, boxes_as=BoxesAs.LESION)
-    with pytest.raises(InvalidArgument, match="--class-from is 'folder' for the coco layout"):
+    with pytest.raises(InvalidArgument, match="--class-from can only be 'folder' for the coco layout"):
         read_layout("coco", tmp_path, class_from="diagnosis")

@@ -79,7 +79,7 @@ def test_lines_that_name_no_image_or_several_are_said(tmp_path):
     text(tmp_path, "ImageSets/Main/train.txt", "1\np3/2\np1/2.png\nnobody\n")
     said, warnings = splits(tmp_path)
     assert said == (None, Split.TRAIN, None)
-    assert any(warning.startswith("1: ") and "nobody can say which" in warning for warning in warnings)
+    assert any(warning.startswith("1: ") and "it is unclear which" in warning for warning in warnings)
     assert any("p3/2, nobody" in warning or "nobody: " in warning for warning in warnings)
 
 
@@ -98,7 +98,7 @@ def test_lists_of_another_challenge_do_not_contradict_those_of_main(tmp_path):
         text(tmp_path, f"ImageSets/{kind}/test.txt", second)
     said, warnings = splits(tmp_path)
     assert said == HALVES
-    assert warnings == ["ImageSets/Segmentation: its lists of images are not read; those of ImageSets/Main count"]
+    assert warnings == ["ImageSets/Segmentation: its lists of images are not read; those of ImageSets/Main are used"]
 
 
 def test_lists_of_classes_and_of_two_splits_together(tmp_path):
@@ -188,7 +188,7 @@ def test_what_programs_wrote_beside_a_set_counts_one_folder_higher_too(tmp_path)
     opened, _, warnings = found(tmp_path, "voc")
     # Counted from 0, a box that was written as if counted from 1 lies a pixel further and is a pixel smaller.
     assert opened["cvat/JPEGImages/a.png"][2] == [(9.0, 7.0, 15.0, 11.0)]
-    assert any("CVAT wrote the set" in warning for warning in warnings)
+    assert any("the set was written by CVAT" in warning for warning in warnings)
 
 
 def test_an_export_of_partly_is_read_from_the_folder_around_it(registry, tmp_path):

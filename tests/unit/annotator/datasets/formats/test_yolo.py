@@ -24,7 +24,7 @@ def yolo_set(folder, lines, names="names: [benign, malignant]\n"):
         ("0 .5 .5 .2\n", "line of 4 numbers"),
         ("0 .5 .5 .2 x\n", "cannot be read"),
         ("0 .5 .5 .2 inf\n", "not finite"),
-        ("0.5 .5 .5 .2 .2\n", "for a class"),
+        ("0.5 .5 .5 .2 .2\n", "as a class"),
         ("0 .5 .5 .2 .2\n1 .5 .5 .2 .2\n", "several classes"),
         ("0 1.05 .5 .2 .2\n", "lies by 75% outside"),
     ],

@@ -80,7 +80,7 @@ def test_what_obj_data_names_and_is_not_there_is_said(tmp_path):
     with pytest.raises(DataUnreadable, match=r"obj\.data: `names` is 'data/lesions\.names', and no such file"):
         facts(tmp_path)
     text(tmp_path, "obj.data", "names = data/obj.names\n# names = x\nnames = data/other.names\n")
-    with pytest.raises(DataUnreadable, match=r"`names` is there twice, again in line 3"):
+    with pytest.raises(DataUnreadable, match=r"`names` appears twice, again in line 3"):
         facts(tmp_path)
 
 
@@ -246,7 +246,7 @@ def test_a_key_that_is_there_twice_and_says_two_things_ends_the_import(tmp_path,
     first, second = values.get(key, ("[1, 2]", "[1, 3]"))
     said = f"names: [benign, x]\nnc: 2\n{key}: {first}\n{key}: {second}\n"
     make(tmp_path, {"data.yaml": said})
-    with pytest.raises(DataUnreadable, match=rf"data\.yaml: `{key}` is there twice, in lines \d and 4"):
+    with pytest.raises(DataUnreadable, match=rf"data\.yaml: `{key}` appears twice, in lines \d and 4"):
         facts(tmp_path)
     text(tmp_path, "data.yaml", f"nc: 2\nnc: 3\n? [a, b]\n: c\nauthor: a\nauthor: b\n{NAMES}{NAMES}")
     assert facts(tmp_path)[0] == [(BENIGN, None), (MALIGNANT, None)]
@@ -288,9 +288,9 @@ def test_words_and_numbers_that_mean_something_in_yaml_are_names(tmp_path, names
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("names: {benign: 0, malignant: 1}\n", "line 1, under `names`, has 'benign' where the number of a class"),
+        ("names: {benign: 0, malignant: 1}\n", "line 1, under `names`, has 'benign' where a class number"),
         ("names: benign, malignant\n", r"a list of names is written as \[benign, malignant\]"),
-        ("names:\n\t- benign\n", "it is not YAML that can be read .line 2"),
+        ("names:\n\t- benign\n", "it cannot be read as YAML .line 2"),
         ("names: [x]\nkpt_shape: [a, b]\n", "`kpt_shape` is not two numbers"),
         ("names: [x]\nkpt_shape: 17\n", "`kpt_shape` is not two numbers"),
         ("names: ~\n", "expected `names`"),
@@ -315,7 +315,7 @@ def test_lists_of_names_that_contradict_each_other_count_for_the_label_files_aro
     text(tmp_path, "s3/labels/c.txt", yolo())
     _, refused, _ = facts(tmp_path, images)
     assert list(refused) == ["s3/images/c.png"]
-    assert "s1/labels/classes.txt and s2/labels/classes.txt call classes differently" in refused["s3/images/c.png"]
+    assert "s1/labels/classes.txt and s2/labels/classes.txt name classes differently" in refused["s3/images/c.png"]
 
 
 def test_the_nearest_list_of_names_counts_before_the_one_of_the_set(tmp_path):
@@ -383,7 +383,7 @@ def test_a_description_one_folder_below_is_read_and_several_are_not_mixed(tmp_pa
     make(tmp_path, {"s1/data.yaml": f"train: images/val\nval: images/train\n{NAMES}"}, images)
     of_images, _, remarks = facts(tmp_path, images)
     assert of_images == [(BENIGN, VAL), (MALIGNANT, TRAIN)]
-    assert "s1/data.yaml is taken for the description of the data set" in remarks
+    assert "s1/data.yaml is used as the description of the data set" in remarks
     picture(tmp_path, "s2/images/c.png", 7)
     _, _, remarks = facts(tmp_path, images)
     assert "s1/data.yaml was not read" in remarks
@@ -446,18 +446,18 @@ def test_several_that_differ_in_case_only_are_nobodys(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
-        ("\n0 16 12 16 12\n", "has 16 in line 2, far beyond the edge .* shares of the width and height.* pixels"),
+        ("\n0 16 12 16 12\n", "has 16 in line 2, far beyond the edge .* fractions of the width and height.* pixels"),
         ("0 25.0 25.0 50 12.5\n", "look like pixels"),
         ("0 8 6 24 6 24 18\n", "look like pixels"),
         ("0 .5 .5 .2 .2\n0 .5 .5 x .2\n", "cannot be read: line 2 has 'x', expected a number$"),
         ("benign .5 .5 .2 .2\n", "line 1 has 'benign', expected the number of a class$"),
-        ("0,0.5,0.5,0.2,0.2\n", "numbers are separated by blanks and have a decimal point$"),
-        ("0 0,5 0,5 0,2 0,2\n", "line 1 has '0,5', expected a number; numbers are separated by blanks"),
+        ("0,0.5,0.5,0.2,0.2\n", "numbers are separated by spaces and have a decimal point$"),
+        ("0 0,5 0,5 0,2 0,2\n", "line 1 has '0,5', expected a number; numbers are separated by spaces"),
         ("0 .5 .5 .2 .2 .93\n", r"a line of 6 numbers \(line 1\), expected 5 .* confidence"),
         ("0 .5 .5 .2 .2\n\n0 .5\n", r"a line of 2 numbers \(line 3\), expected 5"),
         ("0 .5 .5 nan .2\n", "not finite in line 1"),
         ("7 .5 .5 .2 .2\n", r"class 7, which the data set does not name \(line 1; see data.yaml\)"),
-        ("-1 .5 .5 .2 .2\n", "has -1 for a class in line 1"),
+        ("-1 .5 .5 .2 .2\n", "has -1 as a class in line 1"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named_in_words(tmp_path, lines, reason):
@@ -494,7 +494,7 @@ def test_twins_are_counted_as_elsewhere(tmp_path):
 
 def test_only_sets_whose_images_have_classes_miss_their_names(tmp_path):
     make(tmp_path, {"data.yaml": "names: []\n"})
-    assert "data.yaml names no class; they are called by their numbers" in facts(tmp_path)[2]
+    assert "data.yaml names no class; their numbers are used as names" in facts(tmp_path)[2]
     for name in ("a", "b"):
         text(tmp_path, f"labels/{name}.txt", "")
     assert facts(tmp_path)[2] == ""

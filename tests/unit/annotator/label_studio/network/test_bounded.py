@@ -80,7 +80,7 @@ def test_an_answer_that_drips_ends(monkeypatch):
 
 
 def test_other_ways_of_packing_and_broken_ones_are_refused():
-    with pytest.raises(AnswerTooLarge, match="'br', which was not asked for"):
+    with pytest.raises(AnswerTooLarge, match="'br', which was not requested"):
         answered([b"x"], content_encoding="br")
     with pytest.raises(httpx.DecodingError):
         answered([b"no gzip at all"], content_encoding="gzip")

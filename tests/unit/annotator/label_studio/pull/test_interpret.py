@@ -189,7 +189,7 @@ def test_accept_says_what_submitting_says():
     assert meant(with_verdict(ACCEPT, MOVED)).outcome is ReviewOutcome.EDITED
     assert meant(with_verdict(ACCEPT, MOVED), proposal=None).outcome is ReviewOutcome.DRAWN
     for proposal in (PROPOSAL, None):
-        with pytest.raises(Unsettled, match="has no box"):
+        with pytest.raises(Unsettled, match="but no box"):
             meant(result_from_verdict(ACCEPT), proposal=proposal)
 
 
@@ -268,7 +268,7 @@ def test_a_preset_class_that_is_called_wrong_is_not_stored():
 
 
 def test_a_class_alone_says_no_location_unless_that_is_known():
-    with pytest.raises(Unsettled, match="states a class and no location"):
+    with pytest.raises(Unsettled, match="gives a class but no location"):
         stated(result_from_class("benign"), proposal=None)
     located = replace(CLASSLESS, label=label_record(Box(1, 2, 30, 40)))
     assert stated(result_from_class("benign"), image=located, proposal=None) == ("benign", "chosen", "rejected")

@@ -66,7 +66,7 @@ def test_neither_a_link_nor_a_pipe_is_sent(tmp_path):
         media_bytes(image)
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(ImageUnreadable, match=r"a\.png: it is no regular file"):
+    with pytest.raises(ImageUnreadable, match=r"a\.png: it is not a regular file"):
         media_bytes(image)
 
 
