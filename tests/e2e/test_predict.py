@@ -23,7 +23,7 @@ from db.records import Box
 from db.records.predictions import FilePrediction
 
 CONFIG = ("encoder=resnet10t", "size=48", "batch_size=8", "head_channels=8", "device=cpu", "presence=false",
-          "stage1_epochs=1", "stage2_epochs=1", "min_steps=120")  # fmt: skip
+          "stage1_epochs=1", "stage2_epochs=1", "min_steps=60")  # fmt: skip
 TRAIN = ["train", "--weights", "none", *(word for setting in CONFIG for word in ("--set", setting))]
 """Enough that boxes are found."""
 

@@ -16,7 +16,7 @@ from learner.device import choose_device
 from tests.fuzz.harness import MEMORY_BYTES, in_process
 from tests.fuzz.targets import TARGETS
 
-TRIALS = int(os.environ.get("PARTLY_FUZZ", "12"))
+TRIALS = int(os.environ.get("PARTLY_FUZZ", "8"))
 SEED = int(os.environ.get("PARTLY_FUZZ_SEED", "1"))
 ONLY = os.environ.get("PARTLY_FUZZ_TRIAL")
 
