@@ -81,6 +81,7 @@ def end(process, *, says=""):
     return json.loads(out)
 
 
+@pytest.mark.thorough
 def test_a_task_is_answered_while_people_work(trained, studio, client, tmp_path):
     connection = connect_project(trained, client, ConnectRequest(title="live"), media_folder=studio.media).connection
     push_images(trained, client, PushRequest(what="partly", limit=6), media_folder=studio.media)

@@ -113,6 +113,7 @@ def test_kill_in_a_pull(processes, tmp_path, studio, account):
     assert {len(history) for history in expected} == {1}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 def test_two_pulls_and_an_import_at_once(processes, tmp_path, studio, account, database, request):
     url = f"sqlite:///{tmp_path}/r.sqlite3"

@@ -6,6 +6,7 @@ import signal
 import time
 
 import numpy as np
+import pytest
 
 from learner.data import framed_store
 from learner.data.framed_store import FramedStore, framed_key
@@ -13,6 +14,7 @@ from tests.faults import workers
 from tests.faults.test_disk import small_disk
 
 
+@pytest.mark.thorough
 def test_nothing_is_torn_when_writers_are_killed(tmp_path):
     """Two writers, killed twelve times: what is there is right, and what was there before stays."""
     context, known = multiprocessing.get_context("spawn"), 0

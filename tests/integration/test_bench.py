@@ -61,6 +61,7 @@ def test_a_table_is_trained_once_tested_and_shared(filled):
     assert plan_table(filled, "table9", budget).trainings == Trainings(16, 16)
 
 
+@pytest.mark.thorough
 def test_a_training_that_was_cut_goes_on_and_one_for_use_stays_the_newest(filled, monkeypatch):
     train_model(filled, make_config("default", TINY))
     real, calls = learner.training.train.train_epoch, []

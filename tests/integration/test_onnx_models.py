@@ -34,7 +34,7 @@ NETWORKS = {
 }
 
 
-FIRST = ("the default encoder", "resnet18, as in the paper", "a U-Net")
+FIRST = ("the default encoder", "resnet18, as in the paper")
 """The others take half a minute."""
 
 

@@ -32,6 +32,7 @@ def test_a_run_in_tiles_is_trained_scored_and_explained(filled, tmp_path, preset
     assert explain_images(filled, tmp_path, ExplainRequest(limit=1)).items
 
 
+@pytest.mark.thorough
 def test_the_same_seed_gives_the_same_weights(filled):
     config = tiny(epochs=1, tiles=2)
     weights = []

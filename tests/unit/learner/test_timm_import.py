@@ -94,6 +94,7 @@ def test_every_model_of_timm_is_known_without_it():
     ) == ["False", "True"]
 
 
+@pytest.mark.thorough
 def test_a_step_of_training_needs_no_compiler_and_is_torchs_own():
     assert run(
         """
