@@ -153,7 +153,13 @@ def choose(driver, label):
     wait_for(chosen)
 
 
-@pytest.mark.parametrize(("orientation", "first", "last"), [(1, (200, 30), (280, 80)), (6, (280, 80), (200, 30))])
+@pytest.mark.parametrize(
+    ("orientation", "first", "last"),
+    [
+        pytest.param(1, (200, 30), (280, 80), marks=pytest.mark.thorough),
+        pytest.param(6, (280, 80), (200, 30)),
+    ],
+)
 def test_a_box_drawn_with_the_mouse_comes_back_within_two_pixels(
     registry, turned, studio, page, orientation, first, last
 ):

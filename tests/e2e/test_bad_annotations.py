@@ -133,6 +133,7 @@ def test_bad_annotations_are_named_and_everything_else_is_pulled(registry, clien
     assert check_registry(registry) == []
 
 
+@pytest.mark.thorough
 def test_a_bad_task_stops_neither_push_nor_pull_nor_doctor(registry, client, studio, project):
     tasks = tasks_of(registry)
     whole = client.get_task(tasks[4])["data"]

@@ -177,6 +177,7 @@ def test_webhooks_make_a_pull_look_at_once(registry, phantoms, studio, client):
     assert client.http.get("/api/webhooks/", project=connection.project_id) == []
 
 
+@pytest.mark.thorough
 def test_following_from_the_command_line(trained, studio, client, tmp_path):
     connect_project(trained, client, ConnectRequest(title="following"), media_folder=studio.media)
     push_images(trained, client, PushRequest(what="partly", limit=2), media_folder=studio.media)

@@ -86,6 +86,7 @@ def test_the_project_of_another_registry_is_refused_with_the_way_out(make, clien
     assert again.project_id == project_id
 
 
+@pytest.mark.thorough
 def test_a_registry_that_was_connected_before_stops_when_the_project_is_not_its_own(make, client, studio, title):
     """As it was in earlier versions: both are connected with one project that names no registry."""
     mine, theirs = make("ann"), make("ben", skip=1)
