@@ -130,7 +130,7 @@ def test_a_finished_task_that_is_not_pulled_or_not_settled_gets_no_second():
     for there, pulled, reason in [
         (done(3, IMAGE, "run-1", said=2), 1, "partly pull"),
         (done(3, IMAGE, "run-1"), None, "partly pull"),
-        (done(3, IMAGE, "run-1", partly_note="Please check: it"), 1, "settle"),
+        (done(3, IMAGE, "run-1", partly_note="Please check: it"), 1, "settle it"),
     ]:
         plan = plan_push([IMAGE], {7: NEWER}, {7: TaskLink(7, 3, 5, annotations=pulled)}, [there])
         assert (plan.create, plan.update, plan.unchanged) == ([], [], 1)
